@@ -1,0 +1,48 @@
+# One command from a clean clone: make bench. See README.md.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+INSTALLED = $(VENV)/.installed
+PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet
+NEWEST_PYTHON ?= $(shell for v in 3.13 3.12; do python$$v -c '' 2>/dev/null && echo python$$v && break; done)
+
+.PHONY: bench test test-newest check benchmarks format lock clean
+
+bench: $(INSTALLED)
+	$(BIN)/cnnshift bench
+
+test: $(INSTALLED)
+	$(BIN)/cnnshift bench
+	$(BIN)/python -m pytest -n auto
+
+test-newest:
+	@test -n "$(NEWEST_PYTHON)" || { echo "No Python 3.12 or 3.13 found; nothing was tested."; exit 1; }
+	$(NEWEST_PYTHON) -m venv .venv-newest
+	.venv-newest/bin/python -m pip --disable-pip-version-check install --quiet --upgrade -e '.[dev]'
+	.venv-newest/bin/python -m pytest -n auto
+
+check: $(INSTALLED)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/pyright
+
+format: $(INSTALLED)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+benchmarks: $(INSTALLED)
+	$(PIP) -e '.[dev,torch]' -c constraints.txt
+	$(BIN)/python -m benchmarks
+
+# constraints.txt pins what was tested on Python 3.11; markers let newer interpreters choose for themselves.
+lock: $(INSTALLED)
+	$(BIN)/python -m pip freeze --exclude-editable | grep -v '^torch==' > constraints.txt
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) -c $$($(BIN)/python -c 'import sys; print("constraints.txt" if sys.version_info[:2] == (3, 11) else "/dev/null")') -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) .venv-newest

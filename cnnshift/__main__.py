@@ -1,0 +1,5 @@
+"""`python -m cnnshift`."""
+
+from cnnshift.cli import main
+
+main()

@@ -1,0 +1,117 @@
+"""One cell: sweep a subject, compute its metrics, and write both down as a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cnnshift.bench.plan import Movement
+from cnnshift.data.base import Split
+from cnnshift.metrics.base import Metric
+from cnnshift.metrics.curves import by_radius, by_shift
+from cnnshift.observations import Observations
+from cnnshift.registry import METRICS
+from cnnshift.results.packing import pack
+from cnnshift.results.schema import (
+    DatasetRecord,
+    MetricResult,
+    RadiusTable,
+    Run,
+    ShiftTable,
+    Timing,
+    TrainingRecord,
+)
+from cnnshift.sweep.engine import run_sweep
+from cnnshift.sweep.subject import Subject
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a run says about its model: spec, family, options, seed and training."""
+
+    model: str
+    family: str
+    options: dict[str, str]
+    seed: int
+    training: TrainingRecord
+    train_seconds: float
+
+
+def measure_cell(
+    subject: Subject,
+    identity: Identity,
+    test: Split,
+    dataset: DatasetRecord,
+    movement: Movement,
+    metrics: Sequence[str],
+    *,
+    batch_size: int | None = None,
+    width: int | None = None,
+    progress: Callable[[int], None] = lambda done: None,
+) -> tuple[Run, Observations]:
+    """Sweep one model under one protocol.
+
+    Args:
+        subject: the model.
+        identity: what the run says about it.
+        test: the images, and `dataset` their record.
+        movement: protocol and shifts.
+        metrics: ids to compute.
+        batch_size, width, progress: see `run_sweep`.
+
+    Returns:
+        The run, and the observations that it was computed from.
+    """
+    sweep = run_sweep(
+        subject,
+        test,
+        movement.protocol,
+        movement.shift_set,
+        batch_size=batch_size,
+        width=width,
+        progress=progress,
+    )
+    seen = sweep.observations
+    run = Run(
+        model=identity.model,
+        family=identity.family,
+        options=identity.options,
+        params=subject.parameters,
+        flops=sweep.flops,
+        weights_digest=subject.digest,
+        seed=identity.seed,
+        training=identity.training,
+        dataset=dataset,
+        protocol=movement.record,
+        contract=movement.contract,
+        metrics=[evaluate(METRICS.load(id), seen) for id in metrics],
+        by_shift=_shift_table(seen, test, movement),
+        by_radius=_radius_table(seen),
+        timing=Timing(
+            compile_seconds=sweep.compile_seconds,
+            train_seconds=identity.train_seconds,
+            sweep_seconds=sweep.sweep_seconds,
+            images_per_second=seen.prediction.size / sweep.sweep_seconds,
+        ),
+    )
+    return run, seen
+
+
+def evaluate(metric: Metric, observations: Observations) -> MetricResult:
+    """A metric's entry in a result file."""
+    summary, spec = metric.summarize(observations), metric.spec
+    return MetricResult(
+        id=spec.id,
+        version=spec.version,
+        title=spec.title,
+        value=summary.value,
+        ci95=summary.ci95,
+        unit=spec.unit,
+        higher_is_better=spec.higher_is_better,
+        n=summary.n,
+        method=summary.method,
+        reason=summary.reason,
+        per_image=None if summary.per_image is None else pack(summary.per_image),
+    )

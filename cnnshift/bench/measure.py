@@ -1,0 +1,77 @@
+"""The Python API of the benchmark: measure a model of your own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from cnnshift.bench.cell import Identity, measure_cell
+from cnnshift.bench.plan import plan_movement
+from cnnshift.config import DEFAULTS, BenchSettings
+from cnnshift.data.base import Split, open_dataset
+from cnnshift.registry import METRICS, PROTOCOLS
+from cnnshift.results.schema import DatasetRecord, Run, TrainingRecord
+from cnnshift.spec import parse_spec
+from cnnshift.sweep.subject import subject_of
+
+
+def measure(
+    model: Callable[[Any], Any],
+    data: str | Split = DEFAULTS.dataset,
+    *,
+    protocol: str = DEFAULTS.protocols[0],
+    shifts: str = DEFAULTS.shifts,
+    max_shift: int = DEFAULTS.max_shift,
+    step: int = DEFAULTS.step,
+    metrics: Sequence[str] = DEFAULTS.metrics,
+    limit: int | None = DEFAULTS.limit,
+    batch_size: int | None = DEFAULTS.batch_size,
+    name: str = "model",
+) -> Run:
+    """Measure how a model's answers change when its images move.
+
+    Args:
+        model: a Flax NNX module or any traceable function, images [n h w c] on the scale 0..1 → logits [n k].
+        data: a data set spec, whose test split is taken, or images of your own as a `Split`.
+        protocol, shifts, max_shift, step, metrics, limit, batch_size: as for `cnnshift bench`.
+        name: what the run calls the model.
+
+    Returns:
+        The run: `run.metric("pairwise_consistency").value`, its interval `ci95`, maps and curves.
+
+    Raises:
+        InputError: something that cannot be done, and what can.
+        MeasurementError: the model gave values that are not finite.
+
+    Example:
+        >>> import cnnshift
+        >>> from cnnshift.models.base import build
+        >>> from cnnshift.spec import parse_spec
+        >>> net = build(parse_spec("cnn:padding=circular,head=gap,pool=aps", "model"), (32, 32, 1), 10, seed=0)
+        >>> run = cnnshift.measure(net, max_shift=2, limit=20)
+        >>> run.metric("pairwise_consistency").value
+        1.0
+    """
+    if isinstance(data, Split):
+        test, name_of_data, version = data, "(own images)", ""
+    else:
+        dataset = open_dataset(parse_spec(data, "data set"))
+        test, name_of_data, version = dataset.load("test"), data, dataset.source.version
+    if limit is not None:
+        test = test.take(limit)
+    record = DatasetRecord(
+        name=name_of_data, version=version, split="test", n=len(test), size=test.size, fingerprint=test.fingerprint
+    )
+    settings = BenchSettings(shifts=shifts, max_shift=max_shift, step=step)
+    movement = plan_movement(PROTOCOLS.load(protocol), test, record, settings)
+    identity = Identity(
+        model=name,
+        family=type(model).__name__,
+        options={},
+        seed=0,
+        training=TrainingRecord(recipe={}, cached=False),
+        train_seconds=0.0,
+    )
+    ids = tuple(metrics) or tuple(METRICS)
+    run, _ = measure_cell(subject_of(model), identity, test, record, movement, ids, batch_size=batch_size)
+    return run

@@ -1,0 +1,155 @@
+"""The plan: every spec validated, every shift enumerated, before anything is trained or measured."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from cnnshift.config import BenchSettings
+from cnnshift.data.base import Split, open_dataset
+from cnnshift.errors import InputError
+from cnnshift.registry import METRICS, PROTOCOLS
+from cnnshift.results.schema import DatasetRecord, ProtocolRecord
+from cnnshift.shifts.base import Protocol
+from cnnshift.shifts.sets import ShiftSet, enumerate_shifts
+from cnnshift.spec import Spec, parse_spec
+from cnnshift.train.obtain import TrainingPlan, plan_training
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """A protocol with its shifts on one data set, and the hash of all that a number depends on but the model."""
+
+    protocol: Protocol
+    shift_set: ShiftSet
+    record: ProtocolRecord
+    contract: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One row of work: a model with one seed under one protocol."""
+
+    training: TrainingPlan
+    seed: int
+    movement: Movement
+
+
+@dataclass(frozen=True, slots=True)
+class BenchPlan:
+    """Everything that will be done.
+
+    Attributes:
+        settings: as they were asked for.
+        train, test: the images.
+        dataset: their record for the result.
+        trainings: models in the order of the settings, each with its recipe.
+        movements: protocols in the order of the settings.
+        metrics: ids to compute.
+    """
+
+    settings: BenchSettings
+    train: Split
+    test: Split
+    dataset: DatasetRecord
+    trainings: tuple[TrainingPlan, ...]
+    movements: tuple[Movement, ...]
+    metrics: tuple[str, ...]
+
+    def cells(self) -> Iterator[Cell]:
+        """All cells: models, then seeds, then protocols."""
+        for training in self.trainings:
+            for seed in self.seeds(training):
+                for movement in self.movements:
+                    yield Cell(training, seed, movement)
+
+    def seeds(self, training: TrainingPlan) -> tuple[int, ...]:
+        """Seeds of a model: its spec's own one, or those of the settings."""
+        if training.seed is not None:
+            return (training.seed,)
+        return tuple(range(self.settings.seed, self.settings.seed + self.settings.seeds))
+
+
+def make_plan(settings: BenchSettings) -> BenchPlan:
+    """Validate the settings and load the data.
+
+    Raises:
+        InputError: the first thing in the settings that cannot be done.
+    """
+    spec = parse_spec(settings.dataset, "data set")
+    if settings.canvas is not None:
+        spec = Spec(spec.name, {**spec.options, "canvas": str(settings.canvas)})
+    for metric in settings.metrics:
+        METRICS[metric]
+    protocols = [(name, PROTOCOLS.load(name)) for name in dict.fromkeys(settings.protocols)]
+    dataset = open_dataset(spec)
+    test = dataset.load("test")
+    if settings.limit is not None:
+        test = test.take(settings.limit)
+    train = dataset.load("train")
+    record = DatasetRecord(
+        name=str(spec),
+        version=dataset.source.version,
+        split="test",
+        n=len(test),
+        size=test.size,
+        fingerprint=test.fingerprint,
+    )
+    movements = tuple(plan_movement(protocol, test, record, settings) for _, protocol in protocols)
+    trainings: dict[str, TrainingPlan] = {}
+    for model in settings.models:
+        training = plan_training(parse_spec(model, "model"), train, epochs=settings.epochs)
+        if training.label in trainings:
+            raise InputError(f"The model '{model}' is listed twice (as {training.label}).")
+        trainings[training.label] = training
+    metrics = tuple(METRICS) if not settings.metrics else tuple(dict.fromkeys(settings.metrics))
+    return BenchPlan(settings, train, test, record, tuple(trainings.values()), movements, metrics)
+
+
+def plan_movement(protocol: type[Protocol], test: Split, record: DatasetRecord, settings: BenchSettings) -> Movement:
+    """Enumerate the shifts of a protocol on a data set.
+
+    Raises:
+        InputError: the shifts do not fit the images, or the protocol does not fit the data set.
+    """
+    # The protocol's own limits come first: "crop needs context" is better told than "max-shift is too large".
+    protocol(test.size, reach=0, context=test.context, background=test.background)
+    shift_set = enumerate_shifts(
+        settings.shifts,
+        max_shift=settings.max_shift,
+        step=settings.step,
+        size=test.size,
+        wraps=protocol.wraps,
+        images=len(test),
+    )
+    moving = protocol(test.size, reach=shift_set.reach, context=test.context, background=test.background)
+    description = ProtocolRecord(
+        name=protocol.name,
+        set=settings.shifts,
+        max_shift=shift_set.reach,
+        step=1 if settings.shifts == "full" else settings.step,
+        count=shift_set.count,
+        exhaustive=shift_set.exhaustive,
+        information_loss=_mean_loss(moving, test, shift_set),
+    )
+    return Movement(moving, shift_set, description, _contract(record, description))
+
+
+def _mean_loss(protocol: Protocol, test: Split, shift_set: ShiftSet) -> float:
+    windows = test.windows / 255
+    if shift_set.shifts.ndim == 2:
+        return float(protocol.loss(windows, shift_set.shifts).mean())
+    losses = [protocol.loss(windows[i : i + 1], shifts).mean() for i, shifts in enumerate(shift_set.shifts)]
+    return float(sum(losses) / len(losses))
+
+
+def _contract(dataset: DatasetRecord, protocol: ProtocolRecord) -> str:
+    """Hash of data, protocol, shift set and preprocessing; not of model, seed, device or batch size."""
+    terms = {
+        "dataset": dataset.model_dump(mode="json"),
+        "protocol": protocol.model_dump(mode="json", exclude={"information_loss"}),
+        "preprocessing": "pixels on the scale 0..1",
+    }
+    return hashlib.sha256(json.dumps(terms, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,130 @@
+"""Runs a plan cell by cell, and keeps what is finished whatever happens."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from typing import Protocol
+
+import cnnshift
+from cnnshift.bench.cell import Identity, measure_cell
+from cnnshift.bench.plan import BenchPlan, Cell
+from cnnshift.config import as_dict
+from cnnshift.errors import InputError
+from cnnshift.observations import Observations
+from cnnshift.results.environment import describe_environment
+from cnnshift.results.schema import Result, Run, TrainingRecord
+from cnnshift.sweep.device import describe_device
+from cnnshift.sweep.subject import Subject, subject_of
+from cnnshift.train.obtain import Trained, obtain
+
+
+class Listener(Protocol):
+    """What a run tells whoever watches it."""
+
+    def training(self, cell: Cell, steps: int) -> Callable[[int], None]:
+        """A training run starts; returns what to call with each number of steps done."""
+        ...
+
+    def sweeping(self, cell: Cell, image_shifts: int) -> Callable[[int], None]:
+        """A sweep starts; returns what to call with each number of image-shifts done."""
+        ...
+
+    def finished(self, cell: Cell, run: Run, result: Result) -> None:
+        """A cell is finished; `result` holds all runs so far."""
+        ...
+
+    def kept(self, cell: Cell, run: Run) -> None:
+        """A cell was finished by an earlier, interrupted benchmark."""
+        ...
+
+
+def run_plan(
+    plan: BenchPlan,
+    listener: Listener,
+    *,
+    earlier: Result | None = None,
+    save_observations: Callable[[Cell, Observations], None] = lambda cell, seen: None,
+) -> Result:
+    """Measure every cell of a plan.
+
+    Args:
+        plan: what to do.
+        listener: is told of every step; it writes the result file after every cell.
+        earlier: the result of an interrupted run of the same plan, whose cells are kept.
+        save_observations: is given every cell's observations.
+
+    Returns:
+        The complete result.
+
+    Raises:
+        InputError: the earlier result belongs to another plan.
+        KeyboardInterrupt: the user stopped; the listener has every finished cell.
+    """
+    kept = _kept(plan, earlier)
+    runs: list[Run] = []
+    template = new_result(plan)
+    last: tuple[str, int, Trained, Subject] | None = None
+    for cell in plan.cells():
+        key = (cell.training.label, cell.seed, cell.movement.contract)
+        if key in kept:
+            runs.append(kept[key])
+            listener.kept(cell, kept[key])
+            continue
+        # Protocols are the innermost loop: a model's weights serve all of them.
+        if last is None or last[:2] != key[:2]:
+            steps = cell.training.recipe.steps(len(plan.train))
+            trained = obtain(cell.training, plan.train, seed=cell.seed, progress=listener.training(cell, steps))
+            last = (*key[:2], trained, subject_of(trained.model))
+        _, _, trained, subject = last
+        run, seen = measure_cell(
+            subject,
+            _identity(cell, trained),
+            plan.test,
+            plan.dataset,
+            cell.movement,
+            plan.metrics,
+            batch_size=plan.settings.batch_size,
+            width=1 if plan.settings.deterministic else None,
+            progress=listener.sweeping(cell, len(plan.test) * cell.movement.shift_set.count),
+        )
+        save_observations(cell, seen)
+        runs.append(run)
+        listener.finished(cell, run, template.model_copy(update={"runs": list(runs)}))
+    return template.model_copy(update={"runs": runs, "status": "complete"})
+
+
+def new_result(plan: BenchPlan) -> Result:
+    """A result without runs, made now and here."""
+    return Result(
+        status="partial",
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        cnnshift_version=cnnshift.__version__,
+        config=as_dict(plan.settings),
+        environment=describe_environment(describe_device()),
+        runs=[],
+    )
+
+
+def _kept(plan: BenchPlan, earlier: Result | None) -> dict[tuple[str, int, str], Run]:
+    if earlier is None:
+        return {}
+    config = as_dict(plan.settings)
+    different = [key for key, value in config.items() if key != "batch_size" and earlier.config.get(key) != value]
+    if different:
+        raise InputError(
+            f"Cannot resume: the earlier result has other settings ({', '.join(different)}); "
+            "repeat its command with --resume, or start anew without."
+        )
+    return {(run.model, run.seed, run.contract): run for run in earlier.runs}
+
+
+def _identity(cell: Cell, trained: Trained) -> Identity:
+    return Identity(
+        model=cell.training.label,
+        family=cell.training.architecture.name,
+        options=cell.training.options,
+        seed=cell.seed,
+        training=TrainingRecord(recipe=cell.training.recipe.as_dict(), cached=trained.cached, final_loss=trained.loss),
+        train_seconds=trained.seconds,
+    )

@@ -1,0 +1,5 @@
+"""The command line: Typer only, one file per command."""
+
+from cnnshift.cli.app import main
+
+__all__ = ["main"]

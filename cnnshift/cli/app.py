@@ -1,0 +1,91 @@
+"""The application: its commands, and what happens to an error on its way out."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from functools import wraps
+from typing import Annotated, Any
+
+import typer
+
+import cnnshift
+from cnnshift.cli.terminal import COLOR, Color, choose_color, color_from_flag, error
+from cnnshift.errors import CnnshiftError
+
+INTERNAL_ERROR, INTERRUPTED = 3, 130
+
+
+def main() -> None:
+    """Entry point of the `cnnshift` command. Leaves with 0, 1, 2, 3, 4 or 130; never 1 by accident."""
+    # Typer decides about colour when it is imported into a help page; it takes a CI runner's pipe for a terminal.
+    if not color_from_flag(sys.argv, os.environ, sys.stdout.isatty()):
+        os.environ["_TYPER_FORCE_DISABLE_TERMINAL"] = "1"
+    try:
+        _app()(prog_name="cnnshift")
+    except KeyboardInterrupt:
+        error("Interrupted.")
+        sys.exit(INTERRUPTED)
+
+
+def _app() -> typer.Typer:
+    from cnnshift.cli.bench import bench
+    from cnnshift.cli.info import info
+    from cnnshift.cli.listing import listing
+
+    app = typer.Typer(
+        name="cnnshift",
+        help="Are convolutional networks really invariant to translation? Measure it, for any image classifier.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_options)
+    app.command("bench")(guarded(bench))
+    app.command("list")(guarded(listing))
+    app.command("info")(guarded(info))
+    return app
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"cnnshift {cnnshift.__version__}")
+        raise typer.Exit
+
+
+def _options(
+    color: Annotated[Color, typer.Option(help="Colour on stdout and stderr.")] = COLOR,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+) -> None:
+    choose_color(color)
+
+
+def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
+    """A command whose errors become one message on stderr and the exit code of their class."""
+
+    @wraps(command)
+    def run(*args: Any, **options: Any) -> None:
+        logging.basicConfig(format="cnnshift: %(message)s", level=logging.WARNING)
+        try:
+            command(*args, **options)
+        except CnnshiftError as problem:
+            error(str(problem))
+            raise typer.Exit(problem.exit_code) from None
+        except KeyboardInterrupt:
+            error("Interrupted.")
+            raise typer.Exit(INTERRUPTED) from None
+        except (typer.Exit, typer.Abort, typer.BadParameter):
+            raise
+        except BrokenPipeError:
+            # The reader has seen enough (`cnnshift list models | head -1`); Python must not flush the rest at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except Exception as problem:
+            traceback.print_exc()
+            error(f"Internal error: {type(problem).__name__}: {problem}. Please report it with the lines above.")
+            raise typer.Exit(INTERNAL_ERROR) from None
+
+    return run

@@ -1,0 +1,216 @@
+"""`cnnshift bench`: measure models under protocols, and print the comparison."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cnnshift.cli.terminal import note, style, write
+from cnnshift.config import DEFAULT_SUITE, DEFAULTS, Resolved, resolve
+from cnnshift.registry import FORMATS
+
+if TYPE_CHECKING:
+    from cnnshift.bench.plan import BenchPlan, Cell
+    from cnnshift.observations import Observations
+    from cnnshift.results.schema import Result
+
+SELECTION, MOVEMENT, TRAINING, RUNNING, OUTPUT = "What", "Shifts", "Training", "Running", "Output"
+
+
+def _help(text: str, setting: str) -> str:
+    """An option's help with its default, which lives in the settings."""
+    default = getattr(DEFAULTS, setting)
+    shown = " ".join(default) if isinstance(default, tuple) else default
+    return f"{text} (default: {shown})" if shown not in (None, "", False) else text
+
+
+def bench(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="MODEL_SPEC", help="family:key=value,… (see list models); else those of the suite"),
+    ] = None,
+    suite: Annotated[
+        str | None, typer.Option(help=f"Named settings. (default: {DEFAULT_SUITE})", rich_help_panel=SELECTION)
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help=_help("Data set spec.", "dataset"), rich_help_panel=SELECTION)
+    ] = None,
+    canvas: Annotated[
+        str | None,
+        typer.Option(metavar="PX", help="Centre the images on a background of PX×PX.", rich_help_panel=SELECTION),
+    ] = None,
+    limit: Annotated[
+        str | None, typer.Option(metavar="N", help="Number of test images, a seeded subset.", rich_help_panel=SELECTION)
+    ] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option(help="Only this metric (repeatable).", rich_help_panel=SELECTION)
+    ] = None,
+    protocol: Annotated[
+        list[str] | None, typer.Option(help=_help("Protocol (repeatable).", "protocols"), rich_help_panel=MOVEMENT)
+    ] = None,
+    shifts: Annotated[
+        str | None,
+        typer.Option(help=_help("grid, full, axis, diagonal or random:K.", "shifts"), rich_help_panel=MOVEMENT),
+    ] = None,
+    max_shift: Annotated[
+        str | None,
+        typer.Option(metavar="PX", help=_help("Largest shift in pixels.", "max_shift"), rich_help_panel=MOVEMENT),
+    ] = None,
+    step: Annotated[
+        str | None, typer.Option(metavar="PX", help=_help("Spacing in whole pixels.", "step"), rich_help_panel=MOVEMENT)
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(metavar="N", help=_help("Training runs per model.", "seeds"), rich_help_panel=TRAINING)
+    ] = None,
+    seed: Annotated[
+        str | None, typer.Option(metavar="N", help="First seed. (default: 0)", rich_help_panel=TRAINING)
+    ] = None,
+    epochs: Annotated[
+        str | None,
+        typer.Option(metavar="N", help="Training epochs; 0 leaves networks untrained.", rich_help_panel=TRAINING),
+    ] = None,
+    batch_size: Annotated[
+        str | None,
+        typer.Option(metavar="N|auto", help="Images per compiled step. (default: auto)", rich_help_panel=RUNNING),
+    ] = None,
+    deterministic: Annotated[
+        bool | None, typer.Option("--deterministic", help="Bit-reproducible kernels.", rich_help_panel=RUNNING)
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Keep the finished cells of an interrupted run.", rich_help_panel=RUNNING)
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be done.", rich_help_panel=RUNNING)
+    ] = False,
+    config: Annotated[Path | None, typer.Option(help="TOML file of settings.", rich_help_panel=RUNNING)] = None,
+    show_config: Annotated[
+        bool, typer.Option("--show-config", help="Print the settings and their origins.", rich_help_panel=RUNNING)
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Write the result file.", rich_help_panel=OUTPUT)
+    ] = None,
+    format: Annotated[
+        str, typer.Option(help="table, json, jsonl, csv or markdown, on stdout.", rich_help_panel=OUTPUT)
+    ] = "table",
+    save_observations: Annotated[
+        Path | None, typer.Option(help="Write what the models said (.npz).", rich_help_panel=OUTPUT)
+    ] = None,
+) -> None:
+    """Measure how models' answers change when their images move.
+
+    Example: cnnshift bench cnn 'cnn:padding=circular,head=gap,pool=aps' --protocol zero --max-shift 6
+    """
+    render = FORMATS.load(format)
+    resolved = resolve(
+        {
+            "models": models or None,
+            "dataset": dataset,
+            "protocols": protocol,
+            "shifts": shifts,
+            "max_shift": max_shift,
+            "step": step,
+            "metrics": metric,
+            "seed": seed,
+            "seeds": seeds,
+            "limit": limit,
+            "batch_size": None if batch_size == "auto" else batch_size,
+            "epochs": epochs,
+            "deterministic": deterministic,
+            "canvas": canvas,
+        },
+        suite=suite,
+        config_file=config,
+    )
+    if show_config:
+        write(_config_text(resolved))
+        return
+    plan, result = _run(resolved, output, save_observations, resume=resume, dry_run=dry_run)
+    write(render(result, style(sys.stdout)) if result else _plan_text(plan))
+
+
+def _run(
+    resolved: Resolved, output: Path | None, observations_path: Path | None, *, resume: bool, dry_run: bool
+) -> tuple[BenchPlan, Result | None]:
+    """Load the engine, make the plan and, unless it is a dry run, the measurement."""
+    from cnnshift.results.files import LAST, check_writable, last_path, load_result, save_result
+
+    for path in (output, observations_path):
+        if path:
+            check_writable(path)
+    from cnnshift.sweep.device import prepare_backend
+
+    prepare_backend(deterministic=resolved.settings.deterministic)
+    from cnnshift.bench.plan import make_plan
+    from cnnshift.bench.runner import run_plan
+    from cnnshift.cli.progress import ProgressListener
+    from cnnshift.results.observations_file import append_observations
+
+    plan = make_plan(resolved.settings)
+    if dry_run:
+        return plan, None
+    earlier = load_result(output or LAST) if resume else None
+    if observations_path and not resume:
+        observations_path.unlink(missing_ok=True)
+    latest: Result | None = earlier
+
+    def save(result: Result) -> None:
+        nonlocal latest
+        latest = result
+        for path in filter(None, (output, last_path())):
+            save_result(result, path)
+
+    def save_seen(cell: Cell, seen: Observations) -> None:
+        if observations_path:
+            name = f"{cell.training.label} seed {cell.seed} {cell.movement.record.name}"
+            append_observations(observations_path, name, seen)
+
+    # A scheduler's TERM deserves the same care as Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    cells = sum(1 for _ in plan.cells())
+    try:
+        with ProgressListener(cells, save) as listener:
+            result = run_plan(plan, listener, earlier=earlier, save_observations=save_seen)
+    except KeyboardInterrupt:
+        finished = len(latest.runs) if latest else 0
+        if latest:
+            save(latest.model_copy(update={"status": "interrupted"}))
+        note(f"{finished} of {cells} cells are finished and kept; complete them with:\n  {_resume_command()}")
+        raise
+    save(result)
+    if output:
+        note(f"wrote {output}")
+    if observations_path:
+        note(f"wrote {observations_path}")
+    return plan, result
+
+
+def _resume_command() -> str:
+    arguments = [argument for argument in sys.argv[1:] if argument != "--resume"]
+    return shlex.join(["cnnshift", *arguments, "--resume"])
+
+
+def _config_text(resolved: Resolved) -> str:
+    from cnnshift.config import as_dict
+
+    values = as_dict(resolved.settings)
+    wide = max(map(len, values))
+    return "".join(f"{key:<{wide}} = {value!r}  # {resolved.origins[key]}\n" for key, value in values.items())
+
+
+def _plan_text(plan: BenchPlan) -> str:
+    cells = list(plan.cells())
+    lines = [
+        f"{i}. {cell.training.label} seed {cell.seed}: {cell.movement.record.name}, "
+        f"{len(plan.test):,} images × {cell.movement.shift_set.count:,} shifts"
+        for i, cell in enumerate(cells, start=1)
+    ]
+    forwards = sum(len(plan.test) * (cell.movement.shift_set.count + 1) for cell in cells)
+    return (
+        "\n".join([*lines, f"{len(cells)} cells, {forwards:,} forward passes, {len(plan.train):,} training images"])
+        + "\n"
+    )

@@ -1,0 +1,91 @@
+"""Progress on stderr: bars with the remaining time on a terminal, one line per finished cell elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from cnnshift.cli.terminal import style
+from cnnshift.render.numbers import percent
+
+if TYPE_CHECKING:
+    from cnnshift.bench.plan import Cell
+    from cnnshift.results.schema import Result, Run
+
+
+class ProgressListener:
+    """Shows a benchmark's progress; `save` is called with the result after every cell.
+
+    Args:
+        cells: number of cells.
+        save: keeps the result so far.
+    """
+
+    def __init__(self, cells: int, save: Callable[[Result], None]) -> None:
+        looks = style(sys.stderr)
+        self._terminal = sys.stderr.isatty()
+        console = Console(stderr=True, no_color=not looks.color, force_terminal=self._terminal)
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not self._terminal,
+        )
+        self._save = save
+        self._total = self._bars.add_task("cells", total=cells)
+        self._cells, self._done = cells, 0
+
+    def __enter__(self) -> ProgressListener:
+        self._bars.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._bars.stop()
+
+    def training(self, cell: Cell, steps: int) -> Callable[[int], None]:
+        """See `cnnshift.bench.runner.Listener`."""
+        return self._task(f"training {cell.training.label}", steps)
+
+    def sweeping(self, cell: Cell, image_shifts: int) -> Callable[[int], None]:
+        """See `cnnshift.bench.runner.Listener`."""
+        return self._task(f"sweeping {cell.training.label}", image_shifts)
+
+    def finished(self, cell: Cell, run: Run, result: Result) -> None:
+        """See `cnnshift.bench.runner.Listener`."""
+        self._save(result)
+        seconds = run.timing
+        trained = "weights from the cache" if run.training.cached else f"trained in {seconds.train_seconds:.1f} s"
+        swept = f"swept in {seconds.sweep_seconds:.1f} s after {seconds.compile_seconds:.1f} s of compilation"
+        self._line(cell, f"{_headline(run)} ({trained}, {swept})")
+
+    def kept(self, cell: Cell, run: Run) -> None:
+        """See `cnnshift.bench.runner.Listener`."""
+        self._line(cell, f"{_headline(run)} (kept)")
+
+    def _task(self, description: str, total: int) -> Callable[[int], None]:
+        for task in self._bars.task_ids[1:]:
+            self._bars.remove_task(task)
+        task = self._bars.add_task(description, total=total)
+        return lambda done: self._bars.advance(task, done)
+
+    def _line(self, cell: Cell, text: str) -> None:
+        self._done += 1
+        self._bars.update(self._total, completed=self._done)
+        where = f"[{self._done}/{self._cells}] {cell.training.label} seed {cell.seed} {cell.movement.record.name}"
+        self._bars.console.print(f"{where}: {text}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _headline(run: Run) -> str:
+    found = next((metric for metric in run.metrics if metric.id == "pairwise_consistency"), run.metrics[0])
+    if found.value is None:
+        return f"no {found.title}"
+    value = f"{percent(found.value)} %" if found.unit == "fraction" else f"{found.value:.3g} {found.unit}".rstrip()
+    return f"{found.title} {value}"

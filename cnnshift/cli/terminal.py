@@ -1,0 +1,74 @@
+"""Streams and colour: stdout is the result, everything else is stderr."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import TextIO
+
+from cnnshift.render.style import Style
+
+
+class Color(StrEnum):
+    """Values of `--color`."""
+
+    auto = "auto"
+    always = "always"
+    never = "never"
+
+
+COLOR = Color.auto
+
+_chosen = COLOR
+
+
+def choose_color(color: Color) -> None:
+    """Remember what `--color` said."""
+    global _chosen
+    _chosen = color
+
+
+def wants_color(color: Color, environ: Mapping[str, str], is_terminal: bool) -> bool:
+    """--color > NO_COLOR > FORCE_COLOR > whether it is a terminal."""
+    if color is not Color.auto:
+        return color is Color.always
+    if environ.get("NO_COLOR"):
+        return False
+    if environ.get("FORCE_COLOR"):
+        return True
+    return is_terminal and environ.get("TERM") != "dumb"
+
+
+def color_from_flag(arguments: Sequence[str], environ: Mapping[str, str], is_terminal: bool) -> bool:
+    """The same before the arguments are parsed, for help pages."""
+    flags = [text for text in arguments if text.startswith("--color=")]
+    flags += [f"--color={value}" for flag, value in zip(arguments, arguments[1:], strict=False) if flag == "--color"]
+    value = flags[-1].removeprefix("--color=") if flags else COLOR
+    return wants_color(Color(value) if value in tuple(Color) else COLOR, environ, is_terminal)
+
+
+def style(stream: TextIO) -> Style:
+    """Width and colour of a stream; a pipe or file has no width."""
+    terminal = stream.isatty()
+    width = shutil.get_terminal_size().columns if terminal else None
+    return Style(width, wants_color(_chosen, os.environ, terminal))
+
+
+def write(text: str) -> None:
+    """The result, on stdout."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def note(text: str) -> None:
+    """Something worth knowing, on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def error(text: str) -> None:
+    """What went wrong, on stderr."""
+    mark = "\x1b[1;31merror:\x1b[0m" if style(sys.stderr).color else "error:"
+    note(f"{mark} {text}")

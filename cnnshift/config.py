@@ -1,0 +1,198 @@
+"""The settings of a benchmark: THE defaults, where values may come from, and in which order.
+
+Flag > `CNNSHIFT_*` variable > `--config FILE.toml` > `[tool.cnnshift]` in pyproject.toml > suite > default.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, MinLen
+
+from cnnshift.errors import InputError
+from cnnshift.registry import unknown
+
+DEFAULT_SUITE = "standard"
+
+
+@dataclass(frozen=True, slots=True)
+class BenchSettings:
+    """Everything that decides what `cnnshift bench` measures.
+
+    Attributes:
+        models: model specs, in the order of the table.
+        dataset: data set spec.
+        canvas: side of a background canvas to centre the images on, in pixels; None for none.
+        protocols: how images move.
+        shifts: shift set: grid, full, axis, diagonal or random:K.
+        max_shift: R, largest |d|∞ in pixels.
+        step: spacing of the shifts in pixels.
+        metrics: ids of the metrics to compute; empty for all.
+        seed: of the first training run.
+        seeds: number of training runs per model, with seeds seed, seed + 1, …
+        limit: number of test images, a seeded subset; None for all.
+        batch_size: images per compiled step; None chooses by backend.
+        epochs: training epochs; None keeps the recipe's own number, 0 leaves the networks untrained.
+        deterministic: ask the backend for bit-reproducible kernels, and measure nothing to choose a faster shape.
+    """
+
+    models: Annotated[tuple[str, ...], MinLen(1)] = ("cnn",)
+    dataset: str = "mnist5k"
+    canvas: Annotated[int, Ge(1)] | None = None
+    protocols: Annotated[tuple[str, ...], MinLen(1)] = ("circular",)
+    shifts: str = "grid"
+    max_shift: Annotated[int, Ge(1)] = 8
+    step: Annotated[int, Ge(1)] = 1
+    metrics: tuple[str, ...] = ()
+    seed: Annotated[int, Ge(0)] = 0
+    seeds: Annotated[int, Ge(1)] = 1
+    limit: Annotated[int, Ge(1)] | None = None
+    batch_size: Annotated[int, Ge(1)] | None = None
+    epochs: Annotated[int, Ge(0)] | None = None
+    deterministic: bool = False
+
+
+DEFAULTS = BenchSettings()
+
+Origin = Literal["flag", "environment", "config file", "pyproject.toml", "suite", "default"]
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """Settings with the place that each value came from."""
+
+    settings: BenchSettings
+    origins: Mapping[str, str]
+
+
+def resolve(
+    flags: Mapping[str, Any],
+    *,
+    suite: str | None = None,
+    config_file: Path | None = None,
+    environ: Mapping[str, str] = os.environ,
+    project: Path = Path("pyproject.toml"),
+) -> Resolved:
+    """Merge all sources of settings and validate the whole.
+
+    Args:
+        flags: values given on the command line; None means not given.
+        suite: name of a suite; by default `standard`, unless some source names models.
+        config_file: a TOML file of settings.
+        environ: environment variables.
+        project: the pyproject.toml to look into.
+
+    Raises:
+        InputError: an unreadable file, unknown keys or values that are not allowed: all of them at once.
+    """
+    sources: list[tuple[str, dict[str, Any]]] = [
+        ("flag", {key: value for key, value in flags.items() if value is not None}),
+        ("environment", _from_environment(environ)),
+        (f"{config_file}", _read_toml(config_file) if config_file else {}),
+        (f"{project}", _from_project(project)),
+    ]
+    if suite is None and not any("models" in values for _, values in sources):
+        suite = DEFAULT_SUITE
+    if suite is not None:
+        sources.append((f"suite {suite}", load_suite(suite)))
+    problems = [
+        f"{origin}: {unknown('setting', key, _names())}"
+        for origin, values in sources
+        for key in values
+        if key not in _names()
+    ]
+    if problems:
+        raise InputError("\n".join(problems))
+    merged: dict[str, Any] = {}
+    origins = dict.fromkeys(_names(), "default")
+    for origin, values in reversed(sources):
+        merged |= values
+        origins |= dict.fromkeys(values, origin)
+    return Resolved(_validate(merged, origins), origins)
+
+
+def load_suite(name: str) -> dict[str, Any]:
+    """The settings of a suite that the package ships.
+
+    Raises:
+        InputError: no such suite.
+    """
+    folder = resources.files("cnnshift") / "suites"
+    if name not in (names := suite_names()):
+        raise InputError(unknown("suite", name, names))
+    values = tomllib.loads((folder / f"{name}.toml").read_text(encoding="utf-8"))
+    values.pop("summary", None)
+    return values
+
+
+def suite_names() -> list[str]:
+    """Names of the shipped suites."""
+    folder = resources.files("cnnshift") / "suites"
+    return sorted(path.name.removesuffix(".toml") for path in folder.iterdir() if path.name.endswith(".toml"))
+
+
+def suite_summary(name: str) -> str:
+    """One line that says what a suite is for."""
+    text = (resources.files("cnnshift") / "suites" / f"{name}.toml").read_text(encoding="utf-8")
+    return str(tomllib.loads(text)["summary"])
+
+
+def as_dict(settings: BenchSettings) -> dict[str, Any]:
+    """Settings as plain values for a file."""
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(settings).items()}
+
+
+def _names() -> list[str]:
+    return [field.name for field in fields(BenchSettings)]
+
+
+_LISTS = ("models", "protocols", "metrics")
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    """`CNNSHIFT_MAX_SHIFT=4`; lists are separated by spaces. Variables of other parts of the tool are not settings."""
+    values: dict[str, Any] = {}
+    for variable, text in environ.items():
+        key = variable.removeprefix("CNNSHIFT_").lower()
+        if not variable.startswith("CNNSHIFT_") or key == "cache_dir":
+            continue
+        values[key] = text.split() if key in _LISTS else text
+    return values
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"Cannot read the config file {path}: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"The config file {path} is not TOML: {error}.") from None
+
+
+def _from_project(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    table = _read_toml(path).get("tool", {}).get("cnnshift", {})
+    # Sub-tables configure other commands (gates) and are not settings of a benchmark.
+    return {key: value for key, value in table.items() if not isinstance(value, dict)}
+
+
+def _validate(values: Mapping[str, Any], origins: Mapping[str, str]) -> BenchSettings:
+    import pydantic
+
+    try:
+        return pydantic.TypeAdapter(BenchSettings).validate_python(dict(values))
+    except pydantic.ValidationError as error:
+        problems = []
+        for problem in error.errors():
+            key = str(problem["loc"][0])
+            message = problem["msg"][0].lower() + problem["msg"][1:]
+            flag = f"--{key.replace('_', '-')}" if origins[key] == "flag" else f"{key} (from {origins[key]})"
+            problems.append(f"{flag} is '{problem['input']}'; {message}.")
+        raise InputError("\n".join(dict.fromkeys(problems))) from None

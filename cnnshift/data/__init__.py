@@ -1,0 +1,1 @@
+"""Labelled images to measure on, and to train on."""

@@ -1,0 +1,194 @@
+"""What a data set is: named splits of labelled images, whose content has a fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, Protocol
+
+import numpy as np
+from jaxtyping import Int, UInt8
+
+from cnnshift.errors import InputError
+from cnnshift.registry import DATASETS
+from cnnshift.spec import Spec
+
+SplitName = Literal["train", "test"]
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Labelled images of one split.
+
+    Attributes:
+        images: the source images: what a model sees with `context` pixels on each side.
+        labels: class of every image.
+        classes: names of the classes.
+        background: value of an empty pixel, one per channel, on the scale 0..1.
+        context: pixels around the window that a model sees, on each side.
+    """
+
+    images: UInt8[np.ndarray, "n Hs Ws c"]
+    labels: Int[np.ndarray, " n"]
+    classes: tuple[str, ...]
+    background: tuple[float, ...]
+    context: int = 0
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) that a model sees."""
+        height, width = self.images.shape[1:3]
+        return height - 2 * self.context, width - 2 * self.context
+
+    @property
+    def channels(self) -> int:
+        """Number of colour channels."""
+        return self.images.shape[-1]
+
+    @property
+    def windows(self) -> UInt8[np.ndarray, "n h w c"]:
+        """What a model sees at no shift."""
+        (height, width), margin = self.size, self.context
+        return self.images[:, margin : margin + height, margin : margin + width]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over everything that a measurement depends on: pixels, labels, classes, background, context."""
+        digest = hashlib.sha256()
+        digest.update(repr((self.images.shape, self.classes, self.background, self.context)).encode())
+        digest.update(np.ascontiguousarray(self.images))
+        digest.update(np.ascontiguousarray(self.labels, dtype="<i4"))
+        return digest.hexdigest()
+
+    def take(self, limit: int, *, seed: int = 0) -> Split:
+        """A seeded random subset of `limit` images, in their order; the whole split if it is smaller.
+
+        Raises:
+            InputError: the limit is below 1.
+        """
+        if limit < 1:
+            raise InputError(f"limit is {limit}; allowed: whole numbers of images from 1.")
+        if limit >= len(self):
+            return self
+        chosen = np.sort(np.random.default_rng(seed).permutation(len(self))[:limit])
+        return replace(self, images=self.images[chosen], labels=self.labels[chosen])
+
+    def on_canvas(self, canvas: int) -> Split:
+        """Centre every window on a background canvas, with background around it as far as its margin is wide.
+
+        A shift within the margin then loses nothing under any protocol: circular, zero and crop agree bit by bit.
+
+        Args:
+            canvas: side of the new window in pixels.
+
+        Raises:
+            InputError: the canvas is smaller than the window, or cannot be centred.
+        """
+        height, width = self.size
+        if canvas < max(height, width):
+            raise InputError(f"canvas is {canvas}; allowed: from {max(height, width)}, the size of the images.")
+        if (canvas - height) % 2 or (canvas - width) % 2:
+            raise InputError(
+                f"canvas is {canvas}, which cannot centre images of {height}×{width}; "
+                f"allowed: sizes that differ from theirs by an even number of pixels."
+            )
+        top, left = (canvas - height) // 2, (canvas - width) // 2
+        context = min(top, left)
+        side = canvas + 2 * context
+        empty = np.round(np.array(self.background) * 255).astype(np.uint8)
+        images = np.broadcast_to(empty, (len(self), side, side, self.channels)).copy()
+        images[:, context + top : context + top + height, context + left : context + left + width] = self.windows
+        return replace(self, images=images, context=context)
+
+
+class Dataset(Protocol):
+    """A named source of splits; a class that is called with its options and then asked for splits.
+
+    Class attributes tell what it is without loading it.
+
+    Attributes:
+        name: its name in a spec.
+        version: bumped whenever the same options give other pixels or labels.
+        licence: under which the images may be used.
+        citation: where the data come from.
+        options: its own keys in a spec and their allowed values, the default first.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[str]
+    licence: ClassVar[str]
+    citation: ClassVar[str]
+    options: ClassVar[Mapping[str, tuple[str, ...]]]
+
+    def __init__(self, **options: str) -> None: ...
+
+    def load(self, split: SplitName) -> Split:
+        """The images of one split; prepared on first use, read from the cache afterwards.
+
+        Raises:
+            InputError: this data set has no such split, or a package it needs is missing.
+            MeasurementError: the prepared data are damaged and could not be made again.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class LoadedDataset:
+    """A data set behind a spec, with what applies to every data set."""
+
+    spec: Spec
+    source: Dataset
+    canvas: int | None
+
+    def load(self, split: SplitName) -> Split:
+        """The split's images, on the canvas if there is one."""
+        loaded = self.source.load(split)
+        return loaded if self.canvas is None else loaded.on_canvas(self.canvas)
+
+
+def open_dataset(spec: Spec) -> LoadedDataset:
+    """Find the data set of a spec; `canvas=PX` is an option that every data set has.
+
+    Raises:
+        InputError: unknown name, option or value.
+    """
+    options = dict(spec.options)
+    canvas = options.pop("canvas", None)
+    if canvas is not None and not canvas.isdecimal():
+        raise InputError(f"The data set option canvas is '{canvas}'; allowed: a whole number of pixels.")
+    source = DATASETS.load(spec.name)(**options)
+    return LoadedDataset(spec, source, None if canvas is None else int(canvas))
+
+
+def choose(name: str, options: Mapping[str, str], allowed: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+    """The value of every option that a data set has: the given one, or the first allowed one.
+
+    Args:
+        name: of the data set, for the message.
+        options: keys and values of the spec, without those that every data set has.
+        allowed: the data set's own keys and their values, the default first.
+
+    Raises:
+        InputError: a value that is not allowed, or an option that the data set does not have.
+    """
+    for key, value in options.items():
+        if key not in allowed:
+            known = ", ".join([*allowed, "canvas"])
+            raise InputError(f"The data set '{name}' has no option '{key}'; allowed: {known}.")
+        if value not in allowed[key]:
+            raise InputError(f"The data set option {key} is '{value}'; allowed: {', '.join(allowed[key])}.")
+    return {key: options.get(key, values[0]) for key, values in allowed.items()}
+
+
+def check_split(name: str, split: str, allowed: tuple[str, ...] = ("train", "test")) -> None:
+    """Refuse a split that a data set does not have.
+
+    Raises:
+        InputError: the split is not one of `allowed`.
+    """
+    if split not in allowed:
+        raise InputError(f"The data set '{name}' has no split '{split}'; allowed: {', '.join(allowed)}.")

@@ -1,0 +1,63 @@
+"""What a sweep leaves behind: the one table from which every metric is computed, without the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+
+@dataclass(frozen=True, slots=True)
+class Observations:
+    """A model seen over n images and s shifts. Notation: f logits, P = softmax(f), ŷ = argmax f, c = ŷ(x).
+
+    Attributes:
+        shifts: (dy, dx) in input pixels, without (0, 0): the same s shifts for all images, or s shifts per image.
+        neighbours: pairs of columns of `classes_seen` (0 is the unshifted image, i + 1 is shift i) that lie one step
+            apart on a row, a column or, for the diagonal set, the diagonal; None where the shifts form no path.
+        labels: y.
+        reference_prediction: ŷ(x).
+        reference_probability: P_c(x).
+        reference_label_probability: P_y(x).
+        reference_logits: f(x).
+        prediction: ŷ(T_d x).
+        probability: P_c(T_d x).
+        label_probability: P_y(T_d x).
+        distance: ‖f(T_d x) − f(x)‖₂.
+        cosine: cos(φ(T_d x), φ(x)) of the penultimate features φ; None for a model that does not expose them.
+        logit_change: mean over d of f(T_d x) − f(x), per class.
+        logit_square_change: mean over d of (f(T_d x) − f(x))², per class.
+        shift_logit_change: mean over the images of f(T_d x) − f(x), per shift and class.
+    """
+
+    shifts: Int[np.ndarray, "s 2"] | Int[np.ndarray, "n s 2"]
+    neighbours: Int[np.ndarray, "p 2"] | None
+    labels: Int[np.ndarray, " n"]
+    reference_prediction: Int[np.ndarray, " n"]
+    reference_probability: Float[np.ndarray, " n"]
+    reference_label_probability: Float[np.ndarray, " n"]
+    reference_logits: Float[np.ndarray, "n k"]
+    prediction: Int[np.ndarray, "n s"]
+    probability: Float[np.ndarray, "n s"]
+    label_probability: Float[np.ndarray, "n s"]
+    distance: Float[np.ndarray, "n s"]
+    cosine: Float[np.ndarray, "n s"] | None
+    logit_change: Float[np.ndarray, "n k"]
+    logit_square_change: Float[np.ndarray, "n k"]
+    shift_logit_change: Float[np.ndarray, "s k"]
+
+    @property
+    def radius(self) -> Int[np.ndarray, " s"] | Int[np.ndarray, "n s"]:
+        """|d|∞ of every shift, in pixels."""
+        return np.abs(self.shifts).max(axis=-1)
+
+    @property
+    def per_image_shifts(self) -> bool:
+        """Whether every image has shifts of its own (`random:K`), so that no map over shifts exists."""
+        return self.shifts.ndim == 3
+
+    @property
+    def classes_seen(self) -> Int[np.ndarray, "n s+1"]:
+        """ŷ with the unshifted image as column 0."""
+        return np.concatenate([self.reference_prediction[:, None], self.prediction], axis=1)

@@ -1,0 +1,233 @@
+"""The tables of everything that has a name: lazy, so that listing names imports no heavy package.
+
+A new metric, protocol, layer, model family or data set is one new file and one line here. Other packages add their
+own through entry points of the same group (`[project.entry-points."cnnshift.metrics"]`), without a fork.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.metadata
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cnnshift.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One registered name.
+
+    Attributes:
+        target: where the object lives, `"package.module:Attribute"`.
+        summary: one line for `cnnshift list`.
+        reference: the paper it comes from, or an empty string.
+    """
+
+    target: str
+    summary: str
+    reference: str = ""
+
+
+class Registry(Mapping[str, Entry]):
+    """A lazy table from names to objects, extended by the installed packages' entry points.
+
+    Args:
+        kind: what the entries are, in the singular, for error messages.
+        group: name of the entry-point group.
+        entries: the built-in names, in the order in which they are listed.
+    """
+
+    def __init__(self, kind: str, group: str, entries: Mapping[str, Entry]) -> None:
+        self.kind = kind
+        self.group = group
+        self._builtin = dict(entries)
+        self._plugins: dict[str, Entry] | None = None
+
+    def _entries(self) -> dict[str, Entry]:
+        if self._plugins is None:
+            found = importlib.metadata.entry_points(group=self.group)
+            self._plugins = {e.name: Entry(e.value, f"from {e.module}") for e in found}
+        return self._plugins | self._builtin
+
+    def __getitem__(self, name: str) -> Entry:
+        # Entry points are searched only for names that are not built in: the search reads every installed package.
+        if name in self._builtin:
+            return self._builtin[name]
+        entries = self._entries()
+        if name not in entries:
+            raise InputError(unknown(self.kind, name, entries))
+        return entries[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._builtin or name in self._entries()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**self._builtin, **self._entries()})
+
+    def __len__(self) -> int:
+        return len({**self._builtin, **self._entries()})
+
+    def load(self, name: str) -> Any:
+        """Import and return the object that `name` stands for.
+
+        Raises:
+            InputError: no such name; the message lists the names and suggests the nearest.
+        """
+        module, _, attribute = self[name].target.partition(":")
+        return getattr(importlib.import_module(module), attribute)
+
+
+def unknown(kind: str, value: str, allowed: Iterable[str]) -> str:
+    """One sentence for an unknown name: its value, the nearest allowed name, and all allowed names."""
+    names = list(allowed)
+    near = difflib.get_close_matches(value, names, n=1)
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    return f"Unknown {kind} '{value}'; allowed: {', '.join(names)}.{hint}"
+
+
+MODELS = Registry(
+    "model",
+    "cnnshift.models",
+    {
+        "mlp": Entry("cnnshift.models.mlp:Mlp", "fully connected layers only: no notion of position shared at all"),
+        "cnn": Entry("cnnshift.models.cnn:Cnn", "conv … conv, fully connected: the network of the question"),
+        "locally_connected": Entry(
+            "cnnshift.models.locally_connected:LocallyConnected",
+            "the same network without weight sharing: a control",
+        ),
+    },
+)
+
+DOWNSAMPLERS = Registry(
+    "pool",
+    "cnnshift.downsamplers",
+    {
+        "none": Entry("cnnshift.models.layers.identity:Identity", "keep the resolution"),
+        "max": Entry("cnnshift.models.layers.max_pool:MaxPool", "2×2 maximum, stride 2"),
+        "avg": Entry("cnnshift.models.layers.average_pool:AveragePool", "2×2 mean, stride 2"),
+        "stride": Entry("cnnshift.models.layers.subsample:Subsample", "keep every second pixel, as a stride does"),
+        "blur": Entry(
+            "cnnshift.models.layers.blur_pool:BlurPool",
+            "dense maximum, binomial blur, stride 2 (blur=2..7 taps)",
+            "Zhang 2019",
+        ),
+        "aps": Entry(
+            "cnnshift.models.layers.polyphase_pool:PolyphasePool",
+            "dense maximum, then the polyphase grid of largest norm (aps=l1|l2|inf)",
+            "Chaman & Dokmanić 2021",
+        ),
+    },
+)
+
+DATASETS = Registry(
+    "data set",
+    "cnnshift.datasets",
+    {
+        "mnist5k": Entry("cnnshift.data.mnist5k:Mnist5k", "5,000 real MNIST digits on 32×32, 4,000 train / 1,000 test"),
+        "redgreen": Entry(
+            "cnnshift.data.redgreen:RedGreen",
+            "two coloured boxes whose order is the class (sets=fresh|published)",
+            "Kayhan & van Gemert 2020",
+        ),
+        "shapes": Entry(
+            "cnnshift.data.shapes:Shapes", "coloured shapes, 48×48 windows of 64×64 sources: crop has context"
+        ),
+    },
+)
+
+PROTOCOLS = Registry(
+    "protocol",
+    "cnnshift.protocols",
+    {
+        "circular": Entry("cnnshift.shifts.circular:Circular", "roll; loses nothing", "Chaman & Dokmanić 2021"),
+        "zero": Entry("cnnshift.shifts.zero:Zero", "the background value enters; reports what left"),
+        "crop": Entry(
+            "cnnshift.shifts.crop:Crop", "a window slides over a larger image; real pixels enter", "Zhang 2019"
+        ),
+        "reflect": Entry("cnnshift.shifts.reflect:Reflect", "the mirrored image enters, border pixel not repeated"),
+        "replicate": Entry("cnnshift.shifts.replicate:Replicate", "the border pixel is repeated"),
+    },
+)
+
+METRICS = Registry(
+    "metric",
+    "cnnshift.metrics",
+    {
+        "accuracy": Entry("cnnshift.metrics.accuracy:ACCURACY", "correct without a shift"),
+        "shifted_accuracy": Entry(
+            "cnnshift.metrics.accuracy:SHIFTED_ACCURACY", "correct, mean over the shifts", "Biscione & Bowers 2021"
+        ),
+        "worst_case_accuracy": Entry(
+            "cnnshift.metrics.accuracy:WORST_CASE_ACCURACY", "correct at every shift", "Engstrom et al. 2019"
+        ),
+        "reference_consistency": Entry(
+            "cnnshift.metrics.consistency:REFERENCE_CONSISTENCY",
+            "same class as without a shift, mean over the shifts",
+            "Azulay & Weiss 2019",
+        ),
+        "pairwise_consistency": Entry(
+            "cnnshift.metrics.consistency:PAIRWISE_CONSISTENCY",
+            "same class at two distinct shifts, all pairs",
+            "Zhang 2019; Chaman & Dokmanić 2021",
+        ),
+        "pairwise_consistency_replacement": Entry(
+            "cnnshift.metrics.consistency:PAIRWISE_CONSISTENCY_REPLACEMENT",
+            "the same with pairs drawn with replacement, as the literature samples",
+            "Zhang 2019; Chaman & Dokmanić 2021",
+        ),
+        "conditional_consistency": Entry(
+            "cnnshift.metrics.consistency:CONDITIONAL_CONSISTENCY",
+            "reference_consistency over the images that are correct without a shift",
+        ),
+        "fidelity": Entry(
+            "cnnshift.metrics.consistency:FIDELITY", "correct with and without the shift", "Saha & Gokhale 2025"
+        ),
+        "kappa": Entry("cnnshift.metrics.kappa:KAPPA", "agreement corrected for chance", "Cohen 1960"),
+        "invariance_radius": Entry(
+            "cnnshift.metrics.invariance_radius:INVARIANCE_RADIUS", "largest radius without any change of class"
+        ),
+        "flip_probability": Entry(
+            "cnnshift.metrics.flip_probability:FLIP_PROBABILITY",
+            "the class changes between adjacent steps",
+            "Hendrycks & Dietterich 2019",
+        ),
+        "mac": Entry(
+            "cnnshift.metrics.probability:MAC",
+            "mean absolute change of the top class's probability",
+            "Azulay & Weiss 2019",
+        ),
+        "probability_range": Entry(
+            "cnnshift.metrics.probability:PROBABILITY_RANGE", "largest minus smallest probability of the label"
+        ),
+        "sensitivity": Entry(
+            "cnnshift.metrics.sensitivity:SENSITIVITY",
+            "distance of the logits, relative to that of images of different classes",
+            "Kauderer-Abrams 2017",
+        ),
+        "feature_cosine": Entry(
+            "cnnshift.metrics.feature_cosine:FEATURE_COSINE",
+            "cosine of the penultimate features",
+            "Myburgh et al. 2021; Biscione & Bowers 2021",
+        ),
+        "normalized_variance": Entry(
+            "cnnshift.metrics.normalized_variance:NORMALIZED_VARIANCE",
+            "variance of the logits over shifts / over images",
+            "Quiroga et al. 2021",
+        ),
+    },
+)
+
+FORMATS = Registry(
+    "format",
+    "cnnshift.formats",
+    {
+        "table": Entry("cnnshift.render.table:render", "for people"),
+        "json": Entry("cnnshift.render.json:render", "the whole result, one document"),
+        "jsonl": Entry("cnnshift.render.jsonl:render", "one line per run"),
+        "csv": Entry("cnnshift.render.csv:render", "one line per run and metric"),
+        "markdown": Entry("cnnshift.render.markdown:render", "a table for a README or a step summary"),
+    },
+)

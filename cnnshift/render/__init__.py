@@ -1,0 +1,1 @@
+"""Writers: a result as text, one file per format."""

@@ -1,0 +1,117 @@
+"""The answer in plain words: what the numbers of one table say about the question."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from cnnshift.render.numbers import interval, percent
+from cnnshift.results.groups import Combined, Group, Row, combine
+
+CONSISTENCY = "pairwise_consistency"
+
+
+def answer(group: Group) -> list[str]:
+    """At most four sentences, each made of numbers of the table.
+
+    They say how far the first convolutional network is from invariance, what one change of it does at a time, where
+    training with shifts helps, and which networks are exactly invariant on these shifts.
+    """
+    return [sentence for part in (_verdict, _changes, _augmentation, _exact) for sentence in part(group)]
+
+
+def _verdict(group: Group) -> Iterator[str]:
+    """How often the plain network changes its mind."""
+    row = next((row for row in group.rows if row.runs[0].family != "mlp"), group.rows[0])
+    changes = combine(row.runs, "reference_consistency")
+    plain, shifted = combine(row.runs, "accuracy"), combine(row.runs, "shifted_accuracy")
+    if not (changes and plain and shifted):
+        return
+    moved = f"moving an image by up to {row.runs[0].protocol.max_shift} px"
+    if changes.value == 1:
+        yield f"Yes, here: {moved} never changes the class that {row.model} gives ({_tested(row)})."
+        return
+    flipped = Combined(1 - changes.value, None, None, changes.n)
+    if changes.ci95:
+        flipped = Combined(flipped.value, (1 - changes.ci95[1], 1 - changes.ci95[0]), None, changes.n)
+    yield (
+        f"No: {moved} changes the class that {row.model} gives in {percent(flipped.value)} % of cases "
+        f"{interval(flipped.ci95, 'fraction')}, and its accuracy goes from {percent(plain.value)} % to "
+        f"{percent(shifted.value)} %."
+    )
+
+
+def _changes(group: Group) -> Iterator[str]:
+    """What one changed option does to the consistency, row by row."""
+    steps = []
+    for position, row in enumerate(group.rows):
+        for before in reversed(group.rows[:position]):
+            difference = _difference(_options(before), _options(row))
+            a, b = combine(before.runs, CONSISTENCY), combine(row.runs, CONSISTENCY)
+            if difference and a and b and before.runs[0].family == row.runs[0].family:
+                steps.append(f"{difference} {percent(a.value)} → {percent(b.value)} %")
+                break
+    if steps:
+        yield f"One change at a time moves the consistency: {'; '.join(steps)}."
+
+
+def _augmentation(group: Group) -> Iterator[str]:
+    """Accuracy inside and outside the range of shifts that were trained."""
+    for row in group.rows:
+        augment = str(row.runs[0].training.recipe.get("augment", "none"))
+        twin = next((other for other in group.rows if _without_augment(other, row)), None)
+        trained = augment.removeprefix("shift")
+        radii = row.runs[0].by_radius.radius
+        if twin is None or not trained.isdecimal() or int(trained) not in radii or int(trained) == radii[-1]:
+            continue
+        inside, outside = radii.index(int(trained)), len(radii) - 1
+        yield (
+            f"Training {twin.model} with shifts of up to {trained} px helps inside that range (accuracy at |d| = "
+            f"{trained}: {_at(twin, inside)} → {_at(row, inside)} %) and less outside (|d| = {radii[-1]}: "
+            f"{_at(twin, outside)} → {_at(row, outside)} %)."
+        )
+        return
+
+
+def _exact(group: Group) -> Iterator[str]:
+    """Networks that never changed their mind; as a fact about what was tested, not as a promise."""
+    rows = [row for row in group.rows if (value := combine(row.runs, CONSISTENCY)) and value.value == 1]
+    constant = [row for row in rows if (kappa := combine(row.runs, "kappa")) and kappa.value == 0]
+    exact = [row.model for row in rows if row not in constant]
+    if exact:
+        verb = "is" if len(exact) == 1 else "are"
+        yield f"{' and '.join(exact)} {verb} exactly invariant on every shift tested ({_tested(group.rows[0])})."
+    if constant:
+        yield f"{constant[0].model} is invariant only because it gives one class to every image (kappa 0)."
+
+
+def _tested(row: Row) -> str:
+    run = row.runs[0]
+    return f"{run.dataset.n:,} images × {run.protocol.count:,} shifts"
+
+
+def _options(row: Row) -> dict[str, str]:
+    run = row.runs[0]
+    augment = str(run.training.recipe.get("augment", "none"))
+    return run.options | ({} if augment == "none" else {"augment": augment})
+
+
+def _difference(before: Mapping[str, str], after: Mapping[str, str]) -> str | None:
+    """`key=value` where exactly one option was set or changed; a layer's own option (blur=5 of pool=blur) rides along."""
+    changed = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
+    riders = {key for key in changed if key == after.get("pool")}
+    changed -= riders
+    if len(changed) != 1 or not changed <= after.keys():
+        return None
+    return ",".join(f"{key}={after[key]}" for key in (*changed, *riders))
+
+
+def _without_augment(other: Row, row: Row) -> bool:
+    mine, theirs = _options(row), _options(other)
+    mine.pop("augment", None)
+    return other is not row and mine == theirs and other.runs[0].family == row.runs[0].family
+
+
+def _at(row: Row, index: int) -> str:
+    return percent(float(np.mean([run.by_radius.accuracy[index] for run in row.runs])))

@@ -1,0 +1,80 @@
+"""The columns that a table for people shows, in every format for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cnnshift.render.numbers import count, interval, movement, number, sparkline
+from cnnshift.results.groups import Group, combine
+
+HEADLINE_METRICS = ("accuracy", "shifted_accuracy", "worst_case_accuracy", "pairwise_consistency")
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A number with its interval (and spread over seeds), and whether it is the best of its column."""
+
+    text: str
+    detail: str = ""
+    best: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A heading and one cell per row."""
+
+    heading: str
+    cells: tuple[Cell, ...]
+    numeric: bool = True
+
+
+def columns(group: Group) -> list[Column]:
+    """Model, metrics with intervals, accuracy by radius, parameters and speed."""
+    shown = _metrics(group)
+    result = [Column("model", tuple(Cell(row.model) for row in group.rows), numeric=False)]
+    result += [_metric_column(group, id) for id in shown]
+    radii = group.example.by_radius.radius
+    if len(radii) > 1:
+        curves = [np.mean([run.by_radius.accuracy for run in row.runs], axis=0) for row in group.rows]
+        heading = f"accuracy at |d| = {radii[0]} … {radii[-1]}"
+        # A wide set is thinned out evenly, ends included, so that its bars stay readable.
+        kept = np.unique(np.linspace(0, len(radii) - 1, min(len(radii), 16)).round().astype(int))
+        result.append(Column(heading, tuple(Cell(sparkline(curve[kept].tolist())) for curve in curves), numeric=False))
+    result.append(_count_column("params", [row.runs[0].params for row in group.rows]))
+    speeds = [float(np.mean([run.timing.images_per_second for run in row.runs])) for row in group.rows]
+    result.append(_count_column("images/s", speeds))
+    return result
+
+
+def _metrics(group: Group) -> Sequence[str]:
+    computed = [metric.id for metric in group.example.metrics]
+    headline = [id for id in HEADLINE_METRICS if id in computed]
+    # All metrics were computed by default: a selection was asked for, and is then shown whole.
+    return headline if len(computed) > 12 else computed
+
+
+def _metric_column(group: Group, id: str) -> Column:
+    spec = group.example.metric(id)
+    assert spec is not None
+    values = [combine(row.runs, id) for row in group.rows]
+    present = [value.value for value in values if value]
+    best = (max(present) if spec.higher_is_better else min(present)) if len(present) > 1 else None
+    cells = []
+    for value in values:
+        if value is None:
+            cells.append(Cell("–"))
+            continue
+        detail = interval(value.ci95, spec.unit)
+        if value.seed_spread is not None:
+            detail += f" ±{number(value.seed_spread, spec.unit)}"
+        cells.append(Cell(number(value.value, spec.unit), detail.strip(), best=value.value == best))
+    where = "" if id == "accuracy" else f" [{movement(group.example)}]"
+    sign = {"fraction": " %", "px": " px", "": ""}[spec.unit]
+    return Column(f"{spec.title}{sign}{where}", tuple(cells))
+
+
+def _count_column(heading: str, values: Sequence[float]) -> Column:
+    return Column(heading, tuple(Cell(count(value)) for value in values))

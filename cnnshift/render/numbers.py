@@ -1,0 +1,64 @@
+"""How numbers read in every format for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cnnshift.results.groups import Group
+from cnnshift.results.schema import Run
+
+BARS = "▁▂▃▄▅▆▇█"
+
+
+def number(value: float, unit: str) -> str:
+    """A metric's value: fractions as per cent with one decimal, more where rounding would claim 0 or 100."""
+    if unit == "fraction":
+        return percent(value)
+    return f"{value:.1f}" if unit == "px" else f"{value:.3g}"
+
+
+def percent(value: float) -> str:
+    """A fraction as per cent. "100" and "0" without decimals are exact; nothing else is rounded to them."""
+    if value in (0.0, 1.0):
+        return f"{value * 100:.0f}"
+    for decimals in (1, 2, 3):
+        text = f"{value * 100:.{decimals}f}"
+        if 0 < float(text) < 100:
+            return text
+    return "<0.001" if value < 0.5 else ">99.999"
+
+
+def interval(ci95: tuple[float, float] | None, unit: str) -> str:
+    """An interval as `[low, high]` in the unit of its value."""
+    return "" if ci95 is None else f"[{number(ci95[0], unit)}, {number(ci95[1], unit)}]"
+
+
+def count(value: float) -> str:
+    """A count with a thousands separator."""
+    return f"{value:,.0f}"
+
+
+def sparkline(fractions: Sequence[float]) -> str:
+    """One bar per fraction, on the fixed scale from 0 (lowest) to 1 (full)."""
+    return "".join(BARS[min(int(value * len(BARS)), len(BARS) - 1)] for value in fractions)
+
+
+def movement(run: Run) -> str:
+    """Protocol and shift set as they follow a metric's name: `circular, |d|≤8`."""
+    protocol = run.protocol
+    reach = f"|d|≤{protocol.max_shift}"
+    extra = "" if protocol.set == "grid" else f", {protocol.set}"
+    step = "" if protocol.step == 1 else f", step {protocol.step}"
+    return f"{protocol.name}, {reach}{extra}{step}"
+
+
+def headline(group: Group) -> str:
+    """What a table was measured on."""
+    run = group.example
+    lost = run.protocol.information_loss
+    loss = f" · {percent(lost)} % of the foreground energy lost" if run.protocol.name != "circular" else ""
+    seeds = max(len(row.runs) for row in group.rows)
+    return (
+        f"{run.dataset.name} · {run.dataset.n:,} test images × {run.protocol.count:,} shifts [{movement(run)}]{loss}"
+        + (f" · mean of {seeds} seeds" if seeds > 1 else "")
+    )

@@ -1,0 +1,108 @@
+"""Reading and writing result files: atomically, and never silently damaged."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+import pydantic
+
+from cnnshift.cache import cache_dir
+from cnnshift.errors import InputError, SaveError
+from cnnshift.results.schema import SCHEMA, SCHEMA_VERSION, Result
+
+LAST = "last"
+MAX_FILE_BYTES = 512 * 2**20
+
+
+def locate(name: str) -> Path:
+    """The path behind a RESULT argument: `last` is the newest result in the cache."""
+    return last_path() if name == LAST else Path(name)
+
+
+def last_path() -> Path:
+    """Where the newest result is kept."""
+    return cache_dir("results") / "last.json"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a file's content in one step: a reader sees the old content or the new.
+
+    Raises:
+        SaveError: the folder is missing or not writable, or the disk is full.
+    """
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            # mkstemp makes private files; a result has the usual permissions.
+            mask = os.umask(0)
+            os.umask(mask)
+            os.chmod(temporary, 0o666 & ~mask)
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise SaveError(f"Cannot write {path}: {error.strerror or error}.") from None
+
+
+def check_writable(path: Path) -> None:
+    """Find out now, not after the measurement, whether a file can be written.
+
+    Raises:
+        InputError: it is a folder, or its folder is missing or not writable.
+    """
+    if path.is_dir():
+        raise InputError(f"Cannot write {path}: it is a folder.")
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(handle)
+        os.unlink(temporary)
+    except OSError as error:
+        raise InputError(f"Cannot write {path}: {error.strerror or error}.") from None
+
+
+def save_result(result: Result, path: Path) -> None:
+    """Write a result as JSON, atomically."""
+    write_text(path, to_json(result))
+
+
+def to_json(result: Result) -> str:
+    """The result as a JSON document."""
+    return result.model_dump_json(by_alias=True, indent=1) + "\n"
+
+
+def load_result(name: str | Path) -> Result:
+    """Read a result file, or `last`.
+
+    Raises:
+        InputError: no such file, not JSON, not a result, of a newer version, or damaged.
+    """
+    path = locate(str(name))
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise InputError(f"{path} has {path.stat().st_size:,} bytes; allowed: at most {MAX_FILE_BYTES:,}.")
+        content = path.read_bytes()
+    except FileNotFoundError:
+        hint = " (no benchmark has finished a cell yet)" if str(name) == LAST else ""
+        raise InputError(f"No result file {name}{hint}.") from None
+    except OSError as error:
+        raise InputError(f"Cannot read {path}: {error.strerror}.") from None
+    try:
+        return Result.model_validate_json(content)
+    except pydantic.ValidationError as error:
+        raise InputError(f"{path} is not a {SCHEMA} file of version {SCHEMA_VERSION}: {_first(error)}.") from None
+
+
+def _first(error: pydantic.ValidationError) -> str:
+    problem = error.errors()[0]
+    where = ".".join(str(part) for part in problem["loc"])
+    message = problem["msg"][0].lower() + problem["msg"][1:]
+    return f"{where}: {message}" if where else message

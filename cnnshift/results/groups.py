@@ -1,0 +1,81 @@
+"""Runs as people read them: one table per protocol, one row per model, seeds taken together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cnnshift.results.packing import unpack
+from cnnshift.results.schema import MetricResult, Result, Run
+from cnnshift.stats.intervals import mean_interval
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One model under one protocol, over all its seeds."""
+
+    model: str
+    runs: tuple[Run, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """All models measured under one contract."""
+
+    rows: tuple[Row, ...]
+
+    @property
+    def example(self) -> Run:
+        """Any run: they share data set, protocol and shifts."""
+        return self.rows[0].runs[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Combined:
+    """A metric over seeds.
+
+    Attributes:
+        value: mean over the seeds.
+        ci95: 95 % interval over images (of the seeds' mean per image); None where images have no value of their own
+            and there is more than one seed.
+        seed_spread: standard deviation over the seeds; None for one seed.
+        n: number of images.
+    """
+
+    value: float
+    ci95: tuple[float, float] | None
+    seed_spread: float | None
+    n: int
+
+
+def group_runs(result: Result) -> list[Group]:
+    """Runs by contract, then by model, both in the order of their first run."""
+    groups: dict[str, dict[str, list[Run]]] = {}
+    for run in result.runs:
+        groups.setdefault(run.contract, {}).setdefault(run.model, []).append(run)
+    return [Group(tuple(Row(model, tuple(runs)) for model, runs in models.items())) for models in groups.values()]
+
+
+def combine(runs: Sequence[Run], id: str) -> Combined | None:
+    """A metric of one model over its seeds; None where a run has no value for it."""
+    found = [metric for run in runs if (metric := run.metric(id)) and metric.value is not None]
+    if not found or len(found) < len(runs):
+        return None
+    values = np.array([metric.value for metric in found])
+    if len(found) == 1:
+        return Combined(float(values[0]), found[0].ci95, None, found[0].n)
+    return Combined(float(values.mean()), _interval(found), float(values.std(ddof=1)), found[0].n)
+
+
+def _interval(metrics: Sequence[MetricResult]) -> tuple[float, float] | None:
+    if any(metric.per_image is None for metric in metrics):
+        return None
+    table = np.stack([unpack(metric.per_image).astype(float) for metric in metrics if metric.per_image])
+    counted = table[:, ~np.isnan(table).any(axis=0)].mean(axis=0)
+    if not counted.size:
+        return None
+    bounds = (0.0, 1.0) if metrics[0].unit == "fraction" else None
+    interval = mean_interval(counted, bounds=bounds)
+    return interval.low, interval.high

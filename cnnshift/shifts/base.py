@@ -1,0 +1,106 @@
+"""What a protocol is: a way to move images by a traced shift, inside a compiled sweep."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+from cnnshift.errors import InputError
+
+
+@dataclass(frozen=True)
+class Protocol(ABC):
+    """Moves images: (T_d x)[i, j] = x[i − dy, j − dx], positive = down and right.
+
+    Work that does not depend on the shift is done once per batch by `prepare`; `move` is what a sweep repeats.
+
+    Attributes:
+        size: (H, W) that the model sees.
+        reach: largest |d|∞ that will be asked for, in pixels.
+        context: real pixels around the window on each side of the source images.
+        background: value of an empty pixel, one per channel.
+    """
+
+    size: tuple[int, int]
+    reach: int
+    context: int = 0
+    background: tuple[float, ...] = (0.0,)
+
+    name: ClassVar[str]
+    wraps: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        limit = self.limit()
+        if self.reach > limit:
+            raise InputError(
+                f"max-shift is {self.reach} for the protocol '{self.name}' on {self.size[0]}×{self.size[1]} images; "
+                f"allowed: at most {limit}."
+            )
+
+    def limit(self) -> int:
+        """Largest |d|∞ that this protocol can serve: by default one pixel less than the smaller side."""
+        return min(self.size) - 1
+
+    @abstractmethod
+    def extend(self, windows: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
+        """Surround the windows with `reach` pixels on each side: what will enter when they move."""
+
+    def prepare(self, sources: Float[Array, "n Hs Ws c"]) -> Float[Array, "n H W c"]:
+        """Everything that does not depend on the shift.
+
+        Args:
+            sources: the windows with `context` pixels on each side.
+        """
+        return self.extend(self.window(sources))
+
+    def move(self, prepared: Float[Array, "n H W c"], d: Int[Array, "2"]) -> Float[Array, "n h w c"]:
+        """T_d of every image of a prepared batch; `d` may be traced, |d|∞ ≤ reach."""
+        count, _, _, channels = prepared.shape
+        zero = jnp.zeros((), d.dtype)
+        start = (zero, self.reach - d[0], self.reach - d[1], zero)
+        return lax.dynamic_slice(prepared, start, (count, *self.size, channels))
+
+    def move_each(self, prepared: Float[Array, "n H W c"], d: Int[Array, "n 2"]) -> Float[Array, "n h w c"]:
+        """T_d with a shift of its own for every image."""
+        return jax.vmap(lambda image, shift: self.move(image[None], shift)[0])(prepared, d)
+
+    def shift(self, sources: Float[Array, "n Hs Ws c"], d: Int[Array, "2"]) -> Float[Array, "n h w c"]:
+        """`prepare` and `move` in one."""
+        return self.move(self.prepare(sources), d)
+
+    def window(self, sources: Float[Array, "n Hs Ws c"]) -> Float[Array, "n h w c"]:
+        """What the model sees at d = 0: the source images without their context."""
+        height, width = self.size
+        return sources[:, self.context : self.context + height, self.context : self.context + width, :]
+
+    def loss(self, windows: Float[np.ndarray, "n h w c"], shifts: Int[np.ndarray, "s 2"]) -> Float[np.ndarray, "n s"]:
+        """Fraction of the foreground energy Σ (x − background)² that leaves the window.
+
+        0 for a protocol that wraps, and for an image that is all background.
+        """
+        count = len(windows)
+        if self.wraps:
+            return np.zeros((count, len(shifts)))
+        height, width = self.size
+        energy = ((windows.astype(np.float64) - np.asarray(self.background)) ** 2).sum(axis=-1)
+        table = np.zeros((count, height + 1, width + 1))
+        table[:, 1:, 1:] = energy.cumsum(axis=1).cumsum(axis=2)
+        top, left = np.maximum(0, -shifts).T
+        bottom, right = (np.array([height, width]) - np.maximum(0, shifts)).T
+        kept = table[:, bottom, right] - table[:, top, right] - table[:, bottom, left] + table[:, top, left]
+        total = table[:, -1, -1][:, None]
+        return np.where(total > 0, 1 - kept / np.where(total > 0, total, 1), 0.0).clip(0, 1)
+
+
+def pad(
+    images: Float[Array, "n h w c"], width: int, mode: Literal["wrap", "reflect", "edge"]
+) -> Float[Array, "n H W c"]:
+    """Pad the two image axes by `width` pixels on each side."""
+    return jnp.pad(images, ((0, 0), (width, width), (width, width), (0, 0)), mode=mode)

@@ -1,0 +1,14 @@
+"""Protocol `reflect`: the mirrored image enters; the border pixel is not repeated."""
+
+from jaxtyping import Array, Float
+
+from cnnshift.shifts.base import Protocol, pad
+
+
+class Reflect(Protocol):
+    """See the module."""
+
+    name = "reflect"
+
+    def extend(self, windows: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
+        return pad(windows, self.reach, "reflect")

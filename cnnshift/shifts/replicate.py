@@ -1,0 +1,14 @@
+"""Protocol `replicate`: the border pixel is repeated."""
+
+from jaxtyping import Array, Float
+
+from cnnshift.shifts.base import Protocol, pad
+
+
+class Replicate(Protocol):
+    """See the module."""
+
+    name = "replicate"
+
+    def extend(self, windows: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
+        return pad(windows, self.reach, "edge")

@@ -1,0 +1,1 @@
+"""The engine: a model over images × shifts, compiled once, reduced to observations on the device."""

@@ -1,0 +1,1 @@
+"""Training by one stated recipe, and the cache of what came out."""

@@ -1,0 +1,90 @@
+"""The training loop: one jitted step per batch, in a Python loop (a scan over steps is slower on CPU)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+from flax import nnx
+from jaxtyping import Array, Float, Int, UInt8
+
+from cnnshift.data.base import Split
+from cnnshift.errors import MeasurementError
+from cnnshift.train.augment import parse_augment
+from cnnshift.train.recipe import Recipe
+
+Progress = Callable[[int], None]
+
+
+def fit(
+    model: nnx.Module, split: Split, recipe: Recipe, *, seed: int, progress: Progress = lambda steps: None
+) -> float | None:
+    """Train a model in place.
+
+    Args:
+        model: maps images on the scale 0..1 to logits; left in evaluation mode.
+        split: the training images.
+        recipe: how.
+        seed: of the order of the images and of the augmentation.
+        progress: called with the number of steps just queued.
+
+    Returns:
+        The mean loss over the last tenth of the steps; None if the recipe has no steps.
+
+    Raises:
+        MeasurementError: the loss is not finite.
+    """
+    steps = recipe.steps(len(split))
+    if not steps:
+        model.eval()
+        return None
+    augment = parse_augment(recipe.augment, split.background, split.size)
+    optimizer = recipe.optimizer(len(split))
+    model.train()
+    graph, weights, rest = nnx.split(model, nnx.Param, ...)
+    moments = optimizer.init(weights)
+
+    def loss_of(weights: Any, rest: Any, images: Float[Array, "b h w c"], labels: Int[Array, " b"]) -> Any:
+        module: Any = nnx.merge(graph, weights, rest)
+        loss = optax.softmax_cross_entropy_with_integer_labels(module(images), labels).mean()
+        _, _, rest = nnx.split(module, nnx.Param, ...)
+        return loss, rest
+
+    def step(weights: Any, rest: Any, moments: Any, images: UInt8[Array, "b h w c"], labels: Int[Array, " b"]) -> Any:
+        pixels = images.astype(np.float32) / 255
+        (loss, rest), gradient = jax.value_and_grad(loss_of, has_aux=True)(weights, rest, pixels, labels)
+        update, moments = optimizer.update(gradient, moments, weights)
+        return optax.apply_updates(weights, update), rest, moments, loss
+
+    step = jax.jit(step, donate_argnums=(0, 1, 2))
+    rng = np.random.default_rng(seed)
+    batches = _batches(rng, len(split), recipe.batch_size)
+    windows, losses = split.windows, []
+    for done in range(steps):
+        chosen = next(batches)
+        images = augment(rng, windows[chosen])
+        weights, rest, moments, loss = step(weights, rest, moments, images, split.labels[chosen])
+        losses.append(loss)
+        if done >= 2:
+            # Two steps in flight keep the device busy; more would only make an interruption wait.
+            losses[done - 2].block_until_ready()
+        progress(1)
+    nnx.update(model, weights, rest)
+    model.eval()
+    final = float(np.mean(losses[-max(1, steps // 10) :]))
+    if not np.isfinite(final):
+        raise MeasurementError(f"Training diverged: the loss is {final} after {steps} steps.")
+    return final
+
+
+def _batches(rng: np.random.Generator, count: int, size: int) -> Iterator[Int[np.ndarray, " b"]]:
+    """Index batches from an endless stream of permutations."""
+    queue = rng.permutation(count)
+    while True:
+        while len(queue) < size:
+            queue = np.concatenate([queue, rng.permutation(count)])
+        yield queue[:size]
+        queue = queue[size:]

@@ -1,0 +1,123 @@
+"""A trained model for a spec: from the cache, or by training."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from flax import nnx
+
+from cnnshift.data.base import Split
+from cnnshift.errors import InputError
+from cnnshift.models.base import Classifier, build, parse_model
+from cnnshift.spec import Spec
+from cnnshift.train.augment import parse_augment
+from cnnshift.train.fit import fit
+from cnnshift.train.recipe import Recipe
+from cnnshift.train.weights import load_weights, save_weights, weights_path
+
+RECIPE_KEYS = ("augment", "epochs", "seed")
+"""Keys of a model spec that belong to the recipe."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPlan:
+    """A validated model spec, with the recipe that trains it.
+
+    Attributes:
+        label: the canonical spec, architecture first.
+        architecture: the spec without the recipe's keys.
+        options: the family's options that differ from its defaults.
+        recipe: how it is trained.
+        seed: of the training run, if the spec fixes it.
+    """
+
+    label: str
+    architecture: Spec
+    options: dict[str, str]
+    recipe: Recipe
+    seed: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A model ready to be measured; `seconds` of training, 0 when the weights were cached."""
+
+    model: Classifier
+    loss: float | None
+    cached: bool
+    seconds: float
+
+
+def plan_training(spec: Spec, split: Split, *, epochs: int | None = None) -> TrainingPlan:
+    """Validate a model spec before anything is measured.
+
+    Args:
+        spec: family, architecture options, and the recipe's `augment`, `epochs` and `seed`.
+        split: the images it has to fit.
+        epochs: overrides the recipe's; the spec's own number overrides both. 0 leaves the network untrained.
+
+    Raises:
+        InputError: unknown family, option or value, or a network that does not fit the images.
+    """
+    own = {key: value for key, value in spec.options.items() if key in RECIPE_KEYS}
+    recipe = replace(Recipe(), augment=own.get("augment", "none"))
+    if epochs is not None or "epochs" in own:
+        recipe = replace(recipe, epochs=_whole("epochs", own["epochs"]) if "epochs" in own else epochs)
+    parse_augment(recipe.augment, split.background, split.size)
+    architecture = Spec(spec.name, {key: value for key, value in spec.options.items() if key not in RECIPE_KEYS})
+    _, options = parse_model(architecture)
+    _abstract(architecture, split, seed=0)
+    changed = options.changed()
+    shown = {key: value for key, value in own.items() if (key, value) != ("augment", "none")}
+    seed = _whole("seed", own["seed"]) if "seed" in own else None
+    return TrainingPlan(str(Spec(spec.name, changed | shown)), architecture, changed, recipe, seed)
+
+
+def _whole(key: str, value: str) -> int:
+    if not value.isdecimal():
+        raise InputError(f"The model option {key} is '{value}'; allowed: whole numbers from 0.")
+    return int(value)
+
+
+def obtain(
+    plan: TrainingPlan, split: Split, *, seed: int, progress: Callable[[int], None] = lambda steps: None
+) -> Trained:
+    """The trained model: its cached weights, or a training run whose weights are then cached.
+
+    Args:
+        plan: what to train, and how.
+        split: the training images.
+        seed: of the initial weights, the order of the images and the augmentation.
+        progress: called with the number of steps just done.
+
+    Raises:
+        MeasurementError: training diverged.
+    """
+    family, options = parse_model(plan.architecture)
+    path = weights_path(
+        plan.recipe.as_dict(),
+        {"family": plan.architecture.name, "version": family.version, "options": options.model_dump(mode="json")},
+        {"fingerprint": split.fingerprint, "shape": [*split.size, split.channels], "classes": len(split.classes)},
+        seed,
+    )
+    model = _abstract(plan.architecture, split, seed=seed)
+    stored = load_weights(model, path)
+    if stored:
+        model.eval()
+        return Trained(model, stored.loss, cached=True, seconds=0.0)
+    started = time.perf_counter()
+    model = nnx.jit(lambda: _build(plan.architecture, split, seed))()
+    loss = fit(model, split, plan.recipe, seed=seed, progress=progress)
+    save_weights(model, path, loss=loss)
+    return Trained(model, loss, cached=False, seconds=time.perf_counter() - started)
+
+
+def _build(spec: Spec, split: Split, seed: int) -> Classifier:
+    return build(spec, (*split.size, split.channels), len(split.classes), seed=seed)
+
+
+def _abstract(spec: Spec, split: Split, *, seed: int) -> Classifier:
+    """The model's structure without any computation."""
+    return nnx.eval_shape(lambda: _build(spec, split, seed))

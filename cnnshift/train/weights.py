@@ -1,0 +1,119 @@
+"""Trained weights on disk: safetensors, named by everything that decides them."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import safetensors
+import safetensors.numpy
+from flax import nnx
+
+from cnnshift.cache import cache_dir
+
+log = logging.getLogger("cnnshift")
+
+
+def weights_path(recipe: Mapping[str, Any], model: Mapping[str, Any], data: Mapping[str, Any], seed: int) -> Path:
+    """Where the weights of a training run are kept.
+
+    Args:
+        recipe: the recipe's values.
+        model: family, its version and all its options.
+        data: fingerprint of the training split, image shape and number of classes.
+        seed: of the weights and the order of the images.
+    """
+    key = json.dumps({"recipe": recipe, "model": model, "data": data, "seed": seed}, sort_keys=True)
+    return cache_dir("weights") / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.safetensors"
+
+
+def save_weights(model: nnx.Module, path: Path, *, loss: float | None) -> None:
+    """Write a model's weights atomically. A cache that cannot be written costs time, not the measurement."""
+    arrays = _arrays(model)
+    metadata = {"digest": _digest(arrays), "loss": json.dumps(loss)}
+    content = safetensors.numpy.save(arrays, metadata)
+    temporary = None
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+        log.warning("Weights are not cached: %s.", error.strerror or error)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What the cache knows about weights; `loss` is None for an untrained network."""
+
+    loss: float | None
+
+
+def load_weights(model: nnx.Module, path: Path) -> Stored | None:
+    """Fill a model with cached weights.
+
+    Args:
+        model: a model of the right structure; its arrays may be abstract.
+        path: where the weights would be.
+
+    Returns:
+        What is stored with the weights; None if there are none, or they are damaged: then the file is removed.
+    """
+    if not path.exists():
+        return None
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        if metadata.get("digest") != _digest(arrays):
+            raise ValueError("their checksum does not match")
+        _fill(model, arrays)
+        return Stored(json.loads(metadata["loss"]))
+    except (safetensors.SafetensorError, ValueError, KeyError, OSError) as error:
+        log.warning("Cached weights are damaged (%s); training again.", error)
+        with contextlib.suppress(OSError):
+            path.unlink()
+        return None
+
+
+def _leaves(model: nnx.Module) -> dict[str, nnx.Variable]:
+    leaves = jax.tree_util.tree_leaves_with_path(nnx.state(model), is_leaf=lambda leaf: isinstance(leaf, nnx.Variable))
+    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
+
+
+def _arrays(model: nnx.Module) -> dict[str, np.ndarray]:
+    return {name: np.array(leaf[...]) for name, leaf in _leaves(model).items()}
+
+
+def _fill(model: nnx.Module, arrays: Mapping[str, np.ndarray]) -> None:
+    state = nnx.state(model)
+    leaves = _leaves(model)
+    if leaves.keys() != arrays.keys():
+        raise ValueError("they belong to another network")
+    for name, leaf in leaves.items():
+        if leaf[...].shape != arrays[name].shape or leaf[...].dtype != arrays[name].dtype:
+            raise ValueError(f"{name} has another shape")
+    values = [jax.numpy.asarray(arrays[name]) for name in leaves]
+    structure = jax.tree.structure(state)
+    nnx.update(model, jax.tree.unflatten(structure, values))
+
+
+def _digest(arrays: Mapping[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        digest.update(repr((name, arrays[name].dtype.str, arrays[name].shape)).encode())
+        digest.update(np.ascontiguousarray(arrays[name]))
+    return digest.hexdigest()

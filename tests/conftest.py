@@ -1,0 +1,36 @@
+"""Shared set-up: shape checks on, no implicit broadcasting of ranks, a cache of the test run's own."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+# Typer looks at the terminal when it is imported.
+os.environ |= {
+    "_TYPER_FORCE_DISABLE_TERMINAL": "1",
+    "TERMINAL_WIDTH": "100",
+    "COLUMNS": "100",
+    "TERM": "dumb",
+    "JAX_PLATFORMS": os.environ.get("JAX_PLATFORMS", "cpu"),
+}
+os.environ.pop("CNNSHIFT_CACHE_DIR", None)
+
+hook = install_import_hook("cnnshift", "beartype.beartype")
+
+import hypothesis  # noqa: E402
+import jax  # noqa: E402
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+hypothesis.settings.register_profile("cnnshift", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("cnnshift")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The cache folder of this test process: empty at first, never the user's."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CNNSHIFT_CACHE_DIR", str(folder))
+        yield folder
