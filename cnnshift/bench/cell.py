@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from cnnshift.bench.plan import Movement
 from cnnshift.data.base import Split
-from cnnshift.metrics.base import Metric
+from cnnshift.metrics.base import Metric, Unavailable
 from cnnshift.metrics.curves import by_radius, by_shift
 from cnnshift.observations import Observations
 from cnnshift.registry import METRICS
@@ -42,11 +40,11 @@ class Identity:
 def measure_cell(
     subject: Subject,
     identity: Identity,
+    *,
     test: Split,
     dataset: DatasetRecord,
     movement: Movement,
     metrics: Sequence[str],
-    *,
     batch_size: int | None = None,
     width: int | None = None,
     progress: Callable[[int], None] = lambda done: None,
@@ -56,10 +54,13 @@ def measure_cell(
     Args:
         subject: the model.
         identity: what the run says about it.
-        test: the images, and `dataset` their record.
+        test: the images.
+        dataset: their record.
         movement: protocol and shifts.
         metrics: ids to compute.
-        batch_size, width, progress: see `run_sweep`.
+        batch_size: see `run_sweep`.
+        width: see `run_sweep`.
+        progress: see `run_sweep`.
 
     Returns:
         The run, and the observations that it was computed from.
@@ -114,4 +115,30 @@ def evaluate(metric: Metric, observations: Observations) -> MetricResult:
         method=summary.method,
         reason=summary.reason,
         per_image=None if summary.per_image is None else pack(summary.per_image),
+    )
+
+
+def _shift_table(observations: Observations, test: Split, movement: Movement) -> ShiftTable:
+    profile = by_shift(observations)
+    if isinstance(profile, Unavailable):
+        return ShiftTable(reason=profile.reason)
+    loss = movement.protocol.loss(test.windows / 255, movement.shift_set.shifts).mean(axis=0)
+    return ShiftTable(
+        dy=profile.dy.tolist(),
+        dx=profile.dx.tolist(),
+        accuracy=profile.accuracy.tolist(),
+        consistency=profile.consistency.tolist(),
+        information_loss=loss.tolist(),
+    )
+
+
+def _radius_table(observations: Observations) -> RadiusTable:
+    profile = by_radius(observations)
+    return RadiusTable(
+        radius=profile.radius.tolist(),
+        accuracy=profile.accuracy.tolist(),
+        consistency=profile.consistency.tolist(),
+        consistency_ci95=list(zip(profile.consistency_low.tolist(), profile.consistency_high.tolist(), strict=True)),
+        worst_case_accuracy=profile.worst_case_accuracy.tolist(),
+        survival=profile.survival.tolist(),
     )

@@ -33,7 +33,13 @@ def measure(
     Args:
         model: a Flax NNX module or any traceable function, images [n h w c] on the scale 0..1 → logits [n k].
         data: a data set spec, whose test split is taken, or images of your own as a `Split`.
-        protocol, shifts, max_shift, step, metrics, limit, batch_size: as for `cnnshift bench`.
+        protocol: as for `cnnshift bench`, like all that follow.
+        shifts: shift set.
+        max_shift: in pixels.
+        step: in pixels.
+        metrics: ids to compute; empty for all.
+        limit: number of images, a seeded subset.
+        batch_size: images per compiled step.
         name: what the run calls the model.
 
     Returns:
@@ -73,5 +79,13 @@ def measure(
         train_seconds=0.0,
     )
     ids = tuple(metrics) or tuple(METRICS)
-    run, _ = measure_cell(subject_of(model), identity, test, record, movement, ids, batch_size=batch_size)
+    run, _ = measure_cell(
+        subject_of(model),
+        identity,
+        test=test,
+        dataset=record,
+        movement=movement,
+        metrics=ids,
+        batch_size=batch_size,
+    )
     return run

@@ -7,6 +7,8 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from cnnshift.config import BenchSettings
 from cnnshift.data.base import Split, open_dataset
 from cnnshift.errors import InputError
@@ -134,7 +136,7 @@ def plan_movement(protocol: type[Protocol], test: Split, record: DatasetRecord, 
         exhaustive=shift_set.exhaustive,
         information_loss=_mean_loss(moving, test, shift_set),
     )
-    return Movement(moving, shift_set, description, _contract(record, description))
+    return Movement(moving, shift_set, description, _contract(record, description, shift_set))
 
 
 def _mean_loss(protocol: Protocol, test: Split, shift_set: ShiftSet) -> float:
@@ -145,11 +147,13 @@ def _mean_loss(protocol: Protocol, test: Split, shift_set: ShiftSet) -> float:
     return float(sum(losses) / len(losses))
 
 
-def _contract(dataset: DatasetRecord, protocol: ProtocolRecord) -> str:
-    """Hash of data, protocol, shift set and preprocessing; not of model, seed, device or batch size."""
+def _contract(dataset: DatasetRecord, protocol: ProtocolRecord, shift_set: ShiftSet) -> str:
+    """Hash of data, protocol, shifts and preprocessing; not of model, seed, device or batch size."""
+    shifts = np.ascontiguousarray(shift_set.shifts, dtype="<i4")
     terms = {
         "dataset": dataset.model_dump(mode="json"),
         "protocol": protocol.model_dump(mode="json", exclude={"information_loss"}),
+        "shifts": hashlib.sha256(shifts.tobytes()).hexdigest(),
         "preprocessing": "pixels on the scale 0..1",
     }
     return hashlib.sha256(json.dumps(terms, sort_keys=True).encode()).hexdigest()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import cnnshift
 from cnnshift.bench.cell import Identity, measure_cell
@@ -19,6 +19,7 @@ from cnnshift.sweep.subject import Subject, subject_of
 from cnnshift.train.obtain import Trained, obtain
 
 
+@runtime_checkable
 class Listener(Protocol):
     """What a run tells whoever watches it."""
 
@@ -80,10 +81,10 @@ def run_plan(
         run, seen = measure_cell(
             subject,
             _identity(cell, trained),
-            plan.test,
-            plan.dataset,
-            cell.movement,
-            plan.metrics,
+            test=plan.test,
+            dataset=plan.dataset,
+            movement=cell.movement,
+            metrics=plan.metrics,
             batch_size=plan.settings.batch_size,
             width=1 if plan.settings.deterministic else None,
             progress=listener.sweeping(cell, len(plan.test) * cell.movement.shift_set.count),

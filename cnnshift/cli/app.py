@@ -64,12 +64,20 @@ def _options(
     choose_color(color)
 
 
+def _log_to_stderr() -> None:
+    """Show this package's warnings, and none of those of the packages below it."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("cnnshift: %(message)s"))
+    log = logging.getLogger("cnnshift")
+    log.handlers, log.propagate = [handler], False
+
+
 def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
     """A command whose errors become one message on stderr and the exit code of their class."""
 
     @wraps(command)
     def run(*args: Any, **options: Any) -> None:
-        logging.basicConfig(format="cnnshift: %(message)s", level=logging.WARNING)
+        _log_to_stderr()
         try:
             command(*args, **options)
         except CnnshiftError as problem:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int, UInt8
@@ -15,6 +15,8 @@ from cnnshift.registry import DATASETS
 from cnnshift.spec import Spec
 
 SplitName = Literal["train", "test"]
+
+MAX_CANVAS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +62,8 @@ class Split:
         """SHA-256 over everything that a measurement depends on: pixels, labels, classes, background, context."""
         digest = hashlib.sha256()
         digest.update(repr((self.images.shape, self.classes, self.background, self.context)).encode())
-        digest.update(np.ascontiguousarray(self.images))
-        digest.update(np.ascontiguousarray(self.labels, dtype="<i4"))
+        digest.update(np.ascontiguousarray(self.images).data)
+        digest.update(np.ascontiguousarray(self.labels, dtype="<i4").data)
         return digest.hexdigest()
 
     def take(self, limit: int, *, seed: int = 0) -> Split:
@@ -74,7 +76,8 @@ class Split:
             raise InputError(f"limit is {limit}; allowed: whole numbers of images from 1.")
         if limit >= len(self):
             return self
-        chosen = np.sort(np.random.default_rng(seed).permutation(len(self))[:limit])
+        # RandomState, because its stream is frozen for ever (NEP 19): a subset must outlive numpy's versions.
+        chosen = np.sort(np.random.RandomState(seed).permutation(len(self))[:limit])
         return replace(self, images=self.images[chosen], labels=self.labels[chosen])
 
     def on_canvas(self, canvas: int) -> Split:
@@ -89,8 +92,10 @@ class Split:
             InputError: the canvas is smaller than the window, or cannot be centred.
         """
         height, width = self.size
-        if canvas < max(height, width):
-            raise InputError(f"canvas is {canvas}; allowed: from {max(height, width)}, the size of the images.")
+        if not max(height, width) <= canvas <= MAX_CANVAS:
+            raise InputError(
+                f"canvas is {canvas}; allowed: {max(height, width)} (the size of the images) to {MAX_CANVAS}."
+            )
         if (canvas - height) % 2 or (canvas - width) % 2:
             raise InputError(
                 f"canvas is {canvas}, which cannot centre images of {height}×{width}; "
@@ -105,6 +110,7 @@ class Split:
         return replace(self, images=images, context=context)
 
 
+@runtime_checkable
 class Dataset(Protocol):
     """A named source of splits; a class that is called with its options and then asked for splits.
 

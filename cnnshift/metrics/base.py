@@ -117,7 +117,7 @@ def summarize_mean(
 
     Returns:
         The summary; without a value where no image counts, or where a value that must count is
-        not finite.
+        not finite; without an interval where the data and the bounds do not limit it.
     """
     counts = ~np.isnan(values) if partial else np.ones(len(values), dtype=bool)
     broken = int((counts & ~np.isfinite(values)).sum())
@@ -127,5 +127,8 @@ def summarize_mean(
     if not counted.size:
         return Summary(None, None, 0, reason="no image counts")
     interval = mean_interval(counted, bounds=bounds)
-    method = f"{interval.method}; {note}" if note else interval.method
-    return Summary(float(counted.mean()), (interval.low, interval.high), counted.size, method, per_image=values)
+    finite = np.isfinite([interval.low, interval.high]).all()
+    method = interval.method if finite else "no interval: one image, or all equal, without a bound"
+    method = f"{method}; {note}" if note else method
+    ci95 = (interval.low, interval.high) if finite else None
+    return Summary(float(counted.mean()), ci95, counted.size, method, per_image=values)

@@ -57,7 +57,7 @@ def _table(group: Group, style: Style) -> Table:
     table = Table(show_edge=False, pad_edge=False, show_lines=not beside)
     for column in columns(group):
         table.add_column(
-            column.heading.replace(" [", "\n["),
+            Text(column.heading.replace(" [", "\n[")),
             justify="right" if column.numeric else "left",
             overflow="fold",
             no_wrap=style.width is None,

@@ -91,7 +91,8 @@ def enumerate_shifts(
             raise InputError(
                 f"The shift set '{name}' asks for '{count}' shifts; allowed: random:1 to random:{len(grid)}."
             )
-        draws = np.random.default_rng(seed).random((images, len(grid)))
+        # RandomState, because its stream is frozen for ever (NEP 19): the set must outlive numpy's versions.
+        draws = np.random.RandomState(seed).random_sample((images, len(grid)))
         chosen = np.argsort(draws, axis=1, kind="stable")[:, : int(count)]
         return ShiftSet(name, grid[chosen], None, exhaustive=False)
     raise InputError(f"Unknown shift set '{name}'; allowed: {', '.join(NAMES)}.")

@@ -142,6 +142,11 @@ def test_intervals_contain_the_value_and_do_not_collapse(summaries: dict[str, di
             assert summary.ci95 is None
             assert "convention" in summary.method
             continue
+        if name in ("sensitivity", "normalized_variance"):
+            # All images agree and nothing bounds the next one: no interval is the honest one.
+            assert summary.ci95 is None
+            assert "no interval" in summary.method
+            continue
         assert summary.ci95 is not None, name
         low, high = summary.ci95
         assert low - 1e-12 <= summary.value <= high + 1e-12, name
@@ -172,7 +177,8 @@ def test_worst_case_is_at_most_every_shift_and_falls_with_the_radius() -> None:
     worst, shifted, unshifted = (summary.value for summary in values.values())
     assert worst is not None
     assert shifted is not None
-    assert worst < shifted < unshifted == 1
+    assert worst < shifted < 1
+    assert unshifted == 1
     assert (np.diff(rows.worst_case_accuracy) < 0).all()
     assert (np.diff(rows.consistency) < 0).all()
     assert rows.worst_case_accuracy[-1] == pytest.approx(worst)

@@ -1,0 +1,17 @@
+"""`python -m benchmarks [NAME]...`: run the comparisons, each in a process of its own, and print their tables."""
+
+import subprocess
+import sys
+
+NAMES = ("sweep", "torch_loop", "training", "memory", "startup")
+
+if __name__ == "__main__":
+    wanted = sys.argv[1:] or NAMES
+    unknown = [name for name in wanted if name not in NAMES]
+    if unknown:
+        sys.exit(f"Unknown benchmark {', '.join(unknown)}; allowed: {', '.join(NAMES)}.")
+    # A process of its own: PyTorch and XLA both keep thread pools, and memory must be measured from zero.
+    failed = [
+        name for name in wanted if subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=False).returncode
+    ]
+    sys.exit(f"Failed: {', '.join(failed)}." if failed else 0)

@@ -1,0 +1,49 @@
+"""How everything here is timed: in turn, many times, and compared pair by pair."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Median seconds of each contestant, and the ratio to the first, as the median over rounds, with quartiles."""
+
+    seconds: dict[str, float]
+    ratios: dict[str, tuple[float, float, float]]
+
+
+def compare(contestants: dict[str, Callable[[], object]], rounds: int = 11) -> Comparison:
+    """Run the contestants A B A B … after one warm-up each.
+
+    A ratio above 1 says that a contestant is faster than the first. Ratios are formed within a round, so that a slow
+    spell of the machine hits both.
+    """
+    for run in contestants.values():
+        run()
+    taken: dict[str, list[float]] = {name: [] for name in contestants}
+    for _ in range(rounds):
+        for name, run in contestants.items():
+            started = time.perf_counter()
+            run()
+            taken[name].append(time.perf_counter() - started)
+    first = next(iter(contestants))
+    ratios = {
+        name: statistics.quantiles([a / b for a, b in zip(taken[first], times, strict=True)], n=4)
+        for name, times in taken.items()
+    }
+    return Comparison(
+        {name: statistics.median(times) for name, times in taken.items()},
+        {name: (low, middle, high) for name, (low, middle, high) in ratios.items()},
+    )
+
+
+def show(title: str, comparison: Comparison, work: int, unit: str) -> None:
+    """Print work per second and ratios."""
+    print(f"\n{title}")
+    for name, seconds in comparison.seconds.items():
+        low, middle, high = comparison.ratios[name]
+        print(f"  {name:<42} {work / seconds:>10,.0f} {unit}   ratio {middle:5.2f}  [{low:.2f}, {high:.2f}]")

@@ -1,0 +1,1 @@
+"""Confidence intervals of metrics, with the image as the unit of sampling."""

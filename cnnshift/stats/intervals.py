@@ -1,0 +1,393 @@
+"""Confidence intervals over images: for a mean of per-image values, and by resampling images.
+
+Images are taken as independent draws; nothing is assumed about the distribution of their values.
+
+**Mean of values in [low, high].** With the range scaled to [0, 1], two intervals are blended.
+
+1. Near a bound, what matters is the rare image that was not drawn. A value is added at the far
+   end: one more image at 0 for the lower limit, one more at 1 for the upper. The limit is the
+   quantile of the beta distribution with the mean and the variance that Dirichlet(1, …, 1) weights
+   on the n + 1 values give to their weighted mean. For 0/1 values this is the interval of Clopper &
+   Pearson exactly; for other values it is narrower where they vary less, and never narrower than
+   the unseen image allows. The Dirichlet bound is that of Gaffke, recommended by Learned-Miller &
+   Thomas (who conjecture its validity); the moment match is that of Fay & Feuer, with a beta in
+   place of their gamma distribution. Where all values are equal, the Dirichlet bound has a closed
+   form: [0.025^(1/n), 1] for n times 1, the two-sided binomial interval.
+2. Away from the bounds the first is too wide for values that vary little. There the sum deviates
+   like κ times a Poisson count, where κ = m₃ / m₂ is the size of a typical jump and
+   k = n s² / κ² their number: the limits are x̄ + κ (Q(k + ½) − k) / n with the quantiles Q of the
+   gamma distribution of that shape and unit scale. To second order it is the correction for
+   skewness of Johnson and of Hall; it keeps the estimate inside and the limits in order where few
+   images are far from the others.
+
+The first is used alone within max(0.05, 2/n) of a bound, the second alone beyond max(0.08, 4/n),
+and between the two the limits are interpolated linearly.
+
+Simulated coverage at 95 % and n ≥ 30: at least 93 %, for 0/1 values, fractions of any spread, and
+values that mostly equal a bound; 93 to 97 % for means of 0.1 to 0.9 and n ≥ 100. It exceeds 97 %
+close to the bounds, and by up to 1.3 points at n = 50 for means below 0.15 and above 0.85. It is
+lower than 93 % in one case that no interval of useful width can cover: most values close to one
+another and away from both bounds, and a few far away that number less than about 4 on average,
+so that a sample may hold none of them.
+
+**Mean of unbounded values.** The t interval after Hall's cubic transformation, which removes the
+skewness. Coverage at n ≥ 30: 94 to 95 % for normal and gamma values, 92 to 94 % for lognormal
+ones with σ = 1; below that for heavier tails, as for every interval.
+
+**Other statistics.** The BCa bootstrap over images: kappa and ratios of bounded means are skewed
+near the ends of their range, and the percentile interval falls to 92 % there. The acceleration is
+that of a delete-a-group jackknife, because deleting each image costs n² operations.
+
+Sources:
+    Clopper & Pearson 1934, Biometrika 26:404.
+    Johnson 1978, Journal of the American Statistical Association 73:536.
+    Efron 1987, Journal of the American Statistical Association 82:171 (BCa).
+    Hall 1992, Journal of the Royal Statistical Society B 54:221 (the cubic transformation).
+    Fay & Feuer 1997, Statistics in Medicine 16:791 (one more event of the largest size).
+    Gaffke 2005, Mathematical Methods of Statistics 14:451.
+    Learned-Miller & Thomas 2019, arXiv:1905.06208.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Shaped
+
+# Distances from the nearer bound, in units of the range and in whole images, up to which the first
+# interval of the module docstring is used alone, and from which the second is.
+_NEAR, _FAR = 0.05, 0.08
+_NEAR_IMAGES, _FAR_IMAGES = 2, 4
+
+# Variances of values in [0, 1] below this are rounding errors of equal values.
+_EQUAL = 1e-24
+# Values may leave their bounds by the rounding error of a mean over shifts, relative to the range.
+_SLACK = 1e-9
+# Above this number of jumps the gamma quantiles are their expansion, to within 1e-7 of a width.
+_MANY_JUMPS = 1e6
+# Below this skewness of the mean, Hall's transformation is its expansion, to within rounding.
+_NO_SKEWNESS = 1e-5
+
+# Numbers that differ by less than this, relative to their size, agree.
+_AGREE = 1e-12
+# A chunk of resampling weights has at most this many entries (16 MiB of them).
+_CELLS = 2**21
+_GROUPS = 200
+# Acceleration is a sixth of a skewness; one dominating image would turn BCa's limits around.
+_LARGEST_ACCELERATION = 0.25
+# Share of replicates on which a statistic must be finite.
+_DEFINED = 0.95
+
+Moments = tuple[Float[np.ndarray, " r"], Float[np.ndarray, " r"], Float[np.ndarray, " r"]]
+Limits = tuple[Float[np.ndarray, " r"], Float[np.ndarray, " r"]]
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A two-sided confidence interval with equal tails.
+
+    Attributes:
+        low: lower limit; −inf where the data and the bounds do not give one.
+        high: upper limit; inf likewise.
+        method: how it was found, in words.
+    """
+
+    low: float
+    high: float
+    method: str
+
+
+def mean_interval(
+    values: Shaped[np.ndarray, " n"],
+    *,
+    bounds: tuple[float, float] | None = (0.0, 1.0),
+    level: float = 0.95,
+) -> Interval:
+    """Confidence interval of the mean over all images, from the values of n of them.
+
+    The module docstring has the formulas. The interval holds the mean of `values`, lies within
+    `bounds`, grows with `level`, and depends on `values` by their first three moments only.
+
+    Edge cases: n values that all equal c give, for bounds of 0 and 1 and q = ((1 − level) / 2)^(1/n),
+    [c q, c q + 1 − q]. One value gives the bounds. Without two finite bounds, one value or equal
+    values say nothing of the mean, and the interval is what the bounds leave: infinite.
+
+    Args:
+        values: one per image, numbers or booleans; images that do not count are left out before.
+        bounds: least and largest value an image can have; either may be infinite. None is both.
+        level: nominal coverage, between 0 and 1.
+
+    Raises:
+        ValueError: no values, a value that is not finite or not within bounds, bounds that are not
+            in order, or a level that is not between 0 and 1.
+
+    Example:
+        >>> interval = mean_interval(np.ones(100))
+        >>> round(interval.low, 4), interval.high
+        (0.9638, 1.0)
+    """
+    tail = _tail(level)
+    x = np.asarray(values, dtype=np.float64)
+    if x.ndim != 1 or not x.size:
+        raise ValueError(f"values have shape {x.shape}; one value per image is needed, at least one")
+    if not np.isfinite(x).all():
+        raise ValueError(f"{(~np.isfinite(x)).sum()} of {x.size} values are not finite; leave them out")
+    least, largest = (-math.inf, math.inf) if bounds is None else bounds
+    if not least < largest:
+        raise ValueError(f"bounds are {bounds}; the first must be less than the second")
+    width = largest - least
+    slack = _SLACK * width if math.isfinite(width) else 0.0
+    if x.min() < least - slack or x.max() > largest + slack:
+        raise ValueError(f"values span {x.min()} to {x.max()}; they must lie within {bounds}")
+    if x.size == 1:
+        return Interval(float(least), float(largest), "the bounds (one image)")
+    if math.isfinite(width):
+        moments = _moments(np.clip((x - least) / width, 0.0, 1.0)[None])
+        lows, highs = _limits_bounded(*moments, x.size, tail)
+        low, high = least + width * float(lows[0]), least + width * float(highs[0])
+        method = _method_bounded(*moments, x.size)
+    elif np.ptp(x) <= _AGREE * (scale := float(np.abs(x).max())):
+        return Interval(float(least), float(largest), "the bounds (all images equal)")
+    else:
+        lows, highs = _limits_unbounded(*_moments(x[None] / scale), x.size, tail)
+        low, high = scale * float(lows[0]), scale * float(highs[0])
+        method = "skewness-corrected t (Hall)"
+    mean = float(x.mean())
+    return Interval(min(max(low, least), mean), max(min(high, largest), mean), method)
+
+
+def resampled_interval(
+    statistic: Callable[[Float[np.ndarray, "b n"]], Float[np.ndarray, " b"]],
+    n: int,
+    *,
+    seed: int = 0,
+    replicates: int = 2000,
+    level: float = 0.95,
+) -> Interval | None:
+    """BCa bootstrap interval of a statistic of n images that is not a mean over them.
+
+    Replicates differ by weights w [b, n] of the images: how often each was drawn, n in total. The
+    limits are the quantiles Φ(z₀ + (z₀ + z) / (1 − a (z₀ + z))) of the replicates at z = ∓1.96,
+    where Φ(z₀) is the share of replicates below the estimate, ties by half, and a the acceleration.
+
+    The interval holds the estimate. It is None where resampling says nothing of the error: one
+    image, replicates that all agree (every image alike), or a statistic that is not finite on the
+    images or on more than 5 % of the replicates; fewer such replicates are left out. Where only a
+    few images differ from the others it is too short, because a replicate may hold none of them.
+
+    Args:
+        statistic: from weights [b, n] to one value per row. Rows add up to n, but are not whole
+            numbers in the jackknife. It is called with up to 2 million weights at a time.
+        n: number of images.
+        seed: of the draws; the same seed gives the same interval.
+        replicates: how many times the images are drawn.
+        level: nominal coverage, between 0 and 1.
+
+    Raises:
+        ValueError: n or replicates less than 1, a level that is not between 0 and 1, or a statistic
+            that does not return one value per row.
+
+    Example:
+        >>> correct, sure = np.array([1.0, 0, 1, 1, 0, 1]), np.array([1.0, 1, 1, 1, 0, 1])
+        >>> interval = resampled_interval(lambda w: (w @ correct) / (w @ sure), 6)
+        >>> interval.low <= 4 / 5 <= interval.high
+        True
+    """
+    from scipy import special
+
+    tail = _tail(level)
+    if n < 1 or replicates < 1:
+        raise ValueError(f"n is {n} and replicates is {replicates}; both must be at least 1")
+    estimate = float(_evaluate(statistic, np.ones((1, n)))[0])
+    if n == 1 or not math.isfinite(estimate):
+        return None
+    rng = np.random.default_rng(seed)
+    drawn = np.concatenate([_evaluate(statistic, w) for w in _draw_weights(rng, n, replicates)])
+    values = drawn[np.isfinite(drawn)]
+    if values.size < _DEFINED * replicates:
+        return None
+    agree = _AGREE * max(abs(estimate), float(np.abs(values).max()))
+    if np.ptp(values) <= agree:
+        return None
+    ties = np.abs(values - estimate) <= agree
+    share = ((values < estimate) & ~ties).mean() + ties.mean() / 2
+    # Replicates all on one side say only that the share is less than one in `replicates`.
+    bias = special.ndtri(np.clip(share, 0.5 / values.size, 1 - 0.5 / values.size))
+    acceleration = _accelerate(statistic, n, rng)
+    shifted = bias + special.ndtri([tail, 1 - tail])
+    # At extreme levels the quotient passes its pole; the limit is then the outermost replicate.
+    quotient = shifted / np.maximum(1 - acceleration * shifted, 1e-9)
+    low, high = np.quantile(values, special.ndtr(bias + quotient))
+    return Interval(min(float(low), estimate), max(float(high), estimate), "BCa bootstrap over images")
+
+
+def _tail(level: float) -> float:
+    """Probability beyond each limit."""
+    if not 0 < level < 1:
+        raise ValueError(f"level is {level}; it must lie between 0 and 1")
+    return (1 - level) / 2
+
+
+def _moments(values: Float[np.ndarray, "r n"]) -> Moments:
+    """Mean, and second and third central moment (divided by n), of every row."""
+    mean = values.mean(axis=1)
+    deviation = values - mean[:, None]
+    square = deviation**2
+    return mean, square.mean(axis=1), (square * deviation).mean(axis=1)
+
+
+def _limits_bounded(
+    mean: Float[np.ndarray, " r"],
+    variance: Float[np.ndarray, " r"],
+    third: Float[np.ndarray, " r"],
+    n: int,
+    tail: float,
+) -> Limits:
+    """Limits of means of values in [0, 1] from their central moments, for r samples of size n ≥ 2."""
+    share = _share_conservative(mean, variance, n)
+    exact = _limits_conservative(mean, variance, n, tail)
+    skewed = _limits_skewed(mean, variance, third, n, tail)
+    low = share * exact[0] + (1 - share) * np.clip(skewed[0], 0.0, 1.0)
+    high = share * exact[1] + (1 - share) * np.clip(skewed[1], 0.0, 1.0)
+    return np.minimum(low, mean), np.maximum(high, mean)
+
+
+def _share_conservative(
+    mean: Float[np.ndarray, " r"], variance: Float[np.ndarray, " r"], n: int
+) -> Float[np.ndarray, " r"]:
+    """Share of the interval with one more image: 1 near the bounds, 0 away from them."""
+    near, far = max(_NEAR, _NEAR_IMAGES / n), max(_FAR, _FAR_IMAGES / n)
+    share = np.clip((far - np.minimum(mean, 1 - mean)) / (far - near), 0.0, 1.0)
+    return np.where(variance < _EQUAL, 1.0, share)
+
+
+def _method_bounded(
+    mean: Float[np.ndarray, " r"], variance: Float[np.ndarray, " r"], third: Float[np.ndarray, " r"], n: int
+) -> str:
+    """What `_limits_bounded` did for the first sample, in words."""
+    share = _share_conservative(mean, variance, n)[0]
+    if share == 1:
+        return "generalised Clopper-Pearson"
+    return "skewness-corrected" if share == 0 else "generalised Clopper-Pearson, skewness-corrected"
+
+
+def _limits_conservative(
+    mean: Float[np.ndarray, " r"], variance: Float[np.ndarray, " r"], n: int, tail: float
+) -> Limits:
+    """Clopper-Pearson limits for values in [0, 1]: 1 of the module docstring."""
+    from scipy import special
+
+    equal = variance < _EQUAL
+    limits = []
+    for added, quantile in ((0.0, special.betaincinv), (1.0, special.betainccinv)):
+        centre = (n * mean + added) / (n + 1)
+        spread = (n * variance + n / (n + 1) * (mean - added) ** 2) / (n + 1)
+        # Beta(a, b) has mean a / (a + b) and variance mean (1 − mean) / (a + b + 1).
+        size = centre * (1 - centre) * (n + 2) / np.where(equal, 1.0, spread) - 1
+        a, b = (np.where(equal, 1.0, size * c) for c in (centre, 1 - centre))
+        remaining = tail ** (1 / n)
+        closed = added + (mean - added) * remaining
+        limits.append(np.where(equal, closed, quantile(a, b, tail)))
+    return limits[0], limits[1]
+
+
+def _limits_skewed(
+    mean: Float[np.ndarray, " r"],
+    variance: Float[np.ndarray, " r"],
+    third: Float[np.ndarray, " r"],
+    n: int,
+    tail: float,
+) -> Limits:
+    """Limits that follow the skewness: 2 of the module docstring. Equal values give a point."""
+    from scipy import special
+
+    z = -special.ndtri(tail)
+    equal = variance < _EQUAL
+    sample_variance = np.where(equal, 0.0, variance) * n / (n - 1)
+    jump = np.where(equal, 0.0, third) / np.where(equal, 1.0, variance)
+    size = np.abs(jump)
+    few = n * sample_variance < _MANY_JUMPS * size**2
+    jumps = np.where(few, n * sample_variance, 1.0) / np.where(few, size**2, 1.0)
+    # Q(k + ½) − k = ±z √k + (2 z² + 1) / 6 + O(1 / √k)
+    centre = size * (2 * z**2 + 1) / 6
+    half = z * np.sqrt(n * sample_variance)
+    below = np.where(few, size * (special.gammaincinv(jumps + 0.5, tail) - jumps), centre - half)
+    above = np.where(few, size * (special.gammainccinv(jumps + 0.5, tail) - jumps), centre + half)
+    left = jump < 0
+    return mean + np.where(left, -above, below) / n, mean + np.where(left, -below, above) / n
+
+
+def _limits_unbounded(
+    mean: Float[np.ndarray, " r"],
+    variance: Float[np.ndarray, " r"],
+    third: Float[np.ndarray, " r"],
+    n: int,
+    tail: float,
+) -> Limits:
+    """Limits of means of values that vary, by Hall's transformation of the t statistic.
+
+    T + γ T² / 3 + γ² T³ / 27 + γ / 6 is distributed like t to second order, where γ is the skewness
+    of the values divided by √n. Its inverse is a cube root, so the limits are in order.
+    """
+    from scipy import special
+
+    skewness = third / variance**1.5 / math.sqrt(n)
+    t = -special.stdtrit(n - 1, tail)
+    small = np.abs(skewness) < _NO_SKEWNESS
+    divisor = np.where(small, 1.0, skewness)
+
+    def invert(x: float) -> Float[np.ndarray, " r"]:
+        root = 3 / divisor * (np.cbrt(1 + divisor * (x - divisor / 6)) - 1)
+        return np.where(small, x - skewness * (2 * x**2 + 1) / 6, root)
+
+    error = np.sqrt(variance / (n - 1))
+    return mean - error * invert(t), mean - error * invert(-t)
+
+
+def _draw_weights(rng: np.random.Generator, n: int, rows: int) -> Iterator[Float[np.ndarray, "b n"]]:
+    """How often each of n images is drawn in n draws with replacement, `rows` times, in chunks."""
+    chunk = max(1, _CELLS // n)
+    for start in range(0, rows, chunk):
+        b = min(chunk, rows - start)
+        drawn = rng.integers(0, n, size=(b, n)) + n * np.arange(b)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=b * n).reshape(b, n).astype(np.float64)
+
+
+def _evaluate(
+    statistic: Callable[[Float[np.ndarray, "b n"]], Float[np.ndarray, " b"]], weights: Float[np.ndarray, "b n"]
+) -> Float[np.ndarray, " b"]:
+    """The statistic of every row, checked."""
+    values = np.asarray(statistic(weights), dtype=np.float64)
+    if values.shape != weights.shape[:1]:
+        raise ValueError(f"statistic returned shape {values.shape} for {len(weights)} rows of weights")
+    return values
+
+
+def _accelerate(
+    statistic: Callable[[Float[np.ndarray, "b n"]], Float[np.ndarray, " b"]], n: int, rng: np.random.Generator
+) -> float:
+    """A sixth of the skewness of the jackknife values, over random groups of images.
+
+    Sums of squares and cubes of influences over random groups have the expectation of those over
+    images, so grouping adds noise and no bias.
+    """
+    groups = min(n, _GROUPS)
+    group = rng.permutation(n) % groups
+    chunk = max(1, _CELLS // n)
+    parts = []
+    for start in range(0, groups, chunk):
+        kept = (group != np.arange(start, min(start + chunk, groups))[:, None]).astype(np.float64)
+        parts.append(_evaluate(statistic, kept * (n / kept.sum(axis=1, keepdims=True))))
+    values = np.concatenate(parts)
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return 0.0
+    deviation = values.mean() - values
+    square = float((deviation**2).sum())
+    if square <= (_AGREE * float(np.abs(values).max())) ** 2:
+        return 0.0
+    acceleration = float((deviation**3).sum()) / (6 * square**1.5)
+    return min(max(acceleration, -_LARGEST_ACCELERATION), _LARGEST_ACCELERATION)

@@ -1,0 +1,91 @@
+"""Bad input in a real process: one clear sentence on stderr, nothing on stdout, the right exit code, no traceback."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+COMMAND = str(Path(sys.executable).parent / "cnnshift")
+
+
+def cnnshift(*arguments, cwd=None, **environ):
+    return subprocess.run(
+        [COMMAND, *arguments], capture_output=True, text=True, cwd=cwd, env=os.environ | environ, check=False
+    )
+
+
+BAD = {
+    "unknown command": (["bnech"], ["No such command"]),
+    "unknown flag": (["bench", "--modle", "cnn"], ["No such option"]),
+    "unknown model": (["bench", "cnm"], ["Unknown model 'cnm'", "mlp, cnn, locally_connected", "Did you mean 'cnn'?"]),
+    "unknown option": (["bench", "cnn:pol=aps"], ["no option 'pol'", "pool"]),
+    "unknown value": (["bench", "cnn:pool=app"], ["Unknown pool 'app'", "aps"]),
+    "bad value": (["bench", "cnn:head=flat"], ["option head is 'flat'", "flatten"]),
+    "bad number": (["bench", "cnn:width=-1"], ["option width is '-1'", "greater than"]),
+    "option of another pool": (["bench", "cnn:pool=max,blur=3"], ["no option 'blur'"]),
+    "malformed spec": (["bench", "cnn:pool"], ["write key=value"]),
+    "listed twice": (["bench", "cnn", "cnn:pool=max"], ["listed twice"]),
+    "unknown protocol": (["bench", "cnn", "--protocol", "circlar"], ["Unknown protocol", "Did you mean 'circular'?"]),
+    "unknown metric": (["bench", "cnn", "--metric", "accurcy"], ["Unknown metric", "Did you mean 'accuracy'?"]),
+    "unknown data set": (["bench", "cnn", "--dataset", "mnist"], ["Unknown data set", "Did you mean 'mnist5k'?"]),
+    "unknown data option": (["bench", "cnn", "--dataset", "mnist5k:size=3"], ["no option 'size'", "canvas"]),
+    "unknown shift set": (["bench", "cnn", "--shifts", "gird"], ["Unknown shift set 'gird'", "grid"]),
+    "unknown suite": (["bench", "--suite", "smok"], ["Unknown suite 'smok'", "smoke"]),
+    "unknown format": (["bench", "cnn", "--format", "yaml"], ["Unknown format 'yaml'", "json"]),
+    "too large a shift": (["bench", "cnn", "--max-shift", "32"], ["max-shift is 32", "31"]),
+    "crop without context": (["bench", "cnn", "--protocol", "crop"], ["'crop' needs source images larger"]),
+    "crop beyond its context": (
+        ["bench", "cnn", "--protocol", "crop", "--dataset", "shapes", "--max-shift", "9"],
+        ["max-shift is 9", "at most 8"],
+    ),
+    "full without wrapping": (["bench", "cnn", "--protocol", "zero", "--shifts", "full"], ["not circular"]),
+    "fractional step": (["bench", "cnn", "--step", "0.5"], ["--step is '0.5'", "integer"]),
+    "zero step": (["bench", "cnn", "--step", "0"], ["--step is '0'", "greater than or equal to 1"]),
+    "step beyond the shifts": (["bench", "cnn", "--step", "9"], ["max-shift is 8", "9 (the step)"]),
+    "empty limit": (["bench", "cnn", "--limit", "0"], ["--limit is '0'", "greater than or equal to 1"]),
+    "no number": (["bench", "cnn", "--seeds", "two"], ["--seeds is 'two'"]),
+    "small canvas": (["bench", "cnn", "--canvas", "31"], ["canvas is 31", "32"]),
+    "odd canvas": (["bench", "cnn", "--canvas", "33"], ["canvas is 33", "even"]),
+    "too many random shifts": (["bench", "cnn", "--shifts", "random:289"], ["random:288"]),
+    "too deep": (["bench", "cnn:depth=7"], ["depth"]),
+    "unwritable output": (["bench", "cnn", "-o", "missing/r.json"], ["Cannot write missing/r.json"]),
+    "output is a folder": (["bench", "cnn", "-o", "."], ["it is a folder"]),
+    "unwritable observations": (
+        ["bench", "cnn", "--save-observations", "missing/o.npz"],
+        ["Cannot write missing/o.npz"],
+    ),
+    "missing config": (["bench", "cnn", "--config", "none.toml"], ["Cannot read the config file none.toml"]),
+    "nothing to resume": (["bench", "cnn", "--resume", "-o", "none.json"], ["No result file none.json"]),
+}
+
+
+@pytest.mark.parametrize(("arguments", "words"), BAD.values(), ids=BAD.keys())
+def test_bad_input(arguments, words, tmp_path):
+    done = cnnshift(*arguments, cwd=tmp_path)
+    said = " ".join(done.stderr.replace("│", " ").split())
+    assert done.returncode == 2, done.stderr
+    assert all(word in said for word in words), said
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    assert os.listdir(tmp_path) == []
+
+
+def test_bad_settings_from_the_environment():
+    done = cnnshift("bench", "cnn", CNNSHIFT_MAXSHIFT="3")
+    assert done.returncode == 2
+    assert "Did you mean 'max_shift'?" in done.stderr
+
+
+def test_an_unexpected_error_is_not_exit_1(tmp_path):
+    # A cache that is a file: nothing can be prepared.
+    (tmp_path / "file").write_text("")
+    done = cnnshift("bench", "cnn", CNNSHIFT_CACHE_DIR=str(tmp_path / "file"))
+    assert done.returncode == 3
+
+
+def test_a_closed_pipe_is_no_error():
+    done = subprocess.run(f"{COMMAND} list metrics | head -1", shell=True, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    assert done.stdout.startswith("accuracy")

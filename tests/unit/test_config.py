@@ -1,0 +1,93 @@
+"""Settings: which source wins, and what a mistake says."""
+
+import pytest
+
+from cnnshift.config import DEFAULTS, load_suite, resolve, suite_names, suite_summary
+from cnnshift.errors import InputError
+
+
+@pytest.fixture
+def resolve_here(tmp_path):
+    def run(flags=None, *, project="", config=None, environ=None, suite=None):
+        pyproject = tmp_path / "pyproject.toml"
+        pyproject.write_text(project)
+        file = None
+        if config is not None:
+            file = tmp_path / "own.toml"
+            file.write_text(config)
+        return resolve(flags or {}, suite=suite, config_file=file, environ=environ or {}, project=pyproject)
+
+    return run
+
+
+def test_each_source_beats_the_next(resolve_here):
+    sources = {
+        "suite": "smoke",
+        "project": "[tool.cnnshift]\nmax_shift = 4\nlimit = 11\nepochs = 7\nseed = 1\n[tool.cnnshift.gates]\nfail_if = []",
+        "config": "max_shift = 5\nlimit = 12\nepochs = 8",
+        "environ": {"CNNSHIFT_MAX_SHIFT": "6", "CNNSHIFT_LIMIT": "13", "CNNSHIFT_CACHE_DIR": "elsewhere"},
+    }
+    found = resolve_here({"max_shift": "7", "limit": None}, **sources)
+    settings = found.settings
+    assert (settings.max_shift, settings.limit, settings.epochs, settings.seed) == (7, 13, 8, 1)
+    assert settings.models == tuple(load_suite("smoke")["models"])
+    assert settings.step == DEFAULTS.step
+    assert found.origins["max_shift"] == "flag"
+    assert found.origins["limit"] == "environment"
+    assert found.origins["epochs"].endswith("own.toml")
+    assert found.origins["seed"].endswith("pyproject.toml")
+    assert found.origins["models"] == "suite smoke"
+    assert found.origins["step"] == "default"
+
+
+def test_the_standard_suite_is_the_default_without_models(resolve_here):
+    assert resolve_here().origins["models"] == "suite standard"
+    named = resolve_here({"models": ["cnn"]})
+    assert named.settings.models == ("cnn",)
+    assert named.settings.limit is None
+
+
+def test_lists_in_the_environment_are_separated_by_spaces(resolve_here):
+    found = resolve_here(environ={"CNNSHIFT_MODELS": "mlp cnn:pool=aps,padding=circular"})
+    assert found.settings.models == ("mlp", "cnn:pool=aps,padding=circular")
+
+
+def test_all_unknown_keys_are_told_at_once_with_suggestions(resolve_here):
+    with pytest.raises(InputError) as caught:
+        resolve_here(environ={"CNNSHIFT_MAXSHIFT": "3"}, config="protocol = ['zero']")
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 2
+    assert "'maxshift'" in lines[0]
+    assert "Did you mean 'max_shift'?" in lines[0]
+    assert "'protocol'" in lines[1]
+    assert "Did you mean 'protocols'?" in lines[1]
+
+
+def test_all_bad_values_are_told_at_once_with_their_origin(resolve_here):
+    with pytest.raises(InputError) as caught:
+        resolve_here({"max_shift": "0", "step": "1.5"}, config="limit = 0")
+    text = str(caught.value)
+    assert "--max-shift is '0'" in text
+    assert "--step is '1.5'" in text
+    assert "limit (from " in text
+    assert "is '0'" in text
+
+
+@pytest.mark.parametrize(("content", "words"), [("a = ", "is not TOML"), (None, "Cannot read")])
+def test_unreadable_config_files(tmp_path, content, words):
+    path = tmp_path / "x.toml"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(InputError, match=words):
+        resolve({}, config_file=path, environ={}, project=tmp_path / "none")
+
+
+def test_unknown_suite(resolve_here):
+    with pytest.raises(InputError, match=r"Unknown suite 'smok'.*Did you mean 'smoke'\?"):
+        resolve_here(suite="smok")
+
+
+@pytest.mark.parametrize("name", suite_names())
+def test_every_shipped_suite_resolves_and_has_a_summary(name, resolve_here):
+    assert resolve_here(suite=name).settings.models
+    assert suite_summary(name)

@@ -1,0 +1,47 @@
+"""The grammar of specs."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cnnshift.errors import InputError
+from cnnshift.spec import Spec, parse_spec
+
+names = st.from_regex(r"[A-Za-z_][A-Za-z0-9_.\-]{0,8}", fullmatch=True)
+values = st.text("abcXYZ0123456789_.-+", min_size=1, max_size=8)
+
+
+@given(names, st.dictionaries(names, values, max_size=4))
+def test_text_and_back(name, options):
+    spec = Spec(name, options)
+    assert parse_spec(str(spec), "model") == spec
+
+
+def test_spaces_around_parts_do_not_count():
+    assert parse_spec(" cnn : pool = aps , head=gap ", "model") == Spec("cnn", {"pool": "aps", "head": "gap"})
+
+
+@given(st.text(max_size=30))
+def test_any_text_is_a_spec_or_a_clear_error(text):
+    try:
+        assert parse_spec(text, "model").name
+    except InputError as error:
+        assert "The model spec" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "does not start with a name"),
+        (":a=1", "does not start with a name"),
+        ("9cnn", "does not start with a name"),
+        ("cnn:", "has the option ''; write key=value"),
+        ("cnn:pool", "has the option 'pool'"),
+        ("cnn:pool=", "has the option 'pool='"),
+        ("cnn:=aps", "has the option '=aps'"),
+        ("cnn:pool=a,pool=b", "gives the option 'pool' twice"),
+    ],
+)
+def test_mistakes(text, words):
+    with pytest.raises(InputError, match=words):
+        parse_spec(text, "model")

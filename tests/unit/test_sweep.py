@@ -1,0 +1,213 @@
+"""The engine against a plain loop over images and shifts."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from cnnshift.data.base import Split
+from cnnshift.errors import MeasurementError
+from cnnshift.registry import PROTOCOLS
+from cnnshift.shifts.sets import enumerate_shifts
+from cnnshift.sweep import engine
+from cnnshift.sweep.subject import Subject, subject_of
+
+N, SIZE, CONTEXT, CLASSES = 7, 6, 2, 4
+rng = np.random.default_rng(0)
+SPLIT = Split(
+    images=rng.integers(0, 256, (N, SIZE + 2 * CONTEXT, SIZE + 2 * CONTEXT, 3), np.uint8),
+    labels=rng.integers(0, CLASSES, N).astype(np.int32),
+    classes=("a", "b", "c", "d"),
+    background=(0.0, 0.0, 0.0),
+    context=CONTEXT,
+)
+
+
+class Net(nnx.Module):
+    """A small network with the zoo's three parts."""
+
+    def __init__(self, *, rngs):
+        self.hidden = nnx.Linear(SIZE * SIZE * 3, 9, rngs=rngs)
+        self.out = nnx.Linear(9, CLASSES, rngs=rngs)
+
+    def features(self, images):
+        return images
+
+    def embed(self, features):
+        return jnp.tanh(self.hidden(features.reshape(len(features), -1)))
+
+    def classify(self, embedding):
+        return self.out(embedding)
+
+    def __call__(self, images):
+        return self.classify(self.embed(self.features(images)))
+
+
+NET = Net(rngs=nnx.Rngs(0))
+
+
+def sweep(name="circular", shifts="grid", max_shift=2, subject=None, split=SPLIT, **options):
+    protocol = PROTOCOLS.load(name)
+    shift_set = enumerate_shifts(
+        shifts, max_shift=max_shift, step=1, size=split.size, wraps=protocol.wraps, images=len(split)
+    )
+    moving = protocol(split.size, reach=shift_set.reach, context=split.context, background=split.background)
+    return engine.run_sweep(subject or subject_of(NET), split, moving, shift_set, **options)
+
+
+def brute_force(name, shifts):
+    """Everything that observations hold, by one forward pass per image and shift."""
+    protocol = PROTOCOLS.load(name)(SPLIT.size, reach=CONTEXT, context=CONTEXT, background=SPLIT.background)
+    softmax = lambda z: np.exp(z - z.max()) / np.exp(z - z.max()).sum()  # noqa: E731
+    rows = []
+    for n in range(N):
+        pixels = jnp.asarray(SPLIT.images[n : n + 1] / np.float32(255))
+        own = shifts[n] if shifts.ndim == 3 else shifts
+
+        def see(d, pixels=pixels):
+            image = protocol.shift(pixels, jnp.asarray(d, jnp.int32))
+            return np.asarray(NET(image))[0].astype(float), np.asarray(NET.embed(image))[0].astype(float)
+
+        f0, e0 = see((0, 0))
+        c, y = f0.argmax(), SPLIT.labels[n]
+        seen = [see(d) for d in own]
+        rows.append(
+            {
+                "reference_prediction": c,
+                "reference_probability": softmax(f0)[c],
+                "reference_label_probability": softmax(f0)[y],
+                "reference_logits": f0,
+                "prediction": [f.argmax() for f, _ in seen],
+                "probability": [softmax(f)[c] for f, _ in seen],
+                "label_probability": [softmax(f)[y] for f, _ in seen],
+                "distance": [np.linalg.norm(f - f0) for f, _ in seen],
+                "cosine": [e @ e0 / np.linalg.norm(e) / np.linalg.norm(e0) for _, e in seen],
+                "logit_change": np.mean([f - f0 for f, _ in seen], axis=0),
+                "logit_square_change": np.mean([(f - f0) ** 2 for f, _ in seen], axis=0),
+                "_change": [f - f0 for f, _ in seen],
+            }
+        )
+    table = {key: np.array([row[key] for row in rows]) for key in rows[0]}
+    table["shift_logit_change"] = table.pop("_change").mean(axis=0)
+    return table
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+@pytest.mark.parametrize("shifts", ["grid", "axis", "diagonal", "random:5"])
+def test_observations_equal_a_plain_loop(name, shifts):
+    seen = sweep(name, shifts).observations
+    for field, expected in brute_force(name, seen.shifts).items():
+        np.testing.assert_allclose(getattr(seen, field), expected, rtol=1e-4, atol=2e-5, err_msg=field)
+    np.testing.assert_array_equal(seen.labels, SPLIT.labels)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 7, 64])
+def test_batch_size_changes_nothing(batch_size):
+    one, other = sweep(batch_size=5).observations, sweep(batch_size=batch_size).observations
+    np.testing.assert_array_equal(one.prediction, other.prediction)
+    for field in ("probability", "label_probability", "distance", "cosine", "logit_change", "shift_logit_change"):
+        np.testing.assert_allclose(getattr(one, field), getattr(other, field), atol=1e-6, err_msg=field)
+
+
+@pytest.mark.parametrize("width", [2, 3, 8])
+@pytest.mark.parametrize("shifts", ["grid", "random:5"])
+def test_shifts_at_once_change_nothing(width, shifts):
+    one, other = sweep(shifts=shifts).observations, sweep(shifts=shifts, width=width).observations
+    np.testing.assert_array_equal(one.prediction, other.prediction)
+    for field in ("probability", "distance", "cosine", "logit_square_change", "shift_logit_change"):
+        np.testing.assert_allclose(getattr(one, field), getattr(other, field), atol=1e-6, err_msg=field)
+
+
+def test_several_blocks_equal_one(monkeypatch):
+    whole = sweep("zero").observations
+    monkeypatch.setattr(engine, "BLOCK_SHIFTS", 5)
+    parts = sweep("zero").observations
+    np.testing.assert_array_equal(whole.prediction, parts.prediction)
+    np.testing.assert_allclose(whole.logit_change, parts.logit_change, atol=1e-6)
+    np.testing.assert_allclose(whole.shift_logit_change, parts.shift_logit_change, atol=1e-6)
+
+
+def test_one_compilation_per_sweep():
+    traced = []
+    inner = subject_of(NET)
+
+    def apply(state, images):
+        traced.append(images.shape)
+        return inner.apply(state, images)
+
+    sweep("zero", subject=Subject(apply, inner.state), batch_size=3)
+    # Once in the reference, once in the block of shifts; 24 shifts and 3 batches add nothing.
+    assert traced == [(3, SIZE, SIZE, 3)] * 2
+
+
+def test_progress_counts_every_image_shift():
+    done = []
+    sweep(progress=done.append, batch_size=3)
+    assert sum(done) == N * 24
+
+
+def test_out_of_memory_halves_the_batch(monkeypatch):
+    tried, progress = [], []
+    inner = engine._sweep
+
+    def hungry(subject, split, protocol, shift_set, table, batch, *rest):
+        tried.append(batch)
+        if batch > 2:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
+        return inner(subject, split, protocol, shift_set, table, batch, *rest)
+
+    monkeypatch.setattr(engine, "_sweep", hungry)
+    found = sweep(batch_size=7, progress=progress.append)
+    assert tried == [7, 3, 1]
+    assert found.batch_size == 1
+    assert sum(progress) == N * 24
+    np.testing.assert_array_equal(
+        found.observations.prediction, brute_force("circular", found.observations.shifts)["prediction"]
+    )
+
+
+def test_one_image_too_large_is_an_error(monkeypatch):
+    def full(*arguments):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
+
+    monkeypatch.setattr(engine, "_sweep", full)
+    with pytest.raises(MeasurementError, match="One image does not fit"):
+        sweep()
+
+
+def test_other_runtime_errors_are_not_swallowed(monkeypatch):
+    def broken(*arguments):
+        raise jax.errors.JaxRuntimeError("INTERNAL: boom")
+
+    monkeypatch.setattr(engine, "_sweep", broken)
+    with pytest.raises(jax.errors.JaxRuntimeError, match="boom"):
+        sweep()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_logits_that_are_not_finite_are_refused(bad):
+    def apply(state, images):
+        return jnp.where(images[:, :1, 0, 0] > 0.9, bad, 0.0) * jnp.ones((1, CLASSES)), None
+
+    with pytest.raises(MeasurementError, match="not finite"):
+        sweep(subject=Subject(apply, {}))
+
+
+def test_a_plain_function_has_no_features():
+    seen = sweep(subject=subject_of(lambda images: images.mean(axis=(1, 2)) @ jnp.ones((3, CLASSES)))).observations
+    assert seen.cosine is None
+
+
+def test_parameters_and_digest_describe_the_weights():
+    subject = subject_of(NET)
+    assert subject.parameters == (SIZE * SIZE * 3 + 1) * 9 + 10 * CLASSES
+    assert subject.digest == subject_of(Net(rngs=nnx.Rngs(0))).digest
+    assert subject.digest != subject_of(Net(rngs=nnx.Rngs(1))).digest
+
+
+def test_width_is_chosen_by_measuring(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    found = sweep()
+    assert found.width in {1, 2, 4, 8, 16}
+    np.testing.assert_array_equal(found.observations.prediction, sweep(width=1).observations.prediction)

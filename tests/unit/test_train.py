@@ -1,0 +1,157 @@
+"""Training: the recipe, the augmentation, the loop, and the weight cache."""
+
+import json
+import logging
+
+import jax
+import numpy as np
+import pytest
+
+from cnnshift.data.base import Split
+from cnnshift.errors import InputError, MeasurementError
+from cnnshift.spec import parse_spec
+from cnnshift.train import obtain as obtaining
+from cnnshift.train.augment import parse_augment
+from cnnshift.train.fit import fit
+from cnnshift.train.recipe import Recipe
+
+rng = np.random.default_rng(0)
+LABELS = np.arange(96, dtype=np.int32) % 2
+# Two classes that differ in brightness: learnable by anything.
+IMAGES = (rng.integers(0, 80, (96, 8, 8, 1)) + 120 * LABELS[:, None, None, None]).astype(np.uint8)
+SPLIT = Split(IMAGES, LABELS, ("dark", "bright"), (0.0,))
+
+
+def plan(text="mlp:width=8,epochs=4"):
+    return obtaining.plan_training(parse_spec(text, "model"), SPLIT)
+
+
+def weights(trained):
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(obtaining.nnx.state(trained.model))]
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("CNNSHIFT_CACHE_DIR", str(tmp_path))
+
+
+def test_training_learns_and_reports_every_step():
+    steps = []
+    trained = obtaining.obtain(plan(), SPLIT, seed=0, progress=steps.append)
+    assert sum(steps) == Recipe(epochs=4).steps(96) == 6
+    assert not trained.cached
+    assert trained.loss < 0.6
+    said = np.asarray(trained.model(SPLIT.windows / np.float32(255))).argmax(-1)
+    assert (said == LABELS).mean() > 0.9
+
+
+def test_the_second_time_weights_come_from_the_cache_bit_by_bit():
+    first = obtaining.obtain(plan(), SPLIT, seed=0)
+    second = obtaining.obtain(plan(), SPLIT, seed=0)
+    assert second.cached
+    assert second.loss == first.loss
+    for a, b in zip(weights(first), weights(second), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_training_is_seeded():
+    first = obtaining.obtain(plan(), SPLIT, seed=0)
+    for path in obtaining.weights_path({}, {}, {}, 0).parent.glob("*"):
+        path.unlink()
+    again, other = obtaining.obtain(plan(), SPLIT, seed=0), obtaining.obtain(plan(), SPLIT, seed=1)
+    assert not again.cached
+    assert all((a == b).all() for a, b in zip(weights(first), weights(again), strict=True))
+    assert any((a != b).any() for a, b in zip(weights(first), weights(other), strict=True))
+
+
+@pytest.mark.parametrize("change", ["seed", "recipe", "options", "data", "augment"])
+def test_the_key_covers_what_decides_the_weights(change):
+    obtaining.obtain(plan(), SPLIT, seed=0)
+    text, split, seed = "mlp:width=8,epochs=4", SPLIT, 0
+    if change == "seed":
+        seed = 1
+    elif change == "data":
+        split = SPLIT.take(95)
+    else:
+        text = {
+            "recipe": "mlp:width=8,epochs=3",
+            "options": "mlp:width=9,epochs=4",
+            "augment": "mlp:width=8,epochs=4,augment=shift1",
+        }[change]
+    assert not obtaining.obtain(obtaining.plan_training(parse_spec(text, "model"), split), split, seed=seed).cached
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip", "empty", "other"])
+def test_damaged_weights_are_trained_again(damage, tmp_path, caplog):
+    first = obtaining.obtain(plan(), SPLIT, seed=0)
+    (path,) = (tmp_path / "weights").glob("*.safetensors")
+    content = bytearray(path.read_bytes())
+    if damage == "truncate":
+        path.write_bytes(content[: len(content) // 2])
+    elif damage == "flip":
+        content[-3] ^= 64
+        path.write_bytes(content)
+    elif damage == "empty":
+        path.write_bytes(b"")
+    else:
+        (tmp_path / "weights").rename(tmp_path / "away")
+        obtaining.obtain(plan("mlp:width=4,epochs=1"), SPLIT, seed=0)
+        (other,) = (tmp_path / "weights").glob("*.safetensors")
+        other.rename(path)
+    with caplog.at_level(logging.WARNING):
+        again = obtaining.obtain(plan(), SPLIT, seed=0)
+    assert not again.cached
+    assert "damaged" in caplog.text
+    assert all((a == b).all() for a, b in zip(weights(first), weights(again), strict=True))
+    assert obtaining.obtain(plan(), SPLIT, seed=0).cached
+
+
+def test_zero_epochs_leave_the_initial_weights():
+    trained = obtaining.obtain(plan("mlp:width=8,epochs=0"), SPLIT, seed=3)
+    assert trained.loss is None
+    expected = obtaining.build(parse_spec("mlp:width=8", "model"), (8, 8, 1), 2, seed=3)
+    for a, b in zip(weights(trained), jax.tree.leaves(obtaining.nnx.state(expected)), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_divergence_is_an_error():
+    model = obtaining.build(parse_spec("mlp:width=8", "model"), (8, 8, 1), 2, seed=0)
+    with pytest.raises(MeasurementError, match="diverged"):
+        fit(model, SPLIT, Recipe(epochs=5, learning_rate=1e30, warmup=0.0), seed=0)
+
+
+def test_the_label_is_canonical():
+    found = plan("mlp:epochs=4,width=8,augment=none")
+    assert found.label == "mlp:width=8,epochs=4"
+    assert json.loads(json.dumps(found.options)) == {"width": "8"}
+
+
+@pytest.mark.parametrize("text", ["mlp:augment=spin", "mlp:augment=shift8", "mlp:augment=shift0", "mlp:epochs=x"])
+def test_bad_recipes(text):
+    with pytest.raises(InputError, match="allowed"):
+        plan(text)
+
+
+def test_shift_augmentation_moves_each_image_by_its_own_shift():
+    split_background, reach = (51 / 255,), 2
+    shift = parse_augment("shift2", split_background, (8, 8))
+    images = np.full((400, 8, 8, 1), 51, np.uint8)
+    images[:, 4, 4] = 255
+    moved = shift(np.random.default_rng(0), images)
+    where = np.argwhere(moved[..., 0] == 255)
+    assert len(where) == 400
+    assert (np.unique(moved) == [51, 255]).all()
+    offsets = where[:, 1:] - 4
+    assert set(map(tuple, offsets.tolist())) == {(a, b) for a in range(-2, 3) for b in range(-2, 3)}
+    assert np.abs(offsets).max() == reach
+    # Uniform over 25 shifts: χ² with 24 degrees of freedom stays below its 99.99 % quantile.
+    counts = np.unique(offsets, axis=0, return_counts=True)[1]
+    assert ((counts - 16) ** 2 / 16).sum() < 60
+
+
+def test_every_image_is_used_equally_often():
+    from cnnshift.train.fit import _batches
+
+    stream = _batches(np.random.default_rng(0), 10, 4)
+    drawn = np.concatenate([next(stream) for _ in range(5)])
+    np.testing.assert_array_equal(np.bincount(drawn, minlength=10), 2)
