@@ -15,7 +15,7 @@ _PUBLIC = {
     "load_result": "cnnshift.results.files",
 }
 
-__all__ = ["__version__", *_PUBLIC]
+__all__ = ["__version__", "load_result", "measure"]
 
 
 def __getattr__(name: str) -> Any:

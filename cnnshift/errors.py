@@ -29,9 +29,3 @@ class IncomparableError(CnnshiftError):
     """Two results, or a metric and its baseline, do not measure the same thing."""
 
     exit_code = 4
-
-
-class Interrupted(CnnshiftError):
-    """The user stopped the run; the finished part is kept."""
-
-    exit_code = 130

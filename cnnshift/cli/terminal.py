@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from itertools import pairwise
 from typing import TextIO
 
 from cnnshift.render.style import Style
@@ -22,13 +23,12 @@ class Color(StrEnum):
 
 COLOR = Color.auto
 
-_chosen = COLOR
+_chosen = [COLOR]
 
 
 def choose_color(color: Color) -> None:
     """Remember what `--color` said."""
-    global _chosen
-    _chosen = color
+    _chosen[:] = [color]
 
 
 def wants_color(color: Color, environ: Mapping[str, str], is_terminal: bool) -> bool:
@@ -45,7 +45,7 @@ def wants_color(color: Color, environ: Mapping[str, str], is_terminal: bool) -> 
 def color_from_flag(arguments: Sequence[str], environ: Mapping[str, str], is_terminal: bool) -> bool:
     """The same before the arguments are parsed, for help pages."""
     flags = [text for text in arguments if text.startswith("--color=")]
-    flags += [f"--color={value}" for flag, value in zip(arguments, arguments[1:], strict=False) if flag == "--color"]
+    flags += [f"--color={value}" for flag, value in pairwise(arguments) if flag == "--color"]
     value = flags[-1].removeprefix("--color=") if flags else COLOR
     return wants_color(Color(value) if value in tuple(Color) else COLOR, environ, is_terminal)
 
@@ -54,7 +54,7 @@ def style(stream: TextIO) -> Style:
     """Width and colour of a stream; a pipe or file has no width."""
     terminal = stream.isatty()
     width = shutil.get_terminal_size().columns if terminal else None
-    return Style(width, wants_color(_chosen, os.environ, terminal))
+    return Style(width, wants_color(_chosen[0], os.environ, terminal))
 
 
 def write(text: str) -> None:

@@ -98,7 +98,7 @@ def _options(row: Row) -> dict[str, str]:
 
 
 def _difference(before: Mapping[str, str], after: Mapping[str, str]) -> str | None:
-    """`key=value` where exactly one option was set or changed; a layer's own option (blur=5 of pool=blur) rides along."""
+    """`key=value` where exactly one option was set; a pooling layer's own (blur=5 of pool=blur) rides along."""
     changed = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
     riders = {key for key in changed if key == after.get("pool")}
     changed -= riders

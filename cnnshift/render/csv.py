@@ -21,8 +21,6 @@ def render(result: Result, style: Style) -> str:
         where = (run.protocol.name, run.protocol.set, run.protocol.max_shift, run.protocol.step)
         for metric in run.metrics:
             low, high = metric.ci95 or (None, None)
-            writer.writerow(
-                (run.model, run.seed, run.dataset.name, *where, metric.id, metric.version, metric.value, low, high)
-                + (metric.unit, metric.n, metric.reason)
-            )
+            number = (metric.id, metric.version, metric.value, low, high, metric.unit, metric.n, metric.reason)
+            writer.writerow((run.model, run.seed, run.dataset.name, *where, *number))
     return buffer.getvalue()

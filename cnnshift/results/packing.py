@@ -29,10 +29,8 @@ class PackedArray(pydantic.BaseModel, frozen=True, extra="forbid"):
 
 def pack(array: np.ndarray) -> PackedArray:
     """Pack an array: 0/1 values as bytes, other integers as 32 bits, floats as 32 bits."""
-    if np.issubdtype(array.dtype, np.floating):
-        dtype = "|u1" if np.isin(array, (0.0, 1.0)).all() else "<f4"
-    else:
-        dtype = "<i4"
+    number = "<f4" if np.issubdtype(array.dtype, np.floating) else "<i4"
+    dtype = "|u1" if np.isin(array, (0, 1)).all() else number
     data = zlib.compress(np.ascontiguousarray(array, dtype=dtype).tobytes(), 9)
     return PackedArray(dtype=dtype, shape=array.shape, data=base64.b64encode(data).decode())
 

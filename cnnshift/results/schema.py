@@ -12,8 +12,10 @@ SCHEMA = "cnnshift.result"
 SCHEMA_VERSION = 1
 
 
-class Record(pydantic.BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
+class Record(pydantic.BaseModel):
     """A part of a result."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
 
 
 class MetricResult(Record):
@@ -44,7 +46,7 @@ class DatasetRecord(Record):
 
 
 class ProtocolRecord(Record):
-    """How images moved. `information_loss`: mean fraction of the foreground energy that left, over images and shifts."""
+    """How images moved; `information_loss` is the mean fraction of the foreground energy that left the window."""
 
     name: str
     set: str
@@ -121,7 +123,7 @@ class Run(Record):
 class Result(Record):
     """A benchmark: finished runs, what was asked for, and where it ran."""
 
-    schema_: Literal["cnnshift.result"] = pydantic.Field(SCHEMA, alias="schema")
+    schema_: Literal["cnnshift.result"] = pydantic.Field(default=SCHEMA, alias="schema")
     schema_version: Literal[1] = SCHEMA_VERSION
     status: Literal["complete", "partial", "interrupted"]
     created: str

@@ -60,7 +60,7 @@ class Protocol(ABC):
         """
         return self.extend(self.window(sources))
 
-    def move(self, prepared: Float[Array, "n H W c"], d: Int[Array, "2"]) -> Float[Array, "n h w c"]:
+    def move(self, prepared: Float[Array, "n H W c"], d: Int[Array, 2]) -> Float[Array, "n h w c"]:
         """T_d of every image of a prepared batch; `d` may be traced, |d|∞ ≤ reach."""
         count, _, _, channels = prepared.shape
         zero = jnp.zeros((), d.dtype)
@@ -71,7 +71,7 @@ class Protocol(ABC):
         """T_d with a shift of its own for every image."""
         return jax.vmap(lambda image, shift: self.move(image[None], shift)[0])(prepared, d)
 
-    def shift(self, sources: Float[Array, "n Hs Ws c"], d: Int[Array, "2"]) -> Float[Array, "n h w c"]:
+    def shift(self, sources: Float[Array, "n Hs Ws c"], d: Int[Array, 2]) -> Float[Array, "n h w c"]:
         """`prepare` and `move` in one."""
         return self.move(self.prepare(sources), d)
 

@@ -12,4 +12,5 @@ class Circular(Protocol):
     wraps = True
 
     def extend(self, windows: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
+        """Continue the torus."""
         return pad(windows, self.reach, "wrap")

@@ -20,11 +20,14 @@ class Crop(Protocol):
         super().__post_init__()
 
     def limit(self) -> int:
+        """The pixels that are there."""
         return self.context
 
     def extend(self, windows: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
+        """Nothing to add: the real pixels are in the sources."""
         return windows
 
     def prepare(self, sources: Float[Array, "n Hs Ws c"]) -> Float[Array, "n H W c"]:
+        """The sources, cut to the pixels that can come into view."""
         margin = self.context - self.reach
         return sources[:, margin : sources.shape[1] - margin, margin : sources.shape[2] - margin, :]

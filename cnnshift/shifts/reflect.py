@@ -11,4 +11,5 @@ class Reflect(Protocol):
     name = "reflect"
 
     def extend(self, windows: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
+        """Mirror the image at its border pixels."""
         return pad(windows, self.reach, "reflect")

@@ -11,4 +11,5 @@ class Replicate(Protocol):
     name = "replicate"
 
     def extend(self, windows: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
+        """Repeat the border pixels."""
         return pad(windows, self.reach, "edge")

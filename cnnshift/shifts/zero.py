@@ -12,6 +12,7 @@ class Zero(Protocol):
     name = "zero"
 
     def extend(self, windows: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
+        """Put the background around the image."""
         count, height, width, channels = windows.shape
         background = jnp.asarray(self.background, windows.dtype)
         shape = (count, height + 2 * self.reach, width + 2 * self.reach, channels)

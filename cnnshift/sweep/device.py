@@ -33,5 +33,5 @@ def describe_device() -> dict[str, Any]:
         "device_kind": devices[0].device_kind,
         "device_count": len(devices),
         "dtype": "float32",
-        "matmul_precision": str(jax.config.jax_default_matmul_precision),
+        "matmul_precision": str(jax.config.read("jax_default_matmul_precision")),
     }

@@ -74,12 +74,13 @@ def run_sweep(
     Raises:
         MeasurementError: the model gave values that are not finite, or one image does not fit into memory.
     """
+    job = _Job(subject, split, protocol, shift_set)
     limit = min(batch_size or _default_batch(), len(split))
     while True:
         batch = math.ceil(len(split) / math.ceil(len(split) / limit))
-        table = _Table(split, shift_set)
+        table = _Table(job)
         try:
-            return _sweep(subject, split, protocol, shift_set, table, batch, width, progress)
+            return _sweep(job, table, batch, width, progress)
         except jax.errors.JaxRuntimeError as error:
             if not _out_of_memory(error):
                 raise
@@ -89,47 +90,58 @@ def run_sweep(
             limit = batch // 2
 
 
-def _sweep(
-    subject: Subject,
-    split: Split,
-    protocol: Protocol,
-    shift_set: ShiftSet,
-    table: _Table,
-    batch: int,
-    width: int | None,
-    progress: Progress,
-) -> Sweep:
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What is to be swept, and how it is cut into batches of images and blocks of shifts."""
+
+    subject: Subject
+    split: Split
+    protocol: Protocol
+    shift_set: ShiftSet
+
+    def batch(self, start: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Source images and labels from `start`, filled up with empty images to `size`; and the mask of the real."""
+        images = self.split.images[start : start + size]
+        labels = self.split.labels[start : start + size]
+        missing = size - len(images)
+        if missing:
+            images = np.concatenate([images, np.zeros((missing, *images.shape[1:]), images.dtype)])
+            labels = np.concatenate([labels, np.zeros(missing, labels.dtype)])
+        return images, labels, (np.arange(size) < size - missing).astype(np.float32)
+
+    def block_size(self, width: int) -> int:
+        """Shifts per call: at most `BLOCK_SHIFTS`, evened out over the calls, a multiple of the width."""
+        calls = math.ceil(self.shift_set.count / BLOCK_SHIFTS)
+        return width * math.ceil(self.shift_set.count / calls / width)
+
+    def block(self, first: int, size: int, start: int, batch: int) -> tuple[np.ndarray, np.ndarray]:
+        """Shifts [s 2], or [s b 2] for per-image sets, from column `first`, filled up with zeros; and their mask."""
+        shifts = self.shift_set.shifts
+        if shifts.ndim == 3:
+            shifts = shifts[start : start + batch].transpose(1, 0, 2)
+            shifts = np.pad(shifts, ((0, 0), (0, batch - shifts.shape[1]), (0, 0)))
+        shifts = shifts[first : first + size]
+        mask = (np.arange(size) < len(shifts)).astype(np.float32)
+        return np.pad(shifts, ((0, size - len(shifts)), *((0, 0),) * (shifts.ndim - 1))), mask
+
+
+def _sweep(job: _Job, table: _Table, batch: int, width: int | None, progress: Progress) -> Sweep:
     started = time.perf_counter()
-    per_image = shift_set.shifts.ndim == 3
-    sources, labels = _batch(split, 0, batch)
-    reference, flops = _compile_reference(subject, protocol, sources, labels)
-
-    def compiled(width: int) -> tuple[Callable[..., Block], int]:
-        size = _block_size(shift_set.count, width)
-        program = block_program(subject.apply, protocol, width=width, per_image=per_image)
-        seen = reference(subject.state, sources, labels)
-        shifts, mask = _block(shift_set, 0, size, 0, batch)
-        arguments = (subject.state, sources, labels, seen, np.ones(batch, np.float32), shifts, mask)
-        return program.lower(*arguments).compile(), size
-
+    state, count = job.subject.state, job.shift_set.count
+    reference, flops = _compile_reference(job, batch)
     if width is None:
-        width = (
-            1
-            if jax.default_backend() == "cpu"
-            else _fastest_width(compiled, subject, reference, split, shift_set, batch)
-        )
-    block, size = compiled(width)
+        width = 1 if jax.default_backend() == "cpu" else _fastest_width(job, reference, batch)
+    block, size = _compile_block(job, reference, batch, width), job.block_size(width)
     compile_seconds = time.perf_counter() - started
     # One call stays in flight while the results of the one before are copied: the device never waits for the host.
-    pending: tuple[Any, ...] | None = None
-    for start in range(0, len(split), batch):
-        sources, labels = _batch(split, start, batch)
-        images_mask = (np.arange(start, start + batch) < len(split)).astype(np.float32)
-        seen = reference(subject.state, sources, labels)
+    pending: tuple[int, int, Block] | None = None
+    for start in range(0, len(job.split), batch):
+        sources, labels, images_mask = job.batch(start, batch)
+        seen = reference(state, sources, labels)
         table.put_reference(start, seen)
-        for first in range(0, shift_set.count, size):
-            shifts, mask = _block(shift_set, first, size, start, batch)
-            done = block(subject.state, sources, labels, seen, images_mask, shifts, mask)
+        for first in range(0, count, size):
+            shifts, shifts_mask = job.block(first, size, start, batch)
+            done = block(state, sources, labels, seen, images_mask, shifts, shifts_mask)
             if pending:
                 progress(table.put(*pending))
             pending = (start, first, done)
@@ -140,11 +152,51 @@ def _sweep(
     return Sweep(observations, compile_seconds, seconds, batch, width, flops)
 
 
+def _compile_reference(job: _Job, batch: int) -> tuple[Callable[..., Reference], float | None]:
+    sources, labels, _ = job.batch(0, batch)
+    lowered = reference_program(job.subject.apply, job.protocol).lower(job.subject.state, sources, labels)
+    flops = (lowered.cost_analysis() or {}).get("flops")
+    return lowered.compile(), None if flops is None else flops / batch
+
+
+def _compile_block(job: _Job, reference: Callable[..., Reference], batch: int, width: int) -> Callable[..., Block]:
+    per_image = job.shift_set.shifts.ndim == 3
+    program = block_program(job.subject.apply, job.protocol, width=width, per_image=per_image)
+    return program.lower(*_first_block(job, reference, batch, width)).compile()
+
+
+def _first_block(job: _Job, reference: Callable[..., Reference], batch: int, width: int) -> tuple[Any, ...]:
+    """Arguments of the first call of the block program."""
+    sources, labels, images_mask = job.batch(0, batch)
+    seen = reference(job.subject.state, sources, labels)
+    return (job.subject.state, sources, labels, seen, images_mask, *job.block(0, job.block_size(width), 0, batch))
+
+
+def _fastest_width(job: _Job, reference: Callable[..., Reference], batch: int) -> int:
+    """The number of shifts at once with the highest measured throughput, doubling while it pays by 5 %."""
+    best, best_rate, width = 1, 0.0, 1
+    while width <= min(MAX_WIDTH, job.shift_set.count):
+        try:
+            block, arguments = _compile_block(job, reference, batch, width), _first_block(job, reference, batch, width)
+            jax.block_until_ready(block(*arguments))
+            started = time.perf_counter()
+            jax.block_until_ready(block(*arguments))
+            rate = job.block_size(width) / (time.perf_counter() - started)
+        except jax.errors.JaxRuntimeError as error:
+            if width > 1 and _out_of_memory(error):
+                break
+            raise
+        if rate < 1.05 * best_rate:
+            break
+        best, best_rate, width = width, rate, width * 2
+    return best
+
+
 class _Table:
     """The observations while they are being filled."""
 
-    def __init__(self, split: Split, shift_set: ShiftSet) -> None:
-        self._split, self._set = split, shift_set
+    def __init__(self, job: _Job) -> None:
+        self._split, self._set = job.split, job.shift_set
         self._arrays: dict[str, np.ndarray] = {}
         self.finished = 0
 
@@ -166,12 +218,11 @@ class _Table:
         s = min(block.shift_change.shape[0], self._set.count - first)
         rows, columns = slice(start, start + n), slice(first, first + s)
         total, count, classes = len(self._split), self._set.count, block.sums.change.shape[1]
-        for name, values in block.seen._asdict().items():
-            if values is not None:
-                values = np.asarray(values)
-                self._array(name, (total, count), values)[rows, columns] = values[:s, :n].T
-        for name, values in block.sums._asdict().items():
-            self._array(name, (total, classes), values, np.float64)[rows] += np.asarray(values)[:n]
+        for name, seen in block.seen._asdict().items():
+            if seen is not None:
+                self._array(name, (total, count), seen)[rows, columns] = np.asarray(seen)[:s, :n].T
+        for name, sums in block.sums._asdict().items():
+            self._array(name, (total, classes), sums, np.float64)[rows] += np.asarray(sums)[:n]
         shift_change = np.asarray(block.shift_change)
         self._array("shift_change", (count, classes), shift_change, np.float64)[columns] += shift_change[:s]
         self.finished += n * s
@@ -198,73 +249,6 @@ class _Table:
             logit_square_change=a["square"] / self._set.count,
             shift_logit_change=a["shift_change"] / len(self._split),
         )
-
-
-def _compile_reference(
-    subject: Subject, protocol: Protocol, sources: np.ndarray, labels: np.ndarray
-) -> tuple[Callable[..., Reference], float | None]:
-    lowered = reference_program(subject.apply, protocol).lower(subject.state, sources, labels)
-    cost = lowered.cost_analysis() or {}
-    flops = cost.get("flops")
-    return lowered.compile(), None if flops is None else flops / len(sources)
-
-
-def _fastest_width(
-    compiled: Callable[[int], tuple[Callable[..., Block], int]],
-    subject: Subject,
-    reference: Callable[..., Reference],
-    split: Split,
-    shift_set: ShiftSet,
-    batch: int,
-) -> int:
-    """The number of shifts at once with the highest measured throughput, doubling while it pays by 5 %."""
-    sources, labels = _batch(split, 0, batch)
-    seen = reference(subject.state, sources, labels)
-    best, best_rate, width = 1, 0.0, 1
-    while width <= min(MAX_WIDTH, shift_set.count):
-        try:
-            block, size = compiled(width)
-            shifts, mask = _block(shift_set, 0, size, 0, batch)
-            arguments = (subject.state, sources, labels, seen, np.ones(batch, np.float32), shifts, mask)
-            jax.block_until_ready(block(*arguments))
-            started = time.perf_counter()
-            jax.block_until_ready(block(*arguments))
-            rate = size / (time.perf_counter() - started)
-        except jax.errors.JaxRuntimeError as error:
-            if width > 1 and _out_of_memory(error):
-                break
-            raise
-        if rate < 1.05 * best_rate:
-            break
-        best, best_rate, width = width, rate, width * 2
-    return best
-
-
-def _batch(split: Split, start: int, batch: int) -> tuple[np.ndarray, np.ndarray]:
-    """Source images and labels from `start`, filled up with empty images to `batch`."""
-    images, labels = split.images[start : start + batch], split.labels[start : start + batch]
-    missing = batch - len(images)
-    if missing:
-        images = np.concatenate([images, np.zeros((missing, *images.shape[1:]), images.dtype)])
-        labels = np.concatenate([labels, np.zeros(missing, labels.dtype)])
-    return images, labels
-
-
-def _block_size(count: int, width: int) -> int:
-    """Shifts per call: at most `BLOCK_SHIFTS`, evened out over the calls, a multiple of the width."""
-    calls = math.ceil(count / BLOCK_SHIFTS)
-    return width * math.ceil(count / calls / width)
-
-
-def _block(shift_set: ShiftSet, first: int, size: int, start: int, batch: int) -> tuple[np.ndarray, np.ndarray]:
-    """Shifts [s 2], or [s b 2] for per-image sets, from column `first`, filled up with zeros; and their mask."""
-    shifts = shift_set.shifts
-    if shifts.ndim == 3:
-        shifts = shifts[start : start + batch].transpose(1, 0, 2)
-        shifts = np.pad(shifts, ((0, 0), (0, batch - shifts.shape[1]), (0, 0)))
-    shifts = shifts[first : first + size]
-    mask = (np.arange(size) < len(shifts)).astype(np.float32)
-    return np.pad(shifts, ((0, size - len(shifts)), *((0, 0),) * (shifts.ndim - 1))), mask
 
 
 def _default_batch() -> int:

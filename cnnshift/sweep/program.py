@@ -90,7 +90,8 @@ def block_program(apply: Apply, protocol: Protocol, *, width: int, per_image: bo
             logits, embedding = apply(state, move(prepared, d))
             probability = jax.nn.softmax(logits)
             change = logits - reference.logits
-            cosine = None if embedding is None else _cosine(embedding, reference.embedding)
+            blind = embedding is None or reference.embedding is None
+            cosine = None if blind else _cosine(embedding, reference.embedding)
             seen = Seen(
                 logits.argmax(axis=-1),
                 _pick(probability, reference.prediction),

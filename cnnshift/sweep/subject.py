@@ -40,7 +40,7 @@ class Subject:
         for path, leaf in jax.tree_util.tree_leaves_with_path(self.state):
             array = np.asarray(leaf)
             digest.update(repr((jax.tree_util.keystr(path), array.dtype.str, array.shape)).encode())
-            digest.update(np.ascontiguousarray(array))
+            digest.update(array.tobytes())
         return digest.hexdigest()
 
 

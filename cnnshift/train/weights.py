@@ -115,5 +115,5 @@ def _digest(arrays: Mapping[str, np.ndarray]) -> str:
     digest = hashlib.sha256()
     for name in sorted(arrays):
         digest.update(repr((name, arrays[name].dtype.str, arrays[name].shape)).encode())
-        digest.update(np.ascontiguousarray(arrays[name]))
+        digest.update(arrays[name].tobytes())
     return digest.hexdigest()

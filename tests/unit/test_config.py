@@ -23,7 +23,7 @@ def resolve_here(tmp_path):
 def test_each_source_beats_the_next(resolve_here):
     sources = {
         "suite": "smoke",
-        "project": "[tool.cnnshift]\nmax_shift = 4\nlimit = 11\nepochs = 7\nseed = 1\n[tool.cnnshift.gates]\nfail_if = []",
+        "project": "[tool.cnnshift]\nmax_shift = 4\nlimit = 11\nepochs = 7\nseed = 1\n[tool.cnnshift.gates]\nx = 1",
         "config": "max_shift = 5\nlimit = 12\nepochs = 8",
         "environ": {"CNNSHIFT_MAX_SHIFT": "6", "CNNSHIFT_LIMIT": "13", "CNNSHIFT_CACHE_DIR": "elsewhere"},
     }

@@ -112,12 +112,12 @@ def test_an_image_without_foreground_loses_nothing():
 
 @pytest.mark.parametrize("name", sorted(set(PROTOCOLS) - {"circular", "crop"}))
 def test_reach_beyond_the_image_is_an_error(name):
-    with pytest.raises(InputError, match="max-shift is 6.*at most 5"):
+    with pytest.raises(InputError, match=r"max-shift is 6.*at most 5"):
         make(name, reach=6)
 
 
 def test_crop_reaches_as_far_as_its_context():
-    with pytest.raises(InputError, match="max-shift is 4.*at most 3"):
+    with pytest.raises(InputError, match=r"max-shift is 4.*at most 3"):
         make("crop", reach=4)
     with pytest.raises(InputError, match="no pixels around it"):
         make("crop", context=0)

@@ -24,9 +24,10 @@ def test_spaces_around_parts_do_not_count():
 @given(st.text(max_size=30))
 def test_any_text_is_a_spec_or_a_clear_error(text):
     try:
-        assert parse_spec(text, "model").name
+        spec = parse_spec(text, "model")
     except InputError as error:
-        assert "The model spec" in str(error)
+        spec, message = None, str(error)
+    assert spec.name if spec else "The model spec" in message
 
 
 @pytest.mark.parametrize(

@@ -151,11 +151,11 @@ def test_out_of_memory_halves_the_batch(monkeypatch):
     tried, progress = [], []
     inner = engine._sweep
 
-    def hungry(subject, split, protocol, shift_set, table, batch, *rest):
+    def hungry(job, table, batch, *rest):
         tried.append(batch)
         if batch > 2:
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
-        return inner(subject, split, protocol, shift_set, table, batch, *rest)
+        return inner(job, table, batch, *rest)
 
     monkeypatch.setattr(engine, "_sweep", hungry)
     found = sweep(batch_size=7, progress=progress.append)
