@@ -67,9 +67,9 @@ def _augmentation(group: Group) -> Iterator[str]:
             continue
         inside, outside = radii.index(int(trained)), len(radii) - 1
         yield (
-            f"Training {twin.model} with shifts of up to {trained} px helps inside that range (accuracy at |d| = "
-            f"{trained}: {_at(twin, inside)} → {_at(row, inside)} %) and less outside (|d| = {radii[-1]}: "
-            f"{_at(twin, outside)} → {_at(row, outside)} %)."
+            f"Training {twin.model} with shifts of up to {trained} px moves its accuracy inside that range "
+            f"(|d| = {trained}) from {_at(twin, inside)} to {_at(row, inside)} %, and outside (|d| = {radii[-1]}) "
+            f"from {_at(twin, outside)} to {_at(row, outside)} %."
         )
         return
 

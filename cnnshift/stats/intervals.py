@@ -23,20 +23,27 @@ Images are taken as independent draws; nothing is assumed about the distribution
 The first is used alone within max(0.05, 2/n) of a bound, the second alone beyond max(0.08, 4/n),
 and between the two the limits are interpolated linearly.
 
-Simulated coverage at 95 % and n ≥ 30: at least 93 %, for 0/1 values, fractions of any spread, and
-values that mostly equal a bound; 93 to 97 % for means of 0.1 to 0.9 and n ≥ 100. It exceeds 97 %
-close to the bounds, and by up to 1.3 points at n = 50 for means below 0.15 and above 0.85. It is
-lower than 93 % in one case that no interval of useful width can cover: most values close to one
-another and away from both bounds, and a few far away that number less than about 4 on average,
-so that a sample may hold none of them.
+Simulated coverage at 95 % and n ≥ 30: at least 93 % for 0/1 values, for fractions of any spread and
+for values that mostly equal a bound, and 93 to 97 % for means of 0.1 to 0.9 and n ≥ 100. At n = 50
+it exceeds 97 % for means of about 0.1 and 0.9 (0.973; 0.983 for 0/1 values, whose coverage moves in
+steps); closer to the bounds it does so at any n. It is lower than 93 % in one case, which no
+interval that is narrow for narrow distributions can cover: a mean further than about 0.05 from
+both bounds, images of another kind at a distance d from the others, of which a sample holds fewer
+than 4 on average, while the others' standard deviation is less than 2 d / √n. A sample then often
+holds none of them and shows no sign of it; where it holds 1 on average and the others hardly vary,
+coverage is 63 %, the probability that it holds any.
 
 **Mean of unbounded values.** The t interval after Hall's cubic transformation, which removes the
-skewness. Coverage at n ≥ 30: 94 to 95 % for normal and gamma values, 92 to 94 % for lognormal
-ones with σ = 1; below that for heavier tails, as for every interval.
+skewness. Simulated coverage at n ≥ 30: 93 to 95 % for normal, t₅ and gamma values, 92 to 95 % for
+lognormal ones with σ of 0.5 and 1. Johnson's shift leaves 87 % of the last at n = 30, plain t 88 %,
+and the bootstrap-t 94 % with draws. It is less for heavier tails (90 % for σ = 1.5) and for values
+that are mostly 0 (88 % where 3 of 30 are not, on average).
 
 **Other statistics.** The BCa bootstrap over images: kappa and ratios of bounded means are skewed
-near the ends of their range, and the percentile interval falls to 92 % there. The acceleration is
-that of a delete-a-group jackknife, because deleting each image costs n² operations.
+near the ends of their range, where the percentile interval covers 92 %, and BCa 94 % or more, at
+n = 50 to 300. Ratios of unbounded means are the exception (lognormal values at n = 50: 89 %, against
+93 %). The acceleration is that of a delete-a-group jackknife, because deleting each image costs n²
+operations.
 
 Sources:
     Clopper & Pearson 1934, Biometrika 26:404.

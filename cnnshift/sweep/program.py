@@ -90,8 +90,9 @@ def block_program(apply: Apply, protocol: Protocol, *, width: int, per_image: bo
             logits, embedding = apply(state, move(prepared, d))
             probability = jax.nn.softmax(logits)
             change = logits - reference.logits
-            blind = embedding is None or reference.embedding is None
-            cosine = None if blind else _cosine(embedding, reference.embedding)
+            cosine = None
+            if embedding is not None and reference.embedding is not None:
+                cosine = _cosine(embedding, reference.embedding)
             seen = Seen(
                 logits.argmax(axis=-1),
                 _pick(probability, reference.prediction),

@@ -1,0 +1,214 @@
+"""The whole tool in real processes: the smoke suite, resuming, formats, the cache."""
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cnnshift.registry import METRICS
+from cnnshift.results.files import load_result
+from cnnshift.results.observations_file import load_observations
+
+COMMAND = str(Path(sys.executable).parent / "cnnshift")
+# Two untrained networks on few images and shifts: everything but training, in seconds.
+SMALL = ("bench", "cnn:width=2", "cnn:width=2,padding=circular,head=gap,pool=aps", "--epochs", "0", "--limit", "12",
+         "--max-shift", "2", "--protocol", "circular", "--protocol", "zero")  # fmt: skip
+
+
+def cnnshift(*arguments, **options):
+    return subprocess.run([COMMAND, *arguments], capture_output=True, text=True, check=False, **options)
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    """One run of the smoke suite, with its files."""
+    folder = tmp_path_factory.mktemp("smoke")
+    done = cnnshift("bench", "--suite", "smoke", "-o", "r.json", "--save-observations", "o.npz", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return done, folder
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """One small run of two models under two protocols."""
+    folder = tmp_path_factory.mktemp("small")
+    done = cnnshift(*SMALL, "-o", "r.json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return done, folder
+
+
+def test_smoke_prints_the_table_and_the_answer(smoke):
+    done, _ = smoke
+    assert (
+        "pairwise consistency % [circular, |d|≤3]" in " ".join(done.stdout.split())
+        or "[circular, |d|≤3]" in done.stdout
+    )
+    assert "exactly invariant on every shift tested" in done.stdout
+    assert "…" not in "".join(line for line in done.stdout.splitlines() if line.startswith("cnn"))
+    assert "\x1b" not in done.stdout
+    assert "wrote r.json" in done.stderr
+    assert "[3/3]" in done.stderr
+
+
+def test_aps_is_exact_on_every_shift(smoke):
+    _, folder = smoke
+    run = next(run for run in load_result(folder / "r.json").runs if run.options.get("pool") == "aps")
+    assert run.metric("pairwise_consistency").value == 1
+    assert run.by_shift.consistency == [1.0] * 48
+    assert run.metric("accuracy").value > 0.3
+
+
+def test_the_result_holds_every_metric(smoke):
+    _, folder = smoke
+    result = load_result(folder / "r.json")
+    assert result.status == "complete"
+    for run in result.runs:
+        assert [metric.id for metric in run.metrics] == list(METRICS)
+        for metric in run.metrics:
+            assert (metric.value is None) == bool(metric.reason)
+            if metric.value is not None:
+                assert metric.ci95[0] <= metric.value <= metric.ci95[1]
+                assert metric.ci95[0] < metric.ci95[1]
+                assert metric.n > 0
+    text = (folder / "r.json").read_text()
+    assert str(folder) not in text
+    assert os.uname().nodename not in text or len(os.uname().nodename) < 4
+
+
+def test_metrics_can_be_computed_again_from_the_observations(smoke):
+    _, folder = smoke
+    cells = load_observations(folder / "o.npz")
+    runs = load_result(folder / "r.json").runs
+    assert len(cells) == len(runs) == 3
+    for seen, run in zip(cells.values(), runs, strict=True):
+        for metric in run.metrics:
+            assert METRICS.load(metric.id).summarize(seen).value == pytest.approx(metric.value, abs=1e-12)
+
+
+def test_a_second_run_uses_the_cached_weights_and_gives_the_same_numbers(smoke, tmp_path):
+    _, folder = smoke
+    done = cnnshift("bench", "--suite", "smoke", "-o", "again.json", cwd=tmp_path)
+    assert done.stderr.count("weights from the cache") == 3
+    first, again = load_result(folder / "r.json"), load_result(tmp_path / "again.json")
+    for one, other in zip(first.runs, again.runs, strict=True):
+        assert one.metrics == other.metrics
+        assert one.weights_digest == other.weights_digest
+    assert load_result("last").runs == again.runs
+
+
+def test_batch_size_changes_no_number(small, tmp_path):
+    _, folder = small
+    cnnshift(*SMALL, "--batch-size", "5", "-o", "r.json", cwd=tmp_path)
+    for one, other in zip(load_result(folder / "r.json").runs, load_result(tmp_path / "r.json").runs, strict=True):
+        assert one.contract == other.contract
+        for a, b in zip(one.metrics, other.metrics, strict=True):
+            assert (a.value is None) == (b.value is None)
+            assert a.value is None or a.value == pytest.approx(b.value, abs=1e-6)
+
+
+def test_every_format_is_clean(small):
+    done, folder = small
+    for format in ("json", "jsonl", "csv", "markdown", "table"):
+        again = cnnshift(*SMALL, "--format", format, cwd=folder)
+        assert again.returncode == 0
+        assert "\x1b" not in again.stdout
+        if format == "json":
+            assert len(json.loads(again.stdout)["runs"]) == 4
+        if format == "jsonl":
+            assert {json.loads(line)["protocol"]["name"] for line in again.stdout.splitlines()} == {"circular", "zero"}
+        if format == "csv":
+            rows = list(csv.DictReader(io.StringIO(again.stdout)))
+            assert len(rows) == 4 * len(METRICS)
+            assert float(rows[0]["value"]) >= 0
+        if format == "markdown":
+            assert again.stdout.count("| --- |") == 2
+
+
+def test_a_selection_of_metrics_is_shown_whole(tmp_path):
+    done = cnnshift(*SMALL, "--metric", "kappa", "--metric", "mac", "-o", "r.json", cwd=tmp_path)
+    assert done.returncode == 0
+    assert [metric.id for metric in load_result(tmp_path / "r.json").runs[0].metrics] == ["kappa", "mac"]
+
+
+def test_seeds_are_averaged_and_their_spread_is_shown(tmp_path):
+    done = cnnshift(
+        "bench", "cnn:width=2", "--epochs", "0", "--limit", "10", "--max-shift", "1", "--seeds", "2", cwd=tmp_path
+    )
+    assert "mean of 2 seeds" in done.stdout
+    assert "±" in done.stdout
+
+
+def test_dry_run_measures_nothing(tmp_path):
+    done = cnnshift(*SMALL, "--dry-run", cwd=tmp_path)
+    assert "4 cells" in done.stdout
+    assert f"{4 * 12 * 25:,} forward passes" in done.stdout
+    assert done.stderr == ""
+
+
+def interrupt_after(cells, *arguments, cwd):
+    """Start a benchmark and send it the signal of Ctrl-C once that many cells are finished."""
+    process = subprocess.Popen(
+        [COMMAND, *arguments], cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    said = ""
+    for line in process.stderr:
+        said += line
+        if line.startswith(f"[{cells}/"):
+            process.send_signal(signal.SIGINT)
+            break
+    out, rest = process.communicate(timeout=120)
+    return process.returncode, out, said + rest
+
+
+def test_an_interrupted_run_is_kept_and_resumed_to_the_same_numbers(small, tmp_path):
+    _, folder = small
+    code, out, said = interrupt_after(1, *SMALL, "-o", "r.json", cwd=tmp_path)
+    assert code == 130, said
+    assert out == ""
+    assert "--resume" in said
+    assert "Traceback" not in said
+    partial = load_result(tmp_path / "r.json")
+    assert partial.status == "interrupted"
+    assert 1 <= len(partial.runs) < 4
+    done = cnnshift(*SMALL, "-o", "r.json", "--resume", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("(kept)") == len(partial.runs)
+    whole, expected = load_result(tmp_path / "r.json"), load_result(folder / "r.json")
+    assert whole.status == "complete"
+    assert [run.metrics for run in whole.runs] == [run.metrics for run in expected.runs]
+
+
+def test_resuming_with_other_settings_is_refused(small, tmp_path):
+    _, folder = small
+    (tmp_path / "r.json").write_bytes((folder / "r.json").read_bytes())
+    done = cnnshift(*SMALL, "--step", "2", "-o", "r.json", "--resume", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "other settings (step)" in done.stderr
+
+
+def test_a_margin_makes_circular_zero_and_crop_agree_bit_by_bit(tmp_path):
+    """K13 through the whole tool."""
+    protocols = [part for name in ("circular", "zero", "crop") for part in ("--protocol", name)]
+    done = cnnshift("bench", "cnn:width=2", "--epochs", "0", "--limit", "10", "--max-shift", "3", "--canvas", "38", *protocols,
+                    "--save-observations", "o.npz", cwd=tmp_path)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    circular, zero, crop = load_observations(tmp_path / "o.npz").values()
+    for field in ("prediction", "probability", "distance", "cosine"):
+        np.testing.assert_array_equal(getattr(circular, field), getattr(zero, field))
+        np.testing.assert_array_equal(getattr(circular, field), getattr(crop, field))
+
+
+def test_an_unwritable_place_is_found_before_anything_is_measured(tmp_path):
+    started = time.monotonic()
+    done = cnnshift("bench", "-o", "missing/r.json", cwd=tmp_path)
+    assert done.returncode == 2
+    assert time.monotonic() - started < 30
+    assert "[1/" not in done.stderr

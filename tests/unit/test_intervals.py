@@ -1,0 +1,545 @@
+"""Intervals: closed forms, invariances, and their coverage, exact or simulated with fixed seeds."""
+
+from __future__ import annotations
+
+import doctest
+import math
+import subprocess
+import sys
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import stats
+
+from cnnshift.stats import intervals
+from cnnshift.stats.intervals import Interval, mean_interval, resampled_interval
+
+TAIL = 0.025
+SIZES = [30, 50, 100, 200, 500, 1000, 5000]
+SAMPLES = 4000
+
+Moments = tuple[np.ndarray, np.ndarray, np.ndarray]
+# Losses of images that are not at the bound: from the number of them and a generator.
+Draw = Callable[[np.random.Generator, int], np.ndarray]
+
+
+def ends(interval: Interval | None) -> tuple[float, float]:
+    assert interval is not None
+    return interval.low, interval.high
+
+
+def clopper_pearson(ones: int, n: int, level: float = 0.95) -> tuple[float, float]:
+    interval = stats.binomtest(ones, n).proportion_ci(level, method="exact")
+    return interval.low, interval.high
+
+
+# Mean of bounded values: closed forms
+
+
+@pytest.mark.parametrize("level", [0.8, 0.95, 0.999])
+@pytest.mark.parametrize(("ones", "n"), [(0, 30), (1, 30), (49, 50), (3, 100), (4990, 5000), (5000, 5000)])
+def test_is_clopper_pearson_for_zeros_and_ones_near_a_bound(ones: int, n: int, level: float) -> None:
+    interval = mean_interval(np.arange(n) < ones, level=level)
+    assert ends(interval) == pytest.approx(clopper_pearson(ones, n, level), rel=1e-9, abs=1e-15)
+    assert interval.method == "generalised Clopper-Pearson"
+
+
+@pytest.mark.parametrize(("ones", "n"), [(20, 100), (85, 100), (250, 1000)])
+def test_follows_the_gamma_distribution_away_from_the_bounds(ones: int, n: int) -> None:
+    p = ones / n
+    jump, variance = 1 - 2 * p, p * (1 - p) * n / (n - 1)
+    k = n * variance / jump**2
+    quantiles = stats.gamma.ppf([0.025, 0.975], k + 0.5)
+    expected = sorted(p + jump * (quantiles - k) / n)
+    interval = mean_interval(np.arange(n) < ones)
+    assert ends(interval) == pytest.approx(tuple(expected), rel=1e-9)
+    assert interval.method == "skewness-corrected"
+
+
+def test_is_a_mixture_of_both_in_between() -> None:
+    n, mean, variance, third = 1000, np.array([0.065]), np.array([0.02]), np.array([0.004])
+    both = [
+        intervals._limits_conservative(mean, variance, n, TAIL),
+        intervals._limits_skewed(mean, variance, third, n, TAIL),
+    ]
+    for got, conservative, skewed in zip(intervals._limits_bounded(mean, variance, third, n, TAIL), *both, strict=True):
+        assert got == pytest.approx((conservative + skewed) / 2, rel=1e-12)
+
+
+def test_is_the_z_interval_without_skewness() -> None:
+    values = np.tile([0.4, 0.5, 0.6], 40)
+    half = stats.norm.ppf(0.975) * values.std(ddof=1) / math.sqrt(values.size)
+    assert ends(mean_interval(values)) == pytest.approx((0.5 - half, 0.5 + half), rel=1e-12)
+
+
+def test_is_continuous_where_the_expansion_takes_over() -> None:
+    n, variance = 400, 0.04
+    # At 10⁶ jumps: n s² = 10⁶ κ².
+    third = variance * math.sqrt(n * variance * n / (n - 1) / intervals._MANY_JUMPS)
+    third = np.array([third * (1 - 1e-9), third * (1 + 1e-9)])
+    low, high = intervals._limits_skewed(np.full(2, 0.5), np.full(2, variance), third, n, TAIL)
+    assert low[0] == pytest.approx(low[1], abs=1e-8)
+    assert high[0] == pytest.approx(high[1], abs=1e-8)
+
+
+@pytest.mark.parametrize("n", [2, 30, 1000, 50_000])
+@pytest.mark.parametrize("value", [0.0, 0.1, 0.5, 0.97, 1.0])
+def test_equal_values_leave_the_width_of_the_binomial_interval(value: float, n: int) -> None:
+    low, high = ends(mean_interval(np.full(n, value)))
+    unseen = 1 - 0.025 ** (1 / n)
+    assert low == pytest.approx(value * (1 - unseen), abs=1e-12)
+    assert high == pytest.approx(value + (1 - value) * unseen, abs=1e-12)
+    assert high - low == pytest.approx(clopper_pearson(0, n)[1], rel=1e-9)
+
+
+def test_rounding_errors_of_equal_values_count_as_equal() -> None:
+    values = np.where(np.arange(60) % 2, 0.3, 0.1 + 0.2)
+    assert values.std() > 0
+    assert ends(mean_interval(values)) == pytest.approx(ends(mean_interval(np.full(60, 0.3))), abs=1e-12)
+
+
+def test_one_image_says_nothing() -> None:
+    assert ends(mean_interval(np.ones(1))) == (0.0, 1.0)
+    assert ends(mean_interval(np.ones(1), bounds=(-1.0, 3.0))) == (-1.0, 3.0)
+    assert ends(mean_interval(np.ones(1), bounds=None)) == (-math.inf, math.inf)
+
+
+# Mean: what holds for all values
+
+fractions = st.integers(2, 60).flatmap(
+    lambda n: arrays(np.float64, n, elements=st.sampled_from([0.0, 1 / 288, 0.25, 0.5, 0.9, 287 / 288, 1.0]))
+)
+levels = st.sampled_from([0.01, 0.5, 0.9, 0.95, 0.99, 0.9999, 1 - 1e-12])
+
+
+@given(fractions, levels)
+def test_lies_within_the_bounds_and_holds_the_mean(values: np.ndarray, level: float) -> None:
+    low, high = ends(mean_interval(values, level=level))
+    assert 0 <= low <= values.mean() <= high <= 1
+    # At a level of 0.01 a skewed interval may end at the estimate.
+    assert low < high or level < 0.5
+
+
+@given(fractions)
+def test_grows_with_the_level(values: np.ndarray) -> None:
+    for bounds in [(0.0, 1.0), None]:
+        if bounds is None and np.ptp(values) == 0:
+            continue
+        found = [ends(mean_interval(values, bounds=bounds, level=p)) for p in (0.5, 0.8, 0.9, 0.95, 0.99, 0.9999)]
+        for (low, high), (lower, higher) in zip(found, found[1:], strict=False):
+            assert lower <= low <= high <= higher
+
+
+@given(fractions, levels)
+def test_mirrors_and_scales_with_the_values(values: np.ndarray, level: float) -> None:
+    low, high = ends(mean_interval(values, level=level))
+    assert ends(mean_interval(1 - values, level=level)) == pytest.approx((1 - high, 1 - low), abs=1e-9)
+    scaled = mean_interval(8 * values - 3, bounds=(-3.0, 5.0), level=level)
+    assert ends(scaled) == pytest.approx((8 * low - 3, 8 * high - 3), abs=1e-9)
+
+
+def test_does_not_depend_on_the_order_or_the_type_of_the_values() -> None:
+    values = np.arange(200) % 3 == 0
+    expected = ends(mean_interval(values))
+    assert ends(mean_interval(values[::-1])) == pytest.approx(expected, rel=1e-12)
+    assert ends(mean_interval(values.astype(np.int8))) == expected
+    assert ends(mean_interval(values.astype(np.float32))) == expected
+
+
+def test_takes_values_that_leave_the_bounds_by_rounding_only() -> None:
+    values = np.full(10, 1 + 1e-12)
+    values[0] = 0.5
+    assert mean_interval(values).high <= values.mean()
+    with pytest.raises(ValueError, match="within"):
+        mean_interval(np.array([0.5, 1.001]))
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "message"),
+    [
+        (np.array([]), {}, "at least one"),
+        (np.array([0.5, np.nan]), {}, "1 of 2 values are not finite"),
+        (np.array([0.5, np.inf]), {"bounds": None}, "not finite"),
+        (np.array([-0.1, 0.5]), {}, "within"),
+        (np.array([0.1, 0.5]), {"bounds": (1.0, 0.0)}, "less than"),
+        (np.array([0.1, 0.5]), {"level": 1.0}, "between 0 and 1"),
+        (np.array([0.1, 0.5]), {"level": 0.0}, "between 0 and 1"),
+    ],
+)
+def test_refuses_what_has_no_interval(values: np.ndarray, options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        mean_interval(values, **options)
+
+
+# Mean of bounded values: coverage
+
+
+def coverage(mean: float, moments: Moments, n: int) -> float:
+    low, high = intervals._limits_bounded(*moments, n, TAIL)
+    return float(((low <= mean) & (mean <= high)).mean())
+
+
+def binomial_coverage(p: np.ndarray, n: int) -> np.ndarray:
+    """Exact coverage of the mean of n values 0 or 1, for every p."""
+    mean = np.arange(n + 1) / n
+    variance = mean * (1 - mean)
+    low, high = intervals._limits_bounded(mean, variance, variance * (1 - 2 * mean), n, TAIL)
+    held = (low <= p[:, None]) & (p[:, None] <= high)
+    return (stats.binom.pmf(np.arange(n + 1), n, p[:, None]) * held).sum(axis=1)
+
+
+@pytest.mark.parametrize("n", SIZES)
+def test_coverage_of_zeros_and_ones_is_at_least_93_percent_for_every_p(n: int) -> None:
+    p = np.concatenate([np.geomspace(1e-3 / n, 0.1, 300), np.linspace(0.1, 0.5, 150)])
+    assert binomial_coverage(p, n).min() >= 0.93
+    # Mirrored, but with other rounding errors.
+    assert binomial_coverage(1 - p, n).min() >= 0.93
+
+
+@pytest.mark.parametrize("n", [100, 200, 500, 1000, 5000])
+def test_coverage_of_zeros_and_ones_is_at_most_97_percent_away_from_the_bounds(n: int) -> None:
+    assert binomial_coverage(np.linspace(0.1, 0.9, 401), n).max() <= 0.97
+
+
+def test_coverage_of_zeros_and_ones_at_50_images_exceeds_97_percent_by_steps_of_the_binomial() -> None:
+    p = np.linspace(0.1, 0.9, 401)
+    covered = binomial_coverage(p, 50)
+    assert (covered <= 0.97).mean() > 0.9
+    assert covered[(p >= 0.2) & (p <= 0.8)].max() < 0.973
+    # Other intervals step beyond 97 % as well: this is Wilson's.
+    ones = np.arange(51)
+    z = stats.norm.ppf(0.975)
+    centre, half = (ones + z**2 / 2) / (50 + z**2), z / (50 + z**2) * np.sqrt(ones * (50 - ones) / 50 + z**2 / 4)
+    held = abs(centre - p[:, None]) <= half
+    assert (stats.binom.pmf(ones, 50, p[:, None]) * held).sum(axis=1).max() > 0.97
+
+
+BETA = [
+    (0.1, 0.1), (0.5, 0.5), (1, 1), (2, 2), (20, 20), (200, 200), (0.1, 0.9), (0.5, 2), (2, 18), (20, 180),
+    (1, 4), (15, 85), (5, 1), (40, 10), (9, 1), (0.05, 0.95), (1, 19), (4, 76), (76, 4), (0.02, 1.98),
+    (0.1, 9.9), (2, 198), (198, 2), (99, 1), (0.1, 99.9),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("n", [30, 50, 100, 200, 500])
+def test_coverage_of_beta_values(n: int) -> None:
+    samples = max(SAMPLES, 6000 if n <= 100 else 0)
+    for i, (a, b) in enumerate(BETA):
+        rng = np.random.default_rng([n, i])
+        mean = a / (a + b)
+        covered = coverage(mean, intervals._moments(rng.beta(a, b, (samples, n))), n)
+        assert covered >= 0.93, (a, b)
+        if 0.1 <= mean <= 0.9 and n >= 100:
+            assert covered <= 0.97, (a, b)
+        if 0.12 <= mean <= 0.88 and n >= 50:
+            assert covered <= 0.97, (a, b)
+
+
+def draw_moments(rng: np.random.Generator, n: int, rate: float, draw: Draw) -> Moments:
+    """Central moments of samples in which an image loses `draw` with probability `rate`, else 0."""
+    losing = rng.binomial(n, rate, SAMPLES)
+    loss = draw(rng, losing.sum())
+    sample = np.repeat(np.arange(SAMPLES), losing)
+    mean, square, cube = (np.bincount(sample, loss**k, SAMPLES) / n for k in (1, 2, 3))
+    return mean, np.maximum(square - mean**2, 0.0), cube - 3 * mean * square + 2 * mean**3
+
+
+def uniform(rng: np.random.Generator, size: int) -> np.ndarray:
+    return rng.random(size)
+
+
+def beta(a: float, b: float) -> Draw:
+    return lambda rng, size: rng.beta(a, b, size)
+
+
+def grid(rng: np.random.Generator, size: int) -> np.ndarray:
+    """Multiples of 1/288, as of a consistency over 288 shifts."""
+    return np.ceil(288 * rng.beta(0.5, 2, size)) / 288
+
+
+def one_shift(_: np.random.Generator, size: int) -> np.ndarray:
+    return np.full(size, 1 / 288)
+
+
+def half(_: np.random.Generator, size: int) -> np.ndarray:
+    return np.full(size, 0.5)
+
+
+def rarely(big: float, share: float) -> Draw:
+    """Small losses of 0.02 on average, a `share` of them `big` instead."""
+
+    def draw(rng: np.random.Generator, size: int) -> np.ndarray:
+        return np.where(rng.random(size) < share, big, rng.beta(1, 49, size))
+
+    return draw
+
+
+GRID_MEAN = float((stats.beta.sf(np.arange(288) / 288, 0.5, 2)).sum() / 288)
+LOSSES: dict[str, tuple[float, Draw]] = {
+    "uniform": (0.5, uniform),
+    "half": (0.5, half),
+    "small": (1 / 6, beta(1, 5)),
+    "large": (5 / 6, beta(5, 1)),
+    "tiny": (1 / 51, beta(1, 50)),
+    "either end": (0.2, beta(0.2, 0.8)),
+    "multiples of 1/288": (GRID_MEAN, grid),
+    "1/288": (1 / 288, one_shift),
+    "small or rarely 0.8": (0.02 * 0.98 + 0.8 * 0.02, rarely(0.8, 0.02)),
+    "small or rarely 1": (0.02 * 0.9 + 0.1, rarely(1.0, 0.1)),
+}
+RATES = [0.7, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001]
+
+
+@pytest.mark.parametrize("n", SIZES)
+def test_coverage_where_most_images_are_at_a_bound(n: int) -> None:
+    for i, (name, (loss, draw)) in enumerate(LOSSES.items()):
+        # 5000 images of which many lose take long to draw, and are the easy case.
+        for rate in [rate for rate in RATES if n * rate <= 500]:
+            rng = np.random.default_rng([n, i, int(1000 * rate)])
+            mean, moments = rate * loss, draw_moments(rng, n, rate, draw)
+            covered = coverage(mean, moments, n)
+            assert covered >= 0.93, (name, rate)
+            if (mean >= 0.12 and n >= 50) or (mean >= 0.1 and n >= 100):
+                assert covered <= 0.97, (name, rate)
+
+
+def test_coverage_where_images_of_another_kind_are_rarely_drawn_is_what_the_documentation_says() -> None:
+    n, distance = 100, 0.4
+    for expected, spread, low, high in [
+        # One on average, and hardly any spread: covered only where it was drawn, 1 − 1/e = 0.632.
+        (1.0, 0.02 * distance / math.sqrt(n), 0.60, 0.66),
+        (4.0, 0.02 * distance / math.sqrt(n), 0.93, 1.0),
+        # A spread of 2 d / √n hides them in any case.
+        *[(count, 2 * distance / math.sqrt(n), 0.93, 0.97) for count in (0.5, 1.0, 2.0, 3.0)],
+    ]:
+        rng = np.random.default_rng([7, int(10 * expected)])
+        others = 0.5 + spread * math.sqrt(12) * (rng.random((10_000, n)) - 0.5)
+        values = others + distance * (rng.random((10_000, n)) < expected / n)
+        covered = coverage(0.5 + distance * expected / n, intervals._moments(values), n)
+        assert low <= covered <= high, (expected, spread)
+
+
+def test_is_narrow_where_values_are() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.beta(200, 200, 50)
+    low, high = ends(mean_interval(values))
+    assert high - low < 1.1 * 2 * stats.t.ppf(0.975, 49) * values.std(ddof=1) / math.sqrt(50)
+
+
+# Mean of unbounded values
+
+
+def hall(mean: float, values: np.ndarray) -> np.ndarray:
+    """Hall's transformation of the t statistic, in the direction in which Hall gives it."""
+    n = values.shape[-1]
+    centred = values - values.mean(axis=-1, keepdims=True)
+    skewness = (centred**3).mean(axis=-1) / (centred**2).mean(axis=-1) ** 1.5 / math.sqrt(n)
+    t = (values.mean(axis=-1) - mean) / (values.std(axis=-1, ddof=1) / math.sqrt(n))
+    return t + skewness * t**2 / 3 + skewness**2 * t**3 / 27 + skewness / 6
+
+
+@pytest.mark.parametrize("level", [0.5, 0.95, 0.999])
+def test_limits_of_unbounded_values_are_where_halls_statistic_is_a_quantile_of_t(level: float) -> None:
+    for sign in (1, -1):
+        values = sign * np.random.default_rng(3).lognormal(size=40)
+        low, high = ends(mean_interval(values, bounds=None, level=level))
+        t = stats.t.ppf((1 + level) / 2, 39)
+        assert hall(low, values) == pytest.approx(t, rel=1e-9)
+        assert hall(high, values) == pytest.approx(-t, rel=1e-9)
+
+
+def test_is_the_t_interval_without_skewness() -> None:
+    values = np.tile([-1.0, 0.0, 1.0, 5.0, 6.0, 7.0], 5)
+    expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert ends(mean_interval(values, bounds=None)) == pytest.approx((expected.low, expected.high), rel=1e-9)
+    nearly = values + np.where(np.arange(30) == 3, 1e-4, 0.0)
+    assert ends(mean_interval(nearly, bounds=None)) == pytest.approx((expected.low, expected.high), rel=1e-4)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-8, 1e100])
+def test_unbounded_limits_scale_with_the_values(scale: float) -> None:
+    values = np.random.default_rng(4).gamma(2.0, size=30)
+    expected = scale * np.array(ends(mean_interval(values, bounds=None)))
+    assert ends(mean_interval(scale * values, bounds=None)) == pytest.approx(tuple(expected), rel=1e-9)
+
+
+def test_unbounded_values_that_are_equal_say_nothing() -> None:
+    assert ends(mean_interval(np.zeros(50), bounds=None)) == (-math.inf, math.inf)
+    assert ends(mean_interval(np.full(50, 0.3), bounds=(0.0, math.inf))) == (0.0, math.inf)
+
+
+def test_one_bound_is_kept() -> None:
+    values = np.array([0.0] * 20 + [5.0])
+    assert mean_interval(values, bounds=None).low < 0
+    assert mean_interval(values, bounds=(0.0, math.inf)).low == 0
+
+
+@pytest.mark.parametrize("n", [30, 100, 500])
+@pytest.mark.parametrize(
+    ("draw", "mean", "least"),
+    [
+        (lambda rng, size: rng.normal(size=size), 0.0, 0.93),
+        (lambda rng, size: rng.gamma(1.0, size=size), 1.0, 0.93),
+        (lambda rng, size: rng.gamma(0.25, size=size), 0.25, 0.93),
+        (lambda rng, size: rng.lognormal(sigma=0.5, size=size), math.exp(0.125), 0.93),
+        # Heavy tails: 0.92 to 0.94, where the t interval has 0.88 to 0.935.
+        (lambda rng, size: rng.lognormal(size=size), math.exp(0.5), 0.92),
+    ],
+)
+def test_coverage_of_unbounded_values(n: int, draw: Callable, mean: float, least: float) -> None:
+    samples = draw(np.random.default_rng(n), (8000, n))
+    low, high = intervals._limits_unbounded(*intervals._moments(samples), n, TAIL)
+    assert least <= ((low <= mean) & (mean <= high)).mean() <= 0.97
+
+
+# Resampling
+
+
+def ratio(x: np.ndarray, y: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda weights: (weights @ x) / (weights @ y)
+
+
+def test_agrees_with_scipy() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.gamma(2.0, size=80)
+    y = x + rng.gamma(3.0, size=80)
+    expected = stats.bootstrap(
+        (x, y),
+        lambda x, y, axis=-1: x.mean(axis=axis) / y.mean(axis=axis),
+        paired=True,
+        n_resamples=20_000,
+        rng=1,
+    ).confidence_interval
+    found = np.array(ends(resampled_interval(ratio(x, y), 80, replicates=20_000)))
+    # Both are random: a quantile of 20,000 replicates has an error of about 1 % of the width.
+    assert found == pytest.approx(np.array(expected), abs=0.03 * (expected.high - expected.low))
+
+
+def test_acceleration_is_that_of_the_jackknife() -> None:
+    x = np.random.default_rng(0).gamma(1.0, size=150)
+    statistic = ratio(x, np.ones(150))
+    # Of a mean: a sixth of the skewness, divided by √n.
+    expected = stats.skew(x) / math.sqrt(150) / 6
+    assert intervals._accelerate(statistic, 150, np.random.default_rng(0)) == pytest.approx(expected, rel=1e-9)
+    x = np.random.default_rng(0).gamma(1.0, size=20_000)
+    expected = stats.skew(x) / math.sqrt(20_000) / 6
+    # 200 groups: a standard error of √(6 / 200) / 6 / √200 … = 0.002.
+    got = intervals._accelerate(ratio(x, np.ones(20_000)), 20_000, np.random.default_rng(0))
+    assert got == pytest.approx(expected, abs=0.09)
+
+
+def test_weights_are_multinomial_and_come_in_bounded_chunks() -> None:
+    n, seen = 30_000, []
+    chunks = list(intervals._draw_weights(np.random.default_rng(0), n, 100))
+    assert max(chunk.size for chunk in chunks) <= intervals._CELLS
+    weights = np.concatenate(chunks)
+    assert weights.shape == (100, n)
+    assert (weights.sum(axis=1) == n).all()
+    # Nearly Poisson(1): mean 1, variance 1 − 1/n.
+    assert weights.var() == pytest.approx(1.0, abs=0.005)
+    resampled_interval(lambda w: (seen.append(w.sum(axis=1)), w[:, 0])[1], 300, replicates=50)
+    assert np.concatenate(seen) == pytest.approx(300.0)
+
+
+def test_same_seed_gives_the_same_interval() -> None:
+    x = np.random.default_rng(0).random(60)
+    statistic = ratio(x, 1 - x / 2)
+    assert resampled_interval(statistic, 60) == resampled_interval(statistic, 60)
+    assert resampled_interval(statistic, 60) != resampled_interval(statistic, 60, seed=1)
+
+
+def test_resampled_interval_holds_the_estimate_and_grows_with_the_level() -> None:
+    x = np.random.default_rng(1).random(40) ** 8
+    statistic = ratio(x, np.ones(40))
+    found = [ends(resampled_interval(statistic, 40, level=p)) for p in (0.02, 0.5, 0.9, 0.95, 0.99, 0.999999)]
+    assert all(low <= x.mean() <= high for low, high in found)
+    for (low, high), (lower, higher) in zip(found, found[1:], strict=False):
+        assert lower <= low <= high <= higher
+
+
+@pytest.mark.parametrize(
+    ("statistic", "n"),
+    [
+        (ratio(np.ones(50), np.ones(50)), 50),
+        (ratio(np.full(50, 0.1), np.full(50, 0.3)), 50),
+        (ratio(np.zeros(50), np.ones(50)), 50),
+        (lambda weights: weights[:, 0], 1),
+        (lambda weights: np.full(len(weights), np.nan), 50),
+        (lambda weights: np.where(weights[:, 0] > 0, weights[:, 1], np.nan), 50),
+    ],
+    ids=["equal", "equal up to rounding", "zero", "one image", "undefined", "often undefined"],
+)
+def test_resampling_that_says_nothing_gives_none(statistic: Callable, n: int) -> None:
+    assert resampled_interval(statistic, n) is None
+
+
+def test_leaves_out_the_few_replicates_on_which_the_statistic_is_not_finite() -> None:
+    x = np.random.default_rng(0).random(20)
+    rare = np.arange(20) < 5  # a replicate holds none of them with probability 0.3 %
+
+    def statistic(weights: np.ndarray) -> np.ndarray:
+        of_them = weights @ rare
+        return np.where(of_them > 0, (weights @ (x * rare)) / np.maximum(of_them, 1e-9), np.inf)
+
+    low, high = ends(resampled_interval(statistic, 20))
+    assert low < x[:5].mean() < high
+
+
+def test_one_dominating_image_does_not_turn_the_limits_around() -> None:
+    x = np.where(np.arange(100) == 0, 1000.0, np.linspace(0, 1, 100))
+    assert abs(intervals._accelerate(ratio(x, np.ones(100)), 100, np.random.default_rng(0))) == 0.25
+    low, high = ends(resampled_interval(ratio(x, np.ones(100)), 100))
+    assert 0 < low < x.mean() < high
+
+
+@pytest.mark.parametrize(
+    ("statistic", "n", "options", "message"),
+    [
+        (lambda w: w[:, 0], 0, {}, "at least 1"),
+        (lambda w: w[:, 0], 5, {"replicates": 0}, "at least 1"),
+        (lambda w: w[:, 0], 5, {"level": 1.5}, "between 0 and 1"),
+        (lambda w: w.sum(), 5, {}, "shape"),
+    ],
+)
+def test_resampling_refuses_what_it_cannot_use(statistic: Callable, n: int, options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        resampled_interval(statistic, n, **options)
+
+
+def test_coverage_of_resampled_kappa() -> None:
+    n, samples, flip, positive = 100, 300, 0.05, 0.9
+    first = positive * (1 - flip) + (1 - positive) * flip
+    agree, chance = (1 - flip) ** 2 + flip**2, first**2 + (1 - first) ** 2
+    kappa = (agree - chance) / (1 - chance)
+    rng = np.random.default_rng(0)
+    held = 0
+    for _ in range(samples):
+        truth = rng.random(n) < positive
+        a, b = ((truth ^ (rng.random(n) < flip)).astype(float) for _ in range(2))
+        table = np.stack([a == b, a, b], axis=1).astype(float)
+
+        def statistic(weights: np.ndarray, table: np.ndarray = table) -> np.ndarray:
+            p, a, b = (weights @ table / n).T
+            by_chance = a * b + (1 - a) * (1 - b)
+            return (p - by_chance) / (1 - by_chance)
+
+        low, high = ends(resampled_interval(statistic, n, replicates=500))
+        held += low <= kappa <= high
+    # 0.955 in a long run; three standard errors of 300 samples are 0.036.
+    assert 0.919 <= held / samples <= 0.991
+
+
+# The module
+
+
+def test_examples_of_the_documentation() -> None:
+    assert doctest.testmod(intervals).failed == 0
+
+
+def test_importing_does_not_load_scipy() -> None:
+    code = "import sys, cnnshift.stats.intervals; assert 'scipy' not in sys.modules and 'jax' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
