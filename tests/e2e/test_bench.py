@@ -115,7 +115,7 @@ def test_batch_size_changes_no_number(small, tmp_path):
 
 
 def test_every_format_is_clean(small):
-    done, folder = small
+    _, folder = small
     for format in ("json", "jsonl", "csv", "markdown", "table"):
         again = cnnshift(*SMALL, "--format", format, cwd=folder)
         assert again.returncode == 0
@@ -139,9 +139,8 @@ def test_a_selection_of_metrics_is_shown_whole(tmp_path):
 
 
 def test_seeds_are_averaged_and_their_spread_is_shown(tmp_path):
-    done = cnnshift(
-        "bench", "cnn:width=2", "--epochs", "0", "--limit", "10", "--max-shift", "1", "--seeds", "2", cwd=tmp_path
-    )
+    few = ("--epochs", "0", "--limit", "10", "--max-shift", "1", "--seeds", "2")
+    done = cnnshift("bench", "cnn:width=2", *few, cwd=tmp_path)
     assert "mean of 2 seeds" in done.stdout
     assert "±" in done.stdout
 

@@ -166,6 +166,25 @@ def test_kappa_of_full_agreement_is_the_interval_of_the_agreement_beyond_chance(
     assert "fixed p_e" in kappa.method
 
 
+@pytest.mark.parametrize("unstable", [0.02, 0.3])
+def test_kappa_interval_covers(unstable: float) -> None:
+    """Images of three equal classes, a share of which flips at every other shift on average."""
+    rng = np.random.default_rng(7)
+    images, trials = 80, 250
+    truth = 1 - 0.75 * unstable
+    covered = 0
+    for _ in range(trials):
+        reference = rng.integers(3, size=images)
+        flips = rng.random((images, GRID.count + 1)) < 0.5
+        flips &= (rng.random(images) < unstable)[:, None]
+        flips[:, 0] = False
+        table = observe(np.eye(3)[(reference[:, None] + flips) % 3], reference)
+        interval = METRICS.load("kappa").summarize(table).ci95
+        assert interval is not None
+        covered += interval[0] <= truth <= interval[1]
+    assert covered >= 0.93 * trials
+
+
 def test_worst_case_is_at_most_every_shift_and_falls_with_the_radius() -> None:
     rng = np.random.default_rng(5)
     logits = at_all_shifts(3 * np.eye(CLASSES)[LABELS])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import itertools
 import math
 import subprocess
 import sys
@@ -129,8 +130,8 @@ def test_grows_with_the_level(values: np.ndarray) -> None:
     for bounds in [(0.0, 1.0), None]:
         if bounds is None and np.ptp(values) == 0:
             continue
-        found = [ends(mean_interval(values, bounds=bounds, level=p)) for p in (0.5, 0.8, 0.9, 0.95, 0.99, 0.9999)]
-        for (low, high), (lower, higher) in zip(found, found[1:], strict=False):
+        found = [ends(mean_interval(values, bounds=bounds, level=p)) for p in (0.5, 0.9, 0.95, 0.9999)]
+        for (low, high), (lower, higher) in itertools.pairwise(found):
             assert lower <= low <= high <= higher
 
 
@@ -151,9 +152,7 @@ def test_does_not_depend_on_the_order_or_the_type_of_the_values() -> None:
 
 
 def test_takes_values_that_leave_the_bounds_by_rounding_only() -> None:
-    values = np.full(10, 1 + 1e-12)
-    values[0] = 0.5
-    assert mean_interval(values).high <= values.mean()
+    assert ends(mean_interval(np.full(10, 1 + 1e-12))) == ends(mean_interval(np.ones(10)))
     with pytest.raises(ValueError, match="within"):
         mean_interval(np.array([0.5, 1.001]))
 
@@ -178,6 +177,11 @@ def test_refuses_what_has_no_interval(values: np.ndarray, options: dict, message
 # Mean of bounded values: coverage
 
 
+def is_away(mean: float, n: int) -> bool:
+    """Whether coverage has an upper limit too: at 50 images it is 0.977 for a mean of 0.1."""
+    return n >= 50 and min(mean, 1 - mean) >= (0.1 if n >= 100 else 0.14)
+
+
 def coverage(mean: float, moments: Moments, n: int) -> float:
     low, high = intervals._limits_bounded(*moments, n, TAIL)
     return float(((low <= mean) & (mean <= high)).mean())
@@ -194,7 +198,7 @@ def binomial_coverage(p: np.ndarray, n: int) -> np.ndarray:
 
 @pytest.mark.parametrize("n", SIZES)
 def test_coverage_of_zeros_and_ones_is_at_least_93_percent_for_every_p(n: int) -> None:
-    p = np.concatenate([np.geomspace(1e-3 / n, 0.1, 300), np.linspace(0.1, 0.5, 150)])
+    p = np.concatenate([np.geomspace(1e-3 / n, 0.1, 300), np.linspace(0.1, 0.5, 100)])
     assert binomial_coverage(p, n).min() >= 0.93
     # Mirrored, but with other rounding errors.
     assert binomial_coverage(1 - p, n).min() >= 0.93
@@ -219,23 +223,19 @@ def test_coverage_of_zeros_and_ones_at_50_images_exceeds_97_percent_by_steps_of_
 
 
 BETA = [
-    (0.1, 0.1), (0.5, 0.5), (1, 1), (2, 2), (20, 20), (200, 200), (0.1, 0.9), (0.5, 2), (2, 18), (20, 180),
-    (1, 4), (15, 85), (5, 1), (40, 10), (9, 1), (0.05, 0.95), (1, 19), (4, 76), (76, 4), (0.02, 1.98),
-    (0.1, 9.9), (2, 198), (198, 2), (99, 1), (0.1, 99.9),
+    (0.1, 0.1), (1, 1), (20, 20), (200, 200), (0.1, 0.9), (0.5, 2), (2, 18), (20, 180), (1, 4), (15, 85),
+    (40, 10), (9, 1), (0.05, 0.95), (4, 76), (76, 4), (0.02, 1.98), (0.1, 9.9), (198, 2), (0.1, 99.9),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("n", [30, 50, 100, 200, 500])
+@pytest.mark.parametrize("n", [30, 50, 100, 200])
 def test_coverage_of_beta_values(n: int) -> None:
-    samples = max(SAMPLES, 6000 if n <= 100 else 0)
     for i, (a, b) in enumerate(BETA):
         rng = np.random.default_rng([n, i])
         mean = a / (a + b)
-        covered = coverage(mean, intervals._moments(rng.beta(a, b, (samples, n))), n)
+        covered = coverage(mean, intervals._moments(rng.beta(a, b, (SAMPLES, n))), n)
         assert covered >= 0.93, (a, b)
-        if 0.1 <= mean <= 0.9 and n >= 100:
-            assert covered <= 0.97, (a, b)
-        if 0.12 <= mean <= 0.88 and n >= 50:
+        if is_away(mean, n):
             assert covered <= 0.97, (a, b)
 
 
@@ -291,19 +291,20 @@ LOSSES: dict[str, tuple[float, Draw]] = {
     "small or rarely 0.8": (0.02 * 0.98 + 0.8 * 0.02, rarely(0.8, 0.02)),
     "small or rarely 1": (0.02 * 0.9 + 0.1, rarely(1.0, 0.1)),
 }
-RATES = [0.7, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001]
+# Images that lose, on average.
+LOSING = [0.5, 1.5, 4, 10, 35]
 
 
 @pytest.mark.parametrize("n", SIZES)
 def test_coverage_where_most_images_are_at_a_bound(n: int) -> None:
     for i, (name, (loss, draw)) in enumerate(LOSSES.items()):
-        # 5000 images of which many lose take long to draw, and are the easy case.
-        for rate in [rate for rate in RATES if n * rate <= 500]:
-            rng = np.random.default_rng([n, i, int(1000 * rate)])
+        for losing in [losing for losing in LOSING if losing < n]:
+            rng = np.random.default_rng([n, i, int(10 * losing)])
+            rate = losing / n
             mean, moments = rate * loss, draw_moments(rng, n, rate, draw)
             covered = coverage(mean, moments, n)
             assert covered >= 0.93, (name, rate)
-            if (mean >= 0.12 and n >= 50) or (mean >= 0.1 and n >= 100):
+            if is_away(mean, n):
                 assert covered <= 0.97, (name, rate)
 
 
@@ -427,9 +428,9 @@ def test_acceleration_is_that_of_the_jackknife() -> None:
     assert intervals._accelerate(statistic, 150, np.random.default_rng(0)) == pytest.approx(expected, rel=1e-9)
     x = np.random.default_rng(0).gamma(1.0, size=20_000)
     expected = stats.skew(x) / math.sqrt(20_000) / 6
-    # 200 groups: a standard error of √(6 / 200) / 6 / √200 … = 0.002.
     got = intervals._accelerate(ratio(x, np.ones(20_000)), 20_000, np.random.default_rng(0))
-    assert got == pytest.approx(expected, abs=0.09)
+    # Sums over 200 groups have a skewness with a standard error of √(6 / 200); a sixth, over √200.
+    assert got == pytest.approx(expected, abs=4 * math.sqrt(6 / 200) / 6 / math.sqrt(200))
 
 
 def test_weights_are_multinomial_and_come_in_bounded_chunks() -> None:
@@ -456,8 +457,9 @@ def test_resampled_interval_holds_the_estimate_and_grows_with_the_level() -> Non
     x = np.random.default_rng(1).random(40) ** 8
     statistic = ratio(x, np.ones(40))
     found = [ends(resampled_interval(statistic, 40, level=p)) for p in (0.02, 0.5, 0.9, 0.95, 0.99, 0.999999)]
-    assert all(low <= x.mean() <= high for low, high in found)
-    for (low, high), (lower, higher) in zip(found, found[1:], strict=False):
+    estimate = statistic(np.ones((1, 40)))[0]
+    assert all(low <= estimate <= high for low, high in found)
+    for (low, high), (lower, higher) in itertools.pairwise(found):
         assert lower <= low <= high <= higher
 
 
@@ -491,9 +493,11 @@ def test_leaves_out_the_few_replicates_on_which_the_statistic_is_not_finite() ->
 
 def test_one_dominating_image_does_not_turn_the_limits_around() -> None:
     x = np.where(np.arange(100) == 0, 1000.0, np.linspace(0, 1, 100))
-    assert abs(intervals._accelerate(ratio(x, np.ones(100)), 100, np.random.default_rng(0))) == 0.25
-    low, high = ends(resampled_interval(ratio(x, np.ones(100)), 100))
-    assert 0 < low < x.mean() < high
+    acceleration = intervals._accelerate(ratio(x, np.ones(100)), 100, np.random.default_rng(0))
+    assert acceleration == pytest.approx(1 / 6, rel=0.02)
+    for level in (0.95, 0.999999):
+        low, high = ends(resampled_interval(ratio(x, np.ones(100)), 100, level=level))
+        assert 0 < low < x.mean() < high
 
 
 @pytest.mark.parametrize(
