@@ -58,6 +58,6 @@ class Observations:
         return self.shifts.ndim == 3
 
     @property
-    def classes_seen(self) -> Int[np.ndarray, "n s+1"]:
-        """ŷ with the unshifted image as column 0."""
+    def classes_seen(self) -> Int[np.ndarray, "n m"]:
+        """ŷ with the unshifted image as column 0: m = s + 1 columns."""
         return np.concatenate([self.reference_prediction[:, None], self.prediction], axis=1)

@@ -110,6 +110,7 @@ def evaluate(metric: Metric, observations: Observations) -> MetricResult:
         value=summary.value,
         ci95=summary.ci95,
         unit=spec.unit,
+        bounds=spec.bounds,
         higher_is_better=spec.higher_is_better,
         n=summary.n,
         method=summary.method,
@@ -136,6 +137,8 @@ def _radius_table(observations: Observations) -> RadiusTable:
     profile = by_radius(observations)
     return RadiusTable(
         radius=profile.radius.tolist(),
+        pairs=profile.pairs.tolist(),
+        images=profile.images.tolist(),
         accuracy=profile.accuracy.tolist(),
         consistency=profile.consistency.tolist(),
         consistency_ci95=list(zip(profile.consistency_low.tolist(), profile.consistency_high.tolist(), strict=True)),

@@ -94,7 +94,7 @@ class Split:
         height, width = self.size
         if not max(height, width) <= canvas <= MAX_CANVAS:
             raise InputError(
-                f"canvas is {canvas}; allowed: {max(height, width)} (the size of the images) to {MAX_CANVAS}."
+                f"canvas is {canvas}; allowed: from {max(height, width)} (the size of the images) to {MAX_CANVAS}."
             )
         if (canvas - height) % 2 or (canvas - width) % 2:
             raise InputError(

@@ -99,7 +99,7 @@ def by_radius(observations: Observations) -> RadiusProfile:
         radius=radii,
         pairs=pairs.sum(axis=0),
         images=images,
-        # A pair of an image that has no shift at r is counted as 0 of 0: it adds nothing.
+        # An image that has no shift at r entered as 0 of 1: it adds nothing to the sum.
         accuracy=accuracy.sum(axis=0) / images,
         consistency=consistency.sum(axis=0) / images,
         consistency_low=np.array([interval.low for interval in intervals]),
@@ -125,4 +125,4 @@ def _count_per_ring(flags: Bool[np.ndarray, "n s"], ring: Rings, number: int) ->
 
 def _survive(fails_from: Int[np.ndarray, " n"], number: int) -> Float[np.ndarray, " {number}"]:
     failures = np.bincount(fails_from, minlength=number + 1)[:number]
-    return 1.0 - failures.cumsum() / len(fails_from)
+    return (len(fails_from) - failures.cumsum()) / len(fails_from)

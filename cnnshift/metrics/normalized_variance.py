@@ -33,8 +33,9 @@ def evaluate_normalized_variance(observations: Observations) -> Summary | Unavai
 
     Not a mean over images: the interval resamples images. The last term, which would need the
     logits of every image at every shift, is held fixed; the method says so. Where not one logit
-    changed, resampling says nothing, and there is no interval. Simulated coverage is 93 to 96 % for
-    200 images or more, and 90 % or less where V_T is due to a few per cent of the images.
+    changed, resampling says nothing, and there is no interval. Simulated coverage for 50 to 1,000
+    images with lognormal variances over shifts is 89 to 96 %; it is lower, as for every mean
+    without an upper bound, where V_T is due to a few images that a sample may not hold.
 
     Unavailable for `random:K`, for a single image, and where V_S is 0 within rounding.
 

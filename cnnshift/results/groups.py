@@ -76,6 +76,6 @@ def _interval(metrics: Sequence[MetricResult]) -> tuple[float, float] | None:
     counted = table[:, ~np.isnan(table).any(axis=0)].mean(axis=0)
     if not counted.size:
         return None
-    bounds = (0.0, 1.0) if metrics[0].unit == "fraction" else None
-    interval = mean_interval(counted, bounds=bounds)
-    return interval.low, interval.high
+    interval = mean_interval(counted, bounds=metrics[0].bounds)
+    limits = interval.low, interval.high
+    return limits if np.isfinite(limits).all() else None

@@ -27,6 +27,7 @@ class MetricResult(Record):
     value: float | None
     ci95: tuple[float, float] | None
     unit: str
+    bounds: tuple[float, float] | None
     higher_is_better: bool
     n: int
     method: str = ""
@@ -86,9 +87,14 @@ class ShiftTable(Record):
 
 
 class RadiusTable(Record):
-    """Columns over |d|∞ = 1, 2, … : means at that radius; worst case and survival over all shifts up to it."""
+    """Columns over the radii |d|∞ of the shifts: means at that radius; worst case and survival over all up to it.
+
+    `pairs` counts the (image, shift) pairs and `images` the images at that radius.
+    """
 
     radius: list[int]
+    pairs: list[int]
+    images: list[int]
     accuracy: list[float]
     consistency: list[float]
     consistency_ci95: list[tuple[float, float]]

@@ -9,8 +9,8 @@ Images are taken as independent draws; nothing is assumed about the distribution
    quantile of the beta distribution with the mean and the variance that Dirichlet(1, …, 1) weights
    on the n + 1 values give to their weighted mean. For 0/1 values this is the interval of Clopper &
    Pearson exactly; for other values it is narrower where they vary less, and never narrower than
-   the unseen image allows. The Dirichlet bound is that of Gaffke, recommended by Learned-Miller &
-   Thomas (who conjecture its validity); the moment match is that of Fay & Feuer, with a beta in
+   the unseen image allows. The Dirichlet bound is that of Gaffke, studied by Learned-Miller & Thomas;
+   that it always covers is a conjecture. The moment match is that of Fay & Feuer, with a beta in
    place of their gamma distribution. Where all values are equal, the Dirichlet bound has a closed
    form: [0.025^(1/n), 1] for n times 1, the two-sided binomial interval.
 2. Away from the bounds the first is too wide for values that vary little. There the sum deviates

@@ -170,7 +170,7 @@ def test_kappa_of_full_agreement_is_the_interval_of_the_agreement_beyond_chance(
 def test_kappa_interval_covers(unstable: float) -> None:
     """Images of three equal classes, a share of which flips at every other shift on average."""
     rng = np.random.default_rng(7)
-    images, trials = 80, 250
+    images, trials = 80, 150
     truth = 1 - 0.75 * unstable
     covered = 0
     for _ in range(trials):

@@ -126,6 +126,15 @@ def test_results_have_ordinary_permissions(tmp_path):
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_numbers_that_are_not_finite_are_refused(value):
-    fields = {"id": "x", "version": 1, "title": "x", "ci95": None, "unit": "", "higher_is_better": True, "n": 1}
+    fields = {
+        "id": "x",
+        "version": 1,
+        "title": "x",
+        "ci95": None,
+        "unit": "",
+        "bounds": None,
+        "higher_is_better": True,
+        "n": 1,
+    }
     with pytest.raises(ValueError, match="finite"):
         MetricResult(value=value, **fields)
