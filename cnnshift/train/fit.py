@@ -42,24 +42,7 @@ def fit(
         model.eval()
         return None
     augment = parse_augment(recipe.augment, split.background, split.size)
-    optimizer = recipe.optimizer(len(split))
-    model.train()
-    graph, weights, rest = nnx.split(model, nnx.Param, ...)
-    moments = optimizer.init(weights)
-
-    def loss_of(weights: Any, rest: Any, images: Float[Array, "b h w c"], labels: Int[Array, " b"]) -> Any:
-        module: Any = nnx.merge(graph, weights, rest)
-        loss = optax.softmax_cross_entropy_with_integer_labels(module(images), labels).mean()
-        _, _, rest = nnx.split(module, nnx.Param, ...)
-        return loss, rest
-
-    def step(weights: Any, rest: Any, moments: Any, images: UInt8[Array, "b h w c"], labels: Int[Array, " b"]) -> Any:
-        pixels = images.astype(np.float32) / 255
-        (loss, rest), gradient = jax.value_and_grad(loss_of, has_aux=True)(weights, rest, pixels, labels)
-        update, moments = optimizer.update(gradient, moments, weights)
-        return optax.apply_updates(weights, update), rest, moments, loss
-
-    step = jax.jit(step, donate_argnums=(0, 1, 2))
+    step, weights, rest, moments = compile_step(model, recipe.optimizer(len(split)))
     rng = np.random.default_rng(seed)
     batches = _batches(rng, len(split), recipe.batch_size)
     windows, losses = split.windows, []
@@ -78,6 +61,31 @@ def fit(
     if not np.isfinite(final):
         raise MeasurementError(f"Training diverged: the loss is {final} after {steps} steps.")
     return final
+
+
+def compile_step(
+    model: nnx.Module, optimizer: optax.GradientTransformation
+) -> tuple[Callable[..., tuple[Any, Any, Any, Float[Array, ""]]], Any, Any, Any]:
+    """The jitted step (weights, rest, moments, images, labels) → (weights, rest, moments, loss), and what it starts from.
+
+    `rest` is the state that is not trained by gradients (running statistics). The first three arguments are donated.
+    """
+    model.train()
+    graph, weights, rest = nnx.split(model, nnx.Param, ...)
+
+    def loss_of(weights: Any, rest: Any, images: Float[Array, "b h w c"], labels: Int[Array, " b"]) -> Any:
+        module: Any = nnx.merge(graph, weights, rest)
+        loss = optax.softmax_cross_entropy_with_integer_labels(module(images), labels).mean()
+        _, _, rest = nnx.split(module, nnx.Param, ...)
+        return loss, rest
+
+    def step(weights: Any, rest: Any, moments: Any, images: UInt8[Array, "b h w c"], labels: Int[Array, " b"]) -> Any:
+        pixels = images.astype(np.float32) / 255
+        (loss, rest), gradient = jax.value_and_grad(loss_of, has_aux=True)(weights, rest, pixels, labels)
+        update, moments = optimizer.update(gradient, moments, weights)
+        return optax.apply_updates(weights, update), rest, moments, loss
+
+    return jax.jit(step, donate_argnums=(0, 1, 2)), weights, rest, optimizer.init(weights)
 
 
 def _batches(rng: np.random.Generator, count: int, size: int) -> Iterator[Int[np.ndarray, " b"]]:

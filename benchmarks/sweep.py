@@ -1,0 +1,48 @@
+"""(a) Throughput of a sweep against the pure jitted forward pass of the same network, same batch."""
+
+import jax
+import numpy as np
+
+from benchmarks.timing import compare, show
+from cnnshift.data.base import open_dataset
+from cnnshift.models.base import build
+from cnnshift.registry import PROTOCOLS
+from cnnshift.shifts.sets import enumerate_shifts
+from cnnshift.spec import parse_spec
+from cnnshift.sweep.engine import _compile_block, _compile_reference, _first_block, _Job
+from cnnshift.sweep.program import to_unit
+from cnnshift.sweep.subject import subject_of
+
+BATCH = 128
+MODELS = ("cnn", "cnn:padding=circular,head=gap", "cnn:padding=circular,head=gap,pool=aps", "mlp")
+
+
+def main() -> None:
+    print(f"\n(a) sweep against the pure forward pass, batch {BATCH}, 64 shifts, backend {jax.default_backend()}")
+    split = open_dataset(parse_spec("mnist5k", "data set")).load("test").take(BATCH)
+    for name in MODELS:
+        subject = subject_of(build(parse_spec(name, "model"), (32, 32, 1), 10, seed=0))
+        for protocol_name in ("circular", "zero"):
+            protocol = PROTOCOLS.load(protocol_name)
+            shifts = enumerate_shifts("random:64", max_shift=8, step=1, size=split.size, wraps=protocol.wraps, images=1)
+            shared = type(shifts)("grid", shifts.shifts[0], None, exhaustive=False)
+            job = _Job(subject, split, protocol(split.size, reach=8), shared)
+            reference, _ = _compile_reference(job, BATCH)
+            block = _compile_block(job, reference, BATCH, 1)
+            arguments = _first_block(job, reference, BATCH, 1)
+            forward = jax.jit(lambda state, images, apply=subject.apply: apply(state, images)[0])
+            images = np.asarray(to_unit(split.windows))
+
+            def pure(forward=forward, images=images, subject=subject):
+                for _ in range(shared.count):
+                    logits = forward(subject.state, images)
+                logits.block_until_ready()
+
+            comparison = compare(
+                {"pure forward": pure, f"sweep, {protocol_name}": lambda: jax.block_until_ready(block(*arguments))}
+            )
+            show(f"{name}", comparison, BATCH * shared.count, "images/s")
+
+
+if __name__ == "__main__":
+    main()

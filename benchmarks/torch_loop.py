@@ -1,0 +1,65 @@
+"""(b) A sweep against the PyTorch loop of roll + forward that published evaluators run; outputs compared first."""
+
+import numpy as np
+import torch
+
+from benchmarks.timing import compare, show
+from benchmarks.torch_twin import torch_cnn
+from cnnshift.data.base import open_dataset
+from cnnshift.models.base import build
+from cnnshift.registry import PROTOCOLS
+from cnnshift.shifts.sets import enumerate_shifts
+from cnnshift.spec import parse_spec
+from cnnshift.sweep.engine import run_sweep
+from cnnshift.sweep.subject import subject_of
+
+IMAGES = 256
+
+
+def main() -> None:
+    split = open_dataset(parse_spec("mnist5k", "data set")).load("test").take(IMAGES)
+    model = build(parse_spec("cnn", "model"), (32, 32, 1), 10, seed=0)
+    shift_set = enumerate_shifts("grid", max_shift=4, step=1, size=split.size, wraps=True, images=IMAGES)
+    protocol = PROTOCOLS.load("circular")(split.size, reach=4)
+    subject, twin = subject_of(model), torch_cnn(model).eval()
+    images = torch.from_numpy((split.windows / np.float32(255)).transpose(0, 3, 1, 2).copy())
+    work = IMAGES * shift_set.count
+
+    def loop(batch: int) -> np.ndarray:
+        predictions = np.empty((IMAGES, shift_set.count), np.int64)
+        with torch.inference_mode():
+            for start in range(0, IMAGES, batch):
+                part = images[start : start + batch]
+                for column, (dy, dx) in enumerate(shift_set.shifts.tolist()):
+                    logits = twin(torch.roll(part, (dy, dx), (2, 3)))
+                    # What an evaluator keeps of a batch: the predicted classes, and their probabilities.
+                    probability = torch.softmax(logits, 1)
+                    predictions[start : start + batch, column] = probability.argmax(1).numpy()
+        return predictions
+
+    seen = run_sweep(subject, split, protocol, shift_set).observations
+    agreement = (loop(128) == seen.prediction).mean()
+    with torch.inference_mode():
+        largest = np.abs(twin(images).numpy() - seen.reference_logits).max()
+    print(f"\n(b) same weights: largest difference of logits {largest:.1e}, predictions equal {agreement:.4%}")
+    rates: list[float] = []
+
+    def sweep() -> None:
+        found = run_sweep(subject, split, protocol, shift_set)
+        rates.append(work / found.sweep_seconds)
+
+    contestants = {f"PyTorch {torch.__version__} loop, batch {b}": lambda b=b: loop(b) for b in (64, 128, 256)}
+    comparison = compare({**contestants, "cnnshift sweep, compilation included": sweep}, rounds=7)
+    show(
+        f"{IMAGES} images × {shift_set.count} circular shifts, {torch.get_num_threads()} threads",
+        comparison,
+        work,
+        "images/s",
+    )
+    best = max(work / seconds for name, seconds in comparison.seconds.items() if name.startswith("PyTorch"))
+    rate = float(np.median(rates))
+    print(f"  cnnshift sweep without compilation {rate:,.0f} images/s: {rate / best:.2f} × the best PyTorch loop")
+
+
+if __name__ == "__main__":
+    main()
