@@ -33,14 +33,15 @@ def main() -> None:
             forward = jax.jit(lambda state, images, apply=subject.apply: apply(state, images)[0])
             images = np.asarray(to_unit(split.windows))
 
-            def pure(forward=forward, images=images, subject=subject):
-                for _ in range(shared.count):
+            def pure(forward=forward, images=images, subject=subject, count=shared.count):
+                for _ in range(count):
                     logits = forward(subject.state, images)
                 logits.block_until_ready()
 
-            comparison = compare(
-                {"pure forward": pure, f"sweep, {protocol_name}": lambda: jax.block_until_ready(block(*arguments))}
-            )
+            def swept(block=block, arguments=arguments):
+                jax.block_until_ready(block(*arguments))
+
+            comparison = compare({"pure forward": pure, f"sweep, {protocol_name}": swept})
             show(f"{name}", comparison, BATCH * shared.count, "images/s")
 
 

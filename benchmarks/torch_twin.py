@@ -42,4 +42,5 @@ class ToLast(torch.nn.Module):
     """NCHW to NHWC."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Move the channels to the last axis."""
         return x.permute(0, 2, 3, 1)

@@ -6,7 +6,6 @@ Flag > `CNNSHIFT_*` variable > `--config FILE.toml` > `[tool.cnnshift]` in pypro
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from importlib import resources
@@ -123,6 +122,8 @@ def load_suite(name: str) -> dict[str, Any]:
     Raises:
         InputError: no such suite.
     """
+    import tomllib
+
     folder = resources.files("cnnshift") / "suites"
     if name not in (names := suite_names()):
         raise InputError(unknown("suite", name, names))
@@ -139,6 +140,8 @@ def suite_names() -> list[str]:
 
 def suite_summary(name: str) -> str:
     """One line that says what a suite is for."""
+    import tomllib
+
     text = (resources.files("cnnshift") / "suites" / f"{name}.toml").read_text(encoding="utf-8")
     return str(tomllib.loads(text)["summary"])
 
@@ -167,6 +170,8 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
+    import tomllib
+
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

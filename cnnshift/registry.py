@@ -6,9 +6,7 @@ own through entry points of the same group (`[project.entry-points."cnnshift.met
 
 from __future__ import annotations
 
-import difflib
 import importlib
-import importlib.metadata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -48,6 +46,9 @@ class Registry(Mapping[str, Entry]):
 
     def _entries(self) -> dict[str, Entry]:
         if self._plugins is None:
+            # Imported here: it costs as much as all of this module, and most names are built in.
+            import importlib.metadata
+
             found = importlib.metadata.entry_points(group=self.group)
             self._plugins = {e.name: Entry(e.value, f"from {e.module}") for e in found}
         return self._plugins | self._builtin
@@ -82,6 +83,8 @@ class Registry(Mapping[str, Entry]):
 
 def unknown(kind: str, value: str, allowed: Iterable[str]) -> str:
     """One sentence for an unknown name: its value, the nearest allowed name, and all allowed names."""
+    import difflib
+
     names = list(allowed)
     near = difflib.get_close_matches(value, names, n=1)
     hint = f" Did you mean '{near[0]}'?" if near else ""

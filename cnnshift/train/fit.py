@@ -66,7 +66,7 @@ def fit(
 def compile_step(
     model: nnx.Module, optimizer: optax.GradientTransformation
 ) -> tuple[Callable[..., tuple[Any, Any, Any, Float[Array, ""]]], Any, Any, Any]:
-    """The jitted step (weights, rest, moments, images, labels) → (weights, rest, moments, loss), and what it starts from.
+    """The jitted step (weights, rest, moments, images, labels) → (weights, rest, moments, loss), and its first state.
 
     `rest` is the state that is not trained by gradients (running statistics). The first three arguments are donated.
     """

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -200,18 +199,10 @@ def test_resuming_with_other_settings_is_refused(small, tmp_path):
 def test_a_margin_makes_circular_zero_and_crop_agree_bit_by_bit(tmp_path):
     """K13 through the whole tool."""
     protocols = [part for name in ("circular", "zero", "crop") for part in ("--protocol", name)]
-    done = cnnshift("bench", "cnn:width=2", "--epochs", "0", "--limit", "10", "--max-shift", "3", "--canvas", "38", *protocols,
-                    "--save-observations", "o.npz", cwd=tmp_path)  # fmt: skip
+    few = ("--epochs", "0", "--limit", "10", "--max-shift", "3", "--canvas", "38")
+    done = cnnshift("bench", "cnn:width=2", *few, *protocols, "--save-observations", "o.npz", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     circular, zero, crop = load_observations(tmp_path / "o.npz").values()
     for field in ("prediction", "probability", "distance", "cosine"):
         np.testing.assert_array_equal(getattr(circular, field), getattr(zero, field))
         np.testing.assert_array_equal(getattr(circular, field), getattr(crop, field))
-
-
-def test_an_unwritable_place_is_found_before_anything_is_measured(tmp_path):
-    started = time.monotonic()
-    done = cnnshift("bench", "-o", "missing/r.json", cwd=tmp_path)
-    assert done.returncode == 2
-    assert time.monotonic() - started < 30
-    assert "[1/" not in done.stderr
