@@ -9,6 +9,8 @@ import jax
 
 from cnnshift.cache import cache_dir
 
+PRECISION = "highest"
+
 
 def prepare_backend(*, deterministic: bool) -> None:
     """Set the backend up before its first use.
@@ -19,7 +21,7 @@ def prepare_backend(*, deterministic: bool) -> None:
     jax.config.update("jax_compilation_cache_dir", str(cache_dir("xla")))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    jax.config.update("jax_default_matmul_precision", "highest")
+    jax.config.update("jax_default_matmul_precision", PRECISION)
     flag = "--xla_gpu_deterministic_ops=true"
     if deterministic and flag not in os.environ.get("XLA_FLAGS", ""):
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flag}".strip()
@@ -33,5 +35,5 @@ def describe_device() -> dict[str, Any]:
         "device_kind": devices[0].device_kind,
         "device_count": len(devices),
         "dtype": "float32",
-        "matmul_precision": str(jax.config.read("jax_default_matmul_precision")),
+        "matmul_precision": PRECISION,
     }

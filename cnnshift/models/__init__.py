@@ -1,0 +1,1 @@
+"""Image classifiers: families of Flax NNX networks, each with its options."""

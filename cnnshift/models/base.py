@@ -1,0 +1,126 @@
+"""What a model family is: validated options, and a trunk and a head that a sweep can look into."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+import pydantic
+from flax import nnx
+from jaxtyping import Array, Float
+
+from cnnshift.errors import InputError
+from cnnshift.registry import DOWNSAMPLERS, MODELS
+from cnnshift.spec import Spec
+
+
+class Options(pydantic.BaseModel):
+    """Options of a family or a layer: field names are the keys of a spec, annotations their allowed values."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def parse(cls, owner: str, raw: Mapping[str, Any]) -> Self:
+        """Validate the text of a spec's options.
+
+        Raises:
+            InputError: an unknown key or value; the message says what is allowed.
+        """
+        try:
+            return cls.model_validate(dict(raw))
+        except pydantic.ValidationError as error:
+            raise InputError(" ".join(_sentence(owner, cls, problem) for problem in error.errors())) from None
+
+    def changed(self) -> dict[str, str]:
+        """The options that differ from their defaults, as text, in declared order: the canonical spec."""
+        return {key: str(value) for key, value in self if value != type(self).model_fields[key].default}
+
+
+class PoolingOptions(Options):
+    """Options of a family with downsampling: `pool` names the layer, whose own options live beside the family's."""
+
+    pool: str = "max"
+    pool_options: Options = Options()
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _split(cls, raw: dict[str, Any]) -> dict[str, Any]:
+        layer = DOWNSAMPLERS.load(raw.get("pool", cls.model_fields["pool"].default))
+        own = {key: raw[key] for key in layer.Options.model_fields if key in raw}
+        rest = {key: value for key, value in raw.items() if key not in own}
+        return rest | {"pool_options": layer.Options.parse(f"pool={raw.get('pool', '')}", own)}
+
+    def changed(self) -> dict[str, str]:
+        """As for `Options`, with the pooling layer's own options last."""
+        options = {key: value for key, value in super().changed().items() if key != "pool_options"}
+        return options | self.pool_options.changed()
+
+
+class Classifier(nnx.Module):
+    """A zoo model: logits = classify(embed(features(images))).
+
+    Class attributes:
+        options_type: the family's options.
+        version: number of the architecture's code; bump it when the same options and seed compute something else.
+    """
+
+    options_type: ClassVar[type[Options]]
+    version: ClassVar[int]
+
+    @abstractmethod
+    def __init__(self, options: Any, input_shape: tuple[int, int, int], classes: int, *, rngs: nnx.Rngs) -> None: ...
+
+    @abstractmethod
+    def features(self, images: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
+        """The trunk: a map that still has positions."""
+
+    @abstractmethod
+    def embed(self, features: Float[Array, "n H W C"]) -> Float[Array, "n e"]:
+        """The penultimate features: what the last linear layer sees."""
+
+    @abstractmethod
+    def classify(self, embedding: Float[Array, "n e"]) -> Float[Array, "n k"]:
+        """The last linear layer."""
+
+    def head(self, features: Float[Array, "n H W C"]) -> Float[Array, "n k"]:
+        """From the trunk's features to logits."""
+        return self.classify(self.embed(features))
+
+    def __call__(self, images: Float[Array, "n h w c"]) -> Float[Array, "n k"]:
+        """Logits of images on the scale 0..1."""
+        return self.head(self.features(images))
+
+
+def parse_model(spec: Spec) -> tuple[type[Classifier], Options]:
+    """The family of a spec and its validated options.
+
+    Raises:
+        InputError: unknown family, option or value.
+    """
+    family = MODELS.load(spec.name)
+    return family, family.options_type.parse(spec.name, spec.options)
+
+
+def build(spec: Spec, input_shape: tuple[int, int, int], classes: int, *, seed: int) -> Classifier:
+    """An untrained model of a family.
+
+    Args:
+        spec: family and architecture options.
+        input_shape: (H, W, channels) of the images.
+        classes: number of classes k.
+        seed: of the initial weights.
+
+    Raises:
+        InputError: unknown option or value, or a network that does not fit the images.
+    """
+    family, options = parse_model(spec)
+    return family(options, input_shape, classes, rngs=nnx.Rngs(seed))
+
+
+def _sentence(owner: str, options: type[Options], problem: Any) -> str:
+    key = str(problem["loc"][0]) if problem["loc"] else ""
+    if problem["type"] == "extra_forbidden":
+        allowed = [name for name in options.model_fields if name != "pool_options"]
+        return f"'{owner}' has no option '{key}'; allowed: {', '.join(allowed)}."
+    return f"'{owner}' option {key} is '{problem['input']}'; {problem['msg'][0].lower()}{problem['msg'][1:]}."

@@ -1,0 +1,1 @@
+"""The ideas that families share, one per file: convolution, padding, downsampling, heads."""

@@ -1,0 +1,53 @@
+"""`mlp`: fully connected layers only."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Annotated
+
+import pydantic
+from flax import nnx
+from jaxtyping import Array, Float
+
+from cnnshift.models.base import Classifier, Options
+from cnnshift.models.layers.activation import ACTIVATIONS, Activation
+
+
+class MlpOptions(Options):
+    """`depth` hidden layers of `width` units."""
+
+    width: Annotated[int, pydantic.Field(ge=1, le=16384)] = 128
+    depth: Annotated[int, pydantic.Field(ge=1, le=20)] = 2
+    activation: Activation = "relu"
+
+
+class Mlp(Classifier):
+    """All pixels as one vector, hidden layers with bias (He-normal start), one linear layer."""
+
+    options_type = MlpOptions
+    version = 1
+
+    def __init__(self, options: MlpOptions, input_shape: tuple[int, int, int], classes: int, *, rngs: nnx.Rngs) -> None:
+        height, width, channels = input_shape
+        sizes = [height * width * channels, *[options.width] * options.depth]
+        start = nnx.initializers.he_normal()
+        self.hidden = nnx.List(
+            nnx.Linear(inputs, outputs, kernel_init=start, rngs=rngs) for inputs, outputs in pairwise(sizes)
+        )
+        self.activation = options.activation
+        self.classifier = nnx.Linear(sizes[-1], classes, rngs=rngs)
+
+    def features(self, images: Float[Array, "n h w c"]) -> Float[Array, "n 1 1 e"]:
+        """The last hidden layer, as a map of one position."""
+        x = images.reshape(len(images), -1)
+        for layer in self.hidden:
+            x = ACTIVATIONS[self.activation](layer(x))
+        return x[:, None, None, :]
+
+    def embed(self, features: Float[Array, "n 1 1 e"]) -> Float[Array, "n e"]:
+        """The last hidden layer."""
+        return features[:, 0, 0, :]
+
+    def classify(self, embedding: Float[Array, "n e"]) -> Float[Array, "n k"]:
+        """The last linear layer."""
+        return self.classifier(embedding)
