@@ -29,6 +29,10 @@ def main() -> None:
     except KeyboardInterrupt:
         error("Interrupted.")
         sys.exit(INTERRUPTED)
+    except Exception as problem:
+        traceback.print_exc()
+        error(f"Internal error: {type(problem).__name__}: {problem}. Please report it with the lines above.")
+        sys.exit(INTERNAL_ERROR)
 
 
 def _app() -> typer.Typer:
@@ -51,7 +55,7 @@ def _app() -> typer.Typer:
     return app
 
 
-def _version(wanted: bool) -> None:
+def _version(wanted: bool | None) -> None:
     if wanted:
         print(f"cnnshift {cnnshift.__version__}")
         raise typer.Exit
@@ -59,7 +63,9 @@ def _version(wanted: bool) -> None:
 
 def _options(
     color: Annotated[Color, typer.Option(help="Colour on stdout and stderr.")] = COLOR,
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+    version: Annotated[
+        bool | None, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")
+    ] = None,
 ) -> None:
     choose_color(color)
 
@@ -86,14 +92,8 @@ def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
         except KeyboardInterrupt:
             error("Interrupted.")
             raise typer.Exit(INTERRUPTED) from None
-        except (typer.Exit, typer.Abort, typer.BadParameter):
-            raise
         except BrokenPipeError:
             # The reader has seen enough (`cnnshift list models | head -1`); Python must not flush the rest at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        except Exception as problem:
-            traceback.print_exc()
-            error(f"Internal error: {type(problem).__name__}: {problem}. Please report it with the lines above.")
-            raise typer.Exit(INTERNAL_ERROR) from None
 
     return run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, TypeVar
 
 import pydantic
 from flax import nnx
@@ -20,21 +20,12 @@ class Options(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
-    @classmethod
-    def parse(cls, owner: str, raw: Mapping[str, Any]) -> Self:
-        """Validate the text of a spec's options.
-
-        Raises:
-            InputError: an unknown key or value; the message says what is allowed.
-        """
-        try:
-            return cls.model_validate(dict(raw))
-        except pydantic.ValidationError as error:
-            raise InputError(" ".join(_sentence(owner, cls, problem) for problem in error.errors())) from None
-
     def changed(self) -> dict[str, str]:
         """The options that differ from their defaults, as text, in declared order: the canonical spec."""
         return {key: str(value) for key, value in self if value != type(self).model_fields[key].default}
+
+
+AnyOptions = TypeVar("AnyOptions", bound=Options)
 
 
 class PoolingOptions(Options):
@@ -47,14 +38,31 @@ class PoolingOptions(Options):
     @classmethod
     def _split(cls, raw: dict[str, Any]) -> dict[str, Any]:
         layer = DOWNSAMPLERS.load(raw.get("pool", cls.model_fields["pool"].default))
-        own = {key: raw[key] for key in layer.Options.model_fields if key in raw}
+        own = {key: raw[key] for key in layer.options_type.model_fields if key in raw}
         rest = {key: value for key, value in raw.items() if key not in own}
-        return rest | {"pool_options": layer.Options.parse(f"pool={raw.get('pool', '')}", own)}
+        return rest | {"pool_options": parse_options(layer.options_type, f"pool={raw.get('pool')}", own)}
 
     def changed(self) -> dict[str, str]:
         """As for `Options`, with the pooling layer's own options last."""
         options = {key: value for key, value in super().changed().items() if key != "pool_options"}
         return options | self.pool_options.changed()
+
+
+def parse_options(options_type: type[AnyOptions], owner: str, raw: Mapping[str, Any]) -> AnyOptions:
+    """Validate the text of a spec's options.
+
+    Args:
+        options_type: what is allowed.
+        owner: whose options they are, for the message.
+        raw: keys and values.
+
+    Raises:
+        InputError: an unknown key or value; the message says what is allowed.
+    """
+    try:
+        return options_type.model_validate(dict(raw))
+    except pydantic.ValidationError as error:
+        raise InputError(" ".join(_sentence(owner, options_type, problem) for problem in error.errors())) from None
 
 
 class Classifier(nnx.Module):
@@ -99,7 +107,7 @@ def parse_model(spec: Spec) -> tuple[type[Classifier], Options]:
         InputError: unknown family, option or value.
     """
     family = MODELS.load(spec.name)
-    return family, family.options_type.parse(spec.name, spec.options)
+    return family, parse_options(family.options_type, spec.name, spec.options)
 
 
 def build(spec: Spec, input_shape: tuple[int, int, int], classes: int, *, seed: int) -> Classifier:

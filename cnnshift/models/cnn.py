@@ -48,7 +48,8 @@ class Cnn(Classifier):
             return Convolution(shape[2], width, options.kernel, padding=options.padding, bias=bias, rngs=rngs)
 
         widths = [options.width * 2**i for i in range(options.depth)]
-        self.blocks, shape = make_blocks(convolution, input_shape, widths, options, rngs=rngs)
+        blocks, shape = make_blocks(convolution, input_shape, widths, options, rngs=rngs)
+        self.blocks = nnx.List(blocks)
         self.readout: Head = options.head
         self.classifier = nnx.Linear(embedding_size(*shape, options.head), classes, rngs=rngs)
 

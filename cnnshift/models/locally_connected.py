@@ -50,7 +50,8 @@ class LocallyConnected(Classifier):
             return Local(shape, width, options.kernel, padding=options.padding, bias=bias, rngs=rngs)
 
         widths = [options.width * 2**i for i in range(options.depth)]
-        self.blocks, shape = make_blocks(local, input_shape, widths, options, rngs=rngs)
+        blocks, shape = make_blocks(local, input_shape, widths, options, rngs=rngs)
+        self.blocks = nnx.List(blocks)
         self.readout: Head = options.head
         self.classifier = nnx.Linear(embedding_size(*shape, options.head), classes, rngs=rngs)
 

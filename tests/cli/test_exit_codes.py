@@ -1,4 +1,4 @@
-"""Bad input in a real process: one clear sentence on stderr, nothing on stdout, the right exit code, no traceback."""
+"""Bad input: one clear sentence on stderr, nothing on stdout, the right exit code, no traceback, nothing lost."""
 
 import os
 import subprocess
@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from cnnshift.cli import main
 
 COMMAND = str(Path(sys.executable).parent / "cnnshift")
 
@@ -62,14 +64,32 @@ BAD = {
 
 
 @pytest.mark.parametrize(("arguments", "words"), BAD.values(), ids=BAD.keys())
-def test_bad_input(arguments, words, tmp_path):
+def test_bad_input(arguments, words, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["cnnshift", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    streams = capfd.readouterr()
+    said = " ".join(streams.err.replace("│", " ").split())
+    assert stop.value.code == 2, said
+    assert all(word in said for word in words), said
+    assert streams.out == ""
+    assert "Traceback" not in said
+    assert os.listdir(tmp_path) == []
+
+
+REAL = ("unknown flag", "unknown value", "too large a shift", "unwritable output")
+
+
+@pytest.mark.parametrize("case", REAL)
+def test_bad_input_in_a_real_process(case, tmp_path):
+    arguments, words = BAD[case]
     done = cnnshift(*arguments, cwd=tmp_path)
     said = " ".join(done.stderr.replace("│", " ").split())
-    assert done.returncode == 2, done.stderr
+    assert done.returncode == 2
     assert all(word in said for word in words), said
     assert done.stdout == ""
-    assert "Traceback" not in done.stderr
-    assert os.listdir(tmp_path) == []
+    assert "Traceback" not in said
 
 
 def test_bad_settings_from_the_environment():
@@ -78,11 +98,25 @@ def test_bad_settings_from_the_environment():
     assert "Did you mean 'max_shift'?" in done.stderr
 
 
-def test_an_unexpected_error_is_not_exit_1(tmp_path):
-    # A cache that is a file: nothing can be prepared.
+def test_a_cache_that_cannot_be_used_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("")
     done = cnnshift("bench", "cnn", CNNSHIFT_CACHE_DIR=str(tmp_path / "file"))
     assert done.returncode == 3
+    assert "cache" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unexpected_error_is_not_exit_1(monkeypatch, capfd):
+    def broken(*arguments, **options):
+        raise RuntimeError("boom")
+
+    monkeypatch.setattr("cnnshift.config.resolve", broken)
+    monkeypatch.setattr("cnnshift.cli.bench.resolve", broken)
+    monkeypatch.setattr(sys, "argv", ["cnnshift", "bench"])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 3
+    assert "Internal error: RuntimeError: boom" in capfd.readouterr().err
 
 
 def test_a_closed_pipe_is_no_error():

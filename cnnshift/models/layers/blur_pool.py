@@ -27,7 +27,7 @@ class BlurPool(Downsampler):
     layer is equivariant to even shifts only.
     """
 
-    Options = BlurOptions
+    options_type = BlurOptions
 
     def __init__(self, channels: int, *, padding: Padding, options: BlurOptions, rngs: nnx.Rngs) -> None:
         self.padding: Padding = padding

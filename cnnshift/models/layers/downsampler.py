@@ -22,7 +22,7 @@ class Downsampler(nnx.Module):
         rngs: of a layer with weights.
     """
 
-    Options: ClassVar[type[Options]] = Options
+    options_type: ClassVar[type[Options]] = Options
 
     def __init__(self, channels: int, *, padding: Padding, options: Options, rngs: nnx.Rngs) -> None:
         self.padding: Padding = padding

@@ -29,7 +29,7 @@ class PolyphasePool(Downsampler):
     at a border that does not wrap.
     """
 
-    Options = PolyphaseOptions
+    options_type = PolyphaseOptions
 
     def __init__(self, channels: int, *, padding: Padding, options: PolyphaseOptions, rngs: nnx.Rngs) -> None:
         self.padding: Padding = padding

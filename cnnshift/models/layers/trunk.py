@@ -34,7 +34,7 @@ class Block(nnx.Module):
 
 def make_blocks(
     make_weights: MakeWeights, input_shape: tuple[int, int, int], widths: list[int], options: Any, *, rngs: nnx.Rngs
-) -> tuple[nnx.List, tuple[int, int, int]]:
+) -> tuple[list[Block], tuple[int, int, int]]:
     """Blocks of the given widths, and the shape (H, W, C) that they leave.
 
     Raises:
@@ -53,12 +53,14 @@ def make_blocks(
                 "choose fewer blocks, pool=none or another padding."
             )
         blocks.append(block)
-    return nnx.List(blocks), shape
+    return blocks, shape
 
 
 def _shape_after(block: Block, shape: tuple[int, int, int]) -> tuple[int, int, int]:
     try:
-        out = nnx.eval_shape(block, jax.ShapeDtypeStruct((1, *shape), "float32"))
+        # Normalisation and activation keep the shape, and running statistics must not be touched here.
+        weighted = nnx.eval_shape(block.weights, jax.ShapeDtypeStruct((1, *shape), "float32"))
+        out = nnx.eval_shape(block.pool, weighted)
     except (TypeError, ValueError):
         return 0, 0, 0
     return out.shape[1], out.shape[2], out.shape[3]
