@@ -22,6 +22,8 @@ hook = install_import_hook("cnnshift", "beartype.beartype")
 import hypothesis  # noqa: E402
 import jax  # noqa: E402
 
+from cnnshift.sweep.device import prepare_backend  # noqa: E402
+
 jax.config.update("jax_numpy_rank_promotion", "raise")
 hypothesis.settings.register_profile("cnnshift", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("cnnshift")
@@ -33,4 +35,6 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CNNSHIFT_CACHE_DIR", str(folder))
+        # The same programs are compiled in many tests; compiling each once halves the time of the suite.
+        prepare_backend(deterministic=False)
         yield folder

@@ -61,7 +61,8 @@ def _metric_column(group: Group, id: str) -> Column:
     assert spec is not None
     values = [combine(row.runs, id) for row in group.rows]
     present = [value.value for value in values if value]
-    best = (max(present) if spec.higher_is_better else min(present)) if len(present) > 1 else None
+    # Where all rows are equal none of them is the best.
+    best = (max(present) if spec.higher_is_better else min(present)) if len(set(present)) > 1 else None
     cells = []
     for value in values:
         if value is None:
@@ -76,5 +77,5 @@ def _metric_column(group: Group, id: str) -> Column:
     return Column(f"{spec.title}{sign}{where}", tuple(cells))
 
 
-def _count_column(heading: str, values: Sequence[float]) -> Column:
+def _count_column(heading: str, values: Sequence[int | float]) -> Column:
     return Column(heading, tuple(Cell(count(value)) for value in values))

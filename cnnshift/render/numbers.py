@@ -33,7 +33,7 @@ def interval(ci95: tuple[float, float] | None, unit: str) -> str:
     return "" if ci95 is None else f"[{number(ci95[0], unit)}, {number(ci95[1], unit)}]"
 
 
-def count(value: float) -> str:
+def count(value: int | float) -> str:
     """A count with a thousands separator."""
     return f"{value:,.0f}"
 

@@ -89,26 +89,27 @@ def load_weights(model: nnx.Module, path: Path) -> Stored | None:
         return None
 
 
-def _leaves(model: nnx.Module) -> dict[str, nnx.Variable]:
-    leaves = jax.tree_util.tree_leaves_with_path(nnx.state(model), is_leaf=lambda leaf: isinstance(leaf, nnx.Variable))
-    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
+def _leaves(model: nnx.Module) -> dict[str, Any]:
+    """The model's arrays (or their abstract shapes) by name, such as `blocks.0.weights.kernel`."""
+    leaves = jax.tree_util.tree_leaves_with_path(nnx.state(model))
+    return {
+        jax.tree_util.keystr(path, simple=True, separator=".").removesuffix(".value"): leaf for path, leaf in leaves
+    }
 
 
 def _arrays(model: nnx.Module) -> dict[str, np.ndarray]:
-    return {name: np.array(leaf[...]) for name, leaf in _leaves(model).items()}
+    return {name: np.array(leaf) for name, leaf in _leaves(model).items()}
 
 
 def _fill(model: nnx.Module, arrays: Mapping[str, np.ndarray]) -> None:
-    state = nnx.state(model)
     leaves = _leaves(model)
     if leaves.keys() != arrays.keys():
         raise ValueError("they belong to another network")
     for name, leaf in leaves.items():
-        if leaf[...].shape != arrays[name].shape or leaf[...].dtype != arrays[name].dtype:
+        if leaf.shape != arrays[name].shape or leaf.dtype != arrays[name].dtype:
             raise ValueError(f"{name} has another shape")
     values = [jax.numpy.asarray(arrays[name]) for name in leaves]
-    structure = jax.tree.structure(state)
-    nnx.update(model, jax.tree.unflatten(structure, values))
+    nnx.update(model, jax.tree.unflatten(jax.tree.structure(nnx.state(model)), values))
 
 
 def _digest(arrays: Mapping[str, np.ndarray]) -> str:

@@ -1,0 +1,41 @@
+"""The picture in the README: accuracy at every shift, one map per model. `python -m benchmarks.figure RESULT SVG`."""
+
+import sys
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+
+from cnnshift.results.files import load_result
+from cnnshift.results.groups import group_runs
+
+
+def main(source: str, target: str) -> None:
+    group = group_runs(load_result(source))[0]
+    columns = 4
+    rows = -(-len(group.rows) // columns)
+    # Without a fixed salt every drawing has other ids, and the file changes when nothing did.
+    mpl.rcParams["svg.hashsalt"] = "cnnshift"
+    figure, axes = plt.subplots(rows, columns, figsize=(2.6 * columns, 2.9 * rows), layout="constrained")
+    image = None
+    for axis, row in zip(axes.flat, group.rows, strict=False):
+        run = row.runs[0]
+        reach = run.protocol.max_shift
+        grid = np.full((2 * reach + 1, 2 * reach + 1), np.nan)
+        grid[reach, reach] = run.metric("accuracy").value
+        for dy, dx, accuracy in zip(run.by_shift.dy, run.by_shift.dx, run.by_shift.accuracy, strict=True):
+            grid[reach + dy, reach + dx] = accuracy
+        extent = (-reach - 0.5, reach + 0.5, reach + 0.5, -reach - 0.5)
+        image = axis.imshow(grid * 100, vmin=0, vmax=100, cmap="viridis", extent=extent)
+        axis.set_title(row.model.replace(",", ",\n"), fontsize=8)
+        axis.tick_params(labelsize=7)
+    for axis in axes.flat[len(group.rows) :]:
+        axis.set_visible(False)
+    axes.flat[0].set_xlabel("dx, pixels to the right", fontsize=8)
+    axes.flat[0].set_ylabel("dy, pixels down", fontsize=8)
+    figure.colorbar(image, ax=axes, shrink=0.7, label="accuracy, %")
+    figure.savefig(target, metadata={"Date": None})
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,194 @@
+"""Writers: what each format says about one small result."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+
+from cnnshift.registry import FORMATS
+from cnnshift.render.answer import answer
+from cnnshift.render.numbers import percent, sparkline
+from cnnshift.render.style import Style
+from cnnshift.results.groups import combine, group_runs
+from cnnshift.results.packing import pack
+from cnnshift.results.schema import (
+    DatasetRecord,
+    MetricResult,
+    ProtocolRecord,
+    RadiusTable,
+    Result,
+    Run,
+    ShiftTable,
+    Timing,
+    TrainingRecord,
+)
+
+
+def metric(id, value, *, unit="fraction", ci95=None, per_image=None, reason=""):
+    return MetricResult(
+        id=id,
+        version=1,
+        title=id.replace("_", " "),
+        value=value,
+        ci95=ci95,
+        unit=unit,
+        bounds=(0, 1),
+        higher_is_better=True,
+        n=0 if value is None else 4,
+        reason=reason,
+        per_image=None if per_image is None else pack(np.array(per_image)),
+    )
+
+
+def run(
+    model="cnn",
+    seed=0,
+    *,
+    consistency=0.5,
+    protocol="circular",
+    kappa=0.4,
+    accuracy=(0.8, 0.4),
+    options=None,
+    augment="none",
+):
+    per_image = [1.0, 1.0, 1.0, 0.0] if seed == 0 else [1.0, 0.0, 1.0, 0.0]
+    return Run(
+        model=model,
+        family=model.partition(":")[0],
+        options=options or {},
+        params=1234,
+        flops=1e6,
+        weights_digest="0" * 64,
+        seed=seed,
+        training=TrainingRecord(recipe={"augment": augment}, cached=False, final_loss=0.1),
+        dataset=DatasetRecord(name="toy", version="1", split="test", n=4, size=(8, 8), fingerprint="f"),
+        protocol=ProtocolRecord(
+            name=protocol, set="grid", max_shift=2, step=1, count=24, exhaustive=True, information_loss=0.125
+        ),
+        contract=protocol,
+        metrics=[
+            metric("accuracy", float(np.mean(per_image)), ci95=(0.2, 0.99), per_image=per_image),
+            metric("shifted_accuracy", 0.6, ci95=(0.5, 0.7)),
+            metric("reference_consistency", consistency, ci95=(consistency / 2, 1.0)),
+            metric("pairwise_consistency", consistency, ci95=(consistency / 2, 1.0)),
+            metric("kappa", kappa, unit=""),
+            metric("feature_cosine", None, reason="no features"),
+        ],
+        by_shift=ShiftTable(reason="left out"),
+        by_radius=RadiusTable(
+            radius=[1, 2],
+            pairs=[32, 64],
+            images=[4, 4],
+            accuracy=list(accuracy),
+            consistency=[0.9, 0.5],
+            consistency_ci95=[(0.8, 1.0), (0.4, 0.6)],
+            worst_case_accuracy=[0.5, 0.25],
+            survival=[0.5, 0.25],
+        ),
+        timing=Timing(compile_seconds=1, train_seconds=1, sweep_seconds=1, images_per_second=5000),
+    )
+
+
+def result(*runs):
+    return Result(status="complete", created="now", cnnshift_version="0", config={}, environment={}, runs=list(runs))
+
+
+FOUR = result(
+    run(),
+    run("cnn:augment=shift1", augment="shift1", accuracy=(0.9, 0.5)),
+    run("cnn:pool=aps", options={"pool": "aps"}, consistency=1.0),
+    run(protocol="zero"),
+)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("style", [Style(), Style(80), Style(200)], ids=str)
+def test_no_colour_no_cut_numbers(name, style):
+    text = FORMATS.load(name)(FOUR, style)
+    assert "\x1b" not in text
+    assert "…" not in text.replace("1 … 2", "")
+    assert text.endswith("\n")
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_result_without_runs_is_rendered(name):
+    assert isinstance(FORMATS.load(name)(result(), Style()), str)
+
+
+def test_colour_is_never_the_only_carrier():
+    plain, colored = (FORMATS.load("table")(FOUR, Style(200, color)) for color in (False, True))
+    assert "\x1b[" in colored
+    assert "100 *" in plain
+
+
+def test_table_snapshot(snapshot):
+    assert FORMATS.load("table")(FOUR, Style()) == snapshot
+
+
+def test_markdown_snapshot(snapshot):
+    assert FORMATS.load("markdown")(FOUR, Style()) == snapshot
+
+
+def test_csv_has_a_line_per_run_and_metric():
+    rows = list(csv.DictReader(io.StringIO(FORMATS.load("csv")(FOUR, Style()))))
+    assert len(rows) == 4 * 6
+    assert rows[0]["value"] == "0.75"
+    assert rows[5] | {"value": "", "ci95_low": "", "reason": "no features"} == rows[5]
+
+
+def test_jsonl_has_a_line_per_run():
+    lines = FORMATS.load("jsonl")(FOUR, Style()).splitlines()
+    assert [json.loads(line)["model"] for line in lines] == [run.model for run in FOUR.runs]
+
+
+def test_seeds_are_combined_by_image():
+    group = group_runs(result(run(seed=0), run(seed=1)))[0]
+    (row,) = group.rows
+    combined = combine(row.runs, "accuracy")
+    assert combined.value == pytest.approx(0.625)
+    assert combined.seed_spread == pytest.approx(np.std([0.75, 0.5], ddof=1))
+    assert combined.ci95[0] < 0.625 < combined.ci95[1]
+    assert combine(row.runs, "shifted_accuracy").ci95 is None
+    assert combine(row.runs, "feature_cosine") is None
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"),
+        (1.0, "100"),
+        (0.5, "50.0"),
+        (0.99951, "99.95"),
+        (0.999999, ">99.999"),
+        (1e-7, "<0.001"),
+        (0.0004, "0.04"),
+    ],
+)
+def test_only_exact_values_read_as_0_or_100(value, text):
+    assert percent(value) == text
+
+
+def test_sparkline_has_a_fixed_scale():
+    assert sparkline([0.0, 0.5, 1.0]) == "▁▅█"
+
+
+def test_the_answer_is_made_of_the_numbers():
+    said = " ".join(answer(group_runs(FOUR)[0]))
+    assert "No: moving an image by up to 2 px changes the class that cnn gives in 50.0 % of cases [0, 75.0]" in said
+    assert "augment=shift1 50.0 → 50.0 %" in said
+    assert "pool=aps 50.0 → 100 %" in said
+    assert "(|d| = 1) from 80.0 to 90.0 %, and outside (|d| = 2) from 40.0 to 50.0 %" in said
+    assert "cnn:pool=aps is exactly invariant on every shift tested (4 images × 24 shifts)" in said
+
+
+def test_a_constant_classifier_is_not_praised():
+    said = " ".join(answer(group_runs(result(run(consistency=1.0, kappa=0.0)))[0]))
+    assert "exactly invariant" not in said
+    assert "one class to every image" in said
+
+
+def test_an_invariant_network_is_not_told_no():
+    said = " ".join(answer(group_runs(result(run(consistency=1.0)))[0]))
+    assert said.startswith("Yes, here")
