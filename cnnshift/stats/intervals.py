@@ -1,4 +1,4 @@
-"""Confidence intervals over images: for a mean of per-image values, and by resampling images.
+"""Confidence intervals of means of per-image values.
 
 Images are taken as independent draws; nothing is assumed about the distribution of their values.
 
@@ -42,16 +42,9 @@ lognormal ones with σ of 0.5 and 1. Johnson's shift leaves 87 % of the last at 
 and the bootstrap-t 94 % with draws. It is less for heavier tails (90 % for σ = 1.5) and for values
 that are mostly 0 (88 % where 3 of 30 are not, on average).
 
-**Other statistics.** The BCa bootstrap over images: kappa and ratios of bounded means are skewed
-near the ends of their range, where the percentile interval covers 92 %, and BCa 94 % or more, at
-n = 50 to 300. Ratios of unbounded means are the exception (lognormal values at n = 50: 89 %, against
-93 %). The acceleration is that of a delete-a-group jackknife, because deleting each image costs n²
-operations.
-
 Sources:
     Clopper & Pearson 1934, Biometrika 26:404.
     Johnson 1978, Journal of the American Statistical Association 73:536.
-    Efron 1987, Journal of the American Statistical Association 82:171 (BCa).
     Hall 1992, Journal of the Royal Statistical Society B 54:221 (the cubic transformation).
     Fay & Feuer 1997, Statistics in Medicine 16:791 (one more event of the largest size).
     Gaffke 2005, Mathematical Methods of Statistics 14:451.
@@ -61,7 +54,6 @@ Sources:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,12 +74,7 @@ _MANY_JUMPS = 1e6
 _NO_SKEWNESS = 1e-5
 
 # Numbers that differ by less than this, relative to their size, agree.
-_AGREE = 1e-12
-# A chunk of resampling weights has at most this many entries (16 MiB of them).
-_CELLS = 2**21
-_GROUPS = 200
-# Share of replicates on which a statistic must be finite.
-_DEFINED = 0.95
+AGREEMENT = 1e-12
 
 Moments = tuple[Float[np.ndarray, " r"], Float[np.ndarray, " r"], Float[np.ndarray, " r"]]
 Limits = tuple[Float[np.ndarray, " r"], Float[np.ndarray, " r"]]
@@ -137,7 +124,7 @@ def mean_interval(
         >>> round(interval.low, 4), interval.high
         (0.9638, 1.0)
     """
-    tail = _tail(level)
+    tail = tail_probability(level)
     x = np.asarray(values, dtype=np.float64)
     if x.ndim != 1 or not x.size:
         raise ValueError(f"values have shape {x.shape}; one value per image is needed, at least one")
@@ -158,7 +145,7 @@ def mean_interval(
         lows, highs = _limits_bounded(*moments, x.size, tail)
         low, high = least + width * float(lows[0]), least + width * float(highs[0])
         method = _method_bounded(*moments, x.size)
-    elif np.ptp(x) <= _AGREE * (scale := float(np.abs(x).max())):
+    elif np.ptp(x) <= AGREEMENT * (scale := float(np.abs(x).max())):
         return Interval(float(least), float(largest), "the bounds (all images equal)")
     else:
         lows, highs = _limits_unbounded(*_moments(x[None] / scale), x.size, tail)
@@ -168,73 +155,7 @@ def mean_interval(
     return Interval(min(max(low, least), mean), max(min(high, largest), mean), method)
 
 
-def resampled_interval(
-    statistic: Callable[[Float[np.ndarray, "b n"]], Float[np.ndarray, " b"]],
-    n: int,
-    *,
-    seed: int = 0,
-    replicates: int = 2000,
-    level: float = 0.95,
-) -> Interval | None:
-    """BCa bootstrap interval of a statistic of n images that is not a mean over them.
-
-    Replicates differ by weights w [b, n] of the images: how often each was drawn, n in total. The
-    limits are the quantiles Φ(z₀ + (z₀ + z) / (1 − a (z₀ + z))) of the replicates at z = ∓1.96,
-    where Φ(z₀) is the share of replicates below the estimate, ties by half, and a the acceleration.
-
-    The interval holds the estimate. It is None where resampling says nothing of the error: one
-    image, replicates that all agree (every image alike), or a statistic that is not finite on the
-    images or on more than 5 % of the replicates; fewer such replicates are left out. Where only a
-    few images differ from the others it is too short, because a replicate may hold none of them.
-
-    Args:
-        statistic: from weights [b, n] to one value per row. Rows add up to n, but are not whole
-            numbers in the jackknife. It is called with up to 2 million weights at a time.
-        n: number of images.
-        seed: of the draws; the same seed gives the same interval.
-        replicates: how many times the images are drawn.
-        level: nominal coverage, between 0 and 1.
-
-    Raises:
-        ValueError: n or replicates less than 1, a level that is not between 0 and 1, or a statistic
-            that does not return one value per row.
-
-    Example:
-        >>> correct, sure = np.array([1.0, 0, 1, 1, 0, 1]), np.array([1.0, 1, 1, 1, 0, 1])
-        >>> interval = resampled_interval(lambda w: (w @ correct) / (w @ sure), 6)
-        >>> interval.low <= 4 / 5 <= interval.high
-        True
-    """
-    from scipy import special
-
-    tail = _tail(level)
-    if n < 1 or replicates < 1:
-        raise ValueError(f"n is {n} and replicates is {replicates}; both must be at least 1")
-    estimate = float(_evaluate(statistic, np.ones((1, n)))[0])
-    if n == 1 or not math.isfinite(estimate):
-        return None
-    rng = np.random.default_rng(seed)
-    drawn = np.concatenate([_evaluate(statistic, w) for w in _draw_weights(rng, n, replicates)])
-    values = drawn[np.isfinite(drawn)]
-    if values.size < _DEFINED * replicates:
-        return None
-    agree = _AGREE * max(abs(estimate), float(np.abs(values).max()))
-    if np.ptp(values) <= agree:
-        return None
-    ties = np.abs(values - estimate) <= agree
-    share = ((values < estimate) & ~ties).mean() + ties.mean() / 2
-    # Replicates all on one side say only that the share is less than one in `replicates`.
-    bias = special.ndtri(np.clip(share, 0.5 / values.size, 1 - 0.5 / values.size))
-    acceleration = _accelerate(statistic, n, rng)
-    shifted = bias + special.ndtri([tail, 1 - tail])
-    # The acceleration is at most 1/6. Where one image dominates, extreme levels pass the pole of the
-    # quotient; the limit is then the outermost replicate.
-    quotient = shifted / np.maximum(1 - acceleration * shifted, 1e-9)
-    low, high = np.quantile(values, special.ndtr(bias + quotient))
-    return Interval(min(float(low), estimate), max(float(high), estimate), "BCa bootstrap over images")
-
-
-def _tail(level: float) -> float:
+def tail_probability(level: float) -> float:
     """Probability beyond each limit."""
     if not 0 < level < 1:
         raise ValueError(f"level is {level}; it must lie between 0 and 1")
@@ -355,48 +276,3 @@ def _limits_unbounded(
 
     error = np.sqrt(variance / (n - 1))
     return mean - error * invert(t), mean - error * invert(-t)
-
-
-def _draw_weights(rng: np.random.Generator, n: int, rows: int) -> Iterator[Float[np.ndarray, "b n"]]:
-    """How often each of n images is drawn in n draws with replacement, `rows` times, in chunks."""
-    chunk = max(1, _CELLS // n)
-    for start in range(0, rows, chunk):
-        b = min(chunk, rows - start)
-        drawn = rng.integers(0, n, size=(b, n)) + n * np.arange(b)[:, None]
-        yield np.bincount(drawn.ravel(), minlength=b * n).reshape(b, n).astype(np.float64)
-
-
-def _evaluate(
-    statistic: Callable[[Float[np.ndarray, "b n"]], Float[np.ndarray, " b"]], weights: Float[np.ndarray, "b n"]
-) -> Float[np.ndarray, " b"]:
-    """The statistic of every row, checked."""
-    values = np.asarray(statistic(weights), dtype=np.float64)
-    if values.shape != weights.shape[:1]:
-        raise ValueError(f"statistic returned shape {values.shape} for {len(weights)} rows of weights")
-    return values
-
-
-def _accelerate(
-    statistic: Callable[[Float[np.ndarray, "b n"]], Float[np.ndarray, " b"]], n: int, rng: np.random.Generator
-) -> float:
-    """A sixth of the skewness of the jackknife values, over random groups of images.
-
-    Sums of squares and cubes of influences over random groups have the expectation of those over
-    images, so grouping adds noise and no bias.
-    """
-    groups = min(n, _GROUPS)
-    group = rng.permutation(n) % groups
-    chunk = max(1, _CELLS // n)
-    parts = []
-    for start in range(0, groups, chunk):
-        kept = (group != np.arange(start, min(start + chunk, groups))[:, None]).astype(np.float64)
-        parts.append(_evaluate(statistic, kept * (n / kept.sum(axis=1, keepdims=True))))
-    values = np.concatenate(parts)
-    values = values[np.isfinite(values)]
-    if not values.size:
-        return 0.0
-    deviation = values.mean() - values
-    square = float((deviation**2).sum())
-    if square <= (_AGREE * float(np.abs(values).max())) ** 2:
-        return 0.0
-    return float((deviation**3).sum()) / (6 * square**1.5)

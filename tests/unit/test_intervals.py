@@ -17,7 +17,8 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from cnnshift.stats import intervals
-from cnnshift.stats.intervals import Interval, mean_interval, resampled_interval
+from cnnshift.stats.intervals import Interval, mean_interval
+from cnnshift.stats.resampling import resampled_interval
 
 TAIL = 0.025
 SIZES = [30, 50, 100, 200, 500, 1000, 5000]
