@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from cnnshift.stats import intervals
+from cnnshift.stats import intervals, resampling
 from cnnshift.stats.intervals import Interval, mean_interval
 from cnnshift.stats.resampling import resampled_interval
 
@@ -431,18 +431,18 @@ def test_acceleration_is_that_of_the_jackknife() -> None:
     statistic = ratio(x, np.ones(150))
     # Of a mean: a sixth of the skewness, divided by √n.
     expected = stats.skew(x) / math.sqrt(150) / 6
-    assert intervals._accelerate(statistic, 150, np.random.default_rng(0)) == pytest.approx(expected, rel=1e-9)
+    assert resampling._accelerate(statistic, 150, np.random.default_rng(0)) == pytest.approx(expected, rel=1e-9)
     x = np.random.default_rng(0).gamma(1.0, size=20_000)
     expected = stats.skew(x) / math.sqrt(20_000) / 6
-    got = intervals._accelerate(ratio(x, np.ones(20_000)), 20_000, np.random.default_rng(0))
+    got = resampling._accelerate(ratio(x, np.ones(20_000)), 20_000, np.random.default_rng(0))
     # Sums over 200 groups have a skewness with a standard error of √(6 / 200); a sixth, over √200.
     assert got == pytest.approx(expected, abs=4 * math.sqrt(6 / 200) / 6 / math.sqrt(200))
 
 
 def test_weights_are_multinomial_and_come_in_bounded_chunks() -> None:
     n, seen = 30_000, []
-    chunks = list(intervals._draw_weights(np.random.default_rng(0), n, 100))
-    assert max(chunk.size for chunk in chunks) <= intervals._CELLS
+    chunks = list(resampling._draw_weights(np.random.default_rng(0), n, 100))
+    assert max(chunk.size for chunk in chunks) <= resampling._CELLS
     weights = np.concatenate(chunks)
     assert weights.shape == (100, n)
     assert (weights.sum(axis=1) == n).all()
@@ -499,7 +499,7 @@ def test_leaves_out_the_few_replicates_on_which_the_statistic_is_not_finite() ->
 
 def test_one_dominating_image_does_not_turn_the_limits_around() -> None:
     x = np.where(np.arange(100) == 0, 1000.0, np.linspace(0, 1, 100))
-    acceleration = intervals._accelerate(ratio(x, np.ones(100)), 100, np.random.default_rng(0))
+    acceleration = resampling._accelerate(ratio(x, np.ones(100)), 100, np.random.default_rng(0))
     assert acceleration == pytest.approx(1 / 6, rel=0.02)
     for level in (0.95, 0.999999):
         low, high = ends(resampled_interval(ratio(x, np.ones(100)), 100, level=level))
