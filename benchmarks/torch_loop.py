@@ -14,11 +14,18 @@ from cnnshift.sweep.engine import run_sweep
 from cnnshift.sweep.subject import subject_of
 
 IMAGES = 256
+MODELS = ("cnn", "cnn:width=16", "cnn:width=32")
 
 
 def main() -> None:
+    for name in MODELS:
+        race(name)
+
+
+def race(name: str) -> None:
+    """One network."""
     split = open_dataset(parse_spec("mnist5k", "data set")).load("test").take(IMAGES)
-    model = build(parse_spec("cnn", "model"), (32, 32, 1), 10, seed=0)
+    model = build(parse_spec(name, "model"), (32, 32, 1), 10, seed=0)
     shift_set = enumerate_shifts("grid", max_shift=4, step=1, size=split.size, wraps=True, images=IMAGES)
     protocol = PROTOCOLS.load("circular")(split.size, reach=4)
     subject, twin = subject_of(model), torch_cnn(model).eval()
@@ -41,7 +48,7 @@ def main() -> None:
     agreement = (loop(128) == seen.prediction).mean()
     with torch.inference_mode():
         largest = np.abs(twin(images).numpy() - seen.reference_logits).max()
-    print(f"\n(b) same weights: largest difference of logits {largest:.1e}, predictions equal {agreement:.4%}")
+    print(f"\n(b) {name}, same weights: largest difference of logits {largest:.1e}, predictions equal {agreement:.4%}")
     rates: list[float] = []
 
     def sweep() -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -133,23 +137,49 @@ def _sweep(job: _Job, table: _Table, batch: int, width: int | None, progress: Pr
         width = 1 if jax.default_backend() == "cpu" else _fastest_width(job, reference, batch)
     block, size = _compile_block(job, reference, batch, width), job.block_size(width)
     compile_seconds = time.perf_counter() - started
-    # One call stays in flight while the results of the one before are copied: the device never waits for the host.
-    pending: tuple[int, int, Block] | None = None
-    for start in range(0, len(job.split), batch):
-        sources, labels, images_mask = job.batch(start, batch)
-        seen = reference(state, sources, labels)
-        table.put_reference(start, seen)
-        for first in range(0, count, size):
-            shifts, shifts_mask = job.block(first, size, start, batch)
-            done = block(state, sources, labels, seen, images_mask, shifts, shifts_mask)
-            if pending:
-                progress(table.put(*pending))
-            pending = (start, first, done)
-    if pending:
-        progress(table.put(*pending))
+
+    def calls() -> Iterator[tuple[int, int, Callable[[], Block]]]:
+        for start in range(0, len(job.split), batch):
+            sources, labels, images_mask = job.batch(start, batch)
+            seen = reference(state, sources, labels)
+            table.put_reference(start, seen)
+            for first in range(0, count, size):
+                arguments = (state, sources, labels, seen, images_mask, *job.block(first, size, start, batch))
+                yield start, first, partial(block, *arguments)
+
+    for start, first, done in _in_lanes(calls(), _lanes()):
+        progress(table.put(start, first, done))
     observations = table.observations()
     seconds = time.perf_counter() - started - compile_seconds
     return Sweep(observations, compile_seconds, seconds, batch, width, flops)
+
+
+def _in_lanes(calls: Iterator[tuple[int, int, Callable[[], Block]]], lanes: int) -> Iterator[tuple[int, int, Block]]:
+    """Run calls, `lanes` at a time and one more waiting; their results come in the order of the calls."""
+    with ThreadPoolExecutor(lanes) as pool:
+        waiting: deque[tuple[int, int, Future[Block]]] = deque()
+        try:
+            for start, first, call in calls:
+                waiting.append((start, first, pool.submit(lambda call=call: jax.block_until_ready(call()))))
+                if len(waiting) > lanes:
+                    yield _finish(waiting.popleft())
+            while waiting:
+                yield _finish(waiting.popleft())
+        finally:
+            for _, _, future in waiting:
+                future.cancel()
+
+
+def _finish(call: tuple[int, int, Future[Block]]) -> tuple[int, int, Block]:
+    start, first, future = call
+    return start, first, future.result()
+
+
+def _lanes() -> int:
+    """Calls at a time. On CPU one for each core: a single call keeps little more than one of them busy."""
+    if jax.default_backend() != "cpu":
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _compile_reference(job: _Job, batch: int) -> tuple[Callable[..., Reference], float | None]:

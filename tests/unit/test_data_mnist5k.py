@@ -60,7 +60,11 @@ def folder(prepared, tmp_path, monkeypatch):
 
 
 def _warnings(caplog):
-    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if record.name == "cnnshift" and record.levelno >= logging.WARNING
+    ]
 
 
 def _flip(path, at):

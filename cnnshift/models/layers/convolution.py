@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax import lax
 from jaxtyping import Array, Float
 
-from cnnshift.models.layers.padding import Padding, pad
-
-FEW_CHANNELS = 2
-"""Input channels up to which shifted multiply-adds beat the convolution library on CPU (measured: 3 to 15 times)."""
+from cnnshift.models.layers.correlation import NO_MARGINS, correlate
+from cnnshift.models.layers.padding import ZEROS, Padding, amounts, pad
 
 
 class Convolution(nnx.Module):
@@ -39,28 +35,11 @@ class Convolution(nnx.Module):
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
         """Convolve a batch of maps."""
         kernel = self.kernel[...]
-        y = convolve(pad(x, len(kernel), self.padding), kernel)
+        if self.padding in ZEROS:
+            # Zeros need no copy of the map: the arithmetic supplies them.
+            around = amounts(len(kernel), self.padding)
+            margins = around, around
+        else:
+            x, margins = pad(x, len(kernel), self.padding), NO_MARGINS
+        y = correlate(x, kernel, margins=margins)
         return y if self.bias is None else y + self.bias[...][None, None, None]
-
-
-def convolve(x: Float[Array, "n h w c"], kernel: Float[Array, "k k c C"]) -> Float[Array, "n H W C"]:
-    """The convolution of an input that is padded already, by whatever is fastest for its shape and the backend."""
-    if jax.default_backend() == "cpu" and x.shape[-1] <= FEW_CHANNELS:
-        return _multiply_add(x, kernel)
-    return lax.conv_general_dilated(x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
-
-
-def _multiply_add(x: Float[Array, "n h w c"], kernel: Float[Array, "k k c C"]) -> Float[Array, "n H W C"]:
-    """One fused pass of multiply-adds over shifted views of the input."""
-    size, _, inputs, _ = kernel.shape
-    height, width = x.shape[1] - size + 1, x.shape[2] - size + 1
-    terms = [
-        x[:, i : i + height, j : j + width, c : c + 1] * kernel[i, j, c][None, None, None]
-        for i in range(size)
-        for j in range(size)
-        for c in range(inputs)
-    ]
-    total = terms[0]
-    for term in terms[1:]:
-        total = total + term
-    return total

@@ -13,6 +13,12 @@ from jaxtyping import Array, Float
 
 Padding = Literal["zero", "circular", "reflect", "replicate", "valid", "full"]
 
+Margins = tuple[tuple[int, int], tuple[int, int]]
+"""Pixels around a map: ((above, below), (left, right))."""
+
+ZEROS = ("zero", "valid", "full")
+"""Paddings beyond whose border everything is zero, or nothing is asked for."""
+
 _MODES = {"zero": "constant", "full": "constant", "circular": "wrap", "reflect": "reflect", "replicate": "edge"}
 
 
