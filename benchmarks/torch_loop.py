@@ -14,7 +14,7 @@ from cnnshift.sweep.engine import run_sweep
 from cnnshift.sweep.subject import subject_of
 
 IMAGES = 256
-MODELS = ("cnn", "cnn:width=16", "cnn:width=32")
+MODELS = ("cnn", "cnn:width=16")
 
 
 def main() -> None:

@@ -20,6 +20,11 @@ class Options(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
+    @classmethod
+    def keys(cls, raw: Mapping[str, Any]) -> list[str]:
+        """The keys that are allowed in a spec that holds `raw`."""
+        return list(cls.model_fields)
+
     def changed(self) -> dict[str, str]:
         """The options that differ from their defaults, as text, in declared order: the canonical spec."""
         return {key: str(value) for key, value in self if value != type(self).model_fields[key].default}
@@ -32,15 +37,28 @@ class PoolingOptions(Options):
     """Options of a family with downsampling: `pool` names the layer, whose own options live beside the family's."""
 
     pool: str = "max"
-    pool_options: Options = Options()
+    # Serialized as what it is: two networks that differ in an option of their pool must not share a weight file.
+    pool_options: pydantic.SerializeAsAny[Options] = Options()
+
+    @classmethod
+    def keys(cls, raw: Mapping[str, Any]) -> list[str]:
+        """The family's, and those of the layer that `raw` names."""
+        own = [key for key in cls.model_fields if key != "pool_options"]
+        return [*own, *cls._layer_options(raw).model_fields]
+
+    @classmethod
+    def _layer_options(cls, raw: Mapping[str, Any]) -> type[Options]:
+        return DOWNSAMPLERS.load(raw.get("pool", cls.model_fields["pool"].default)).options_type
 
     @pydantic.model_validator(mode="before")
     @classmethod
-    def _split(cls, raw: dict[str, Any]) -> dict[str, Any]:
-        layer = DOWNSAMPLERS.load(raw.get("pool", cls.model_fields["pool"].default))
-        own = {key: raw[key] for key in layer.options_type.model_fields if key in raw}
+    def _split(cls, raw: Any) -> Any:
+        if not isinstance(raw, dict) or "pool_options" in raw:
+            return raw
+        layer = cls._layer_options(raw)
+        own = {key: raw[key] for key in layer.model_fields if key in raw}
         rest = {key: value for key, value in raw.items() if key not in own}
-        return rest | {"pool_options": parse_options(layer.options_type, f"pool={raw.get('pool')}", own)}
+        return rest | {"pool_options": parse_options(layer, f"pool={raw.get('pool')}", own)}
 
     def changed(self) -> dict[str, str]:
         """As for `Options`, with the pooling layer's own options last."""
@@ -59,10 +77,13 @@ def parse_options(options_type: type[AnyOptions], owner: str, raw: Mapping[str, 
     Raises:
         InputError: an unknown key or value; the message says what is allowed.
     """
+    allowed = options_type.keys(raw)
+    if unknown := [key for key in raw if key not in allowed]:
+        raise InputError(" ".join(_unknown(owner, key, allowed) for key in unknown))
     try:
         return options_type.model_validate(dict(raw))
     except pydantic.ValidationError as error:
-        raise InputError(" ".join(_sentence(owner, options_type, problem) for problem in error.errors())) from None
+        raise InputError(" ".join(_sentence(owner, problem) for problem in error.errors())) from None
 
 
 class Classifier(nnx.Module):
@@ -126,9 +147,12 @@ def build(spec: Spec, input_shape: tuple[int, int, int], classes: int, *, seed: 
     return family(options, input_shape, classes, rngs=nnx.Rngs(seed))
 
 
-def _sentence(owner: str, options: type[Options], problem: Any) -> str:
+def _unknown(owner: str, key: str, allowed: list[str]) -> str:
+    # A layer's own option is named after the layer.
+    hint = f" It belongs to pool={key}." if "pool" in allowed and key in DOWNSAMPLERS else ""
+    return f"'{owner}' has no option '{key}'; allowed: {', '.join(allowed)}.{hint}"
+
+
+def _sentence(owner: str, problem: Any) -> str:
     key = str(problem["loc"][0]) if problem["loc"] else ""
-    if problem["type"] == "extra_forbidden":
-        allowed = [name for name in options.model_fields if name != "pool_options"]
-        return f"'{owner}' has no option '{key}'; allowed: {', '.join(allowed)}."
     return f"'{owner}' option {key} is '{problem['input']}'; {problem['msg'][0].lower()}{problem['msg'][1:]}."

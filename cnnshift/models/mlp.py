@@ -10,7 +10,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from cnnshift.models.base import Classifier, Options
-from cnnshift.models.layers.activation import ACTIVATIONS, Activation
+from cnnshift.models.layers.activation import Activate, Activation
 
 
 class MlpOptions(Options):
@@ -22,7 +22,10 @@ class MlpOptions(Options):
 
 
 class Mlp(Classifier):
-    """All pixels as one vector, hidden layers with bias (He-normal start), one linear layer."""
+    """All pixels as one vector, hidden layers, one linear layer: no notion of position is shared.
+
+    All weights start He-normal over the fan-in, biases at 0.
+    """
 
     options_type = MlpOptions
     version = 1
@@ -34,14 +37,14 @@ class Mlp(Classifier):
         self.hidden = nnx.List(
             nnx.Linear(inputs, outputs, kernel_init=start, rngs=rngs) for inputs, outputs in pairwise(sizes)
         )
-        self.activation = options.activation
-        self.classifier = nnx.Linear(sizes[-1], classes, rngs=rngs)
+        self.activate = Activate(options.activation)
+        self.classifier = nnx.Linear(sizes[-1], classes, kernel_init=start, rngs=rngs)
 
     def features(self, images: Float[Array, "n h w c"]) -> Float[Array, "n 1 1 e"]:
         """The last hidden layer, as a map of one position."""
         x = images.reshape(len(images), -1)
         for layer in self.hidden:
-            x = ACTIVATIONS[self.activation](layer(x))
+            x = self.activate(layer(x))
         return x[:, None, None, :]
 
     def embed(self, features: Float[Array, "n 1 1 e"]) -> Float[Array, "n e"]:

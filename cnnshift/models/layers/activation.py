@@ -7,14 +7,38 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+from flax import nnx
+from jaxtyping import Array, Float
 
-Activation = Literal["relu", "gelu", "silu", "tanh", "identity"]
+Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "identity"]
 
-ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+_FUNCTIONS: dict[str, Callable[[Array], Array]] = {
     "relu": jax.nn.relu,
+    "leaky_relu": jax.nn.leaky_relu,
+    "elu": jax.nn.elu,
     "gelu": jax.nn.gelu,
     "silu": jax.nn.silu,
     "tanh": jnp.tanh,
     "identity": lambda x: x,
 }
+
+_INCREASING = ("relu", "leaky_relu", "elu", "tanh", "identity")
+
+
+class Activate(nnx.Module):
+    """A function of every value on its own: equivariant to every whole shift.
+
+    `leaky_relu` has slope 0.01 below zero; `gelu` is the tanh form (Hendrycks & Gimpel 2016, section 2); the derivative
+    of `relu` at 0 is 0.
+
+    Attributes:
+        increasing: a larger value never gives a smaller one.
+    """
+
+    def __init__(self, name: Activation) -> None:
+        self.name = name
+        self.increasing = name in _INCREASING
+
+    def __call__(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        """Apply it."""
+        return _FUNCTIONS[self.name](x)

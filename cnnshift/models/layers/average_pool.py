@@ -3,7 +3,7 @@
 from jaxtyping import Array, Float
 
 from cnnshift.models.layers.downsampler import Downsampler
-from cnnshift.models.layers.phases import phases
+from cnnshift.models.layers.phases import even, phases
 
 
 class AveragePool(Downsampler):
@@ -11,5 +11,5 @@ class AveragePool(Downsampler):
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
         """Halve the resolution."""
-        a, b, c, d = phases(x)
+        a, b, c, d = phases(even(x))
         return 0.25 * ((a + b) + (c + d))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 
 import pydantic
 from flax import nnx
 from jaxtyping import Array, Float
 
 from cnnshift.models import base
+from cnnshift.models.layers.dense_max import dense_max
 from cnnshift.models.layers.downsampler import Downsampler
-from cnnshift.models.layers.max_pool import dense_max
 from cnnshift.models.layers.padding import Padding, pad
 
 
@@ -21,31 +23,34 @@ class BlurOptions(base.Options):
 
 
 class BlurPool(Downsampler):
-    """y[2i, 2j] of the dense maximum filtered by the outer product of C(m−1, t) / 2^(m−1).
+    """y[i, j] = Σ t_a t_b m[2i + a − r, 2j + b − r], m the dense maximum, t_a = C(k−1, a) / 2^(k−1), r = ⌊(k−1)/2⌋.
 
-    The filter sums to 1; the padding fills its border (zeros darken it). It lowers aliasing and does not end it: the
-    layer is equivariant to even shifts only.
+    ⌈h/2⌉ × ⌈w/2⌉ with a padding that keeps the size. The filter sums to 1; the padding fills its border, and zeros
+    darken it. It lowers aliasing and does not end it: the layer is equivariant to even shifts only (of even sizes,
+    where the shift wraps around).
     """
 
     options_type = BlurOptions
 
     def __init__(self, channels: int, *, padding: Padding, options: BlurOptions, rngs: nnx.Rngs) -> None:
         self.padding: Padding = padding
-        self.taps = tuple(binomial(options.blur))
+        self.taps = binomial(options.blur)
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
         """Halve the resolution."""
         x = pad(dense_max(x, self.padding), len(self.taps), self.padding)
-        for axis in (1, 2):
-            # Only the kept positions are computed.
-            size = (x.shape[axis] - len(self.taps) + 1) // 2
-            slices = [
-                tap * x[(slice(None),) * axis + (slice(t, t + 2 * size - 1, 2),)] for t, tap in enumerate(self.taps)
-            ]
-            x = sum(slices[1:], start=slices[0])
-        return x
+        return self._filter(self._filter(x, 1), 2)
+
+    def _filter(self, x: Array, axis: int) -> Array:
+        """One axis of the separable filter, at the kept positions only."""
+        size = (x.shape[axis] - len(self.taps)) // 2 + 1
+
+        def kept(tap: int) -> Array:
+            return x[(slice(None),) * axis + (slice(tap, tap + 2 * size - 1, 2),)]
+
+        return functools.reduce(operator.add, (weight * kept(tap) for tap, weight in enumerate(self.taps)))
 
 
-def binomial(taps: int) -> list[float]:
+def binomial(taps: int) -> tuple[float, ...]:
     """Binomial coefficients over their sum."""
-    return [math.comb(taps - 1, t) / 2 ** (taps - 1) for t in range(taps)]
+    return tuple(math.comb(taps - 1, tap) / 2 ** (taps - 1) for tap in range(taps))

@@ -11,35 +11,53 @@ from cnnshift.models.layers.padding import ZEROS, Padding, amounts, pad
 
 
 class Convolution(nnx.Module):
-    """A stride-1 convolution, y[i, j] = b + Σ x[i + u, j + v] k[u, v].
+    """y[i, j] = b + Σ x[s·i + u − m, s·j + v − m] k[u, v], m the margin of the padding (see `amounts`).
 
-    Weights start He-normal over the fan-in, biases at 0.
+    Equivariant to every shift at stride s = 1, to multiples of s otherwise, as far as the padding goes. Weights start
+    He-normal over the fan-in, biases at 0.
 
     Args:
-        inputs: channels.
+        shape: (H, W, channels) of the input.
         outputs: channels.
         kernel: side of the window, odd.
         padding: what lies beyond the border.
+        stride: s, on both axes.
         bias: whether there is one; none before batch normalisation, which has its own.
         rngs: of the initial weights.
     """
 
     def __init__(
-        self, inputs: int, outputs: int, kernel: int, *, padding: Padding, bias: bool = True, rngs: nnx.Rngs
+        self,
+        shape: tuple[int, int, int],
+        outputs: int,
+        kernel: int,
+        *,
+        padding: Padding,
+        stride: int = 1,
+        bias: bool = True,
+        rngs: nnx.Rngs,
     ) -> None:
-        shape = (kernel, kernel, inputs, outputs)
-        self.kernel = nnx.Param(nnx.initializers.he_normal()(rngs.params(), shape))
+        start = nnx.initializers.he_normal()
+        self.kernel = nnx.Param(start(rngs.params(), (kernel, kernel, shape[2], outputs)))
         self.bias = nnx.Param(jnp.zeros(outputs)) if bias else None
         self.padding: Padding = padding
+        self.stride = stride
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
         """Convolve a batch of maps."""
+        return self.add_bias(self.without_bias(x))
+
+    def without_bias(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
+        """The linear part."""
         kernel = self.kernel[...]
         if self.padding in ZEROS:
             # Zeros need no copy of the map: the arithmetic supplies them.
             around = amounts(len(kernel), self.padding)
-            margins = around, around
+            margins = (around, around)
         else:
             x, margins = pad(x, len(kernel), self.padding), NO_MARGINS
-        y = correlate(x, kernel, margins=margins)
-        return y if self.bias is None else y + self.bias[...][None, None, None]
+        return correlate(x, kernel, margins=margins, stride=self.stride)
+
+    def add_bias(self, x: Float[Array, "n h w C"]) -> Float[Array, "n h w C"]:
+        """The rest: the same at every position, so that a layer may come between the two."""
+        return x if self.bias is None else x + self.bias[...][None, None, None]

@@ -167,9 +167,10 @@ def _pixels(pixels: int) -> Formulation:
 
 
 def _pixels_together(inputs: int, outputs: int) -> int:
-    """Pixels that bring the channels above `FAST_CHANNELS`; an odd number of inputs is slow whatever it is."""
+    """Pixels that bring the channels above `FAST_CHANNELS`; the library is slow on an odd number of inputs, too."""
+    odd = inputs < FAST_CHANNELS and inputs % 2 == 1 and outputs % 8 == 0
     pixels = 1
-    while pixels * max(inputs, outputs) <= FAST_CHANNELS or (inputs < FAST_CHANNELS and pixels * inputs % 2):
+    while pixels * max(inputs, outputs) <= FAST_CHANNELS or (odd and pixels == 1):
         pixels *= 2
     return pixels
 

@@ -1,4 +1,4 @@
-"""What every pooling layer is called with, and the size it leaves."""
+"""What every pooling layer is called with, and what it says about itself."""
 
 from __future__ import annotations
 
@@ -15,6 +15,13 @@ from cnnshift.models.layers.padding import Padding
 class Downsampler(nnx.Module):
     """A layer that halves the resolution (or keeps it, for `none`).
 
+    Class attributes:
+        options_type: the layer's own options; the only one, or the first, is named after the layer.
+        selects: every output is one of the inputs, and stays so under any increasing function of them. A pointwise
+            increasing function may then come after the layer, where it has a quarter of the work: same values.
+        is_stride: the layer is what a stride of 2 does, so that the layer of weights before it takes the stride over
+            and never computes what would be thrown away.
+
     Args:
         channels: of its input and output.
         padding: the family's; what a layer with overlapping windows sees beyond the border.
@@ -23,6 +30,8 @@ class Downsampler(nnx.Module):
     """
 
     options_type: ClassVar[type[Options]] = Options
+    selects: ClassVar[bool] = False
+    is_stride: ClassVar[bool] = False
 
     def __init__(self, channels: int, *, padding: Padding, options: Options, rngs: nnx.Rngs) -> None:
         self.padding: Padding = padding

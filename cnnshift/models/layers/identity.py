@@ -1,5 +1,7 @@
 """`pool=none`: keep the resolution."""
 
+from typing import ClassVar
+
 from jaxtyping import Array, Float
 
 from cnnshift.models.layers.downsampler import Downsampler
@@ -7,6 +9,8 @@ from cnnshift.models.layers.downsampler import Downsampler
 
 class Identity(Downsampler):
     """Nothing is done: with circular padding the network stays equivariant to every shift."""
+
+    selects: ClassVar[bool] = True
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
         """The input."""

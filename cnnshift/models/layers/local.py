@@ -10,15 +10,17 @@ from cnnshift.models.layers.padding import Padding, output_size, pad
 
 
 class LocallyConnected(nnx.Module):
-    """y[i, j] = b[i, j] + Σ x[i + u, j + v] k[i, j, u, v]: the locality of a convolution without its equivariance.
+    """y[i, j] = Σ x[s·i + a − m, s·j + b − m] k[i, j, a, b] + bias[i, j]: local like a convolution, not equivariant.
 
-    Weights start He-normal over the fan-in of one position, biases at 0.
+    Weights start He-normal over the fan-in of one position, biases at 0. With a stride, only the kept positions have
+    weights.
 
     Args:
         shape: (H, W, channels) of the input.
         outputs: channels.
         kernel: side of the window, odd.
         padding: what lies beyond the border.
+        stride: s, on both axes.
         bias: whether there is one; none before batch normalisation, which has its own.
         rngs: of the initial weights.
     """
@@ -30,22 +32,28 @@ class LocallyConnected(nnx.Module):
         kernel: int,
         *,
         padding: Padding,
+        stride: int = 1,
         bias: bool = True,
         rngs: nnx.Rngs,
     ) -> None:
-        height, width = (max(output_size(size, kernel, padding), 0) for size in shape[:2])
+        height, width = (max(output_size(size, kernel, padding, stride), 0) for size in shape[:2])
         fan_in = kernel * kernel * shape[2]
         start = nnx.initializers.he_normal(batch_axis=(0, 1))
         self.kernel = nnx.Param(start(rngs.params(), (height, width, fan_in, outputs)))
         self.bias = nnx.Param(jnp.zeros((height, width, outputs))) if bias else None
         self.size = kernel
         self.padding: Padding = padding
+        self.stride = stride
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
         """Apply each position's kernel to its window."""
         height, width = self.kernel[...].shape[:2]
         x = pad(x, self.size, self.padding)
-        offsets = [(i, j) for i in range(self.size) for j in range(self.size)]
-        windows = jnp.concatenate([x[:, i : i + height, j : j + width] for i, j in offsets], axis=-1)
-        y = jnp.einsum("nhwf,hwfo->nhwo", windows, self.kernel[...])
+        down, right = (self.stride * (size - 1) + 1 for size in (height, width))
+        windows = [
+            x[:, a : a + down : self.stride, b : b + right : self.stride]
+            for a in range(self.size)
+            for b in range(self.size)
+        ]
+        y = jnp.einsum("nhwf,hwfo->nhwo", jnp.concatenate(windows, axis=-1), self.kernel[...])
         return y if self.bias is None else y + self.bias[...][None]

@@ -9,17 +9,23 @@ from __future__ import annotations
 from typing import Literal
 
 import jax.numpy as jnp
+import numpy as np
+from jax import lax
 from jaxtyping import Array, Float
 
+from cnnshift.models.layers.apart import compiled_apart
+
 Padding = Literal["zero", "circular", "reflect", "replicate", "valid", "full"]
+"""`zero`, `circular` (wraps around), `reflect` (mirrored, border pixel not repeated) and `replicate` (border pixel
+repeated) keep the size of a map; `valid` adds nothing, so that it shrinks; `full` adds k − 1 zeros on every side, so
+that it grows. Equivariance to shifts is exact with `circular`, where the shift wraps around; with the others it is
+exact for content that keeps its distance from the border."""
 
 Margins = tuple[tuple[int, int], tuple[int, int]]
 """Pixels around a map: ((above, below), (left, right))."""
 
 ZEROS = ("zero", "valid", "full")
 """Paddings beyond whose border everything is zero, or nothing is asked for."""
-
-_MODES = {"zero": "constant", "full": "constant", "circular": "wrap", "reflect": "reflect", "replicate": "edge"}
 
 
 def amounts(window: int, padding: Padding) -> tuple[int, int]:
@@ -35,17 +41,44 @@ def amounts(window: int, padding: Padding) -> tuple[int, int]:
 
 
 def pad(x: Float[Array, "n h w c"], window: int, padding: Padding) -> Float[Array, "n H W c"]:
-    """Surround the input of a layer whose window has that size."""
+    """Surround the input of a layer whose window has that size.
+
+    Where more is asked for than the map has, it goes around, or back and forth, as often as needed.
+    """
     before, after = amounts(window, padding)
     if not before and not after:
         return x
-    if padding == "circular":
-        # Concatenated slices: several times faster on CPU than a wrap pad of both axes at once.
-        rows = jnp.concatenate([x[:, x.shape[1] - before :], x, x[:, :after]], axis=1)
-        return jnp.concatenate([rows[:, :, rows.shape[2] - before :], rows, rows[:, :, :after]], axis=2)
-    return jnp.pad(x, ((0, 0), (before, after), (before, after), (0, 0)), mode=_MODES[padding])
+    return _surround(x, before, after, padding)
 
 
-def output_size(size: int, window: int, padding: Padding) -> int:
-    """Length of an axis after a stride-1 layer with that window."""
-    return size + sum(amounts(window, padding)) - window + 1
+def output_size(size: int, window: int, padding: Padding, stride: int = 1) -> int:
+    """Length of an axis after a layer with that window; below 1 if nothing is left."""
+    return (size + sum(amounts(window, padding)) - window) // stride + 1
+
+
+def _both(x: Array, before: int, after: int, padding: Padding) -> Array:
+    if padding in ZEROS:
+        return lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), (before, after, 0), (before, after, 0), (0, 0, 0)))
+    for axis in (1, 2):
+        x = _extend(x, axis, before, after, padding)
+    return x
+
+
+_surround = compiled_apart(_both, static_argnums=(1, 2, 3))
+
+
+def _extend(x: Array, axis: int, before: int, after: int, padding: Padding) -> Array:
+    # Slices and one concatenation: faster on a CPU than jnp.pad's modes.
+    size = x.shape[axis]
+    mode: Literal["wrap", "reflect", "edge"] = (
+        "wrap" if padding == "circular" else "reflect" if padding == "reflect" else "edge"
+    )
+    sources = np.pad(np.arange(size), (before, after), mode=mode)
+    runs = [*_runs(sources[:before]), (0, size), *_runs(sources[before + size :])]
+    return jnp.concatenate([lax.slice_in_dim(x, start, stop, axis=axis) for start, stop in runs], axis=axis)
+
+
+def _runs(indices: np.ndarray) -> list[tuple[int, int]]:
+    """The ascending runs (start, stop) that make up `indices`."""
+    cuts = np.flatnonzero(np.diff(indices) != 1) + 1
+    return [(int(run[0]), int(run[-1]) + 1) for run in np.split(indices, cuts) if len(run)]

@@ -6,13 +6,14 @@ from typing import Literal
 
 import jax.numpy as jnp
 from flax import nnx
+from jax import lax
 from jaxtyping import Array, Float
 
 from cnnshift.models import base
+from cnnshift.models.layers.dense_max import dense_max
 from cnnshift.models.layers.downsampler import Downsampler
-from cnnshift.models.layers.max_pool import dense_max
 from cnnshift.models.layers.padding import Padding
-from cnnshift.models.layers.phases import phases
+from cnnshift.models.layers.phases import even, phases
 
 
 class PolyphaseOptions(base.Options):
@@ -25,8 +26,12 @@ class PolyphasePool(Downsampler):
     """Dense maximum, then the polyphase component of largest norm over positions and channels, for every image.
 
     With circular padding and even sizes, a shift of the input permutes the components and shifts them: the same one is
-    chosen, and the layer is equivariant to every shift. Exactness ends at ties (the first is taken), at odd sizes, and
-    at a border that does not wrap.
+    chosen, and the layer is equivariant to every shift. The dense maximum copies the largest value into all four
+    components, so that `inf` alone would never choose: where it ties, l2 decides. The components that are not chosen
+    get no gradient.
+
+    Exactness ends at ties, of which the first component is taken, and at norms that differ by less than the rounding of
+    their sum; at odd sizes, whose last row or column is left out; and at a border that does not wrap.
     """
 
     options_type = PolyphaseOptions
@@ -37,14 +42,18 @@ class PolyphasePool(Downsampler):
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
         """Halve the resolution."""
-        components = phases(dense_max(x, self.padding))
-        norms = jnp.stack([self._norm(component) for component in components])
-        choice = norms.argmax(axis=0)[:, None, None, None]
+        components = phases(even(dense_max(x, self.padding)))
+        scores = self._scores(jnp.abs(lax.stop_gradient(jnp.stack(components))))
+        choice = scores.argmax(axis=0)[:, None, None, None]
         a, b, c, d = components
         return jnp.where(choice < 2, jnp.where(choice == 0, a, b), jnp.where(choice == 2, c, d))
 
-    def _norm(self, x: Float[Array, "n h w c"]) -> Float[Array, " n"]:
+    def _scores(self, sizes: Float[Array, "4 n h w c"]) -> Float[Array, "4 n"]:
         """A monotone function of the norm, which is all that a choice needs."""
-        if self.norm == "inf":
-            return jnp.abs(x).max(axis=(1, 2, 3))
-        return (jnp.abs(x) if self.norm == "l1" else x * x).sum(axis=(1, 2, 3))
+        if self.norm == "l1":
+            return sizes.sum(axis=(2, 3, 4))
+        squares = (sizes * sizes).sum(axis=(2, 3, 4))
+        if self.norm == "l2":
+            return squares
+        largest = sizes.max(axis=(2, 3, 4))
+        return jnp.where(largest == largest.max(axis=0, keepdims=True), squares, -1)

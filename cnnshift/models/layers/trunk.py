@@ -1,66 +1,121 @@
-"""A stack of blocks: position-wise weights, normalisation, activation, downsampling."""
+"""A stack of blocks: weights, normalisation, activation, downsampling."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import jax
+import pydantic
 from flax import nnx
 from jaxtyping import Array, Float
+from pydantic_core import PydanticCustomError
 
 from cnnshift.errors import InputError
-from cnnshift.models.layers.activation import ACTIVATIONS, Activation
-from cnnshift.models.layers.normalization import normalization
+from cnnshift.models.base import PoolingOptions
+from cnnshift.models.layers.activation import Activate, Activation
+from cnnshift.models.layers.convolution import Convolution
+from cnnshift.models.layers.downsampler import Downsampler
+from cnnshift.models.layers.head import Head
+from cnnshift.models.layers.normalization import Norm, normalization
+from cnnshift.models.layers.padding import Padding
 from cnnshift.registry import DOWNSAMPLERS
 
-MakeWeights = Callable[[tuple[int, int, int], int], nnx.Module]
+MakeWeights = Callable[..., nnx.Module]
+"""(shape, outputs, kernel, *, padding, stride, bias, rngs) → a layer of weights: `Convolution`, `LocallyConnected`."""
+
+
+def _odd(kernel: int) -> int:
+    if kernel % 2 == 0:
+        raise PydanticCustomError("odd", "Input should be an odd number")
+    return kernel
+
+
+class TrunkOptions(PoolingOptions):
+    """`width` is that of the first block and doubles with every block; `kernel` is odd."""
+
+    width: Annotated[int, pydantic.Field(ge=1, le=4096)] = 8
+    depth: Annotated[int, pydantic.Field(ge=1, le=8)] = 3
+    kernel: Annotated[int, pydantic.Field(ge=1, le=31), pydantic.AfterValidator(_odd)] = 3
+    padding: Padding = "zero"
+    head: Head = "flatten"
+    activation: Activation = "relu"
+    norm: Norm = "none"
 
 
 class Block(nnx.Module):
-    """weights → normalisation → activation → downsampling."""
+    """weights → normalisation → activation → downsampling.
 
-    def __init__(self, weights: nnx.Module, norm: Any, activation: Activation, pool: nnx.Module) -> None:
-        self.weights, self.norm, self.pool = weights, norm, pool
-        self.activation = activation
+    Where the values are the same to the bit (see `Downsampler`), a stride belongs to the weights, and what is pointwise
+    comes after the downsampling: max_i a(x_i + b) = a(max_i x_i + b) for an increasing a.
+    """
+
+    def __init__(self, weights: nnx.Module, norm: nnx.Module | None, activation: Activation, pool: Downsampler) -> None:
+        self.weights: Any = weights
+        self.norm: Any = norm
+        self.activate = Activate(activation)
+        self.pool = None if pool.is_stride else pool
+        self.pools_first = pool.selects and self.activate.increasing
+        self.bias_last = self.pools_first and norm is None and isinstance(weights, Convolution)
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
         """One block."""
-        x = self.weights(x)  # type: ignore[operator]
+        x = self.weights.without_bias(x) if self.bias_last else self.weights(x)
         if self.norm is not None:
             x = self.norm(x)
-        return self.pool(ACTIVATIONS[self.activation](x))  # type: ignore[operator]
+        if self.pool is None:
+            pass
+        elif self.pools_first:
+            x = self.pool(x)
+        else:
+            return self.pool(self.activate(x))
+        return self.activate(self.weights.add_bias(x) if self.bias_last else x)
 
 
 def make_blocks(
-    make_weights: MakeWeights, input_shape: tuple[int, int, int], widths: list[int], options: Any, *, rngs: nnx.Rngs
+    make_weights: MakeWeights, options: TrunkOptions, input_shape: tuple[int, int, int], *, rngs: nnx.Rngs
 ) -> tuple[list[Block], tuple[int, int, int]]:
-    """Blocks of the given widths, and the shape (H, W, C) that they leave.
+    """`depth` blocks of which block i (from 0) has width · 2^i channels, and the shape (H, W, C) that they leave.
 
     Raises:
         InputError: a map shrinks below one pixel.
     """
     blocks, shape = [], input_shape
-    for position, width in enumerate(widths, start=1):
-        weights = make_weights(shape, width)
-        pool_type = DOWNSAMPLERS.load(options.pool)
-        pool = pool_type(width, padding=options.padding, options=options.pool_options, rngs=rngs)
-        block = Block(weights, normalization(options.norm, width, rngs=rngs), options.activation, pool)
-        before, shape = shape, _shape_after(block, shape)
+    for index in range(options.depth):
+        before, block = shape, _make_block(make_weights, options, shape, options.width * 2**index, rngs=rngs)
+        shape = _shape_after(block, before)
         if min(shape) < 1:
             raise InputError(
-                f"depth is {len(widths)}, but block {position} leaves nothing of its {before[0]}×{before[1]} map; "
+                f"depth is {options.depth}, but block {index + 1} leaves nothing of its {before[0]}×{before[1]} map; "
                 "choose fewer blocks, pool=none or another padding."
             )
         blocks.append(block)
     return blocks, shape
 
 
+def _make_block(
+    make_weights: MakeWeights, options: TrunkOptions, shape: tuple[int, int, int], width: int, *, rngs: nnx.Rngs
+) -> Block:
+    pool_type: type[Downsampler] = DOWNSAMPLERS.load(options.pool)
+    weights = make_weights(
+        shape,
+        width,
+        options.kernel,
+        padding=options.padding,
+        stride=2 if pool_type.is_stride else 1,
+        bias=options.norm != "batch",
+        rngs=rngs,
+    )
+    pool = pool_type(width, padding=options.padding, options=options.pool_options, rngs=rngs)
+    return Block(weights, normalization(options.norm, width, rngs=rngs), options.activation, pool)
+
+
 def _shape_after(block: Block, shape: tuple[int, int, int]) -> tuple[int, int, int]:
     try:
         # Normalisation and activation keep the shape, and running statistics must not be touched here.
-        weighted = nnx.eval_shape(block.weights, jax.ShapeDtypeStruct((1, *shape), "float32"))
-        out = nnx.eval_shape(block.pool, weighted)
+        out = nnx.eval_shape(block.weights, jax.ShapeDtypeStruct((1, *shape), "float32"))
+        if block.pool is not None:
+            out = nnx.eval_shape(block.pool, out)
     except (TypeError, ValueError):
         return 0, 0, 0
     return out.shape[1], out.shape[2], out.shape[3]
