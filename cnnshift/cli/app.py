@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 import cnnshift
-from cnnshift.cli.terminal import COLOR, Color, choose_color, color_from_flag, error
+from cnnshift.cli.terminal import COLOR, Color, choose_color, color_from_flag, error, note
 from cnnshift.errors import CnnshiftError
 
 INTERNAL_ERROR, INTERRUPTED = 3, 130
@@ -70,12 +70,17 @@ def _options(
     choose_color(color)
 
 
+class _ToStderr(logging.Handler):
+    """Writes to the standard error of the moment, as everything else here does."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One line."""
+        note(f"cnnshift: {record.getMessage()}")
+
+
 def _log_to_stderr() -> None:
-    """Show this package's warnings, and none of those of the packages below it."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("cnnshift: %(message)s"))
-    log = logging.getLogger("cnnshift")
-    log.handlers, log.propagate = [handler], False
+    """Show this package's warnings."""
+    logging.getLogger("cnnshift").handlers = [_ToStderr()]
 
 
 def guarded(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -11,7 +11,7 @@ import optax
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Adam on the mean cross-entropy, with a linear warm-up and a cosine decay to zero.
+    """Adam on the mean cross-entropy, with a linear warm-up, a cosine decay to zero, and clipped gradients.
 
     Batches are drawn from one endless stream of reshuffled epochs, so that every step is full and every image is used
     equally often. There is no weight decay and no other regularisation: what differs between two models is then the
@@ -22,14 +22,16 @@ class Recipe:
         batch_size: images per step.
         learning_rate: peak of the schedule.
         warmup: fraction of the steps in which the rate rises from 0.
+        clip: largest norm of the gradient over all weights.
         augment: see `cnnshift.train.augment`.
         version: bump it when the same recipe trains differently.
     """
 
-    epochs: int = 10
+    epochs: int = 7
     batch_size: int = 64
-    learning_rate: float = 3e-3
+    learning_rate: float = 1e-2
     warmup: float = 0.1
+    clip: float = 1.0
     augment: str = "none"
     version: int = 1
 
@@ -41,7 +43,7 @@ class Recipe:
         """The optimizer with its schedule."""
         steps = self.steps(images)
         rate = optax.warmup_cosine_decay_schedule(0.0, self.learning_rate, int(self.warmup * steps), steps)
-        return optax.adam(rate)
+        return optax.chain(optax.clip_by_global_norm(self.clip), optax.adam(rate))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for a file."""

@@ -117,7 +117,7 @@ def test_zero_epochs_leave_the_initial_weights():
 def test_divergence_is_an_error():
     model = obtaining.build(parse_spec("mlp:width=8", "model"), (8, 8, 1), 2, seed=0)
     with pytest.raises(MeasurementError, match="diverged"):
-        fit(model, SPLIT, Recipe(epochs=5, learning_rate=1e30, warmup=0.0), seed=0)
+        fit(model, SPLIT, Recipe(epochs=5, learning_rate=1e30, warmup=0.0, clip=1e30), seed=0)
 
 
 def test_the_label_is_canonical():
