@@ -1,0 +1,124 @@
+"""Families: what every one of them keeps to, and what their options mean."""
+
+from itertools import pairwise
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from cnnshift.errors import InputError
+from cnnshift.models.base import build, parse_model
+from cnnshift.models.layers.padding import Padding
+from cnnshift.registry import DOWNSAMPLERS, MODELS
+from cnnshift.spec import Spec, parse_spec
+
+SHAPE, CLASSES = (8, 8, 3), 5
+IMAGES = jnp.asarray(np.random.RandomState(0).random_sample((4, *SHAPE)), jnp.float32)
+
+
+def make(text, seed=0, shape=SHAPE):
+    return build(parse_spec(text, "model"), shape, CLASSES, seed=seed)
+
+
+SPECS = [
+    *MODELS,
+    *(f"cnn:pool={name},depth=2" for name in DOWNSAMPLERS),
+    *(f"cnn:padding={name},depth=2" for name in Padding.__args__),
+    *(f"cnn:head={head},depth=1" for head in ("gap", "gmp")),
+    *(f"cnn:norm={name},depth=1" for name in ("batch", "layer")),
+    *(f"mlp:activation={name}" for name in ("gelu", "tanh")),
+    "cnn:norm=batch,pool=max,activation=tanh,depth=1",
+    "cnn:pool=blur,blur=7,padding=circular",
+    "cnn:pool=aps,aps=inf,padding=circular,head=gap",
+    "locally_connected:pool=avg,padding=valid,head=gap,depth=1",
+]
+
+
+@pytest.mark.parametrize("text", SPECS)
+def test_contract(text):
+    model = make(text)
+    model.eval()
+    logits = model(IMAGES)
+    assert logits.shape == (4, CLASSES)
+    assert np.isfinite(logits).all()
+    embedding = model.embed(model.features(IMAGES))
+    assert embedding.ndim == 2
+    np.testing.assert_array_equal(model.classify(embedding), logits)
+    np.testing.assert_array_equal(model(IMAGES), logits)
+    other = make(text, seed=1)
+    other.eval()
+    assert (np.asarray(other(IMAGES)) != np.asarray(logits)).any()
+
+
+@pytest.mark.parametrize("text", SPECS)
+def test_every_weight_can_be_trained(text):
+    model = make(text)
+    model.train()
+    graph, weights, rest = nnx.split(model, nnx.Param, ...)
+    labels = jnp.arange(4) % CLASSES
+
+    def loss(weights, rest):
+        log_probability = jax.nn.log_softmax(nnx.merge(graph, weights, rest)(IMAGES))
+        return -jnp.take_along_axis(log_probability, labels[:, None], axis=1).mean()
+
+    for leaf in jax.tree.leaves(jax.jit(jax.grad(loss))(weights, rest)):
+        assert np.isfinite(leaf).all()
+        assert (np.asarray(leaf) != 0).any()
+
+
+@pytest.mark.parametrize("text", SPECS)
+def test_canonical_options_make_the_same_network(text):
+    spec = parse_spec(text, "model")
+    _, options = parse_model(spec)
+    again = Spec(spec.name, options.changed())
+    assert parse_model(again)[1] == options
+    assert parse_model(again)[1].changed() == options.changed()
+
+
+def size(text, shape):
+    return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(make(text, shape=shape), nnx.Param)))
+
+
+@pytest.mark.parametrize(("width", "depth"), [(4, 1), (4, 3), (8, 2)])
+def test_number_of_parameters(width, depth):
+    channels = [3, *(width * 2**i for i in range(depth))]
+    convolutions = sum((9 * a + 1) * b for a, b in pairwise(channels))
+    side = 8 // 2**depth
+    assert size(f"cnn:width={width},depth={depth}", SHAPE) == convolutions + (side**2 * channels[-1] + 1) * CLASSES
+    assert size(f"cnn:width={width},depth={depth},head=gap", SHAPE) == convolutions + (channels[-1] + 1) * CLASSES
+    normed = size(f"cnn:width={width},depth={depth},norm=batch", SHAPE)
+    assert normed == convolutions + sum(channels[1:]) + (side**2 * channels[-1] + 1) * CLASSES
+    assert (
+        size(f"mlp:width={width},depth={depth}", SHAPE)
+        == (8 * 8 * 3 + 1) * width + (depth - 1) * (width + 1) * width + (width + 1) * CLASSES
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("resnet", "Unknown model 'resnet'"),
+        ("cnn:pol=max", "no option 'pol'"),
+        ("cnn:pool=median", "Unknown pool 'median'"),
+        ("cnn:blur=3", "no option 'blur'"),
+        ("cnn:pool=blur,blur=9", "blur is '9'"),
+        ("cnn:pool=aps,aps=l3", "aps is 'l3'"),
+        ("cnn:kernel=4", "kernel is '4'"),
+        ("cnn:depth=0", "depth is '0'"),
+        ("cnn:depth=5", "block 4 leaves nothing of its 1×1 map"),
+        ("mlp:pool=max", "no option 'pool'"),
+    ],
+)
+def test_mistakes_are_one_sentence(text, words):
+    with pytest.raises(InputError, match=words):
+        make(text)
+
+
+def test_options_of_the_pool_are_part_of_what_a_network_is():
+    dumps = [
+        str(parse_model(parse_spec(f"cnn:pool=blur,blur={taps}", "model"))[1].model_dump(mode="json"))
+        for taps in (3, 5)
+    ]
+    assert dumps[0] != dumps[1]
