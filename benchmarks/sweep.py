@@ -4,13 +4,12 @@ import jax
 import numpy as np
 
 from benchmarks.timing import compare, show
-from cnnshift.data.base import open_dataset
+from cnnshift.data.base import open_dataset, to_unit
 from cnnshift.models.base import build
 from cnnshift.registry import PROTOCOLS
 from cnnshift.shifts.sets import enumerate_shifts
 from cnnshift.spec import parse_spec
 from cnnshift.sweep.engine import _compile_block, _compile_reference, _first_block, _Job
-from cnnshift.sweep.program import to_unit
 from cnnshift.sweep.subject import subject_of
 
 BATCH = 128

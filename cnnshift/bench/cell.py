@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from cnnshift.bench.plan import Movement
-from cnnshift.data.base import Split
+from cnnshift.data.base import Split, to_unit
 from cnnshift.metrics.base import Metric, Unavailable
 from cnnshift.metrics.curves import by_radius, by_shift
 from cnnshift.observations import Observations
@@ -123,7 +123,7 @@ def _shift_table(observations: Observations, test: Split, movement: Movement) ->
     profile = by_shift(observations)
     if isinstance(profile, Unavailable):
         return ShiftTable(reason=profile.reason)
-    loss = movement.protocol.loss(test.windows / 255, movement.shift_set.shifts).mean(axis=0)
+    loss = movement.protocol.loss(to_unit(test.windows), movement.shift_set.shifts).mean(axis=0)
     return ShiftTable(
         dy=profile.dy.tolist(),
         dx=profile.dx.tolist(),

@@ -62,7 +62,7 @@ def measure(
         test, name_of_data, version = data, "(own images)", ""
     else:
         dataset = open_dataset(parse_spec(data, "data set"))
-        test, name_of_data, version = dataset.load("test"), data, dataset.source.version
+        test, name_of_data, version = dataset.load("test"), str(dataset.spec), dataset.source.version
     if limit is not None:
         test = test.take(limit)
     record = DatasetRecord(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cnnshift.config import BenchSettings
-from cnnshift.data.base import Split, open_dataset
+from cnnshift.data.base import Split, open_dataset, to_unit
 from cnnshift.errors import InputError
 from cnnshift.registry import METRICS, PROTOCOLS
 from cnnshift.results.schema import DatasetRecord, ProtocolRecord
@@ -82,6 +82,8 @@ def make_plan(settings: BenchSettings) -> BenchPlan:
     """
     spec = parse_spec(settings.dataset, "data set")
     if settings.canvas is not None:
+        if spec.options.get("canvas", str(settings.canvas)) != str(settings.canvas):
+            raise InputError(f"canvas is {settings.canvas}, but the data set spec '{spec}' says otherwise; give one.")
         spec = Spec(spec.name, {**spec.options, "canvas": str(settings.canvas)})
     for metric in settings.metrics:
         METRICS[metric]
@@ -92,7 +94,7 @@ def make_plan(settings: BenchSettings) -> BenchPlan:
         test = test.take(settings.limit)
     train = dataset.load("train")
     record = DatasetRecord(
-        name=str(spec),
+        name=str(dataset.spec),
         version=dataset.source.version,
         split="test",
         n=len(test),
@@ -136,23 +138,24 @@ def plan_movement(protocol: type[Protocol], test: Split, record: DatasetRecord, 
         exhaustive=shift_set.exhaustive,
         information_loss=_mean_loss(moving, test, shift_set),
     )
-    return Movement(moving, shift_set, description, _contract(record, description, shift_set))
+    return Movement(moving, shift_set, description, _contract(record, description, protocol.version, shift_set))
 
 
 def _mean_loss(protocol: Protocol, test: Split, shift_set: ShiftSet) -> float:
-    windows = test.windows / 255
+    windows = to_unit(test.windows)
     if shift_set.shifts.ndim == 2:
         return float(protocol.loss(windows, shift_set.shifts).mean())
     losses = [protocol.loss(windows[i : i + 1], shifts).mean() for i, shifts in enumerate(shift_set.shifts)]
     return float(sum(losses) / len(losses))
 
 
-def _contract(dataset: DatasetRecord, protocol: ProtocolRecord, shift_set: ShiftSet) -> str:
+def _contract(dataset: DatasetRecord, protocol: ProtocolRecord, version: int, shift_set: ShiftSet) -> str:
     """Hash of data, protocol, shifts and preprocessing; not of model, seed, device or batch size."""
     shifts = np.ascontiguousarray(shift_set.shifts, dtype="<i4")
     terms = {
         "dataset": dataset.model_dump(mode="json"),
         "protocol": protocol.model_dump(mode="json", exclude={"information_loss"}),
+        "protocol_version": version,
         "shifts": hashlib.sha256(shifts.tobytes()).hexdigest(),
         "preprocessing": "pixels on the scale 0..1",
     }

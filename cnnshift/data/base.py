@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Float, Int, UInt8
 
 from cnnshift.errors import InputError
 from cnnshift.registry import DATASETS
@@ -24,18 +24,42 @@ class Split:
     """Labelled images of one split.
 
     Attributes:
-        images: the source images: what a model sees with `context` pixels on each side.
+        images: the source images: what a model sees with `context` pixels on each side; bytes, or floats from 0 to 1.
         labels: class of every image.
         classes: names of the classes.
-        background: value of an empty pixel, one per channel, on the scale 0..1.
+        background: value of an empty pixel, one per channel, on the scale 0..1; rounded to what a byte can hold where
+            the images are bytes.
         context: pixels around the window that a model sees, on each side.
+
+    Raises:
+        InputError: the parts do not fit each other.
     """
 
-    images: UInt8[np.ndarray, "n Hs Ws c"]
+    images: UInt8[np.ndarray, "n Hs Ws c"] | Float[np.ndarray, "n Hs Ws c"]
     labels: Int[np.ndarray, " n"]
     classes: tuple[str, ...]
     background: tuple[float, ...]
     context: int = 0
+
+    def __post_init__(self) -> None:
+        images, labels = self.images, self.labels
+        if images.ndim != 4 or not images.size:
+            raise InputError(
+                f"images have the shape {images.shape}; allowed: (n, height, width, channels), none of them 0."
+            )
+        if images.dtype != np.uint8 and not (np.issubdtype(images.dtype, np.floating) and _is_unit(images)):
+            raise InputError(f"images are {images.dtype} outside 0..1; allowed: uint8, or floats from 0 to 1.")
+        if labels.shape != (len(images),) or labels.min() < 0 or labels.max() >= len(self.classes):
+            raise InputError(
+                f"labels have the shape {labels.shape} and go from {labels.min()} to {labels.max()}; "
+                f"allowed: one per image ({len(images)}), from 0 to {len(self.classes) - 1}."
+            )
+        if len(self.background) != images.shape[-1] or not _is_unit(np.array(self.background)):
+            raise InputError(f"background is {self.background}; allowed: {images.shape[-1]} values from 0 to 1.")
+        if not 0 <= 2 * self.context < min(images.shape[1:3]):
+            raise InputError(f"context is {self.context}; allowed: less than half of {min(images.shape[1:3])}.")
+        if images.dtype == np.uint8:
+            object.__setattr__(self, "background", tuple(round(255 * value) / 255 for value in self.background))
 
     def __len__(self) -> int:
         return len(self.images)
@@ -52,7 +76,7 @@ class Split:
         return self.images.shape[-1]
 
     @property
-    def windows(self) -> UInt8[np.ndarray, "n h w c"]:
+    def windows(self) -> UInt8[np.ndarray, "n h w c"] | Float[np.ndarray, "n h w c"]:
         """What a model sees at no shift."""
         (height, width), margin = self.size, self.context
         return self.images[:, margin : margin + height, margin : margin + width]
@@ -104,7 +128,7 @@ class Split:
         top, left = (canvas - height) // 2, (canvas - width) // 2
         context = min(top, left)
         side = canvas + 2 * context
-        empty = np.round(np.array(self.background) * 255).astype(np.uint8)
+        empty = empty_pixel(self)
         images = np.broadcast_to(empty, (len(self), side, side, self.channels)).copy()
         images[:, context + top : context + top + height, context + left : context + left + width] = self.windows
         return replace(self, images=images, context=context)
@@ -156,6 +180,23 @@ class LoadedDataset:
         return loaded if self.canvas is None else loaded.on_canvas(self.canvas)
 
 
+def to_unit(images: Any) -> Any:
+    """Pixels on the scale 0..1, in 32 bits: bytes are divided by 255. Takes numpy and jax arrays."""
+    return images / np.float32(255) if images.dtype == np.uint8 else images.astype(np.float32)
+
+
+def empty_pixel(split: Split) -> np.ndarray:
+    """The background value, one per channel, as the images store it."""
+    empty = np.array(split.background)
+    return (
+        np.round(255 * empty).astype(np.uint8) if split.images.dtype == np.uint8 else empty.astype(split.images.dtype)
+    )
+
+
+def _is_unit(values: np.ndarray) -> bool:
+    return bool(values.min() >= 0 and values.max() <= 1)
+
+
 def open_dataset(spec: Spec) -> LoadedDataset:
     """Find the data set of a spec; `canvas=PX` is an option that every data set has.
 
@@ -166,8 +207,12 @@ def open_dataset(spec: Spec) -> LoadedDataset:
     canvas = options.pop("canvas", None)
     if canvas is not None and not canvas.isdecimal():
         raise InputError(f"The data set option canvas is '{canvas}'; allowed: a whole number of pixels.")
-    source = DATASETS.load(spec.name)(**options)
-    return LoadedDataset(spec, source, None if canvas is None else int(canvas))
+    kind = DATASETS.load(spec.name)
+    source = kind(**options)
+    # Canonical, as for models: what is the default is not said, and the order is the declared one.
+    said = {key: options[key] for key, allowed in kind.options.items() if options.get(key, allowed[0]) != allowed[0]}
+    canonical = Spec(spec.name, said | ({} if canvas is None else {"canvas": str(int(canvas))}))
+    return LoadedDataset(canonical, source, None if canvas is None else int(canvas))
 
 
 def choose(name: str, options: Mapping[str, str], allowed: Mapping[str, tuple[str, ...]]) -> dict[str, str]:

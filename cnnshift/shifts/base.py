@@ -26,6 +26,11 @@ class Protocol(ABC):
         reach: largest |d|∞ that will be asked for, in pixels.
         context: real pixels around the window on each side of the source images.
         background: value of an empty pixel, one per channel.
+
+    Class attributes:
+        name: as on the command line.
+        version: bump it when the protocol moves images differently: old numbers are then no longer comparable.
+        wraps: whether the image is a torus.
     """
 
     size: tuple[int, int]
@@ -34,6 +39,7 @@ class Protocol(ABC):
     background: tuple[float, ...] = (0.0,)
 
     name: ClassVar[str]
+    version: ClassVar[int] = 1
     wraps: ClassVar[bool] = False
 
     def __post_init__(self) -> None:

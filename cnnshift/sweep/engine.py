@@ -20,6 +20,7 @@ from cnnshift.errors import MeasurementError
 from cnnshift.observations import Observations
 from cnnshift.shifts.base import Protocol
 from cnnshift.shifts.sets import ShiftSet
+from cnnshift.sweep.device import PRECISION
 from cnnshift.sweep.program import Block, Reference, block_program, reference_program
 from cnnshift.sweep.subject import Subject
 
@@ -30,6 +31,8 @@ BLOCK_SHIFTS = 64
 
 CPU_BATCH, ACCELERATOR_BATCH = 128, 1024
 MAX_WIDTH = 64
+MAX_LANES = 8
+"""Each lane holds a batch's activations of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,8 @@ def run_sweep(
         batch = math.ceil(len(split) / math.ceil(len(split) / limit))
         table = _Table(job)
         try:
-            return _sweep(job, table, batch, width, progress)
+            with jax.default_matmul_precision(PRECISION):
+                return _sweep(job, table, batch, width, progress)
         except jax.errors.JaxRuntimeError as error:
             if not _out_of_memory(error):
                 raise
@@ -104,13 +108,14 @@ class _Job:
     shift_set: ShiftSet
 
     def batch(self, start: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Source images and labels from `start`, filled up with empty images to `size`; and the mask of the real."""
+        """Source images and labels from `start`, filled up with copies of the first to `size`; and the mask of the real."""
         images = self.split.images[start : start + size]
         labels = self.split.labels[start : start + size]
         missing = size - len(images)
         if missing:
-            images = np.concatenate([images, np.zeros((missing, *images.shape[1:]), images.dtype)])
-            labels = np.concatenate([labels, np.zeros(missing, labels.dtype)])
+            # Copies and not zeros: a model may be undefined on an image that does not exist.
+            images = np.concatenate([images, np.repeat(images[:1], missing, axis=0)])
+            labels = np.concatenate([labels, np.repeat(labels[:1], missing)])
         return images, labels, (np.arange(size) < size - missing).astype(np.float32)
 
     def block_size(self, width: int) -> int:
@@ -179,7 +184,8 @@ def _lanes() -> int:
     """Calls at a time. On CPU one for each core: a single call keeps little more than one of them busy."""
     if jax.default_backend() != "cpu":
         return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, MAX_LANES)
 
 
 def _compile_reference(job: _Job, batch: int) -> tuple[Callable[..., Reference], float | None]:
@@ -211,7 +217,9 @@ def _fastest_width(job: _Job, reference: Callable[..., Reference], batch: int) -
             jax.block_until_ready(block(*arguments))
             started = time.perf_counter()
             jax.block_until_ready(block(*arguments))
-            rate = job.block_size(width) / (time.perf_counter() - started)
+            size = job.block_size(width)
+            # What fills up the last block is no work done.
+            rate = job.shift_set.count / math.ceil(job.shift_set.count / size) / (time.perf_counter() - started)
         except jax.errors.JaxRuntimeError as error:
             if width > 1 and _out_of_memory(error):
                 break

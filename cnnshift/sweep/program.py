@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.stages import Wrapped
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Float, Int, Shaped
 
+from cnnshift.data.base import to_unit
 from cnnshift.shifts.base import Protocol
 from cnnshift.sweep.subject import Apply
 
@@ -52,7 +53,7 @@ class Block(NamedTuple):
 def reference_program(apply: Apply, protocol: Protocol) -> Wrapped:
     """(state, sources, labels) → what the model says without a shift."""
 
-    def reference(state: Any, sources: UInt8[Array, "b Hs Ws c"], labels: Int[Array, " b"]) -> Reference:
+    def reference(state: Any, sources: Shaped[Array, "b Hs Ws c"], labels: Int[Array, " b"]) -> Reference:
         logits, embedding = apply(state, protocol.window(to_unit(sources)))
         prediction = logits.argmax(axis=-1)
         probability = jax.nn.softmax(logits)
@@ -77,7 +78,7 @@ def block_program(apply: Apply, protocol: Protocol, *, width: int, per_image: bo
 
     def block(
         state: Any,
-        sources: UInt8[Array, "b Hs Ws c"],
+        sources: Shaped[Array, "b Hs Ws c"],
         labels: Int[Array, " b"],
         reference: Reference,
         images_mask: Float[Array, " b"],
@@ -100,7 +101,11 @@ def block_program(apply: Apply, protocol: Protocol, *, width: int, per_image: bo
                 jnp.sqrt((change**2).sum(axis=-1)),
                 cosine,
             )
-            return seen, Sums(counts * change, counts * change**2), images_mask @ change
+            return (
+                seen,
+                Sums(counts * change, counts * change**2),
+                jnp.where(images_mask[:, None] > 0, change, 0).sum(axis=0),
+            )
 
         def group(total: Sums, inputs: tuple[Array, Array]) -> tuple[Sums, tuple[Seen, Array]]:
             d, counts = inputs
@@ -119,11 +124,6 @@ def block_program(apply: Apply, protocol: Protocol, *, width: int, per_image: bo
         return Block(seen, sums, shift_change)
 
     return jax.jit(block)
-
-
-def to_unit(sources: UInt8[Array, "b H W c"]) -> Float[Array, "b H W c"]:
-    """Pixels on the scale 0..1."""
-    return sources.astype(jnp.float32) / 255
 
 
 def _pick(values: Float[Array, "b k"], index: Int[Array, " b"]) -> Float[Array, " b"]:

@@ -38,7 +38,8 @@ class Subject:
         """SHA-256 over all weights and their names."""
         digest = hashlib.sha256()
         for path, leaf in jax.tree_util.tree_leaves_with_path(self.state):
-            array = np.asarray(leaf)
+            key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+            array = np.asarray(jax.random.key_data(leaf) if key else leaf)
             digest.update(repr((jax.tree_util.keystr(path), array.dtype.str, array.shape)).encode())
             digest.update(array.tobytes())
         return digest.hexdigest()
@@ -49,7 +50,8 @@ def subject_of(model: Callable[[Array], Array]) -> Subject:
 
     Args:
         model: an NNX module (its weights become the state; penultimate features are seen if it has the zoo's
-            `features`, `embed` and `classify`), or any traceable function images → logits.
+            `features`, `embed` and `classify`; it is left in evaluation mode), or any traceable function
+            images → logits.
     """
     if not isinstance(model, nnx.Module):
         return Subject(lambda state, images: (model(images), None), {})

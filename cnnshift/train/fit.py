@@ -11,7 +11,7 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Float, Int, UInt8
 
-from cnnshift.data.base import Split
+from cnnshift.data.base import Split, to_unit
 from cnnshift.errors import MeasurementError
 from cnnshift.train.augment import parse_augment
 from cnnshift.train.recipe import Recipe
@@ -74,13 +74,13 @@ def compile_step(
     graph, weights, rest = nnx.split(model, nnx.Param, ...)
 
     def loss_of(weights: Any, rest: Any, images: Float[Array, "b h w c"], labels: Int[Array, " b"]) -> Any:
-        module: Any = nnx.merge(graph, weights, rest)
+        module: Any = nnx.merge(graph, weights, rest, copy=True)
         loss = optax.softmax_cross_entropy_with_integer_labels(module(images), labels).mean()
         _, _, rest = nnx.split(module, nnx.Param, ...)
         return loss, rest
 
     def step(weights: Any, rest: Any, moments: Any, images: UInt8[Array, "b h w c"], labels: Int[Array, " b"]) -> Any:
-        pixels = images.astype(np.float32) / 255
+        pixels = to_unit(images)
         (loss, rest), gradient = jax.value_and_grad(loss_of, has_aux=True)(weights, rest, pixels, labels)
         update, moments = optimizer.update(gradient, moments, weights)
         return optax.apply_updates(weights, update), rest, moments, loss
