@@ -1,6 +1,7 @@
 """The settings of a benchmark: THE defaults, where values may come from, and in which order.
 
-Flag > `CNNSHIFT_*` variable > `--config FILE.toml` > `[tool.cnnshift]` in pyproject.toml > suite > default.
+Flag > `--suite` > `CNNSHIFT_*` variable > `--config FILE.toml` > `[tool.cnnshift]` in pyproject.toml > the standard
+suite, where no models are named > default.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, MinLen
+from annotated_types import Ge, Lt, MinLen
 
 from cnnshift.errors import InputError
 from cnnshift.registry import unknown
@@ -49,8 +50,8 @@ class BenchSettings:
     max_shift: Annotated[int, Ge(1)] = 8
     step: Annotated[int, Ge(1)] = 1
     metrics: tuple[str, ...] = ()
-    seed: Annotated[int, Ge(0)] = 0
-    seeds: Annotated[int, Ge(1)] = 1
+    seed: Annotated[int, Ge(0), Lt(2**31)] = 0
+    seeds: Annotated[int, Ge(1), Lt(2**16)] = 1
     limit: Annotated[int, Ge(1)] | None = None
     batch_size: Annotated[int, Ge(1)] | None = None
     epochs: Annotated[int, Ge(0)] | None = None
@@ -96,10 +97,11 @@ def resolve(
         (f"{config_file}", _read_toml(config_file) if config_file else {}),
         (f"{project}", _from_project(project)),
     ]
-    if suite is None and not any("models" in values for _, values in sources):
-        suite = DEFAULT_SUITE
     if suite is not None:
-        sources.append((f"suite {suite}", load_suite(suite)))
+        # Named on the command line, it says more than any file, and less than the other flags.
+        sources.insert(1, (f"suite {suite}", load_suite(suite)))
+    elif not any("models" in values for _, values in sources):
+        sources.append((f"suite {DEFAULT_SUITE}", load_suite(DEFAULT_SUITE)))
     problems = [
         f"{origin}: {unknown('setting', key, _names())}"
         for origin, values in sources

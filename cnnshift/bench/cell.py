@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from cnnshift.bench.plan import Movement
 from cnnshift.data.base import Split, to_unit
 from cnnshift.metrics.base import Metric, Unavailable
@@ -110,13 +112,18 @@ def evaluate(metric: Metric, observations: Observations) -> MetricResult:
         value=summary.value,
         ci95=summary.ci95,
         unit=spec.unit,
-        bounds=spec.bounds,
+        bounds=_finite(summary.bounds),
         higher_is_better=spec.higher_is_better,
         n=summary.n,
         method=summary.method,
         reason=summary.reason,
         per_image=None if summary.per_image is None else pack(summary.per_image),
     )
+
+
+def _finite(bounds: tuple[float, float] | None) -> tuple[float, float] | None:
+    """Bounds as a file can hold them: both finite, or none."""
+    return bounds if bounds is not None and np.isfinite(bounds).all() else None
 
 
 def _shift_table(observations: Observations, test: Split, movement: Movement) -> ShiftTable:

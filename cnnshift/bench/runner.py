@@ -12,6 +12,7 @@ from cnnshift.bench.plan import BenchPlan, Cell
 from cnnshift.config import as_dict
 from cnnshift.errors import InputError
 from cnnshift.observations import Observations
+from cnnshift.registry import METRICS
 from cnnshift.results.environment import describe_environment
 from cnnshift.results.schema import Result, Run, TrainingRecord
 from cnnshift.sweep.device import describe_device
@@ -117,7 +118,19 @@ def _kept(plan: BenchPlan, earlier: Result | None) -> dict[tuple[str, int, str],
             f"Cannot resume: the earlier result has other settings ({', '.join(different)}); "
             "repeat its command with --resume, or start anew without."
         )
-    return {(run.model, run.seed, run.contract): run for run in earlier.runs}
+    if earlier.cnnshift_version != cnnshift.__version__:
+        raise InputError(
+            f"Cannot resume: the earlier result was made by cnnshift {earlier.cnnshift_version}, this is "
+            f"{cnnshift.__version__}; start anew without --resume."
+        )
+    versions = {id: METRICS.load(id).spec.version for id in plan.metrics}
+    recipes = {training.label: training.recipe.as_dict() for training in plan.trainings}
+    return {
+        (run.model, run.seed, run.contract): run
+        for run in earlier.runs
+        if {metric.id: metric.version for metric in run.metrics} == versions
+        and run.training.recipe == recipes.get(run.model)
+    }
 
 
 def _identity(cell: Cell, trained: Trained) -> Identity:

@@ -12,6 +12,7 @@ import typer
 
 from cnnshift.cli.terminal import note, style, write
 from cnnshift.config import DEFAULT_SUITE, DEFAULTS, Resolved, resolve
+from cnnshift.errors import SaveError
 from cnnshift.registry import FORMATS
 
 if TYPE_CHECKING:
@@ -146,40 +147,45 @@ def _run(
 
     prepare_backend(deterministic=resolved.settings.deterministic)
     from cnnshift.bench.plan import make_plan
-    from cnnshift.bench.runner import run_plan
+    from cnnshift.bench.runner import new_result, run_plan
     from cnnshift.cli.progress import ProgressListener
-    from cnnshift.results.observations_file import append_observations
+    from cnnshift.results.observations_file import write_observations
 
     plan = make_plan(resolved.settings)
     if dry_run:
         return plan, None
     earlier = load_result(output or LAST) if resume else None
-    if observations_path and not resume:
-        observations_path.unlink(missing_ok=True)
-    latest: Result | None = earlier
+    latest = earlier or new_result(plan)
+    fresh = not resume
 
     def save(result: Result) -> None:
         nonlocal latest
         latest = result
-        for path in filter(None, (output, last_path())):
-            save_result(result, path)
+        try:
+            save_result(result, last_path())
+        except SaveError as problem:
+            note(f"cnnshift: the result is not kept as 'last': {problem}")
+        if output:
+            save_result(result, output)
 
     def save_seen(cell: Cell, seen: Observations) -> None:
+        nonlocal fresh
         if observations_path:
             name = f"{cell.training.label} seed {cell.seed} {cell.movement.record.name}"
-            append_observations(observations_path, name, seen)
+            write_observations(observations_path, name, seen, fresh=fresh)
+            fresh = False
 
     # A scheduler's TERM deserves the same care as Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     cells = sum(1 for _ in plan.cells())
+    # From here on there is always something to resume.
+    save(latest)
     try:
         with ProgressListener(cells, save) as listener:
             result = run_plan(plan, listener, earlier=earlier, save_observations=save_seen)
     except KeyboardInterrupt:
-        finished = len(latest.runs) if latest else 0
-        if latest:
-            save(latest.model_copy(update={"status": "interrupted"}))
-        note(f"{finished} of {cells} cells are finished and kept; complete them with:\n  {_resume_command()}")
+        save(latest.model_copy(update={"status": "interrupted"}))
+        note(f"{len(latest.runs)} of {cells} cells are finished and kept; complete them with:\n  {_resume_command()}")
         raise
     save(result)
     if output:

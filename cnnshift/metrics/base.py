@@ -27,6 +27,7 @@ class Summary:
         per_image: one value per image (NaN where an image does not count), or None for a metric
             that has none.
         reason: why there is no value.
+        bounds: least and largest value that an image can have, as used for the interval; None for unbounded.
     """
 
     value: float | None
@@ -35,6 +36,7 @@ class Summary:
     method: str = ""
     per_image: Values | None = None
     reason: str = ""
+    bounds: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,4 +133,4 @@ def summarize_mean(
     method = interval.method if finite else "no interval: one image, or all equal, without a bound"
     method = f"{method}; {note}" if note else method
     ci95 = (interval.low, interval.high) if finite else None
-    return Summary(float(counted.mean()), ci95, counted.size, method, per_image=values)
+    return Summary(float(counted.mean()), ci95, counted.size, method, per_image=values, bounds=bounds)

@@ -30,6 +30,8 @@ def _verdict(group: Group) -> Iterator[str]:
         return
     moved = f"moving an image by up to {row.runs[0].protocol.max_shift} px"
     if changes.value == 1:
+        if not _is_informed(row):
+            return
         yield f"Yes, here: {moved} never changes the class that {row.model} gives ({_tested(row)})."
         return
     flipped = Combined(1 - changes.value, None, None, changes.n)
@@ -78,12 +80,18 @@ def _exact(group: Group) -> Iterator[str]:
     """Networks that never changed their mind; as a fact about what was tested, not as a promise."""
     rows = [row for row in group.rows if (value := combine(row.runs, CONSISTENCY)) and value.value == 1]
     constant = [row for row in rows if (kappa := combine(row.runs, "kappa")) and kappa.value == 0]
-    exact = [row.model for row in rows if row not in constant]
+    exact = [row.model for row in rows if _is_informed(row)]
     if exact:
         verb = "is" if len(exact) == 1 else "are"
         yield f"{' and '.join(exact)} {verb} exactly invariant on every shift tested ({_tested(group.rows[0])})."
     if constant:
         yield f"{constant[0].model} is invariant only because it gives one class to every image (kappa 0)."
+
+
+def _is_informed(row: Row) -> bool:
+    """Whether agreement says something: kappa is 0 for a network that gives one class to every image."""
+    kappa = combine(row.runs, "kappa")
+    return kappa is not None and kappa.value > 0
 
 
 def _tested(row: Row) -> str:

@@ -34,7 +34,9 @@ def write_text(path: Path, text: str) -> None:
         SaveError: the folder is missing or not writable, or the disk is full.
     """
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        # A link is followed: what it points to is replaced, not the link.
+        path = path.resolve()
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".cnnshift-")
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 file.write(text)
@@ -57,12 +59,15 @@ def check_writable(path: Path) -> None:
     """Find out now, not after the measurement, whether a file can be written.
 
     Raises:
-        InputError: it is a folder, or its folder is missing or not writable.
+        InputError: it is a folder or a device, or its folder is missing or not writable.
     """
-    if path.is_dir():
-        raise InputError(f"Cannot write {path}: it is a folder.")
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        target = path.resolve()
+        if target.is_dir():
+            raise InputError(f"Cannot write {path}: it is a folder.")
+        if target.exists() and not target.is_file():
+            raise InputError(f"Cannot write {path}: it is not a regular file.")
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".cnnshift-")
         os.close(handle)
         os.unlink(temporary)
     except OSError as error:

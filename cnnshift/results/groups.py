@@ -37,7 +37,7 @@ class Combined:
     """A metric over seeds.
 
     Attributes:
-        value: mean over the seeds.
+        value: mean over the images of the mean over the seeds; where images have no value of their own, over the seeds.
         ci95: 95 % interval over images (of the seeds' mean per image); None where images have no value of their own
             and there is more than one seed.
         seed_spread: standard deviation over the seeds; None for one seed.
@@ -66,16 +66,22 @@ def combine(runs: Sequence[Run], id: str) -> Combined | None:
     values = np.array([metric.value for metric in found])
     if len(found) == 1:
         return Combined(float(values[0]), found[0].ci95, None, found[0].n)
-    return Combined(float(values.mean()), _interval(found), float(values.std(ddof=1)), found[0].n)
-
-
-def _interval(metrics: Sequence[MetricResult]) -> tuple[float, float] | None:
-    if any(metric.per_image is None for metric in metrics):
-        return None
-    table = np.stack([unpack(metric.per_image).astype(float) for metric in metrics if metric.per_image])
-    counted = table[:, ~np.isnan(table).any(axis=0)].mean(axis=0)
-    if not counted.size:
-        return None
-    interval = mean_interval(counted, bounds=metrics[0].bounds)
+    spread = float(values.std(ddof=1))
+    per_image = _mean_per_image(found)
+    if per_image is None:
+        return Combined(float(values.mean()), None, spread, found[0].n)
+    interval = mean_interval(per_image, bounds=found[0].bounds)
     limits = interval.low, interval.high
-    return limits if np.isfinite(limits).all() else None
+    finite = limits if np.isfinite(limits).all() else None
+    return Combined(float(per_image.mean()), finite, spread, per_image.size)
+
+
+def _mean_per_image(metrics: Sequence[MetricResult]) -> np.ndarray | None:
+    """The mean over the seeds in which an image counts, for every image that counts in one of them."""
+    packed = [metric.per_image for metric in metrics if metric.per_image is not None]
+    if len(packed) < len(metrics):
+        return None
+    table = np.stack([unpack(array).astype(float) for array in packed])
+    counts = ~np.isnan(table)
+    seen = counts.any(axis=0)
+    return np.where(counts, table, 0).sum(axis=0)[seen] / counts.sum(axis=0)[seen]

@@ -16,35 +16,39 @@ from cnnshift.errors import InputError, SaveError
 from cnnshift.observations import Observations
 
 
-def append_observations(path: Path, name: str, observations: Observations) -> None:
-    """Add a cell's observations to a file, made if it is missing; the file is replaced in one step.
+def write_observations(path: Path, name: str, observations: Observations, *, fresh: bool) -> None:
+    """Add a cell's observations to a file; the file is replaced in one step.
 
     Args:
         path: the .npz file.
-        name: of the cell, unique in the file.
+        name: of the cell; a cell that is in the file already is left as it is.
         observations: its arrays become members `NAME/FIELD.npy`; absent ones are left out.
+        fresh: start a new file instead of adding to the one that is there.
 
     Raises:
         SaveError: the file cannot be written.
     """
     temporary = None
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        path = path.resolve()
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".cnnshift-")
         os.close(handle)
-        if path.exists():
+        add = path.exists() and not fresh
+        if add:
             shutil.copyfile(path, temporary)
-        with zipfile.ZipFile(temporary, "a" if path.exists() else "w", zipfile.ZIP_DEFLATED) as archive:
+        with zipfile.ZipFile(temporary, "a" if add else "w", zipfile.ZIP_DEFLATED) as archive:
+            there = {member.rpartition("/")[0] for member in archive.namelist()}
             for field in fields(observations):
                 array = getattr(observations, field.name)
-                if array is not None:
+                if array is not None and name not in there:
                     with archive.open(f"{name}/{field.name}.npy", "w", force_zip64=True) as member:
                         np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
         os.replace(temporary, path)
-    except OSError as error:
+    except (OSError, zipfile.BadZipFile) as error:
         if temporary:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
-        raise SaveError(f"Cannot write {path}: {error.strerror or error}.") from None
+        raise SaveError(f"Cannot write {path}: {error}.") from None
 
 
 def load_observations(path: Path) -> dict[str, Observations]:

@@ -26,6 +26,12 @@ class PackedArray(pydantic.BaseModel, frozen=True, extra="forbid"):
     shape: tuple[pydantic.NonNegativeInt, ...]
     data: str
 
+    @pydantic.model_validator(mode="after")
+    def _holds_what_it_claims(self) -> PackedArray:
+        # Found when a file is read, not when somebody looks at the array.
+        unpack(self)
+        return self
+
 
 def pack(array: np.ndarray) -> PackedArray:
     """Pack an array: 0/1 values as bytes, other integers as 32 bits, floats as 32 bits."""

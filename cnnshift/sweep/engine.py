@@ -108,7 +108,7 @@ class _Job:
     shift_set: ShiftSet
 
     def batch(self, start: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Source images and labels from `start`, filled up with copies of the first to `size`; and the mask of the real."""
+        """Images and labels from `start`, filled up to `size` with copies of the first; and the mask."""
         images = self.split.images[start : start + size]
         labels = self.split.labels[start : start + size]
         missing = size - len(images)

@@ -38,7 +38,7 @@ class Subject:
         """SHA-256 over all weights and their names."""
         digest = hashlib.sha256()
         for path, leaf in jax.tree_util.tree_leaves_with_path(self.state):
-            key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+            key = jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
             array = np.asarray(jax.random.key_data(leaf) if key else leaf)
             digest.update(repr((jax.tree_util.keystr(path), array.dtype.str, array.shape)).encode())
             digest.update(array.tobytes())

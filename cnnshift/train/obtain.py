@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import jax
 from flax import nnx
 
 from cnnshift.data.base import Split
@@ -76,8 +78,8 @@ def plan_training(spec: Spec, split: Split, *, epochs: int | None = None) -> Tra
 
 
 def _whole(key: str, value: str) -> int:
-    if not value.isdecimal():
-        raise InputError(f"The model option {key} is '{value}'; allowed: whole numbers from 0.")
+    if not value.isdecimal() or int(value) >= 2**31:
+        raise InputError(f"The model option {key} is '{value}'; allowed: whole numbers from 0 to {2**31 - 1}.")
     return int(value)
 
 
@@ -100,7 +102,7 @@ def obtain(
         plan.recipe.as_dict(),
         {"family": plan.architecture.name, "version": family.version, "options": options.model_dump(mode="json")},
         {"fingerprint": split.fingerprint, "shape": [*split.size, split.channels], "classes": len(split.classes)},
-        seed,
+        {"seed": seed, "backend": jax.default_backend(), "xla_flags": os.environ.get("XLA_FLAGS", "")},
     )
     model = _abstract(plan.architecture, split, seed=seed)
     stored = load_weights(model, path)

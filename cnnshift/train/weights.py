@@ -24,16 +24,18 @@ from cnnshift.cache import cache_dir
 log = logging.getLogger("cnnshift")
 
 
-def weights_path(recipe: Mapping[str, Any], model: Mapping[str, Any], data: Mapping[str, Any], seed: int) -> Path:
+def weights_path(
+    recipe: Mapping[str, Any], model: Mapping[str, Any], data: Mapping[str, Any], run: Mapping[str, Any]
+) -> Path:
     """Where the weights of a training run are kept.
 
     Args:
         recipe: the recipe's values.
         model: family, its version and all its options.
         data: fingerprint of the training split, image shape and number of classes.
-        seed: of the weights and the order of the images.
+        run: seed of the weights and the order of the images, and what computes.
     """
-    key = json.dumps({"recipe": recipe, "model": model, "data": data, "seed": seed}, sort_keys=True)
+    key = json.dumps({"recipe": recipe, "model": model, "data": data, "run": run}, sort_keys=True)
     return cache_dir("weights") / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.safetensors"
 
 

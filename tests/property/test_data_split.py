@@ -22,7 +22,7 @@ def make(shape: tuple[int, int, int, int, int]) -> Split:
     return Split(
         images=rng.integers(0, 256, (count, height + 2 * context, width + 2 * context, channels), dtype=np.uint8),
         labels=np.arange(count),
-        classes=("a",),
+        classes=tuple(map(str, range(count))),
         background=tuple((rng.integers(0, 256, channels) / 255).tolist()),
         context=context,
     )
@@ -49,13 +49,13 @@ def test_smaller_limits_take_a_part_of_what_larger_ones_take(shape, one, other, 
 
 
 def test_take_depends_on_the_seed():
-    split = Split(np.zeros((100, 1, 1, 1), np.uint8), np.arange(100), ("a",), (0.0,))
+    split = Split(np.zeros((100, 1, 1, 1), np.uint8), np.arange(100), tuple(map(str, range(100))), (0.0,))
     assert set(split.take(50, seed=0).labels) != set(split.take(50, seed=1).labels)
 
 
 @pytest.mark.parametrize("limit", [0, -1])
 def test_take_refuses_less_than_one_image(limit):
-    split = Split(np.zeros((3, 1, 1, 1), np.uint8), np.arange(3), ("a",), (0.0,))
+    split = Split(np.zeros((3, 1, 1, 1), np.uint8), np.arange(3), ("a", "b", "c"), (0.0,))
     with pytest.raises(InputError, match=f"limit is {limit}; allowed: whole numbers of images from 1"):
         split.take(limit)
 

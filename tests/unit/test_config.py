@@ -23,21 +23,27 @@ def resolve_here(tmp_path):
 def test_each_source_beats_the_next(resolve_here):
     sources = {
         "suite": "smoke",
-        "project": "[tool.cnnshift]\nmax_shift = 4\nlimit = 11\nepochs = 7\nseed = 1\n[tool.cnnshift.gates]\nx = 1",
-        "config": "max_shift = 5\nlimit = 12\nepochs = 8",
-        "environ": {"CNNSHIFT_MAX_SHIFT": "6", "CNNSHIFT_LIMIT": "13", "CNNSHIFT_CACHE_DIR": "elsewhere"},
+        "project": "[tool.cnnshift]\nshifts = 'axis'\nstep = 2\nseed = 1\nmodels = ['mlp']\n[tool.cnnshift.a]\nx = 1",
+        "config": "max_shift = 5\nshifts = 'full'\nstep = 3",
+        "environ": {"CNNSHIFT_MAX_SHIFT": "6", "CNNSHIFT_SHIFTS": "diagonal", "CNNSHIFT_CACHE_DIR": "elsewhere"},
     }
-    found = resolve_here({"max_shift": "7", "limit": None}, **sources)
-    settings = found.settings
-    assert (settings.max_shift, settings.limit, settings.epochs, settings.seed) == (7, 13, 8, 1)
-    assert settings.models == tuple(load_suite("smoke")["models"])
-    assert settings.step == DEFAULTS.step
-    assert found.origins["max_shift"] == "flag"
-    assert found.origins["limit"] == "environment"
-    assert found.origins["epochs"].endswith("own.toml")
+    found = resolve_here({"limit": "7", "epochs": None}, **sources)
+    settings, suite = found.settings, load_suite("smoke")
+    assert (settings.limit, settings.max_shift, settings.shifts, settings.step, settings.seed) == (
+        7,
+        suite["max_shift"],
+        "diagonal",
+        3,
+        1,
+    )
+    assert settings.models == tuple(suite["models"])
+    assert settings.dataset == DEFAULTS.dataset
+    assert found.origins["limit"] == "flag"
+    assert found.origins["max_shift"] == found.origins["models"] == "suite smoke"
+    assert found.origins["shifts"] == "environment"
+    assert found.origins["step"].endswith("own.toml")
     assert found.origins["seed"].endswith("pyproject.toml")
-    assert found.origins["models"] == "suite smoke"
-    assert found.origins["step"] == "default"
+    assert found.origins["dataset"] == "default"
 
 
 def test_the_standard_suite_is_the_default_without_models(resolve_here):

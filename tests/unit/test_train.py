@@ -56,7 +56,7 @@ def test_the_second_time_weights_come_from_the_cache_bit_by_bit():
 
 def test_training_is_seeded():
     first = obtaining.obtain(plan(), SPLIT, seed=0)
-    for path in obtaining.weights_path({}, {}, {}, 0).parent.glob("*"):
+    for path in obtaining.weights_path({}, {}, {}, {}).parent.glob("*"):
         path.unlink()
     again, other = obtaining.obtain(plan(), SPLIT, seed=0), obtaining.obtain(plan(), SPLIT, seed=1)
     assert not again.cached
