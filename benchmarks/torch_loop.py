@@ -56,7 +56,7 @@ def race(name: str) -> None:
         rates.append(work / found.sweep_seconds)
 
     contestants = {f"PyTorch {torch.__version__} loop, batch {b}": lambda b=b: loop(b) for b in (64, 128, 256)}
-    comparison = compare({**contestants, "cnnshift sweep, compilation included": sweep}, rounds=7)
+    comparison = compare({**contestants, "cnnshift sweep, compilation included": sweep}, rounds=5)
     show(
         f"{IMAGES} images × {shift_set.count} circular shifts, {torch.get_num_threads()} threads",
         comparison,
