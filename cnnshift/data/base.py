@@ -16,7 +16,7 @@ from cnnshift.spec import Spec
 
 SplitName = Literal["train", "test"]
 
-MAX_CANVAS = 1024
+MAX_CANVAS_BYTES = 2**30
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +116,8 @@ class Split:
             InputError: the canvas is smaller than the window, or cannot be centred.
         """
         height, width = self.size
-        if not max(height, width) <= canvas <= MAX_CANVAS:
-            raise InputError(
-                f"canvas is {canvas}; allowed: from {max(height, width)} (the size of the images) to {MAX_CANVAS}."
-            )
+        if canvas < max(height, width):
+            raise InputError(f"canvas is {canvas}; allowed: from {max(height, width)}, the size of the images.")
         if (canvas - height) % 2 or (canvas - width) % 2:
             raise InputError(
                 f"canvas is {canvas}, which cannot centre images of {height}×{width}; "
@@ -128,6 +126,12 @@ class Split:
         top, left = (canvas - height) // 2, (canvas - width) // 2
         context = min(top, left)
         side = canvas + 2 * context
+        size = len(self) * side**2 * self.channels * self.images.itemsize
+        if size > MAX_CANVAS_BYTES:
+            raise InputError(
+                f"canvas is {canvas}, which takes {size / 2**30:.1f} GiB for {len(self):,} images with their margin; "
+                f"allowed: what takes at most {MAX_CANVAS_BYTES / 2**30:.0f} GiB."
+            )
         empty = empty_pixel(self)
         images = np.broadcast_to(empty, (len(self), side, side, self.channels)).copy()
         images[:, context + top : context + top + height, context + left : context + left + width] = self.windows

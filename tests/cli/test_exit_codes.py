@@ -49,6 +49,7 @@ BAD = {
     "empty limit": (["bench", "cnn", "--limit", "0"], ["--limit is '0'", "greater than or equal to 1"]),
     "no number": (["bench", "cnn", "--seeds", "two"], ["--seeds is 'two'"]),
     "small canvas": (["bench", "cnn", "--canvas", "31"], ["canvas is 31", "32"]),
+    "huge canvas": (["bench", "cnn", "--canvas", "100000"], ["canvas is 100000", "GiB"]),
     "odd canvas": (["bench", "cnn", "--canvas", "33"], ["canvas is 33", "even"]),
     "too many random shifts": (["bench", "cnn", "--shifts", "random:289"], ["random:288"]),
     "too deep": (["bench", "cnn:depth=7"], ["depth"]),
@@ -58,6 +59,10 @@ BAD = {
         ["bench", "cnn", "--save-observations", "missing/o.npz"],
         ["Cannot write missing/o.npz"],
     ),
+    "output is a device": (["bench", "cnn", "-o", os.devnull], ["not a regular file"]),
+    "huge seed": (["bench", "cnn", "--seed", "99999999999999999999"], ["--seed is '99999999999999999999'"]),
+    "huge seed in a spec": (["bench", "cnn:seed=99999999999999999999"], ["option seed is"]),
+    "two canvases": (["bench", "cnn", "--dataset", "mnist5k:canvas=40", "--canvas", "48"], ["give one"]),
     "missing config": (["bench", "cnn", "--config", "none.toml"], ["Cannot read the config file none.toml"]),
     "nothing to resume": (["bench", "cnn", "--resume", "-o", "none.json"], ["No result file none.json"]),
 }

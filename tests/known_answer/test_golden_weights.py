@@ -14,19 +14,39 @@ from cnnshift.spec import parse_spec
 GOLDEN = {
     "mlp": (1, 49795, 0.082863, 0.640579),
     "cnn": (1, 6275, 0.109930, 1.619815),
-    "locally_connected": (1, 169859, 0.144254, 3.984984),
+    "locally_connected": (1, 169859, 0.144254, 3.984985),
+    "cnn:pool=none": (1, 30467, 0.031801, 1.549524),
+    "cnn:pool=avg": (1, 6275, 0.109930, 0.609187),
+    "cnn:pool=stride": (1, 6275, 0.109930, 0.557423),
+    "cnn:pool=blur": (1, 6275, 0.109930, 0.823845),
+    "cnn:pool=aps": (1, 6275, 0.109930, 1.619815),
+    "cnn:padding=circular,depth=2": (1, 2019, 0.127761, 1.082966),
+    "cnn:padding=reflect,depth=2": (1, 2019, 0.127761, 1.193411),
+    "cnn:padding=replicate,depth=2": (1, 2019, 0.127761, 1.121239),
+    "cnn:padding=valid,depth=2": (1, 1443, 0.158823, 1.371728),
+    "cnn:padding=full,depth=2": (1, 2451, 0.110642, 0.613250),
+    "cnn:head=gap": (1, 5987, 0.112420, 2.181056),
+    "cnn:head=gmp": (1, 5987, 0.112420, 3.050607),
+    "cnn:norm=batch": (1, 6443, 0.121927, 2.308244),
+    "cnn:norm=layer": (1, 6387, 0.114228, 1.714915),
+    "mlp:activation=gelu": (1, 49795, 0.082863, 0.614734),
 }
 
 
-@pytest.mark.parametrize("name", MODELS)
+def test_every_family_is_pinned():
+    assert set(MODELS) <= {name.partition(":")[0] for name in GOLDEN}
+
+
+@pytest.mark.parametrize("name", GOLDEN)
 def test_initial_weights_and_outputs(name):
     spec = parse_spec(name, "model")
     model = build(spec, (16, 16, 1), 3, seed=0)
+    model.eval()
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(nnx.state(model))]
     image = jnp.asarray(np.random.RandomState(0).random_sample((1, 16, 16, 1)), jnp.float32)
     size = sum(leaf.size for leaf in leaves)
     weights = sum(float(np.abs(leaf).sum()) for leaf in leaves) / size
-    logits = float(jnp.abs(model(image)).mean())
+    logits = float(jnp.abs(nnx.jit(lambda m, x: m(x))(model, image)).mean())
     family, _ = parse_model(spec)
     version, count, *numbers = GOLDEN[name]
     assert (family.version, size) == (version, count)

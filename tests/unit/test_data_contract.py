@@ -8,7 +8,7 @@ import pytest
 from cnnshift.data.base import Split, open_dataset
 from cnnshift.errors import InputError
 from cnnshift.registry import DATASETS
-from cnnshift.spec import Spec
+from cnnshift.spec import Spec, parse_spec
 
 NAMES = list(DATASETS)
 SPLITS = ("train", "test")
@@ -160,3 +160,28 @@ def test_unknown_split_names_the_allowed_ones(name):
 def test_unknown_data_set_suggests_the_nearest():
     with pytest.raises(InputError, match=r"Unknown data set 'mnist'.*Did you mean 'mnist5k'"):
         open_dataset(Spec("mnist"))
+
+
+IMAGES = np.zeros((2, 4, 4, 1), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"images": IMAGES[:0], "labels": np.zeros(0, np.int32)}, "none of them 0"),
+        ({"images": IMAGES.astype(np.float32) + 2}, "floats from 0 to 1"),
+        ({"labels": np.array([0, 2], np.int32)}, "from 0 to 1"),
+        ({"background": (0.0, 0.0)}, "1 values from 0 to 1"),
+        ({"background": (2.0,)}, "1 values from 0 to 1"),
+        ({"context": 2}, "less than half of 4"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused(changes, words):
+    parts = {"images": IMAGES, "labels": np.array([0, 1], np.int32), "classes": ("a", "b"), "background": (0.0,)}
+    with pytest.raises(InputError, match=words):
+        Split(**(parts | changes))
+
+
+def test_names_are_canonical():
+    assert str(open_dataset(parse_spec("redgreen:sets=fresh", "data set")).spec) == "redgreen"
+    assert str(open_dataset(parse_spec("mnist5k:canvas=048", "data set")).spec) == "mnist5k:canvas=48"

@@ -192,3 +192,16 @@ def test_a_constant_classifier_is_not_praised():
 def test_an_invariant_network_is_not_told_no():
     said = " ".join(answer(group_runs(result(run(consistency=1.0)))[0]))
     assert said.startswith("Yes, here")
+
+
+def test_seeds_in_which_an_image_does_not_count_are_left_out_of_its_mean():
+    nan = float("nan")
+    one, other = run(seed=0), run(seed=1)
+    partial = [
+        run.model_copy(update={"metrics": [metric("partial", float(np.nanmean(values)), per_image=values)]})
+        for run, values in ((one, [1.0, 0.5, nan, nan]), (other, [0.0, nan, 0.25, nan]))
+    ]
+    combined = combine(partial, "partial")
+    assert combined.value == pytest.approx(np.mean([0.5, 0.5, 0.25]))
+    assert combined.n == 3
+    assert combined.ci95[0] <= combined.value <= combined.ci95[1]

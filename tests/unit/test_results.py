@@ -138,3 +138,20 @@ def test_numbers_that_are_not_finite_are_refused(value):
     }
     with pytest.raises(ValueError, match="finite"):
         MetricResult(value=value, **fields)
+
+
+def test_only_regular_files_are_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path(os.devnull)):
+        with pytest.raises(InputError, match="not a regular file"):
+            files.check_writable(path)
+    with pytest.raises(InputError, match="Cannot write"):
+        files.check_writable(tmp_path / ("x" * 300))
+
+
+def test_a_link_is_followed(tmp_path):
+    (tmp_path / "target").write_text("old")
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    files.write_text(tmp_path / "link", "new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "target").read_text() == "new"

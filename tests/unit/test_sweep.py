@@ -211,3 +211,34 @@ def test_width_is_chosen_by_measuring(monkeypatch):
     found = sweep()
     assert found.width in {1, 2, 4, 8, 16}
     np.testing.assert_array_equal(found.observations.prediction, sweep(width=1).observations.prediction)
+
+
+def test_filled_up_batches_poison_nothing():
+    # Undefined on an empty image: 0 / 0.
+    def apply(state, images):
+        flat = images.reshape(len(images), -1)
+        return (flat / jnp.linalg.norm(flat, axis=1, keepdims=True))[:, :CLASSES], None
+
+    whole, parts = (sweep(subject=Subject(apply, {}), batch_size=size).observations for size in (7, 4))
+    np.testing.assert_allclose(parts.shift_logit_change, whole.shift_logit_change, atol=1e-6)
+    assert np.isfinite(parts.shift_logit_change).all()
+
+
+def test_images_from_0_to_1_are_taken_as_they_are():
+    floats = Split(SPLIT.images / np.float32(255), SPLIT.labels, SPLIT.classes, SPLIT.background, SPLIT.context)
+    np.testing.assert_allclose(sweep(split=floats).observations.distance, sweep().observations.distance, atol=1e-5)
+
+
+def test_elongated_images_have_all_their_circular_shifts():
+    split = Split(SPLIT.images[:, :4, :], SPLIT.labels, SPLIT.classes, SPLIT.background)
+    subject = subject_of(lambda images: images.mean(axis=(1, 2)) @ jnp.ones((3, CLASSES)))
+    assert sweep(shifts="full", split=split, subject=subject).observations.prediction.shape == (N, 4 * 10 - 1)
+
+
+def test_a_model_with_random_state_has_a_digest():
+    class Dropped(Net):
+        def __init__(self, *, rngs):
+            super().__init__(rngs=rngs)
+            self.dropout = nnx.Dropout(0.5, rngs=rngs)
+
+    assert len(subject_of(Dropped(rngs=nnx.Rngs(0))).digest) == 64
