@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -30,7 +31,8 @@ def main() -> None:
         error("Interrupted.")
         sys.exit(INTERRUPTED)
     except Exception as problem:
-        traceback.print_exc()
+        with contextlib.suppress(OSError):
+            traceback.print_exc()
         error(f"Internal error: {type(problem).__name__}: {problem}. Please report it with the lines above.")
         sys.exit(INTERNAL_ERROR)
 
@@ -96,7 +98,10 @@ def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
             raise typer.Exit(problem.exit_code) from None
         except KeyboardInterrupt:
             error("Interrupted.")
-            raise typer.Exit(INTERRUPTED) from None
+            sys.stdout.flush()
+            # Threads of the compiler may still be at work, and the interpreter cannot be taken down under them without
+            # a crash. Everything that is kept is on disk already.
+            os._exit(INTERRUPTED)
         except BrokenPipeError:
             # The reader has seen enough (`cnnshift list models | head -1`); Python must not flush the rest at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

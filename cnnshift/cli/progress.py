@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable
 from types import TracebackType
@@ -80,7 +81,9 @@ class ProgressListener:
         self._done += 1
         self._bars.update(self._total, completed=self._done)
         where = f"[{self._done}/{self._cells}] {cell.training.label} seed {cell.seed} {cell.movement.record.name}"
-        self._bars.console.print(f"{where}: {text}", markup=False, highlight=False, soft_wrap=True)
+        # A stderr that cannot be written must not cost the result.
+        with contextlib.suppress(OSError):
+            self._bars.console.print(f"{where}: {text}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _headline(run: Run) -> str:

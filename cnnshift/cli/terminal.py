@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -10,6 +11,7 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import TextIO
 
+from cnnshift.errors import SaveError
 from cnnshift.render.style import Style
 
 
@@ -58,14 +60,26 @@ def style(stream: TextIO) -> Style:
 
 
 def write(text: str) -> None:
-    """The result, on stdout."""
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    """The result, on stdout.
+
+    Raises:
+        SaveError: it cannot be written there (a full disk behind `>`).
+    """
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as problem:
+        # What is left in the buffer would fail again when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SaveError(f"Cannot write to stdout: {problem.strerror}.") from None
 
 
 def note(text: str) -> None:
     """Something worth knowing, on stderr."""
-    print(text, file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
 
 
 def error(text: str) -> None:

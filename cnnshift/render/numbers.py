@@ -57,8 +57,10 @@ def headline(group: Group) -> str:
     run = group.example
     lost = run.protocol.information_loss
     loss = f" · {percent(lost)} % of the foreground energy lost" if run.protocol.name != "circular" else ""
+    untrained = all(run.training.recipe.get("epochs") == 0 for row in group.rows for run in row.runs)
     seeds = max(len(row.runs) for row in group.rows)
     return (
         f"{run.dataset.name} · {run.dataset.n:,} test images × {run.protocol.count:,} shifts [{movement(run)}]{loss}"
+        + (" · untrained networks" if untrained else "")
         + (f" · mean of {seeds} seeds" if seeds > 1 else "")
     )

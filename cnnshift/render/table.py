@@ -18,6 +18,11 @@ from cnnshift.results.schema import Result
 WIDE = 150
 """Columns from which an interval stands beside its value instead of below it."""
 
+NARROW = 100
+"""Columns below which the costs of a model are left to the other formats, so that its scores stay readable."""
+
+LEFT_OUT_FIRST = ("params", "images/s")
+
 UNLIMITED = 10_000
 
 
@@ -54,17 +59,22 @@ def render(result: Result, style: Style) -> str:
 
 def _table(group: Group, style: Style) -> Table:
     beside = style.width is None or style.width >= WIDE
+    shown = [column for column in columns(group) if not (_is_narrow(style) and column.heading in LEFT_OUT_FIRST)]
     table = Table(show_edge=False, pad_edge=False, show_lines=not beside)
-    for column in columns(group):
+    for column in shown:
         table.add_column(
             Text(column.heading.replace(" [", "\n[")),
             justify="right" if column.numeric else "left",
             overflow="fold",
             no_wrap=style.width is None,
         )
-    for cells in zip(*(_texts(column, beside) for column in columns(group)), strict=True):
+    for cells in zip(*(_texts(column, beside) for column in shown), strict=True):
         table.add_row(*cells)
     return table
+
+
+def _is_narrow(style: Style) -> bool:
+    return style.width is not None and style.width < NARROW
 
 
 def _texts(column: Column, beside: bool) -> list[Text]:

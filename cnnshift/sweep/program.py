@@ -11,6 +11,7 @@ from jax.stages import Wrapped
 from jaxtyping import Array, Float, Int, Shaped
 
 from cnnshift.data.base import to_unit
+from cnnshift.errors import InputError
 from cnnshift.shifts.base import Protocol
 from cnnshift.sweep.subject import Apply
 
@@ -55,6 +56,11 @@ def reference_program(apply: Apply, protocol: Protocol) -> Wrapped:
 
     def reference(state: Any, sources: Shaped[Array, "b Hs Ws c"], labels: Int[Array, " b"]) -> Reference:
         logits, embedding = apply(state, protocol.window(to_unit(sources)))
+        if logits.ndim != 2 or len(logits) != len(sources):
+            raise InputError(
+                f"The model returned an array of shape {logits.shape} for {len(sources)} images; "
+                f"allowed: ({len(sources)}, number of classes)."
+            )
         prediction = logits.argmax(axis=-1)
         probability = jax.nn.softmax(logits)
         return Reference(logits, embedding, prediction, _pick(probability, prediction), _pick(probability, labels))
