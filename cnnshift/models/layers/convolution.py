@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from cnnshift.models.layers.correlation import NO_MARGINS, correlate
+from cnnshift.models.layers.correlation import correlate
 from cnnshift.models.layers.padding import ZEROS, Padding, amounts, pad
 
 
@@ -50,13 +50,11 @@ class Convolution(nnx.Module):
     def without_bias(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
         """The linear part."""
         kernel = self.kernel[...]
-        if self.padding in ZEROS:
-            # Zeros need no copy of the map: the arithmetic supplies them.
-            around = amounts(len(kernel), self.padding)
-            margins = (around, around)
-        else:
-            x, margins = pad(x, len(kernel), self.padding), NO_MARGINS
-        return correlate(x, kernel, margins=margins, stride=self.stride)
+        around, wrap = amounts(len(kernel), self.padding), self.padding == "circular"
+        if self.padding not in ZEROS and not wrap:
+            x, around = pad(x, len(kernel), self.padding), (0, 0)
+        # Zeros and wrapping need no copy of the maps: the arithmetic supplies them.
+        return correlate(x, kernel, margins=(around, around), wrap=wrap, stride=self.stride)
 
     def add_bias(self, x: Float[Array, "n h w C"]) -> Float[Array, "n h w C"]:
         """The rest: the same at every position, so that a layer may come between the two."""

@@ -1,9 +1,10 @@
 """The arithmetic of a convolution: one definition, and the formulation that is fastest where it runs.
 
-    y[n, i, j, o] = Σ_{a, b, c} x[n, s·i + a − top, s·j + b − left, c] · k[a, b, c, o],   x = 0 outside the map,
+    y[n, i, j, o] = Σ_{a, b, c} x[n, s·i + a − top, s·j + b − left, c] · k[a, b, c, o]
 
-a cross-correlation, as in every deep-learning library. On an accelerator it is `lax.conv_general_dilated`. On a CPU the
-choice depends on static shapes alone, and results agree up to the rounding of a sum:
+with zeros (or the map again, if it wraps around) outside the map: a cross-correlation, as in every deep-learning
+library. On an accelerator it is `lax.conv_general_dilated`. On a CPU the choice depends on static shapes alone, and
+results agree up to the rounding of a sum:
 
 - few channels: a sum of shifted multiples. The convolution library packs patches, which then costs more than the
   arithmetic (1 → 8 channels, 32×32, one core: 52 µs an image against 2 µs).
@@ -31,82 +32,85 @@ from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float
 
 from cnnshift.models.layers.apart import compiled_apart
-from cnnshift.models.layers.padding import Margins
+from cnnshift.models.layers.padding import NO_MARGINS, Margins, surround, zeros
 
 FAST_CHANNELS = 16
 """The convolution library is fast above this number of input or output channels."""
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 
-NO_MARGINS: Margins = ((0, 0), (0, 0))
-
 Formulation = Callable[[Array, Array, Margins, int], Array]
 
 
 def correlate(
-    x: Float[Array, "n h w c"], kernel: Float[Array, "a b c o"], *, margins: Margins, stride: int = 1
+    x: Float[Array, "n h w c"],
+    kernel: Float[Array, "a b c o"],
+    *,
+    margins: Margins,
+    wrap: bool = False,
+    stride: int = 1,
 ) -> Float[Array, "n H W o"]:
     """See the module.
 
     Args:
         x: maps.
         kernel: k.
-        margins: zeros around the maps, ((top, bottom), (left, right)).
+        margins: pixels around the maps, ((top, bottom), (left, right)).
+        wrap: the maps wrap around; the margins then keep their size.
         stride: s, on both axes.
     """
-    return _correlate(x, kernel, margins, stride)
+    return _correlate(x, kernel, margins, wrap, stride)
 
 
-def is_elementwise(kernel: tuple[int, ...]) -> bool:
-    """Whether a kernel of this shape is applied as a sum of shifted multiples."""
-    height, width, inputs, outputs = kernel
-    terms = height * width * inputs
-    return jax.default_backend() == "cpu" and terms <= 36 and terms * outputs <= 320
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3, 4))
+def _correlate(x: Array, kernel: Array, margins: Margins, wrap: bool, stride: int) -> Array:
+    return _fastest(x, kernel, margins, wrap, stride)
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3))
-def _correlate(x: Array, kernel: Array, margins: Margins, stride: int) -> Array:
-    return _fastest(x, kernel, margins, stride)
-
-
-def _tangent(margins: Margins, stride: int, primals: Any, tangents: Any) -> tuple[Array, Array]:
+def _tangent(margins: Margins, wrap: bool, stride: int, primals: Any, tangents: Any) -> tuple[Array, Array]:
     (x, kernel), (along_x, along_kernel) = primals, tangents
-    y = _correlate(x, kernel, margins, stride)
+    y = _correlate(x, kernel, margins, wrap, stride)
     change = jnp.zeros_like(y)
     # A tangent that is zero for certain (the images of a training step) must not cost a convolution.
     if not isinstance(along_x, SymbolicZero):
-        change = change + _linear_in_x(along_x, kernel, margins, stride, y)
+        change = change + _linear_in_x(along_x, kernel, margins, wrap, stride, y)
     if not isinstance(along_kernel, SymbolicZero):
-        change = change + library(x, along_kernel, margins, stride)
+        # Not apart: XLA rewrites the gradient of a kernel into a fast convolution in the main program only.
+        change = change + _run(_linear_in_kernel(), x, along_kernel, margins, wrap, stride)
     return y, change
 
 
 _correlate.defjvp(_tangent, symbolic_zeros=True)
 
 
-def _linear_in_x(x: Array, kernel: Array, margins: Margins, stride: int, y: Array) -> Array:
+def _linear_in_x(x: Array, kernel: Array, margins: Margins, wrap: bool, stride: int, y: Array) -> Array:
     """The correlation again, written such that its transpose, the gradient, runs in the fastest formulation."""
     if stride != 1:
-        return library(x, kernel, margins, stride)
+        return _run(library, x, kernel, margins, wrap, stride)
     turned = kernel[::-1, ::-1].swapaxes(2, 3)
     reach = kernel.shape[0] - 1, kernel.shape[1] - 1
     (top, bottom), (left, right) = margins
     back = ((reach[0] - top, reach[0] - bottom), (reach[1] - left, reach[1] - right))
-    (transposed,) = jax.linear_transpose(lambda gradient: _fastest(gradient, turned, back, 1), y)(x)
+    (transposed,) = jax.linear_transpose(lambda gradient: _fastest(gradient, turned, back, wrap, 1), y)(x)
     return transposed
 
 
-def _fastest(x: Array, kernel: Array, margins: Margins, stride: int) -> Array:
+def _fastest(x: Array, kernel: Array, margins: Margins, wrap: bool, stride: int) -> Array:
+    return _apart(_formulation(kernel.shape, stride), x, kernel, margins, wrap, stride)
+
+
+def _formulation(kernel: tuple[int, ...], stride: int) -> Formulation:
+    height, width, inputs, outputs = kernel
     if jax.default_backend() != "cpu":
-        return library(x, kernel, margins, stride)
-    pixels = 1 if stride > 1 else _pixels_together(*kernel.shape[2:])
-    if is_elementwise(kernel.shape):
-        chosen: Formulation = shifted_multiples
-    elif pixels > 1:
-        chosen = _pixels(pixels)
-    else:
-        chosen = _library_on_cpu
-    return _apart(chosen, x, kernel, margins, stride)
+        return library
+    if height * width * inputs <= 36 and height * width * inputs * outputs <= 320:
+        return shifted_multiples
+    pixels = 1 if stride > 1 else _pixels_together(inputs, outputs)
+    return _pixels(pixels) if pixels > 1 else library_on_cpu
+
+
+def _linear_in_kernel() -> Formulation:
+    return library if jax.default_backend() != "cpu" else _library_for_kernels
 
 
 def library(x: Array, kernel: Array, margins: Margins, stride: int) -> Array:
@@ -114,16 +118,31 @@ def library(x: Array, kernel: Array, margins: Margins, stride: int) -> Array:
     return lax.conv_general_dilated(x, kernel, (stride, stride), margins, dimension_numbers=_LAYOUT)
 
 
-def _library_on_cpu(x: Array, kernel: Array, margins: Margins, stride: int) -> Array:
-    if stride == 1 and margins == ((0, 0), (0, 0)) and kernel.shape[2] >= FAST_CHANNELS:
-        # The library is twice as fast on maps that it has to pad: a row of zeros more, and its output thrown away.
-        return library(x, kernel, ((1, 0), (0, 0)), 1)[:, 1:]
+def library_on_cpu(x: Array, kernel: Array, margins: Margins, stride: int) -> Array:
+    """The convolution library's, helped: on maps that it has to pad it is up to twice as fast."""
+    if stride == 1 and margins == NO_MARGINS and kernel.shape[2] >= FAST_CHANNELS:
+        return _with_a_row_too_many(x, kernel)
     return library(x, kernel, margins, stride)
+
+
+def _library_for_kernels(x: Array, kernel: Array, margins: Margins, stride: int) -> Array:
+    """The same, for the gradient of the kernel."""
+    height, width, inputs, _ = kernel.shape
+    if stride == 1 and inputs == 1 and height * width <= 9:
+        return matrix_product(x, kernel, margins, stride)
+    keeps_size = (sum(margins[0]), sum(margins[1])) == (height - 1, width - 1)
+    if stride == 1 and not keeps_size:
+        return _with_a_row_too_many(zeros(x, margins), kernel)
+    return library(x, kernel, margins, stride)
+
+
+def _with_a_row_too_many(x: Array, kernel: Array) -> Array:
+    return library(x, kernel, ((1, 0), (0, 0)), 1)[:, 1:]
 
 
 def shifted_multiples(x: Array, kernel: Array, margins: Margins, stride: int) -> Array:
     """Σ over the kernel's entries of a shifted view of the maps, times the entry's output weights."""
-    x = _pad(x, margins)
+    x = zeros(x, margins)
     height, width = ((x.shape[i + 1] - kernel.shape[i]) // stride + 1 for i in (0, 1))
     count, inputs = len(x), kernel.shape[2]
 
@@ -136,29 +155,50 @@ def shifted_multiples(x: Array, kernel: Array, margins: Margins, stride: int) ->
 
 
 def pixels_together(x: Array, kernel: Array, margins: Margins, stride: int, *, pixels: int) -> Array:
-    """The correlation (stride 1) with `pixels` neighbours of a row as one pixel of `pixels` times the channels.
-
-    Output pixel p of a block sees the input pixels p … p + b − 1 of its own and the following blocks, so that the
-    kernel of block B holds k[:, pixels·B + q − p] for the input pixel q, and zeros where that leaves the kernel.
-    """
+    """The correlation (stride 1) with `pixels` neighbours of a row as one pixel of `pixels` times the channels."""
     height, width, inputs, outputs = kernel.shape
     (top, bottom), (left, right) = margins
     count, rows, columns, _ = x.shape
     out = columns + left + right - width + 1
     out_blocks, span = -(-out // pixels), -(-(pixels + width - 1) // pixels)
-    x = _pad(x, ((0, 0), (left, (out_blocks + span - 1) * pixels - columns - left)))
+    x = zeros(x, ((0, 0), (left, (out_blocks + span - 1) * pixels - columns - left)))
     x = x.reshape(count, rows, out_blocks + span - 1, pixels * inputs)
+    blocked = _spread(kernel, pixels, span * pixels).reshape(height, span, pixels * inputs, pixels * outputs)
+    y = library_on_cpu(x, blocked, ((top, bottom), (0, 0)), stride)
+    return y.reshape(count, y.shape[1], out_blocks * pixels, outputs)[:, :, :out]
+
+
+def matrix_product(x: Array, kernel: Array, margins: Margins, stride: int) -> Array:
+    """The correlation (stride 1) of one-channel maps: shifted views of them, as rows of a matrix, times the kernel.
+
+    Its transpose, the gradient of the kernel, is a product of two matrices, and needs no other order of the axes.
+    """
+    height, width, _, outputs = kernel.shape
+    x = zeros(x, margins)[..., 0]
+    count, rows, columns = len(x), x.shape[1] - height + 1, x.shape[2] - width + 1
+    pixels = next(pixels for pixels in ((4, 2, 1) if outputs <= 8 else (2, 1)) if columns % pixels == 0)
+    seen = pixels + width - 1
+    views = [
+        lax.slice(x, (0, a, b), (count, a + rows, b + columns - pixels + 1), (1, 1, pixels))
+        for a in range(height)
+        for b in range(seen)
+    ]
+    matrix = _spread(kernel, pixels, seen).reshape(height * seen, pixels * outputs)
+    product = lax.dot_general(jnp.stack(views).reshape(height * seen, -1), matrix, (((0,), (0,)), ((), ())))
+    return product.reshape(count, rows, columns, outputs)
+
+
+def _spread(kernel: Array, pixels: int, seen: int) -> Array:
+    """The kernel [a b c o] of `pixels` neighbouring output pixels over the `seen` input pixels from the first one's on.
+
+    [a, q, c, p, o] = k[a, q − p, c, o], zero where that leaves the kernel.
+    """
+    free = seen - kernel.shape[1]
     shifted = [
-        lax.pad(
-            kernel,
-            jnp.zeros((), kernel.dtype),
-            ((0, 0, 0), (p, span * pixels - width - p, 0), (0, 0, 0), (0, 0, 0)),
-        )
+        lax.pad(kernel, jnp.zeros((), kernel.dtype), ((0, 0, 0), (p, free - p, 0), (0, 0, 0), (0, 0, 0)))
         for p in range(pixels)
     ]
-    blocked = jnp.stack(shifted, axis=3).reshape(height, span, pixels * inputs, pixels * outputs)
-    y = _library_on_cpu(x, blocked, ((top, bottom), (0, 0)), stride)
-    return y.reshape(count, y.shape[1], out_blocks * pixels, outputs)[:, :, :out]
+    return jnp.stack(shifted, axis=3)
 
 
 @functools.cache
@@ -175,12 +215,10 @@ def _pixels_together(inputs: int, outputs: int) -> int:
     return pixels
 
 
-def _pad(x: Array, margins: Margins) -> Array:
-    return lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *((*pair, 0) for pair in margins), (0, 0, 0)))
-
-
-def _run(formulation: Formulation, x: Array, kernel: Array, margins: Margins, stride: int) -> Array:
+def _run(formulation: Formulation, x: Array, kernel: Array, margins: Margins, wrap: bool, stride: int) -> Array:
+    if wrap:
+        x, margins = surround(x, margins, "circular"), NO_MARGINS
     return formulation(x, kernel, margins, stride)
 
 
-_apart = compiled_apart(_run, static_argnums=(0, 3, 4))
+_apart = compiled_apart(_run, static_argnums=(0, 3, 4, 5))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import operator
+
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
@@ -47,13 +50,21 @@ class LocallyConnected(nnx.Module):
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
         """Apply each position's kernel to its window."""
-        height, width = self.kernel[...].shape[:2]
-        x = pad(x, self.size, self.padding)
+        kernel = self.kernel[...]
+        height, width = kernel.shape[:2]
+        # Positions first: the images then are the rows of one matrix product for every position.
+        x = pad(x, self.size, self.padding).transpose(1, 2, 0, 3)
         down, right = (self.stride * (size - 1) + 1 for size in (height, width))
-        windows = [
-            x[:, a : a + down : self.stride, b : b + right : self.stride]
+        views = [
+            x[a : a + down : self.stride, b : b + right : self.stride]
             for a in range(self.size)
             for b in range(self.size)
         ]
-        y = jnp.einsum("nhwf,hwfo->nhwo", jnp.concatenate(windows, axis=-1), self.kernel[...])
+        if x.shape[-1] == 1:
+            # One product per entry of the kernel costs less than gathering windows (13 against 55 µs an image).
+            products = (view * kernel[:, :, None, entry] for entry, view in enumerate(views))
+            y = functools.reduce(operator.add, products)
+        else:
+            y = jnp.einsum("hwnf,hwfo->hwno", jnp.concatenate(views, axis=-1), kernel)
+        y = y.transpose(2, 0, 1, 3)
         return y if self.bias is None else y + self.bias[...][None]

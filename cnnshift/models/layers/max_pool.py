@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from cnnshift.models.layers.apart import compiled_apart
 from cnnshift.models.layers.downsampler import Downsampler
 from cnnshift.models.layers.phases import even, phases
 
@@ -30,7 +31,15 @@ class MaxPool(Downsampler):
 
 @jax.custom_jvp
 def _maximum(x: Array) -> Array:
+    return _largest(x)
+
+
+def _reduce(x: Array) -> Array:
     return functools.reduce(jnp.maximum, phases(x))
+
+
+# Apart, or the gradient's pass over the windows would find each maximum four times again.
+_largest = compiled_apart(_reduce)
 
 
 @_maximum.defjvp
@@ -39,7 +48,7 @@ def _(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Any]:
     (x,), (change,) = primals, tangents
     count, height, width, channels = x.shape
     windows = (count, height // 2, 2, width // 2, 2, channels)
-    largest = _maximum(x)
+    largest = _largest(x)
     share = 1 / functools.reduce(operator.add, ((part == largest).astype(x.dtype) for part in phases(x)))
     hit = x.reshape(windows) == largest[:, :, None, :, None]
     return largest, share * jnp.where(hit, change.reshape(windows), 0).sum(axis=(2, 4))

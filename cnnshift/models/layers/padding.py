@@ -24,6 +24,8 @@ exact for content that keeps its distance from the border."""
 Margins = tuple[tuple[int, int], tuple[int, int]]
 """Pixels around a map: ((above, below), (left, right))."""
 
+NO_MARGINS: Margins = ((0, 0), (0, 0))
+
 ZEROS = ("zero", "valid", "full")
 """Paddings beyond whose border everything is zero, or nothing is asked for."""
 
@@ -41,30 +43,31 @@ def amounts(window: int, padding: Padding) -> tuple[int, int]:
 
 
 def pad(x: Float[Array, "n h w c"], window: int, padding: Padding) -> Float[Array, "n H W c"]:
-    """Surround the input of a layer whose window has that size.
+    """Surround the input of a layer whose window has that size."""
+    around = amounts(window, padding)
+    return x if around == (0, 0) else _surround_apart(x, (around, around), padding)
+
+
+def surround(x: Float[Array, "n h w c"], margins: Margins, padding: Padding) -> Float[Array, "n H W c"]:
+    """Surround maps with margins of a padding.
 
     Where more is asked for than the map has, it goes around, or back and forth, as often as needed.
     """
-    before, after = amounts(window, padding)
-    if not before and not after:
-        return x
-    return _surround(x, before, after, padding)
+    if padding in ZEROS:
+        return zeros(x, margins)
+    for axis, (before, after) in zip((1, 2), margins, strict=True):
+        x = _extend(x, axis, before, after, padding)
+    return x
+
+
+def zeros(x: Float[Array, "n h w c"], margins: Margins) -> Float[Array, "n H W c"]:
+    """Surround maps with zeros."""
+    return lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *((*pair, 0) for pair in margins), (0, 0, 0)))
 
 
 def output_size(size: int, window: int, padding: Padding, stride: int = 1) -> int:
     """Length of an axis after a layer with that window; below 1 if nothing is left."""
     return (size + sum(amounts(window, padding)) - window) // stride + 1
-
-
-def _both(x: Array, before: int, after: int, padding: Padding) -> Array:
-    if padding in ZEROS:
-        return lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), (before, after, 0), (before, after, 0), (0, 0, 0)))
-    for axis in (1, 2):
-        x = _extend(x, axis, before, after, padding)
-    return x
-
-
-_surround = compiled_apart(_both, static_argnums=(1, 2, 3))
 
 
 def _extend(x: Array, axis: int, before: int, after: int, padding: Padding) -> Array:
@@ -82,3 +85,6 @@ def _runs(indices: np.ndarray) -> list[tuple[int, int]]:
     """The ascending runs (start, stop) that make up `indices`."""
     cuts = np.flatnonzero(np.diff(indices) != 1) + 1
     return [(int(run[0]), int(run[-1]) + 1) for run in np.split(indices, cuts) if len(run)]
+
+
+_surround_apart = compiled_apart(surround, static_argnums=(1, 2))

@@ -46,8 +46,8 @@ class TrunkOptions(PoolingOptions):
 class Block(nnx.Module):
     """weights → normalisation → activation → downsampling.
 
-    Where the values are the same to the bit (see `Downsampler`), a stride belongs to the weights, and what is pointwise
-    comes after the downsampling: max_i a(x_i + b) = a(max_i x_i + b) for an increasing a.
+    Where the values are the same (see `Downsampler`), a stride belongs to the weights, and what is pointwise comes
+    after the downsampling: max_i a(x_i + b) = a(max_i x_i + b) for an increasing a.
     """
 
     def __init__(self, weights: nnx.Module, norm: nnx.Module | None, activation: Activation, pool: Downsampler) -> None:
