@@ -115,7 +115,20 @@ def resolve(
     for origin, values in reversed(sources):
         merged |= values
         origins |= dict.fromkeys(values, origin)
-    return Resolved(_validate(merged, origins), origins)
+    settings = _validate(merged, origins)
+    if settings.shifts == "full" and (given := [key for key in ("max_shift", "step") if origins[key] == "flag"]):
+        flags_given = " and ".join(f"--{key.replace('_', '-')}" for key in given)
+        raise InputError(f"The shift set 'full' takes every circular shift; leave out {flags_given}.")
+    return Resolved(settings, origins)
+
+
+def checked(**values: Any) -> BenchSettings:
+    """Settings from a program's arguments; what is not given has its default.
+
+    Raises:
+        InputError: a value that is not allowed.
+    """
+    return _validate(values, dict.fromkeys(values, "argument"))
 
 
 def load_suite(name: str) -> dict[str, Any]:
@@ -200,6 +213,7 @@ def _validate(values: Mapping[str, Any], origins: Mapping[str, str]) -> BenchSet
         for problem in error.errors():
             key = str(problem["loc"][0])
             message = problem["msg"][0].lower() + problem["msg"][1:]
-            flag = f"--{key.replace('_', '-')}" if origins[key] == "flag" else f"{key} (from {origins[key]})"
+            where = "" if origins[key] == "argument" else f" (from {origins[key]})"
+            flag = f"--{key.replace('_', '-')}" if origins[key] == "flag" else f"{key}{where}"
             problems.append(f"{flag} is '{problem['input']}'; {message}.")
         raise InputError("\n".join(dict.fromkeys(problems))) from None

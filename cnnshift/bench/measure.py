@@ -7,12 +7,12 @@ from typing import Any
 
 from cnnshift.bench.cell import Identity, measure_cell
 from cnnshift.bench.plan import plan_movement
-from cnnshift.config import DEFAULTS, BenchSettings
+from cnnshift.config import DEFAULTS, checked
 from cnnshift.data.base import Split, open_dataset
 from cnnshift.registry import METRICS, PROTOCOLS
 from cnnshift.results.schema import DatasetRecord, Run, TrainingRecord
 from cnnshift.spec import parse_spec
-from cnnshift.sweep.subject import subject_of
+from cnnshift.sweep.subject import check_fits, subject_of
 
 
 def measure(
@@ -58,6 +58,9 @@ def measure(
         >>> run.metric("pairwise_consistency").value
         1.0
     """
+    settings = checked(
+        protocols=[protocol], shifts=shifts, max_shift=max_shift, step=step, metrics=metrics, limit=limit
+    )
     if isinstance(data, Split):
         test, name_of_data, version = data, "(own images)", ""
     else:
@@ -68,8 +71,9 @@ def measure(
     record = DatasetRecord(
         name=name_of_data, version=version, split="test", n=len(test), size=test.size, fingerprint=test.fingerprint
     )
-    settings = BenchSettings(shifts=shifts, max_shift=max_shift, step=step)
     movement = plan_movement(PROTOCOLS.load(protocol), test, record, settings)
+    subject = subject_of(model)
+    check_fits(subject, test)
     identity = Identity(
         model=name,
         family=type(model).__name__,
@@ -80,7 +84,7 @@ def measure(
     )
     ids = tuple(metrics) or tuple(METRICS)
     run, _ = measure_cell(
-        subject_of(model),
+        subject,
         identity,
         test=test,
         dataset=record,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ from cnnshift.shifts.base import Protocol
 from cnnshift.shifts.sets import ShiftSet, enumerate_shifts
 from cnnshift.spec import Spec, parse_spec
 from cnnshift.train.obtain import TrainingPlan, plan_training
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,8 @@ def make_plan(settings: BenchSettings) -> BenchPlan:
     dataset = open_dataset(spec)
     test = dataset.load("test")
     if settings.limit is not None:
+        if settings.limit > len(test):
+            _LOG.warning("limit is %d, but '%s' has %d test images; all are taken.", settings.limit, spec, len(test))
         test = test.take(settings.limit)
     train = dataset.load("train")
     record = DatasetRecord(

@@ -216,7 +216,7 @@ def _plan_text(plan: BenchPlan) -> str:
         for i, cell in enumerate(cells, start=1)
     ]
     forwards = sum(len(plan.test) * (cell.movement.shift_set.count + 1) for cell in cells)
-    return (
-        "\n".join([*lines, f"{len(cells)} cells, {forwards:,} forward passes, {len(plan.train):,} training images"])
-        + "\n"
-    )
+    total = [f"{len(cells)} cell{'s' if len(cells) > 1 else ''}", f"{forwards:,} forward passes"]
+    if any(training.recipe.epochs for training in plan.trainings):
+        total.append(f"{len(plan.train):,} training images")
+    return "\n".join([*lines, ", ".join(total)]) + "\n"

@@ -1,7 +1,9 @@
-"""`cnnshift info`: versions, device, and where things are kept."""
+"""`cnnshift info`: versions, device, and where things are kept; or what a model's spec can say."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
@@ -10,16 +12,42 @@ from cnnshift.cli.terminal import write
 
 
 def info(
+    model: Annotated[
+        str | None, typer.Argument(metavar="MODEL_SPEC", help="Show the options of this model instead.")
+    ] = None,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of the result file.")] = False,
 ) -> None:
-    """Show versions, the device and the cache folder."""
-    import json
+    """Show versions, the device and the cache folder, or the options of a model.
 
-    from cnnshift.results.schema import Result
-
+    Example: cnnshift info cnn:pool=blur
+    """
     if schema:
+        from cnnshift.results.schema import Result
+
         write(json.dumps(Result.model_json_schema(by_alias=True), indent=1) + "\n")
-        return
+    elif model is not None:
+        _write_aligned(_options(model))
+    else:
+        _write_aligned(_facts())
+
+
+def _options(model: str) -> Iterable[tuple[str, str]]:
+    from cnnshift.models.base import describe_options, parse_model
+    from cnnshift.spec import Spec, parse_spec
+    from cnnshift.train.obtain import RECIPE_KEYS
+    from cnnshift.train.recipe import Recipe
+
+    spec = parse_spec(model, "model")
+    own = {key: value for key, value in spec.options.items() if key not in RECIPE_KEYS}
+    _, options = parse_model(Spec(spec.name, own))
+    for line in describe_options(options):
+        yield line.key, f"{line.allowed} (default: {line.default})"
+    yield "augment", f"none|shiftK (default: {Recipe().augment})"
+    yield "epochs", f"from 0 (default: {Recipe().epochs})"
+    yield "seed", "from 0 (default: --seed)"
+
+
+def _facts() -> Iterable[tuple[str, str]]:
     from importlib.metadata import version
 
     from cnnshift.cache import cache_dir
@@ -27,7 +55,12 @@ def info(
     from cnnshift.sweep.device import describe_device
 
     facts = {"cnnshift": version("cnnshift"), **describe_environment(describe_device()), "cache": str(cache_dir())}
-    packages = facts.pop("packages")
-    wide = max(map(len, (*facts, *packages)))
-    for name, value in {**facts, **packages}.items():
-        write(f"{name:<{wide}}  {value}\n")
+    facts |= facts.pop("packages")
+    # An absent fact (no repository, no XLA flags) is nothing to tell.
+    return ((name, str(value)) for name, value in facts.items() if value not in (None, ""))
+
+
+def _write_aligned(pairs: Iterable[tuple[str, str]]) -> None:
+    lines = list(pairs)
+    wide = max(len(name) for name, _ in lines)
+    write("".join(f"{name:<{wide}}  {value}\n" for name, value in lines))

@@ -2,61 +2,46 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from enum import StrEnum
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
 
 from cnnshift import config, registry
 from cnnshift.cli.terminal import style, write
+from cnnshift.errors import InputError
 
-
-class Kind(StrEnum):
-    """What can be listed."""
-
-    models = "models"
-    datasets = "datasets"
-    protocols = "protocols"
-    metrics = "metrics"
-    suites = "suites"
-    pools = "pools"
-    formats = "formats"
-
-
-_REGISTRIES = {
-    Kind.models: registry.MODELS,
-    Kind.datasets: registry.DATASETS,
-    Kind.protocols: registry.PROTOCOLS,
-    Kind.metrics: registry.METRICS,
-    Kind.pools: registry.DOWNSAMPLERS,
-    Kind.formats: registry.FORMATS,
+REGISTRIES: Mapping[str, registry.Registry] = {
+    "models": registry.MODELS,
+    "datasets": registry.DATASETS,
+    "protocols": registry.PROTOCOLS,
+    "metrics": registry.METRICS,
+    "pools": registry.DOWNSAMPLERS,
+    "formats": registry.FORMATS,
 }
 
-
-class ListFormat(StrEnum):
-    """How it can be listed."""
-
-    table = "table"
-    json = "json"
+KINDS = (*REGISTRIES, "suites")
 
 
 def listing(
-    kind: Annotated[Kind, typer.Argument(help="What to list.")],
-    format: Annotated[ListFormat, typer.Option(help="Output format.")] = ListFormat.table,
+    kind: Annotated[str, typer.Argument(metavar="|".join(KINDS), help="What to list.")],
+    format: Annotated[str, typer.Option(help="table or json.")] = "table",
 ) -> None:
-    """List models, data sets, protocols, metrics or suites, one line each."""
-    if kind is Kind.suites:
+    """List models, data sets, protocols, metrics, pools, formats or suites, one line each."""
+    if kind not in KINDS:
+        raise InputError(registry.unknown("kind of names", kind, KINDS))
+    if kind == "suites":
         rows = [(name, config.suite_summary(name), "") for name in config.suite_names()]
     else:
-        rows = [(name, entry.summary, entry.reference) for name, entry in _REGISTRIES[kind].items()]
-    if format is ListFormat.json:
-        import json
-
-        write(
-            json.dumps([dict(zip(("name", "summary", "reference"), row, strict=True)) for row in rows], indent=1) + "\n"
-        )
+        rows = [(name, entry.summary, entry.reference) for name, entry in REGISTRIES[kind].items()]
+    if format == "json":
+        keys = ("name", "summary", "reference")
+        write(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], indent=1, ensure_ascii=False) + "\n")
         return
+    if format != "table":
+        raise InputError(registry.unknown("format", format, ("table", "json")))
     wide = max(len(name) for name, _, _ in rows)
     bold, plain = ("\x1b[1m", "\x1b[0m") if style(sys.stdout).color else ("", "")
     for name, summary, reference in rows:

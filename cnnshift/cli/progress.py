@@ -74,6 +74,8 @@ class ProgressListener:
     def _task(self, description: str, total: int) -> Callable[[int], None]:
         for task in self._bars.task_ids[1:]:
             self._bars.remove_task(task)
+        if total == 0:
+            return lambda done: None
         task = self._bars.add_task(description, total=total)
         return lambda done: self._bars.advance(task, done)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
 import pydantic
@@ -31,6 +32,35 @@ class Options(pydantic.BaseModel):
 
 
 AnyOptions = TypeVar("AnyOptions", bound=Options)
+
+
+@dataclass(frozen=True, slots=True)
+class OptionHelp:
+    """A key of a spec, its default and what is allowed, as text."""
+
+    key: str
+    default: str
+    allowed: str
+
+
+def describe_options(options: Options) -> list[OptionHelp]:
+    """The keys of a family's spec, then those of the pooling layer that `options` chose."""
+    properties = type(options).model_json_schema()["properties"]
+    fields = type(options).model_fields
+    lines = [
+        OptionHelp(key, str(fields[key].default), "|".join(DOWNSAMPLERS) if key == "pool" else _allowed(schema))
+        for key, schema in properties.items()
+        if key != "pool_options"
+    ]
+    return lines + (describe_options(options.pool_options) if isinstance(options, PoolingOptions) else [])
+
+
+def _allowed(schema: Mapping[str, Any]) -> str:
+    if "enum" in schema:
+        return "|".join(map(str, schema["enum"]))
+    if "minimum" in schema and "maximum" in schema:
+        return f"{schema['minimum']} to {schema['maximum']}"
+    return str(schema.get("type", ""))
 
 
 class PoolingOptions(Options):

@@ -1,45 +1,11 @@
 """`cnn`: conv … conv, fully connected: the network of the question."""
 
-from __future__ import annotations
-
-from flax import nnx
-from jaxtyping import Array, Float
-
-from cnnshift.models.base import Classifier
 from cnnshift.models.layers.convolution import Convolution
-from cnnshift.models.layers.head import Head, embed, embedding_size
-from cnnshift.models.layers.trunk import TrunkOptions, make_blocks
+from cnnshift.models.stacked import Stacked
 
 
-class Cnn(Classifier):
-    """`depth` blocks of convolution, normalisation, activation and pooling; a head; one linear layer.
+class Cnn(Stacked):
+    """Blocks of convolutions."""
 
-    Block i (from 0) has width · 2^i channels. Convolutions have a bias unless batch normalisation follows. All weights
-    start He-normal over the fan-in, biases at 0.
-    """
-
-    options_type = TrunkOptions
     version = 1
-
-    def __init__(
-        self, options: TrunkOptions, input_shape: tuple[int, int, int], classes: int, *, rngs: nnx.Rngs
-    ) -> None:
-        blocks, shape = make_blocks(Convolution, options, input_shape, rngs=rngs)
-        self.blocks = nnx.List(blocks)
-        self.readout: Head = options.head
-        size = embedding_size(*shape, options.head)
-        self.classifier = nnx.Linear(size, classes, kernel_init=nnx.initializers.he_normal(), rngs=rngs)
-
-    def features(self, images: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
-        """The last block's map."""
-        for block in self.blocks:
-            images = block(images)
-        return images
-
-    def embed(self, features: Float[Array, "n H W C"]) -> Float[Array, "n e"]:
-        """The head's vector."""
-        return embed(features, self.readout)
-
-    def classify(self, embedding: Float[Array, "n e"]) -> Float[Array, "n k"]:
-        """The fully connected layer."""
-        return self.classifier(embedding)
+    make_weights = Convolution

@@ -1,45 +1,11 @@
 """`locally_connected`: the network of `cnn` without weight sharing, a control."""
 
-from __future__ import annotations
-
-from flax import nnx
-from jaxtyping import Array, Float
-
-from cnnshift.models.base import Classifier
-from cnnshift.models.layers.head import Head, embed, embedding_size
 from cnnshift.models.layers.local import LocallyConnected as Local
-from cnnshift.models.layers.trunk import TrunkOptions, make_blocks
+from cnnshift.models.stacked import Stacked
 
 
-class LocallyConnected(Classifier):
-    """`depth` blocks of local weights, normalisation, activation and pooling; a head; one linear layer.
+class LocallyConnected(Stacked):
+    """Blocks in which every position has weights, and a bias, of its own."""
 
-    Block i (from 0) has width · 2^i channels, and every position has weights of its own, and a bias unless batch
-    normalisation follows. All weights start He-normal over the fan-in, biases at 0.
-    """
-
-    options_type = TrunkOptions
     version = 1
-
-    def __init__(
-        self, options: TrunkOptions, input_shape: tuple[int, int, int], classes: int, *, rngs: nnx.Rngs
-    ) -> None:
-        blocks, shape = make_blocks(Local, options, input_shape, rngs=rngs)
-        self.blocks = nnx.List(blocks)
-        self.readout: Head = options.head
-        size = embedding_size(*shape, options.head)
-        self.classifier = nnx.Linear(size, classes, kernel_init=nnx.initializers.he_normal(), rngs=rngs)
-
-    def features(self, images: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
-        """The last block's map."""
-        for block in self.blocks:
-            images = block(images)
-        return images
-
-    def embed(self, features: Float[Array, "n H W C"]) -> Float[Array, "n e"]:
-        """The head's vector."""
-        return embed(features, self.readout)
-
-    def classify(self, embedding: Float[Array, "n e"]) -> Float[Array, "n k"]:
-        """The fully connected layer."""
-        return self.classifier(embedding)
+    make_weights = Local

@@ -12,6 +12,9 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
+from cnnshift.data.base import Split
+from cnnshift.errors import InputError
+
 Apply = Callable[[Any, Float[Array, "n h w c"]], tuple[Float[Array, "n k"], Float[Array, "n e"] | None]]
 
 
@@ -52,7 +55,12 @@ def subject_of(model: Callable[[Array], Array]) -> Subject:
         model: an NNX module (its weights become the state; penultimate features are seen if it has the zoo's
             `features`, `embed` and `classify`; it is left in evaluation mode), or any traceable function
             images → logits.
+
+    Raises:
+        InputError: it cannot be called.
     """
+    if not callable(model):
+        raise InputError(f"model is {model!r}; a Flax NNX module or a traceable function images → logits is needed.")
     if not isinstance(model, nnx.Module):
         return Subject(lambda state, images: (model(images), None), {})
     model.eval()
@@ -67,3 +75,28 @@ def subject_of(model: Callable[[Array], Array]) -> Subject:
         return module.classify(embedding), embedding
 
     return Subject(apply, state)
+
+
+def check_fits(subject: Subject, split: Split) -> None:
+    """Find out before the sweep, by abstract evaluation, whether a model takes these images and tells their classes.
+
+    Raises:
+        InputError: it cannot be traced on a batch of them, or gives no [n k] logits, or fewer classes than there are.
+    """
+    height, width = split.size
+    images = jax.ShapeDtypeStruct((2, height, width, split.channels), "float32")
+    try:
+        logits, _ = jax.eval_shape(subject.apply, subject.state, images)
+    except Exception as problem:
+        # Whatever a stranger's model raises, the first line says what it was.
+        reason = str(problem).strip().partition("\n")[0]
+        raise InputError(
+            f"The model cannot be applied to images of shape (n, {height}, {width}, {split.channels}): "
+            f"{type(problem).__name__}: {reason}"
+        ) from problem
+    shape = getattr(logits, "shape", None)
+    if shape is None or len(shape) != 2 or shape[0] != 2 or shape[1] < len(split.classes):
+        raise InputError(
+            f"The model gives {'no array' if shape is None else f'shape {shape}'} for 2 images; "
+            f"allowed: logits [n k] of at least k = {len(split.classes)} classes, those of the data."
+        )

@@ -206,7 +206,8 @@ def test_k6_an_impulse_survives_a_pixel_with_probability_one_half_per_axis():
 
 
 @pytest.mark.parametrize(
-    ("inputs", "outputs", "kernel", "height", "width"), [(1, 8, 3, 8, 8), (8, 16, 3, 8, 8), (16, 32, 3, 8, 8)]
+    ("inputs", "outputs", "kernel", "height", "width"),
+    [(1, 8, 3, 8, 8), (1, 8, 3, 12, 32), (8, 16, 3, 8, 8), (16, 32, 3, 8, 8)],
 )
 def test_k6_a_circular_convolution_commutes_with_a_roll_bitwise(inputs, outputs, kernel, height, width):
     layer = jax.jit(Convolution((height, width, inputs), outputs, kernel, padding="circular", rngs=nnx.Rngs(0)))

@@ -217,7 +217,9 @@ def _pixels_together(inputs: int, outputs: int) -> int:
 
 def _run(formulation: Formulation, x: Array, kernel: Array, margins: Margins, wrap: bool, stride: int) -> Array:
     if wrap:
-        x, margins = surround(x, margins, "circular"), NO_MARGINS
+        # Fused into the sum, the wrapped rows would be computed by other instructions than the rest, and rounded
+        # otherwise: the layer would no longer commute with a roll bit by bit.
+        x, margins = lax.optimization_barrier(surround(x, margins, "circular")), NO_MARGINS
     return formulation(x, kernel, margins, stride)
 
 

@@ -1,0 +1,49 @@
+"""What `cnn` and `locally_connected` share: blocks of weights, a head, one linear layer."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from flax import nnx
+from jaxtyping import Array, Float
+
+from cnnshift.models.base import Classifier
+from cnnshift.models.layers.head import Head, embed, embedding_size
+from cnnshift.models.layers.trunk import MakeWeights, TrunkOptions, make_blocks
+
+
+class Stacked(Classifier):
+    """`depth` blocks of weights, normalisation, activation and pooling; a head; one linear layer.
+
+    Block i (from 0) has width · 2^i channels. Weights have a bias unless batch normalisation follows, and start
+    He-normal over the fan-in, biases at 0.
+
+    Class attributes:
+        make_weights: the layer of weights that every block starts with.
+    """
+
+    options_type = TrunkOptions
+    make_weights: ClassVar[MakeWeights]
+
+    def __init__(
+        self, options: TrunkOptions, input_shape: tuple[int, int, int], classes: int, *, rngs: nnx.Rngs
+    ) -> None:
+        blocks, shape = make_blocks(type(self).make_weights, options, input_shape, rngs=rngs)
+        self.blocks = nnx.List(blocks)
+        self.readout: Head = options.head
+        size = embedding_size(*shape, options.head)
+        self.classifier = nnx.Linear(size, classes, kernel_init=nnx.initializers.he_normal(), rngs=rngs)
+
+    def features(self, images: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
+        """The last block's map."""
+        for block in self.blocks:
+            images = block(images)
+        return images
+
+    def embed(self, features: Float[Array, "n H W C"]) -> Float[Array, "n e"]:
+        """The head's vector."""
+        return embed(features, self.readout)
+
+    def classify(self, embedding: Float[Array, "n e"]) -> Float[Array, "n k"]:
+        """The fully connected layer."""
+        return self.classifier(embedding)

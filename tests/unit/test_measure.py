@@ -1,0 +1,85 @@
+"""The Python API: what it accepts, what it says about the rest."""
+
+import subprocess
+import sys
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import cnnshift
+from cnnshift.data.base import Split
+from cnnshift.errors import InputError
+from cnnshift.models.base import build, describe_options, parse_model
+from cnnshift.spec import parse_spec
+
+RNG = np.random.RandomState(0)
+OWN = Split(RNG.randint(0, 256, (6, 8, 8, 1), dtype=np.uint8), np.arange(6) % 3, ("a", "b", "c"), background=(0.0,))
+
+
+def linear(images):
+    return images.reshape(len(images), -1)[:, :3]
+
+
+def test_own_images_and_a_plain_function():
+    run = cnnshift.measure(linear, OWN, max_shift=2)
+    assert run.dataset.n == 6
+    assert run.protocol.count == 24
+    assert run.metric("accuracy").value == np.mean(OWN.images.reshape(6, -1)[:, :3].argmax(axis=1) == OWN.labels)
+    assert "no penultimate features" in run.metric("feature_cosine").reason or run.metric("feature_cosine").reason
+    assert run.metric("no such metric") is None
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "words"),
+    [
+        (lambda images: images, {}, ["gives shape (2, 8, 8, 1)", "at least k = 3"]),
+        (lambda images: linear(images)[:, :2], {}, ["gives shape (2, 2)", "at least k = 3"]),
+        (lambda images: linear(images)[0], {}, ["gives shape (3,)"]),
+        (lambda images: images @ jnp.ones((3, 3)), {}, ["cannot be applied to images of shape (n, 8, 8, 1)"]),
+        (linear, {"max_shift": 8}, ["max-shift is 8", "7"]),
+        (linear, {"limit": 0}, ["limit is '0'"]),
+        (linear, {"metrics": ["accurcy"]}, ["Did you mean 'accuracy'?"]),
+        (linear, {"protocol": "rol"}, ["Unknown protocol 'rol'"]),
+    ],
+)
+def test_what_cannot_be_measured_is_one_sentence(model, options, words):
+    with pytest.raises(InputError) as problem:
+        cnnshift.measure(model, OWN, **{"max_shift": 2, **options})
+    assert all(word in str(problem.value) for word in words), problem.value
+    assert "\n" not in str(problem.value)
+
+
+def test_arguments_of_the_wrong_type_are_one_sentence_too():
+    # In a process without the type checker that these tests run under.
+    code = "\n".join([
+        "import cnnshift",
+        "for model, radius in (('cnn', 2), (lambda images: 'class 1', 2), (len, 'two')):",
+        "    try: cnnshift.measure(model, max_shift=radius)",
+        "    except cnnshift.errors.InputError as problem: print(problem)",
+    ])  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    said = done.stdout.splitlines()
+    assert len(said) == 3
+    assert said[0].startswith("model is 'cnn'; a Flax NNX module")
+    assert said[1].startswith("The model ")
+    assert said[2].startswith("max_shift is 'two'; input should be a valid integer")
+
+
+def test_a_limit_above_the_data_is_told(caplog):
+    from cnnshift.bench.plan import make_plan
+    from cnnshift.config import checked
+
+    plan = make_plan(checked(models=["mlp:epochs=0"], dataset="shapes", limit=10**6))
+    assert f"has {len(plan.test)} test images; all are taken" in caplog.text
+
+
+def test_every_described_option_can_be_given_with_its_default():
+    for name in ("mlp", "cnn:pool=blur", "cnn:pool=aps"):
+        spec = parse_spec(name, "model")
+        _, options = parse_model(spec)
+        for line in describe_options(options):
+            assert line.allowed
+            build(parse_spec(f"{spec.name}:pool={spec.options['pool']},{line.key}={line.default}", "model")
+                  if "pool" in spec.options and line.key != "pool"
+                  else parse_spec(f"{spec.name}:{line.key}={line.default}", "model"), (16, 16, 1), 3, seed=0)  # fmt: skip
