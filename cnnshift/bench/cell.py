@@ -29,10 +29,11 @@ from cnnshift.sweep.subject import Subject
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a run says about its model: spec, family, options, seed and training."""
+    """What a run says about its model; `family_version` is None for a model of the user's own."""
 
     model: str
     family: str
+    family_version: int | None
     options: dict[str, str]
     seed: int
     training: TrainingRecord
@@ -80,6 +81,7 @@ def measure_cell(
     run = Run(
         model=identity.model,
         family=identity.family,
+        family_version=identity.family_version,
         options=identity.options,
         params=subject.parameters,
         flops=sweep.flops,
@@ -90,6 +92,7 @@ def measure_cell(
         protocol=movement.record,
         contract=movement.contract,
         metrics=[evaluate(METRICS.load(id), seen) for id in metrics],
+        predictions=pack(seen.classes_seen),
         by_shift=_shift_table(seen, test, movement),
         by_radius=_radius_table(seen),
         timing=Timing(

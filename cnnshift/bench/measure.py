@@ -77,6 +77,7 @@ def measure(
     identity = Identity(
         model=name,
         family=type(model).__name__,
+        family_version=None,
         options={},
         seed=0,
         training=TrainingRecord(recipe={}, cached=False),

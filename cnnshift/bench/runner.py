@@ -137,6 +137,7 @@ def _identity(cell: Cell, trained: Trained) -> Identity:
     return Identity(
         model=cell.training.label,
         family=cell.training.architecture.name,
+        family_version=type(trained.model).version,
         options=cell.training.options,
         seed=cell.seed,
         training=TrainingRecord(recipe=cell.training.recipe.as_dict(), cached=trained.cached, final_loss=trained.loss),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Annotated
 
@@ -22,9 +21,9 @@ def info(
     Example: cnnshift info cnn:pool=blur
     """
     if schema:
-        from cnnshift.results.schema import Result
+        from cnnshift.results.schema import schema_text
 
-        write(json.dumps(Result.model_json_schema(by_alias=True), indent=1) + "\n")
+        write(schema_text())
     elif model is not None:
         _write_aligned(_options(model))
     else:

@@ -8,9 +8,11 @@ import tempfile
 from pathlib import Path
 
 import pydantic
+import pydantic_core
 
 from cnnshift.cache import cache_dir
 from cnnshift.errors import InputError, SaveError
+from cnnshift.results.migration import migrate
 from cnnshift.results.schema import SCHEMA, SCHEMA_VERSION, Result
 
 LAST = "last"
@@ -100,14 +102,49 @@ def load_result(name: str | Path) -> Result:
         raise InputError(f"No result file {name}{hint}.") from None
     except OSError as error:
         raise InputError(f"Cannot read {path}: {error.strerror}.") from None
+    return parse_result(content, str(name))
+
+
+def parse_result(content: bytes, name: str) -> Result:
+    """A result from the bytes of its file, brought to the present version of the schema.
+
+    Args:
+        content: a JSON document.
+        name: of the file, for messages.
+
+    Raises:
+        InputError: not JSON, not a result, of a newer version, or damaged.
+    """
     try:
-        return Result.model_validate_json(content)
+        document = pydantic_core.from_json(content)
+    except ValueError as error:
+        raise InputError(f"{name} is not JSON: {error}.") from None
+    schema = document.get("schema") if isinstance(document, dict) else None
+    if schema != SCHEMA:
+        raise InputError(f"{name} is not a result file: its schema is {shorten(schema)}; '{SCHEMA}' is needed.")
+    version = document.get("schema_version")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise InputError(f"{name} has schema_version {shorten(version)}; allowed: 1 to {SCHEMA_VERSION}.")
+    if version > SCHEMA_VERSION:
+        raise InputError(
+            f"{name} has schema_version {shorten(version)}, which a newer cnnshift wrote; this one reads 1 to "
+            f"{SCHEMA_VERSION}: upgrade it."
+        )
+    try:
+        return Result.model_validate(migrate(document, version))
     except pydantic.ValidationError as error:
-        raise InputError(f"{path} is not a {SCHEMA} file of version {SCHEMA_VERSION}: {_first(error)}.") from None
+        raise InputError(f"{name} is not a {SCHEMA} file of version {version}: {_first(error)}.") from None
+
+
+def shorten(value: object) -> str:
+    """A value from a file as it may stand in a message: on one line, and not long."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:80]}…"
 
 
 def _first(error: pydantic.ValidationError) -> str:
     problem = error.errors()[0]
-    where = ".".join(str(part) for part in problem["loc"])
-    message = problem["msg"][0].lower() + problem["msg"][1:]
+    where = ".".join(shorten(part).strip("'") for part in problem["loc"])
+    message = problem["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
     return f"{where}: {message}" if where else message

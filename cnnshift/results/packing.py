@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 import zlib
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import pydantic
@@ -23,20 +24,21 @@ class PackedArray(pydantic.BaseModel, frozen=True, extra="forbid"):
     """
 
     dtype: Literal["<f4", "<i4", "|u1"]
-    shape: tuple[pydantic.NonNegativeInt, ...]
+    shape: Annotated[tuple[pydantic.NonNegativeInt, ...], pydantic.Field(max_length=4)]
     data: str
 
-    @pydantic.model_validator(mode="after")
-    def _holds_what_it_claims(self) -> PackedArray:
-        # Found when a file is read, not when somebody looks at the array.
-        unpack(self)
-        return self
+    @property
+    def claimed_bytes(self) -> int:
+        """Length of the array's bytes, as far as its shape says."""
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
 
 def pack(array: np.ndarray) -> PackedArray:
-    """Pack an array: 0/1 values as bytes, other integers as 32 bits, floats as 32 bits."""
-    number = "<f4" if np.issubdtype(array.dtype, np.floating) else "<i4"
-    dtype = "|u1" if np.isin(array, (0, 1)).all() else number
+    """Pack an array: 0/1 values and small counts as bytes, other integers as 32 bits, floats as 32 bits."""
+    if np.issubdtype(array.dtype, np.floating):
+        dtype = "|u1" if np.isin(array, (0, 1)).all() else "<f4"
+    else:
+        dtype = "|u1" if not array.size or (array.min() >= 0 and array.max() <= 255) else "<i4"
     data = zlib.compress(np.ascontiguousarray(array, dtype=dtype).tobytes(), 9)
     return PackedArray(dtype=dtype, shape=array.shape, data=base64.b64encode(data).decode())
 
@@ -47,8 +49,7 @@ def unpack(packed: PackedArray) -> np.ndarray:
     Raises:
         ValueError: it claims more than `MAX_BYTES`, or its bytes are damaged or not of the claimed number.
     """
-    dtype = np.dtype(packed.dtype)
-    size = int(np.prod(packed.shape, dtype=object)) * dtype.itemsize
+    size = packed.claimed_bytes
     if size > MAX_BYTES:
         raise ValueError(f"a packed array claims {size:,} bytes; allowed: at most {MAX_BYTES:,}")
     try:
@@ -59,4 +60,4 @@ def unpack(packed: PackedArray) -> np.ndarray:
         raise ValueError(f"a packed array is damaged: {error}") from None
     if len(content) != size or not inflate.eof:
         raise ValueError(f"a packed array does not hold the {size:,} bytes that it claims")
-    return np.frombuffer(content, dtype).reshape(packed.shape)
+    return np.frombuffer(content, packed.dtype).reshape(packed.shape)

@@ -1,15 +1,23 @@
-"""The result file's content: `schema` cnnshift.result, version 1."""
+"""The result file's content: `schema` cnnshift.result, version 2.
+
+What a version changed, and how an older file becomes a newer one, is in `cnnshift.results.migration`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from importlib import resources
 from typing import Any, Literal
 
 import pydantic
 
-from cnnshift.results.packing import PackedArray
+from cnnshift.results.packing import MAX_BYTES, PackedArray, unpack
 
 SCHEMA = "cnnshift.result"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+
+MAX_TOTAL_BYTES = 8 * MAX_BYTES
+"""Packed arrays of one file must not claim more than this together: small files can claim very much."""
 
 
 class Record(pydantic.BaseModel):
@@ -26,7 +34,7 @@ class MetricResult(Record):
     title: str
     value: float | None
     ci95: tuple[float, float] | None
-    unit: str
+    unit: Literal["fraction", "px", ""]
     bounds: tuple[float, float] | None
     higher_is_better: bool
     n: int
@@ -47,7 +55,10 @@ class DatasetRecord(Record):
 
 
 class ProtocolRecord(Record):
-    """How images moved; `information_loss` is the mean fraction of the foreground energy that left the window."""
+    """How images moved; `information_loss` is the mean fraction of the foreground energy that left the window.
+
+    `count` is the number of shifts per image, (0, 0) not among them.
+    """
 
     name: str
     set: str
@@ -103,10 +114,15 @@ class RadiusTable(Record):
 
 
 class Run(Record):
-    """One model with one seed under one protocol."""
+    """One model with one seed under one protocol.
+
+    `predictions` [n s]: the predicted class of every image at (0, 0), then at every shift in the order of `by_shift`
+    (or of the image's own random shifts). None in files of version 1.
+    """
 
     model: str
     family: str
+    family_version: int | None
     options: dict[str, str]
     params: int
     flops: float | None
@@ -117,6 +133,7 @@ class Run(Record):
     protocol: ProtocolRecord
     contract: str
     metrics: list[MetricResult]
+    predictions: PackedArray | None
     by_shift: ShiftTable
     by_radius: RadiusTable
     timing: Timing
@@ -125,15 +142,41 @@ class Run(Record):
         """The metric of that id, if it was computed."""
         return next((metric for metric in self.metrics if metric.id == id), None)
 
+    def packed(self) -> Iterator[tuple[str, PackedArray, tuple[int, ...]]]:
+        """Every packed array, with its name and the shape that it must have."""
+        for metric in self.metrics:
+            if metric.per_image is not None:
+                yield metric.id, metric.per_image, (self.dataset.n,)
+        if self.predictions is not None:
+            yield "predictions", self.predictions, (self.dataset.n, self.protocol.count + 1)
+
 
 class Result(Record):
     """A benchmark: finished runs, what was asked for, and where it ran."""
 
     schema_: Literal["cnnshift.result"] = pydantic.Field(default=SCHEMA, alias="schema")
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     status: Literal["complete", "partial", "interrupted"]
     created: str
     cnnshift_version: str
     config: dict[str, Any]
     environment: dict[str, Any]
     runs: list[Run]
+
+    @pydantic.model_validator(mode="after")
+    def _arrays_hold_what_they_claim(self) -> Result:
+        # Found when a file is read, not when somebody looks at an array; claims are checked before any is inflated.
+        arrays = [array for run in self.runs for array in run.packed()]
+        for name, array, shape in arrays:
+            if array.shape != shape:
+                raise ValueError(f"the packed array '{name}' has shape {array.shape}; {shape} is needed")
+        if (claimed := sum(array.claimed_bytes for _, array, _ in arrays)) > MAX_TOTAL_BYTES:
+            raise ValueError(f"packed arrays claim {claimed:,} bytes; allowed: at most {MAX_TOTAL_BYTES:,}")
+        for _, array, _ in arrays:
+            unpack(array)
+        return self
+
+
+def schema_text() -> str:
+    """The JSON Schema of the file, as the package ships it (`schema.json`), so that other programs can rely on it."""
+    return (resources.files("cnnshift.results") / "schema.json").read_text(encoding="utf-8")

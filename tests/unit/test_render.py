@@ -57,6 +57,7 @@ def run(
     return Run(
         model=model,
         family=model.partition(":")[0],
+        family_version=1,
         options=options or {},
         params=1234,
         flops=1e6,
@@ -76,6 +77,7 @@ def run(
             metric("kappa", kappa, unit=""),
             metric("feature_cosine", None, reason="no features"),
         ],
+        predictions=None,
         by_shift=ShiftTable(reason="left out"),
         by_radius=RadiusTable(
             radius=[1, 2],

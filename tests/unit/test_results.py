@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import time
 import zlib
 from pathlib import Path
 
@@ -14,8 +15,11 @@ from hypothesis.extra import numpy as hnp
 
 from cnnshift.errors import InputError, SaveError
 from cnnshift.results import files
+from cnnshift.results.migration import STEPS
 from cnnshift.results.packing import MAX_BYTES, PackedArray, pack, unpack
-from cnnshift.results.schema import MetricResult, Result
+from cnnshift.results.schema import MAX_TOTAL_BYTES, SCHEMA_VERSION, MetricResult, Result, schema_text
+
+OLD = Path(__file__).parents[1] / "data" / "result-version-1.json"
 
 EMPTY = Result(
     status="complete",
@@ -27,6 +31,10 @@ EMPTY = Result(
 )
 
 
+def compressed(content: bytes) -> str:
+    return base64.b64encode(zlib.compress(content)).decode()
+
+
 @given(hnp.arrays(np.float32, hnp.array_shapes(max_dims=2), elements=st.floats(width=32)))
 def test_floats_survive_packing_bit_by_bit(array):
     np.testing.assert_array_equal(unpack(pack(array)), array)
@@ -36,10 +44,6 @@ def test_zeros_and_ones_are_packed_as_bytes():
     packed = pack(np.array([0.0, 1.0, 1.0]))
     assert packed.dtype == "|u1"
     np.testing.assert_array_equal(unpack(packed), [0, 1, 1])
-
-
-def compressed(content: bytes) -> str:
-    return base64.b64encode(zlib.compress(content)).decode()
 
 
 @pytest.mark.parametrize(
@@ -55,7 +59,7 @@ def compressed(content: bytes) -> str:
 )
 def test_packed_arrays_that_lie_are_refused(packed, words):
     with pytest.raises(ValueError, match=words):
-        PackedArray(dtype="<f4", **packed)
+        unpack(PackedArray(dtype="<f4", **packed))
 
 
 def test_a_result_survives_its_file(tmp_path):
@@ -64,7 +68,7 @@ def test_a_result_survives_its_file(tmp_path):
     assert files.load_result(path) == EMPTY
     document = json.loads(path.read_text())
     assert document["schema"] == "cnnshift.result"
-    assert document["schema_version"] == 1
+    assert document["schema_version"] == SCHEMA_VERSION
 
 
 def test_last_is_in_the_cache(cache):
@@ -76,24 +80,93 @@ def test_last_is_in_the_cache(cache):
         files.load_result("last")
 
 
+def changed(**fields) -> bytes:
+    return json.dumps(json.loads(files.to_json(EMPTY)) | fields).encode()
+
+
+def with_run(**fields) -> bytes:
+    document = json.loads(OLD.read_text())
+    run = document["runs"][0] | fields
+    return json.dumps(document | {"runs": [run]}).encode()
+
+
+def with_array(**fields) -> bytes:
+    metric = json.loads(OLD.read_text())["runs"][0]["metrics"][0]
+    return with_run(metrics=[metric | {"per_image": metric["per_image"] | fields}])
+
+
 @pytest.mark.parametrize(
-    "content",
+    ("content", "words"),
     [
-        b"",
-        b"{",
-        b"[]",
-        b"\xff\xfe",
-        b'{"schema": "other"}',
-        json.dumps(json.loads(files.to_json(EMPTY)) | {"schema_version": 2}).encode(),
-        json.dumps(json.loads(files.to_json(EMPTY)) | {"extra": 1}).encode(),
+        (b"", "is not JSON"),
+        (b"{", "is not JSON"),
+        (b"\xff\xfe", "is not JSON"),
+        (b"[" * 100_000, "is not JSON"),
+        (OLD.read_bytes()[:5000], "is not JSON"),
+        (b"[]", "its schema is None"),
+        (b"7", "its schema is None"),
+        (b'{"schema": "other"}', "its schema is 'other'"),
+        (b'{"schema": "' + b"x" * 10_000 + b'"}', "its schema is 'xxx"),
+        (changed(schema_version="1"), "schema_version '1'"),
+        (changed(schema_version=0), "schema_version 0"),
+        (changed(schema_version=SCHEMA_VERSION + 1), "which a newer cnnshift wrote.* upgrade it"),
+        (changed(extra=1), "of version 2: extra: extra inputs are not permitted"),
+        (changed(runs={}), "runs: input should be a valid list"),
+        (changed(status="finished"), "status: input should be 'complete', 'partial' or 'interrupted'"),
+        (changed(schema_version=1, runs=[7]), "of version 1: runs.0: input should be"),
+        (with_run(metrics=float("nan")), "runs.0.metrics"),
+        (with_array(shape=[2**20, 2**20]), "the packed array 'accuracy' has shape .*12"),
+        (with_array(shape=[13]), "has shape .*12"),
+        (with_array(dtype="|O"), "dtype: input should be"),
+        (with_array(data="?"), "damaged"),
+        (with_array(data=compressed(b"\0" * 10_000_000)), "does not hold the 12 bytes"),
     ],
 )
-def test_damaged_files_are_one_sentence(tmp_path, content):
+def test_damaged_files_are_one_sentence(tmp_path, content, words):
     path = tmp_path / "r.json"
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"r\.json is not a cnnshift\.result file") as caught:
+    with pytest.raises(InputError, match=words) as caught:
         files.load_result(path)
-    assert "\n" not in str(caught.value)
+    said = str(caught.value)
+    assert "r.json" in said
+    assert "\n" not in said
+    assert len(said) < 400
+
+
+def test_many_arrays_that_claim_much_are_refused_before_any_is_inflated(tmp_path):
+    # Every array alone is within its bound, and the file is small.
+    document = json.loads(OLD.read_text())
+    run = document["runs"][0]
+    images = MAX_BYTES
+    bomb = {"dtype": "|u1", "shape": [images], "data": compressed(b"\0" * images)}
+    run["dataset"]["n"] = images
+    run["metrics"] = [run["metrics"][0] | {"id": f"m{i}", "n": images, "per_image": bomb} for i in range(200)]
+    path = tmp_path / "r.json"
+    path.write_text(json.dumps(document | {"runs": [run]}))
+    started = time.process_time()
+    with pytest.raises(InputError, match=f"allowed: at most {MAX_TOTAL_BYTES:,}"):
+        files.load_result(path)
+    # Inflating them would take half a minute; only their claims are read.
+    assert time.process_time() - started < 10
+
+
+def test_a_file_of_version_1_is_read():
+    result = files.load_result(OLD)
+    assert json.loads(OLD.read_text())["schema_version"] == 1
+    assert result.schema_version == SCHEMA_VERSION
+    first = result.runs[0]
+    assert first.predictions is None
+    assert first.family_version is None
+    accuracy = first.metric("accuracy")
+    assert np.mean(unpack(accuracy.per_image)) == pytest.approx(accuracy.value)
+
+
+def test_migration_covers_every_version():
+    assert sorted(STEPS) == list(range(1, SCHEMA_VERSION))
+
+
+def test_the_shipped_schema_is_that_of_the_code():
+    assert json.loads(schema_text()) == Result.model_json_schema(by_alias=True)
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch):

@@ -1,0 +1,34 @@
+"""How files of older versions become files of the present one: one function per step, none ever removed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def migrate(document: Mapping[str, Any], version: int) -> dict[str, Any]:
+    """A document of an older version as one of the present version.
+
+    Args:
+        document: what was read; it need not be valid, which is found out afterwards.
+        version: that it says it has, from 1 to the present one.
+    """
+    migrated = dict(document)
+    while version in STEPS:
+        migrated = STEPS[version](migrated)
+        version += 1
+        migrated["schema_version"] = version
+    return migrated
+
+
+def _predictions_and_family_version(document: dict[str, Any]) -> dict[str, Any]:
+    """1 → 2: a run also holds its predictions and the version of its family's code, unknown for older files."""
+    runs = document.get("runs")
+    if isinstance(runs, list):
+        added = {"predictions": None, "family_version": None}
+        document["runs"] = [added | run if isinstance(run, dict) else run for run in runs]
+    return document
+
+
+STEPS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _predictions_and_family_version}
+"""From each older version to the next."""
