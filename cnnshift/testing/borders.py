@@ -38,13 +38,13 @@ def describe_extent(touched: Bool[np.ndarray, "h w"], shift: Int[np.ndarray, " 2
         )
     lines = []
     if shift[0]:
-        lines.append(_name("rows", rows <= reach if shift[1] else touched.any(axis=1)))
+        lines.append(_name("rows", np.asarray(rows <= reach if shift[1] else touched.any(axis=1))))
     if shift[1]:
-        lines.append(_name("columns", columns <= reach if shift[0] else touched.any(axis=0)))
+        lines.append(_name("columns", np.asarray(columns <= reach if shift[0] else touched.any(axis=0))))
     return f"it touches only {' and '.join(lines)}: the border (padding)"
 
 
-def _name(lines: str, which: Bool[np.ndarray, " size"]) -> str:
+def _name(lines: str, which: np.ndarray) -> str:
     return f"{lines} {{{', '.join(str(i) for i in np.flatnonzero(which))}}} of {len(which)}"
 
 

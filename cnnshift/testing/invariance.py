@@ -26,8 +26,8 @@ def assert_shift_invariant(
     shifts: str = "grid",
     max_shift: int = 4,
     step: int = 1,
-    min_consistency: float = 1.0,
-    background: float | Sequence[float] = 0.0,
+    min_consistency: float | int = 1.0,
+    background: float | int | Sequence[float] = 0.0,
     context: int = 0,
     batch_size: int | None = None,
 ) -> None:
@@ -62,8 +62,8 @@ def assert_shift_invariant(
         >>> import cnnshift
         >>> from cnnshift.models.base import build
         >>> from cnnshift.spec import parse_spec
-        >>> images = np.random.default_rng(0).random((4, 16, 16, 1), np.float32)
-        >>> net = build(parse_spec("cnn:padding=circular,head=gap,pool=aps", "model"), (16, 16, 1), 10, seed=0)
+        >>> images = np.random.default_rng(0).random((4, 8, 8, 1), np.float32)
+        >>> net = build(parse_spec("cnn:depth=1,padding=circular,head=gap,pool=aps", "model"), (8, 8, 1), 10, seed=0)
         >>> cnnshift.assert_shift_invariant(net, images, max_shift=2)
     """
     __tracebackhide__ = True
@@ -96,7 +96,7 @@ def assert_shift_invariant(
         raise AssertionError(_message(seen, changes, consistency, min_consistency, title))
 
 
-def _split(images: Any, background: float | Sequence[float], context: int) -> Split:
+def _split(images: Any, background: float | int | Sequence[float], context: int) -> Split:
     pixels = as_images(images)
     channels = pixels.shape[-1]
     empty = np.asarray(background, float)
@@ -109,7 +109,7 @@ def _split(images: Any, background: float | Sequence[float], context: int) -> Sp
     )
 
 
-def _message(seen: Observations, changes: np.ndarray, consistency: float, required: float, title: str) -> str:
+def _message(seen: Observations, changes: np.ndarray, consistency: float, required: float | int, title: str) -> str:
     count, per_image = changes.shape
     often = changes.sum(axis=1)
     worst = int(often.argmax())
