@@ -11,11 +11,13 @@ from typing import Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
+    "assert_shift_equivariant": "cnnshift.testing.equivariance",
+    "assert_shift_invariant": "cnnshift.testing.invariance",
     "measure": "cnnshift.bench.measure",
     "load_result": "cnnshift.results.files",
 }
 
-__all__ = ["__version__", "load_result", "measure"]
+__all__ = ["__version__", "assert_shift_equivariant", "assert_shift_invariant", "load_result", "measure"]
 
 
 def __getattr__(name: str) -> Any:

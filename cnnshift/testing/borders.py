@@ -1,0 +1,60 @@
+"""Does a violation stay at the border, or is it everywhere?
+
+A padding treats the border as special. Under a shift the border of the image at rest has moved, the layer's own has
+not: the violation lies along these two seams. Aliasing knows no seams.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+
+def describe_extent(touched: Bool[np.ndarray, "h w"], shift: Int[np.ndarray, " 2"]) -> str:
+    """Say where a violation is.
+
+    Every position has a distance from the nearest seam (1: beside it). The violation is at the border if it reaches
+    at most half of the largest distance that there is.
+
+    Args:
+        touched: output positions that violate, at least one.
+        shift: of the output, in its own pixels, not (0, 0).
+
+    Example:
+        >>> touched = np.zeros((8, 8), bool)
+        >>> touched[:, [0, 1, 7]] = True
+        >>> describe_extent(touched, np.array([0, 1]))
+        'it touches only columns {0, 1, 7} of 8: the border (padding)'
+    """
+    rows, columns = (_distances(size, int(d)) for size, d in zip(touched.shape, shift, strict=True))
+    distance = np.minimum(rows[:, None], columns[None, :])
+    reach, farthest = distance[touched].max(), distance.max()
+    if farthest < 2:
+        return "and the maps are too small to tell a border from aliasing"
+    if 2 * reach > farthest:
+        return (
+            f"it touches {touched.sum()} of {touched.size} positions, not only the border: "
+            f"aliasing, weights that depend on the position, or a padding whose influence reaches this far"
+        )
+    lines = []
+    if shift[0]:
+        lines.append(_name("rows", np.asarray(rows <= reach if shift[1] else touched.any(axis=1))))
+    if shift[1]:
+        lines.append(_name("columns", np.asarray(columns <= reach if shift[0] else touched.any(axis=0))))
+    return f"it touches only {' and '.join(lines)}: the border (padding)"
+
+
+def _name(lines: str, which: np.ndarray) -> str:
+    return f"{lines} {{{', '.join(str(i) for i in np.flatnonzero(which))}}} of {len(which)}"
+
+
+def _distances(size: int, shift: int) -> Int[np.ndarray, " size"]:
+    """Steps of every row (or column) from the nearer of the seams before 0 and before `shift`.
+
+    Beyond all reach where nothing moves along this axis: its seams fall on each other, and no violation comes of them.
+    """
+    if not shift % size:
+        return np.full(size, size)
+    index = np.arange(size)
+    seams = [np.minimum((index - seam) % size, (seam - 1 - index) % size) + 1 for seam in (0, shift)]
+    return np.minimum(*seams)

@@ -1,0 +1,128 @@
+"""`assert_shift_invariant`: the class that a model gives does not change when its image moves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from cnnshift.data.base import Split
+from cnnshift.errors import InputError
+from cnnshift.observations import Observations
+from cnnshift.registry import PROTOCOLS
+from cnnshift.shifts.sets import enumerate_shifts
+from cnnshift.sweep.engine import run_sweep
+from cnnshift.sweep.subject import subject_of
+from cnnshift.testing.arguments import as_images, check_batch_size, name_shift, nearest_first, output_shape
+
+
+def assert_shift_invariant(
+    model: Callable[[Any], Any],
+    images: Any,
+    *,
+    protocol: str = "circular",
+    shifts: str = "grid",
+    max_shift: int = 4,
+    step: int = 1,
+    min_consistency: float | int = 1.0,
+    background: float | int | Sequence[float] = 0.0,
+    context: int = 0,
+    batch_size: int | None = None,
+) -> None:
+    """Assert that a classifier gives a moved image the class that it gives the image at rest.
+
+    What is asserted is the metric `reference_consistency`, the mean over images x and shifts d ≠ 0 of
+    [argmax f(T_d x) = argmax f(x)] ≥ `min_consistency`. Equality passes. No labels are needed: a model that is wrong
+    everywhere in the same way is invariant.
+
+    Args:
+        model: an NNX module (left in evaluation mode), or any function that JAX can trace,
+            images [n h w c] on the scale 0..1 → logits [n k].
+        images: [n h w c], uint8, or floats from 0 to 1.
+        protocol: what enters at the border: `circular`, `zero`, `crop`, `reflect`, `replicate`.
+        shifts: shift set: `grid`, `full`, `axis`, `diagonal`, `random:K`.
+        max_shift: largest |d|∞ in pixels. The default, −4 … 4, meets every phase of total strides up to 9.
+        step: spacing of the shifts in pixels.
+        min_consistency: what is required, from 0 to 1.
+        background: value of an empty pixel, one for all channels or one per channel; `zero` moves it in.
+        context: pixels of the images around the window that the model sees, on each side; `crop` needs them.
+        batch_size: images per compiled step.
+
+    Raises:
+        AssertionError: the consistency is lower. The message names the image that changes class most often (the first
+            of equals), and the smallest shift that changes it.
+        InputError: an argument that is not allowed, or a model of fewer than two classes, which cannot change its mind.
+        MeasurementError: the model gave values that are not finite. This is no `AssertionError`: whoever expects
+            a model to fail must not be content with one that is broken.
+
+    Example:
+        >>> import numpy as np
+        >>> import cnnshift
+        >>> from cnnshift.models.base import build
+        >>> from cnnshift.spec import parse_spec
+        >>> images = np.random.default_rng(0).random((4, 8, 8, 1), np.float32)
+        >>> net = build(parse_spec("cnn:depth=1,padding=circular,head=gap,pool=aps", "model"), (8, 8, 1), 10, seed=0)
+        >>> cnnshift.assert_shift_invariant(net, images, max_shift=2)
+    """
+    __tracebackhide__ = True
+    if not 0 <= min_consistency <= 1:
+        raise InputError(f"min_consistency is {min_consistency}; allowed: from 0 to 1.")
+    check_batch_size(batch_size)
+    split = _split(images, background, context)
+    mover = PROTOCOLS.load(protocol)
+    # The protocol's own limits come first: "crop needs context" is better told than "max-shift is too large".
+    mover(split.size, reach=0, context=split.context, background=split.background)
+    if split.size == (1, 1):
+        raise InputError("images are seen as 1×1 pixels, which no shift changes; allowed: at least 2 pixels.")
+    shift_set = enumerate_shifts(
+        shifts, max_shift=max_shift, step=step, size=split.size, wraps=mover.wraps, images=len(split)
+    )
+    moving = mover(split.size, reach=shift_set.reach, context=split.context, background=split.background)
+    subject = subject_of(model)
+    shape = output_shape(subject, (len(split), *split.size, split.channels), "model")
+    if len(shape) != 2 or shape[1] < 2:
+        raise InputError(
+            f"model returns an array of shape {shape} for {len(split)} images; "
+            f"allowed: ({len(split)}, k), a logit for each of k ≥ 2 classes."
+        )
+    seen = run_sweep(subject, split, moving, shift_set, batch_size=batch_size).observations
+    changes = seen.prediction != seen.reference_prediction[:, None]
+    # One division of whole numbers: the mean of per-image fractions could miss an equality by its rounding.
+    consistency = int((~changes).sum()) / changes.size
+    if consistency < min_consistency:
+        title = f"{protocol}, |d|≤{shift_set.reach}"
+        raise AssertionError(_message(seen, changes, consistency, min_consistency, title))
+
+
+def _split(images: Any, background: float | int | Sequence[float], context: int) -> Split:
+    pixels = as_images(images)
+    channels = pixels.shape[-1]
+    empty = np.asarray(background, float)
+    return Split(
+        images=pixels,
+        labels=np.zeros(len(pixels), np.int32),
+        classes=("any",),
+        background=tuple(np.broadcast_to(empty, (channels,)).tolist() if empty.ndim == 0 else empty.ravel().tolist()),
+        context=context,
+    )
+
+
+def _message(seen: Observations, changes: np.ndarray, consistency: float, required: float | int, title: str) -> str:
+    count, per_image = changes.shape
+    often = changes.sum(axis=1)
+    worst = int(often.argmax())
+    own = seen.shifts[worst] if seen.per_image_shifts else seen.shifts
+    order = nearest_first(own)
+    column = int(order[changes[worst][order].argmax()])
+    before, after = int(seen.reference_prediction[worst]), int(seen.prediction[worst, column])
+    return (
+        # Rounded down, so that it never looks like what was required.
+        f"not shift invariant [{title}]: consistency {math.floor(consistency * 1e4) / 1e4:.4f} "
+        f"over {count} images × {per_image} shifts, required {required}; "
+        f"{often.sum():,} of {changes.size:,} predictions change, in {(often > 0).sum()} images; "
+        f"worst image {worst} ({often[worst]} of {per_image} shifts), "
+        f"its smallest shift {name_shift(own[column])}: class {before} → {after}, "
+        f"P({before}) {seen.reference_probability[worst]:.4f} → {seen.probability[worst, column]:.4f}"
+    )
