@@ -228,9 +228,11 @@ FORMATS = Registry(
     "cnnshift.formats",
     {
         "table": Entry("cnnshift.render.table:render", "for people"),
-        "json": Entry("cnnshift.render.json:render", "the whole result, one document"),
-        "jsonl": Entry("cnnshift.render.jsonl:render", "one line per run"),
-        "csv": Entry("cnnshift.render.csv:render", "one line per run and metric"),
-        "markdown": Entry("cnnshift.render.markdown:render", "a table for a README or a step summary"),
+        "json": Entry("cnnshift.render.json:render", "everything, one document"),
+        "jsonl": Entry("cnnshift.render.jsonl:render", "one JSON object per run, comparison or name"),
+        "csv": Entry("cnnshift.render.csv:render", "one line per number, for spreadsheets"),
+        "markdown": Entry("cnnshift.render.markdown:render", "tables for a README, a pull request or a step summary"),
+        "github": Entry("cnnshift.render.github:render", "annotations of GitHub Actions, worst first, at most 10"),
+        "junit": Entry("cnnshift.render.junit:render", "test cases as JUnit's XML, for Jenkins, GitLab and others"),
     },
 )

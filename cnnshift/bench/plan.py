@@ -20,7 +20,7 @@ from cnnshift.shifts.sets import ShiftSet, enumerate_shifts
 from cnnshift.spec import Spec, parse_spec
 from cnnshift.train.obtain import TrainingPlan, plan_training
 
-_LOG = logging.getLogger(__name__)
+log = logging.getLogger("cnnshift")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ def make_plan(settings: BenchSettings) -> BenchPlan:
     test = dataset.load("test")
     if settings.limit is not None:
         if settings.limit > len(test):
-            _LOG.warning("limit is %d, but '%s' has %d test images; all are taken.", settings.limit, spec, len(test))
+            log.warning("limit is %d, but '%s' has %d test images; all are taken.", settings.limit, spec, len(test))
         test = test.take(settings.limit)
     train = dataset.load("train")
     record = DatasetRecord(

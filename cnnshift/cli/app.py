@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import logging
 import os
 import sys
@@ -18,6 +19,8 @@ from cnnshift.cli.terminal import COLOR, Color, choose_color, color_from_flag, e
 from cnnshift.errors import CnnshiftError
 
 INTERNAL_ERROR, INTERRUPTED = 3, 130
+
+OUTPUT = "Output"
 
 
 def main() -> None:
@@ -64,12 +67,27 @@ def _version(wanted: bool | None) -> None:
 
 
 def _options(
-    color: Annotated[Color, typer.Option(help="Colour on stdout and stderr.")] = COLOR,
     version: Annotated[
         bool | None, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")
     ] = None,
 ) -> None:
-    choose_color(color)
+    """What may stand before the command."""
+
+
+SHARED = {
+    "color": (Color, COLOR, typer.Option(help="Colour on stdout and stderr.", rich_help_panel=OUTPUT)),
+    "verbose": (bool, False, typer.Option("-v", "--verbose", help="Say more on stderr.", rich_help_panel=OUTPUT)),
+}
+"""Options of every command: type, default, and what the command line says of them."""
+
+
+def _with_shared(command: Callable[..., Any]) -> inspect.Signature:
+    signature = inspect.signature(command, eval_str=True)
+    shared = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option])
+        for name, (kind, default, option) in SHARED.items()
+    ]
+    return signature.replace(parameters=[*signature.parameters.values(), *shared])
 
 
 class _ToStderr(logging.Handler):
@@ -80,17 +98,20 @@ class _ToStderr(logging.Handler):
         note(f"cnnshift: {record.getMessage()}")
 
 
-def _log_to_stderr() -> None:
-    """Show this package's warnings."""
-    logging.getLogger("cnnshift").handlers = [_ToStderr()]
+def _log_to_stderr(verbose: bool) -> None:
+    """Show this package's warnings, or everything it has to tell."""
+    log = logging.getLogger("cnnshift")
+    log.handlers = [_ToStderr()]
+    log.setLevel(logging.DEBUG if verbose else logging.WARNING)
 
 
 def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
-    """A command whose errors become one message on stderr and the exit code of their class."""
+    """A command with the shared options, whose errors become one message on stderr and the exit code of their class."""
 
     @wraps(command)
-    def run(*args: Any, **options: Any) -> None:
-        _log_to_stderr()
+    def run(*args: Any, color: Color, verbose: bool, **options: Any) -> None:
+        choose_color(color)
+        _log_to_stderr(verbose)
         try:
             command(*args, **options)
         except CnnshiftError as problem:
@@ -106,4 +127,6 @@ def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
             # The reader has seen enough (`cnnshift list models | head -1`); Python must not flush the rest at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
+    # What Typer reads to make the options.
+    vars(run)["__signature__"] = _with_shared(command)
     return run

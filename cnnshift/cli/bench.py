@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cnnshift.cli.terminal import note, style, write
+from cnnshift.cli.output import check_outputs, emit
+from cnnshift.cli.terminal import note, write
 from cnnshift.config import DEFAULT_SUITE, DEFAULTS, Resolved, resolve
 from cnnshift.errors import SaveError
-from cnnshift.registry import FORMATS
 
 if TYPE_CHECKING:
     from cnnshift.bench.plan import BenchPlan, Cell
@@ -95,9 +95,7 @@ def bench(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Write the result file.", rich_help_panel=OUTPUT)
     ] = None,
-    format: Annotated[
-        str, typer.Option(help="table, json, jsonl, csv or markdown, on stdout.", rich_help_panel=OUTPUT)
-    ] = "table",
+    format: Annotated[str, typer.Option(help="See list formats; on stdout.", rich_help_panel=OUTPUT)] = "table",
     save_observations: Annotated[
         Path | None, typer.Option(help="Write what the models said (.npz).", rich_help_panel=OUTPUT)
     ] = None,
@@ -106,7 +104,7 @@ def bench(
 
     Example: cnnshift bench cnn 'cnn:padding=circular,head=gap,pool=aps' --protocol zero --max-shift 6
     """
-    render = FORMATS.load(format)
+    check_outputs(format, ())
     resolved = resolve(
         {
             "models": models or None,
@@ -131,7 +129,12 @@ def bench(
         write(_config_text(resolved))
         return
     plan, result = _run(resolved, output, save_observations, resume=resume, dry_run=dry_run)
-    write(render(result, style(sys.stdout)) if result else _plan_text(plan))
+    if result is None:
+        write(_plan_text(plan))
+        return
+    from cnnshift.render.documents.bench import bench_document
+
+    emit(bench_document(result), format)
 
 
 def _run(

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cnnshift import config, registry
-from cnnshift.cli.terminal import style, write
+from cnnshift.cli.output import check_outputs, emit
 from cnnshift.errors import InputError
 
 REGISTRIES: Mapping[str, registry.Registry] = {
@@ -27,22 +26,19 @@ KINDS = (*REGISTRIES, "suites")
 
 def listing(
     kind: Annotated[str, typer.Argument(metavar="|".join(KINDS), help="What to list.")],
-    format: Annotated[str, typer.Option(help="table or json.")] = "table",
+    format: Annotated[str, typer.Option(help="See list formats; on stdout.")] = "table",
+    output: Annotated[
+        list[Path] | None, typer.Option("-o", "--output", help="Write a file too; its ending says the format.")
+    ] = None,
 ) -> None:
     """List models, data sets, protocols, metrics, pools, formats or suites, one line each."""
+    from cnnshift.render.documents.listing import listing_document
+
     if kind not in KINDS:
         raise InputError(registry.unknown("kind of names", kind, KINDS))
+    check_outputs(format, output or ())
     if kind == "suites":
         rows = [(name, config.suite_summary(name), "") for name in config.suite_names()]
     else:
         rows = [(name, entry.summary, entry.reference) for name, entry in REGISTRIES[kind].items()]
-    if format == "json":
-        keys = ("name", "summary", "reference")
-        write(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], indent=1, ensure_ascii=False) + "\n")
-        return
-    if format != "table":
-        raise InputError(registry.unknown("format", format, ("table", "json")))
-    wide = max(len(name) for name, _, _ in rows)
-    bold, plain = ("\x1b[1m", "\x1b[0m") if style(sys.stdout).color else ("", "")
-    for name, summary, reference in rows:
-        write(f"{bold}{name:<{wide}}{plain}  {summary}{f' ({reference})' if reference else ''}\n")
+    emit(listing_document(kind, rows), format, output or ())

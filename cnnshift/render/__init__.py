@@ -1,1 +1,1 @@
-"""Writers: a result as text, one file per format."""
+"""Writers: a document as text, one file per format; `documents` says what a command has to say."""

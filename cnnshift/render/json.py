@@ -1,10 +1,11 @@
-"""Format `json`: the whole result."""
+"""Format `json`: everything, one document."""
 
+import pydantic_core
+
+from cnnshift.render.document import Document
 from cnnshift.render.style import Style
-from cnnshift.results.files import to_json
-from cnnshift.results.schema import Result
 
 
-def render(result: Result, style: Style) -> str:
-    """The result file's content; `style` does not matter."""
-    return to_json(result)
+def render(document: Document, style: Style) -> str:
+    """The document's content; for a benchmark, that of its result file. `style` does not matter."""
+    return pydantic_core.to_json(document.content, indent=1, by_alias=True).decode() + "\n"

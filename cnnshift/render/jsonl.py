@@ -1,10 +1,11 @@
-"""Format `jsonl`: one run per line, without the per-image arrays."""
+"""Format `jsonl`: one JSON object per line."""
 
+import pydantic_core
+
+from cnnshift.render.document import Document
 from cnnshift.render.style import Style
-from cnnshift.results.schema import Result
 
 
-def render(result: Result, style: Style) -> str:
-    """One JSON object per run; `style` does not matter."""
-    without = {"metrics": {"__all__": {"per_image"}}}
-    return "".join(run.model_dump_json(exclude=without) + "\n" for run in result.runs)
+def render(document: Document, style: Style) -> str:
+    """A line per run, comparison or name; `style` does not matter."""
+    return "".join(pydantic_core.to_json(dict(line)).decode() + "\n" for line in document.lines or document.records)

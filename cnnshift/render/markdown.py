@@ -1,33 +1,27 @@
-"""Format `markdown`: the table for people, for a README or a step summary."""
+"""Format `markdown`: tables for a README, a pull request or a step summary."""
 
 from collections.abc import Iterable
 
-from cnnshift.render.answer import answer
-from cnnshift.render.columns import Cell, columns
-from cnnshift.render.numbers import headline
+from cnnshift.render.document import Cell, Document, Table
 from cnnshift.render.style import Style
-from cnnshift.results.groups import group_runs
-from cnnshift.results.schema import Result
 
 
-def render(result: Result, style: Style) -> str:
-    """One pipe table per protocol; `style` does not matter."""
-    if not result.runs:
-        return "No cell was finished.\n"
-    blocks = []
-    for group in group_runs(result):
-        table = columns(group)
-        lines = [
-            f"**{headline(group)}**",
-            "",
-            _row(_escape(column.heading) for column in table),
-            _row("---:" if column.numeric else "---" for column in table),
-            *(_row(_cell(cell) for cell in cells) for cells in zip(*(c.cells for c in table), strict=True)),
-            "",
-            *(f"- {sentence}" for sentence in answer(group)),
-        ]
-        blocks.append("\n".join(lines).rstrip() + "\n")
-    return "\n".join(blocks)
+def render(document: Document, style: Style) -> str:
+    """Pipe tables with what is said around them; `style` does not matter."""
+    blocks = [*map(_escape, document.opening), *map(_table, document.tables), *map(_escape, document.closing)]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _table(table: Table) -> str:
+    lines = [f"**{_escape(table.title)}**", ""] if table.title else []
+    lines += [
+        _row(_escape(column.heading) for column in table.columns),
+        _row("---:" if column.numeric else "---" for column in table.columns),
+        *(_row(_cell(cell) for cell in cells) for cells in zip(*(c.cells for c in table.columns), strict=True)),
+    ]
+    if table.sentences:
+        lines += ["", *(f"- {_escape(sentence)}" for sentence in table.sentences)]
+    return "\n".join(lines)
 
 
 def _row(cells: Iterable[str]) -> str:
@@ -35,9 +29,12 @@ def _row(cells: Iterable[str]) -> str:
 
 
 def _cell(cell: Cell) -> str:
-    text = f"**{cell.text}**" if cell.best else cell.text
-    return _escape(f"{text} {cell.detail}".strip())
+    text = f"**{_escape(cell.text)}**" if cell.best else _escape(cell.text)
+    return f"{text} {_escape(cell.detail)}".strip()
 
 
 def _escape(text: str) -> str:
-    return text.replace("|", "\\|")
+    """Text that may come from a file, as itself: no markup, no new line."""
+    for mark in "\\`*_<>|#":
+        text = text.replace(mark, f"\\{mark}")
+    return " ".join(text.split())

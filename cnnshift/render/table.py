@@ -1,40 +1,34 @@
-"""Format `table`: one Rich table per protocol, then the answer in plain words."""
+"""Format `table`: Rich tables, with what is said around them in plain words."""
 
 from __future__ import annotations
 
 import io
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Table as RichTable
 from rich.text import Text
 
-from cnnshift.render.answer import answer
-from cnnshift.render.columns import Cell, Column, columns
-from cnnshift.render.numbers import headline
+from cnnshift.render.document import Cell, Column, Document, Table
 from cnnshift.render.style import Style
-from cnnshift.results.groups import Group, group_runs
-from cnnshift.results.schema import Result
 
 WIDE = 150
 """Columns from which an interval stands beside its value instead of below it."""
 
 NARROW = 100
-"""Columns below which the costs of a model are left to the other formats, so that its scores stay readable."""
-
-LEFT_OUT_FIRST = ("params", "images/s")
+"""Columns below which optional columns are left to the other formats, so that the rest stays readable."""
 
 UNLIMITED = 10_000
 
+COLORS = {"": "", "strong": "bold", "good": "green", "bad": "red", "doubtful": "yellow", "dim": "dim"}
 
-def render(result: Result, style: Style) -> str:
-    """The result as text for a terminal.
+
+def render(document: Document, style: Style) -> str:
+    """The document as text for a terminal.
 
     Args:
-        result: at least one run, or the text says that there is none.
+        document: what to say.
         style: width and colour. Without a width no cell is ever wrapped or cut.
     """
-    if not result.runs:
-        return "No cell was finished.\n"
     console = Console(
         file=io.StringIO(),
         width=style.width or UNLIMITED,
@@ -43,47 +37,51 @@ def render(result: Result, style: Style) -> str:
         highlight=False,
         soft_wrap=style.width is None,
     )
-    for group in group_runs(result):
-        console.print(Text(headline(group), style="bold"))
-        console.print(_table(group, style))
-        console.print(
-            Text("[low, high]: 95 % interval over images · * best of its column · bars: 0 to 100 %", style="dim")
-        )
-        for sentence in answer(group):
+    for line in document.opening:
+        console.print(Text(line, style="bold"))
+    for table in document.tables:
+        if table.title:
+            console.print(Text(table.title, style="bold"))
+        console.print(_table(table, style))
+        if table.legend:
+            console.print(Text(table.legend, style="dim"))
+        for sentence in table.sentences:
             console.print(Text(f"• {sentence}"))
         console.print()
+    for line in document.closing:
+        console.print(Text(line))
     file = console.file
     assert isinstance(file, io.StringIO)
-    return "\n".join(line.rstrip() for line in file.getvalue().splitlines()).rstrip() + "\n"
+    return "\n".join(line.rstrip() for line in file.getvalue().splitlines()).strip("\n") + "\n"
 
 
-def _table(group: Group, style: Style) -> Table:
+def _table(table: Table, style: Style) -> RichTable:
     beside = style.width is None or style.width >= WIDE
-    shown = [column for column in columns(group) if not (_is_narrow(style) and column.heading in LEFT_OUT_FIRST)]
-    table = Table(show_edge=False, pad_edge=False, show_lines=not beside)
+    narrow = style.width is not None and style.width < NARROW
+    shown = [column for column in table.columns if not (narrow and column.optional)]
+    # Lines between the rows only where a row takes more than one.
+    rich = RichTable(show_edge=False, pad_edge=False, show_lines=not beside and _has_details(shown))
     for column in shown:
-        table.add_column(
+        rich.add_column(
             Text(column.heading.replace(" [", "\n[")),
             justify="right" if column.numeric else "left",
             overflow="fold",
             no_wrap=style.width is None,
         )
-    for cells in zip(*(_texts(column, beside) for column in shown), strict=True):
-        table.add_row(*cells)
-    return table
+    for cells in zip(*(column.cells for column in shown), strict=True):
+        rich.add_row(*(_text(cell, beside, narrow) for cell in cells))
+    return rich
 
 
-def _is_narrow(style: Style) -> bool:
-    return style.width is not None and style.width < NARROW
+def _has_details(columns: list[Column]) -> bool:
+    return any(cell.detail for column in columns for cell in column.cells)
 
 
-def _texts(column: Column, beside: bool) -> list[Text]:
-    return [_text(cell, beside) for cell in column.cells]
-
-
-def _text(cell: Cell, beside: bool) -> Text:
+def _text(cell: Cell, beside: bool, narrow: bool) -> Text:
     mark = " *" if cell.best else ""
-    text = Text(f"{cell.text}{mark}", style="bold green" if cell.best else "")
+    # A model's spec may break where its options end.
+    words = cell.text.replace(",", ",\n") if narrow and ":" in cell.text else cell.text
+    text = Text(f"{words}{mark}", style="bold green" if cell.best else COLORS[cell.looks])
     if cell.detail:
         text.append(" " if beside else "\n").append(cell.detail, style="dim not bold")
     return text

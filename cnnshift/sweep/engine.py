@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import time
@@ -25,6 +26,8 @@ from cnnshift.sweep.program import Block, Reference, block_program, reference_pr
 from cnnshift.sweep.subject import Subject
 
 Progress = Callable[[int], None]
+
+log = logging.getLogger("cnnshift")
 
 BLOCK_SHIFTS = 64
 """Most shifts in one call of the block program: the grain of progress and of an interruption."""
@@ -141,6 +144,9 @@ def _sweep(job: _Job, table: _Table, batch: int, width: int | None, progress: Pr
     if width is None:
         width = 1 if jax.default_backend() == "cpu" else _fastest_width(job, reference, batch)
     block, size = _compile_block(job, reference, batch, width), job.block_size(width)
+    log.debug(
+        "sweep: %d images × %d shifts at once, %d shifts a call, %d calls at a time", batch, width, size, _lanes()
+    )
     compile_seconds = time.perf_counter() - started
 
     def calls() -> Iterator[tuple[int, int, Callable[[], Block]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from cnnshift.train.augment import parse_augment
 from cnnshift.train.fit import fit
 from cnnshift.train.recipe import Recipe
 from cnnshift.train.weights import load_weights, save_weights, weights_path
+
+log = logging.getLogger("cnnshift")
 
 RECIPE_KEYS = ("augment", "epochs", "seed")
 """Keys of a model spec that belong to the recipe."""
@@ -107,6 +110,7 @@ def obtain(
     model = _abstract(plan.architecture, split, seed=seed)
     stored = load_weights(model, path)
     if stored:
+        log.debug("%s seed %d: weights from %s", plan.label, seed, path.name)
         model.eval()
         return Trained(model, stored.loss, cached=True, seconds=0.0)
     started = time.perf_counter()

@@ -46,6 +46,7 @@ BAD = {
     "full with a radius": (["bench", "cnn", "--shifts", "full", "--max-shift", "3"], ["leave out --max-shift"]),
     "unknown kind of names": (["list", "modles"], ["'modles'", "Did you mean 'models'?"]),
     "unknown list format": (["list", "models", "--format", "yaml"], ["Unknown format 'yaml'", "json"]),
+    "output without a format": (["list", "models", "-o", "models.pdf"], ["models.pdf does not say its format", ".csv"]),
     "options of an unknown model": (["info", "cnm"], ["Unknown model 'cnm'", "Did you mean 'cnn'?"]),
     "fractional step": (["bench", "cnn", "--step", "0.5"], ["--step is '0.5'", "integer"]),
     "zero step": (["bench", "cnn", "--step", "0"], ["--step is '0'", "greater than or equal to 1"]),
@@ -131,4 +132,4 @@ def test_an_unexpected_error_is_not_exit_1(monkeypatch, capfd):
 def test_a_closed_pipe_is_no_error():
     done = subprocess.run(f"{COMMAND} list metrics | head -1", shell=True, capture_output=True, text=True, check=False)
     assert done.stderr == ""
-    assert done.stdout.startswith("accuracy")
+    assert done.stdout.startswith("metrics")

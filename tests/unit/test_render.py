@@ -3,12 +3,17 @@
 import csv
 import io
 import json
+import re
 
 import numpy as np
 import pytest
+from junitparser import JUnitXml
 
 from cnnshift.registry import FORMATS
-from cnnshift.render.answer import answer
+from cnnshift.render.document import LEVELS, Cell, Column, Document, Finding, Table, worst_first
+from cnnshift.render.documents.answer import answer
+from cnnshift.render.documents.bench import bench_document
+from cnnshift.render.documents.listing import listing_document
 from cnnshift.render.numbers import percent, sparkline
 from cnnshift.render.style import Style
 from cnnshift.results.groups import combine, group_runs
@@ -105,10 +110,13 @@ FOUR = result(
 )
 
 
+SAID = bench_document(FOUR)
+
+
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("style", [Style(), Style(80), Style(200)], ids=str)
 def test_no_colour_no_cut_numbers(name, style):
-    text = FORMATS.load(name)(FOUR, style)
+    text = FORMATS.load(name)(SAID, style)
     assert "\x1b" not in text
     assert "…" not in text.replace("1 … 2", "")
     assert text.endswith("\n")
@@ -116,33 +124,93 @@ def test_no_colour_no_cut_numbers(name, style):
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_result_without_runs_is_rendered(name):
-    assert isinstance(FORMATS.load(name)(result(), Style()), str)
+    assert isinstance(FORMATS.load(name)(bench_document(result()), Style()), str)
 
 
 def test_colour_is_never_the_only_carrier():
-    plain, colored = (FORMATS.load("table")(FOUR, Style(200, color)) for color in (False, True))
+    plain, colored = (FORMATS.load("table")(SAID, Style(200, color)) for color in (False, True))
     assert "\x1b[" in colored
     assert "100 *" in plain
 
 
 def test_table_snapshot(snapshot):
-    assert FORMATS.load("table")(FOUR, Style()) == snapshot
+    assert FORMATS.load("table")(SAID, Style()) == snapshot
 
 
 def test_markdown_snapshot(snapshot):
-    assert FORMATS.load("markdown")(FOUR, Style()) == snapshot
+    assert FORMATS.load("markdown")(SAID, Style()) == snapshot
 
 
 def test_csv_has_a_line_per_run_and_metric():
-    rows = list(csv.DictReader(io.StringIO(FORMATS.load("csv")(FOUR, Style()))))
+    rows = list(csv.DictReader(io.StringIO(FORMATS.load("csv")(SAID, Style()))))
     assert len(rows) == 4 * 6
     assert rows[0]["value"] == "0.75"
     assert rows[5] | {"value": "", "ci95_low": "", "reason": "no features"} == rows[5]
 
 
 def test_jsonl_has_a_line_per_run():
-    lines = FORMATS.load("jsonl")(FOUR, Style()).splitlines()
+    lines = FORMATS.load("jsonl")(SAID, Style()).splitlines()
     assert [json.loads(line)["model"] for line in lines] == [run.model for run in FOUR.runs]
+
+
+NASTY = "a|b*c`d\\e<f>_g, 100 %: x::y\nz\x00#"
+FINDINGS = [Finding(level, NASTY, NASTY, NASTY, float(severity)) for severity in range(8) for level in LEVELS]
+NASTY_DOCUMENT = Document(
+    "test",
+    [{"a": NASTY}],
+    [{"a": NASTY}],
+    tables=[Table(NASTY, [Column(NASTY, [Cell(NASTY, NASTY)])], NASTY, [NASTY])],
+    opening=[NASTY],
+    closing=[NASTY],
+    findings=FINDINGS,
+)
+
+
+def test_github_has_ten_annotations_worst_first():
+    lines = FORMATS.load("github")(NASTY_DOCUMENT, Style()).splitlines()
+    commands = [line for line in lines if line.startswith("::")]
+    assert len(commands) == 10
+    assert [line.split()[0] for line in commands] == ["::error"] * 10
+    # One command a line, and nothing in a property that could end it.
+    for line in commands:
+        command, _, message = line[2:].partition("::")
+        assert re.fullmatch(r"error title=[^:,\r\n]*", command)
+        assert "%0A" in message
+    assert "22 more are not shown." in lines
+    assert all(not line.startswith("::") for line in (lines[0], lines[-1]))
+
+
+def test_worst_first_orders_by_level_then_severity():
+    ordered = worst_first(FINDINGS)
+    assert [finding.level for finding in ordered[::8]] == list(LEVELS)
+    assert [finding.severity for finding in ordered[:8]] == list(range(7, -1, -1))
+
+
+def test_junit_is_read_back():
+    xml = JUnitXml.fromstring(FORMATS.load("junit")(NASTY_DOCUMENT, Style()).encode())
+    (suite,) = xml
+    assert (suite.tests, suite.failures, suite.errors, suite.skipped) == (40, 8, 8, 8)
+    assert next(iter(suite)).name.startswith("a|b*c`d")
+
+
+def test_markdown_takes_no_markup_from_names():
+    text = FORMATS.load("markdown")(NASTY_DOCUMENT, Style())
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(rows) == 3
+    assert all(len(re.findall(r"(?<!\\)\|", row)) == 2 for row in rows)
+    assert "<f>" not in text.replace("\\<f\\>", "")
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_says_every_document(name):
+    for document in (NASTY_DOCUMENT, listing_document("models", [("cnn", "a network", "")])):
+        assert FORMATS.load(name)(document, Style()).strip()
+
+
+def test_narrow_tables_break_specs_at_commas():
+    text = FORMATS.load("table")(SAID, Style(60))
+    assert "params" not in text
+    assert "params" in FORMATS.load("table")(SAID, Style(120))
 
 
 def test_seeds_are_combined_by_image():

@@ -1,34 +1,16 @@
-"""The columns that a table for people shows, in every format for people."""
+"""The columns that a benchmark's table shows, in every format for people."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from cnnshift.render.document import Cell, Column
 from cnnshift.render.numbers import count, interval, movement, number, sparkline
 from cnnshift.results.groups import Group, combine
 
 HEADLINE_METRICS = ("accuracy", "shifted_accuracy", "worst_case_accuracy", "pairwise_consistency")
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """A number with its interval (and spread over seeds), and whether it is the best of its column."""
-
-    text: str
-    detail: str = ""
-    best: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A heading and one cell per row."""
-
-    heading: str
-    cells: tuple[Cell, ...]
-    numeric: bool = True
 
 
 def columns(group: Group) -> list[Column]:
@@ -37,7 +19,7 @@ def columns(group: Group) -> list[Column]:
     result = [Column("model", tuple(Cell(row.model) for row in group.rows), numeric=False)]
     result += [_metric_column(group, id) for id in shown]
     radii = group.example.by_radius.radius
-    if len(radii) > 1:
+    if len(radii) > 1 and {"accuracy", "shifted_accuracy"} & set(shown):
         curves = [np.mean([run.by_radius.accuracy for run in row.runs], axis=0) for row in group.rows]
         heading = f"accuracy at |d| = {radii[0]} … {radii[-1]}"
         # A wide set is thinned out evenly, ends included, so that its bars stay readable.
@@ -78,4 +60,4 @@ def _metric_column(group: Group, id: str) -> Column:
 
 
 def _count_column(heading: str, values: Sequence[int | float]) -> Column:
-    return Column(heading, tuple(Cell(count(value)) for value in values))
+    return Column(heading, tuple(Cell(count(value)) for value in values), optional=True)

@@ -1,0 +1,101 @@
+"""What a command says, before any format: tables for people, records for programs, findings for CI."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Level = Literal["error", "failure", "warning", "notice", "passed"]
+"""How bad a finding is, worst first: could not be compared or measured; a gate failed; worth a look; a fact; fine."""
+
+LEVELS: tuple[Level, ...] = ("error", "failure", "warning", "notice", "passed")
+
+Looks = Literal["", "strong", "good", "bad", "doubtful", "dim"]
+"""How a cell is to stand out where there is colour; its text must say the same without."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A value with its interval (and spread over seeds), and whether it is the best of its column."""
+
+    text: str
+    detail: str = ""
+    best: bool = False
+    looks: Looks = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A heading and one cell per row.
+
+    Attributes:
+        heading: what the cells are.
+        cells: one per row.
+        numeric: set flush right.
+        optional: left out first where there is little room.
+    """
+
+    heading: str
+    cells: Sequence[Cell]
+    numeric: bool = True
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table with the line above it, the legend below it, and the sentences that follow from it."""
+
+    title: str
+    columns: Sequence[Column]
+    legend: str = ""
+    sentences: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One fact with a verdict, as CI systems show them.
+
+    Attributes:
+        level: how bad it is.
+        group: what it belongs to (a model).
+        name: what was looked at (a metric).
+        message: one sentence.
+        severity: the larger, the worse among findings of its level.
+    """
+
+    level: Level
+    group: str
+    name: str
+    message: str
+    severity: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """Everything that a command has to say; every format takes from it what it can show.
+
+    Attributes:
+        name: of the command's subject, such as `bench`.
+        opening: lines before the tables.
+        tables: for people.
+        closing: lines after the tables.
+        findings: for CI systems.
+        records: flat rows with equal keys, for spreadsheets.
+        lines: one JSON object per row; the records, if there is nothing more to say.
+        content: the whole, as a pydantic model or plain values, for programs.
+    """
+
+    name: str
+    content: Any
+    records: Sequence[Mapping[str, Any]]
+    tables: Sequence[Table] = ()
+    opening: Sequence[str] = ()
+    closing: Sequence[str] = ()
+    findings: Sequence[Finding] = ()
+    lines: Sequence[Mapping[str, Any]] = field(default=())
+
+
+def worst_first(findings: Sequence[Finding]) -> list[Finding]:
+    """Findings by level, then by severity; equal ones keep their order."""
+    return sorted(findings, key=lambda finding: (LEVELS.index(finding.level), -finding.severity))

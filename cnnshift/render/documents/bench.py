@@ -1,0 +1,69 @@
+"""What `cnnshift bench` says about a result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from cnnshift.render.document import Document, Finding, Table
+from cnnshift.render.documents.answer import answer
+from cnnshift.render.documents.columns import columns
+from cnnshift.render.numbers import headline, interval, movement, number
+from cnnshift.results.groups import group_runs
+from cnnshift.results.schema import Result, Run
+
+LEGEND = "[low, high]: 95 % interval over images · * best of its column · bars: 0 to 100 %"
+
+
+def bench_document(result: Result) -> Document:
+    """One table per protocol, one row per model; records are one per run and metric."""
+    groups = group_runs(result)
+    return Document(
+        name="bench",
+        content=result,
+        records=[record for run in result.runs for record in _records(run)],
+        tables=[Table(headline(group), columns(group), LEGEND, answer(group)) for group in groups],
+        opening=[] if groups else ["No cell was finished."],
+        findings=[finding for run in result.runs for finding in _findings(run)],
+        # A line per run, without what only a program that reads the whole file wants.
+        lines=[run.model_dump(mode="json", exclude=_PER_IMAGE) for run in result.runs],
+    )
+
+
+_PER_IMAGE: Any = {"predictions": True, "metrics": {"__all__": {"per_image"}}}
+
+
+def _records(run: Run) -> Iterator[dict[str, Any]]:
+    recipe = run.training.recipe
+    for metric in run.metrics:
+        low, high = metric.ci95 or (None, None)
+        yield {
+            "model": run.model,
+            "seed": run.seed,
+            "epochs": recipe.get("epochs"),
+            "dataset": run.dataset.name,
+            "protocol": run.protocol.name,
+            "shifts": run.protocol.set,
+            "max_shift": run.protocol.max_shift,
+            "step": run.protocol.step,
+            "metric": metric.id,
+            "version": metric.version,
+            "value": metric.value,
+            "ci95_low": low,
+            "ci95_high": high,
+            "unit": metric.unit,
+            "n": metric.n,
+            "reason": metric.reason,
+        }
+
+
+def _findings(run: Run) -> Iterator[Finding]:
+    group = f"{run.model} seed {run.seed}"
+    for metric in run.metrics:
+        name = f"{metric.title} [{movement(run)}]"
+        if metric.value is None:
+            yield Finding("notice", group, name, f"no value: {metric.reason}")
+            continue
+        sign = {"fraction": " %", "px": " px", "": ""}[metric.unit]
+        text = f"{number(metric.value, metric.unit)}{sign} {interval(metric.ci95, metric.unit)}"
+        yield Finding("passed", group, name, text.strip())

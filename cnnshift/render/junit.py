@@ -1,0 +1,35 @@
+"""Format `junit`: test cases for Jenkins, GitLab and everything else that reads JUnit's XML."""
+
+from __future__ import annotations
+
+import re
+
+from cnnshift.render.document import Document
+from cnnshift.render.style import Style
+
+
+def render(document: Document, style: Style) -> str:
+    """One suite; a case per finding: failed gates fail, what could not be compared is an error, doubts are skipped.
+
+    `style` does not matter.
+    """
+    from junitparser import JUnitXml, TestCase, TestSuite
+    from junitparser.junitparser import Error, Failure, Skipped
+
+    results = {"error": Error, "failure": Failure, "warning": Skipped}
+    suite = TestSuite(f"cnnshift {document.name}")
+    for finding in document.findings:
+        case = TestCase(_printable(finding.name), _printable(finding.group), 0.0)
+        if finding.level in results:
+            case.result = [results[finding.level](_printable(finding.message), finding.level)]
+        else:
+            case.system_out = _printable(finding.message)
+        suite.add_testcase(case)
+    xml = JUnitXml("cnnshift")
+    xml.add_testsuite(suite)
+    return xml.tostring().decode().rstrip() + "\n"
+
+
+def _printable(text: str) -> str:
+    """Text without the control characters that XML 1.0 has no way to write."""
+    return re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "�", text)
