@@ -41,7 +41,6 @@ from cnnshift.stats.intervals import (
     Moments,
     limits_bounded,
     limits_unbounded,
-    mean_interval,
     moments_of,
     tail_probability,
 )
@@ -49,7 +48,7 @@ from cnnshift.stats.intervals import (
 # Differences may leave their bounds by the rounding error of means over shifts, relative to w.
 _SLACK = 1e-9
 # p-values below this are given as this; quantiles of the beta distribution are accurate down to it.
-_LEAST_P = 1e-30
+LEAST_P = 1e-30
 # Halvings of log p: to within 1e-13 of itself.
 _HALVINGS = 50
 
@@ -98,17 +97,12 @@ def paired_interval(
     Example:
         >>> lost = paired_interval(np.repeat([-1.0, 0.0], [8, 192]))
         >>> round(lost.low, 4), round(lost.high, 4)
-        (-0.0772, -0.0111)
+        (-0.0773, -0.011)
     """
     tail = tail_probability(level)
-    scaled, half_range = scale_differences(differences, bounds)
-    if half_range is None:
-        return mean_interval(differences, bounds=None, level=level)
-    if scaled.size == 1:
-        return Interval(-half_range, half_range, "the bounds (one image)")
-    low, high = (half_range * float(limit[0]) for limit in limits_signed(split_signs(scaled[None]), tail))
-    mean = half_range * float(scaled.mean())
-    return Interval(min(low, mean), max(high, mean), "MOVER of gains and losses")
+    limits = limits_of(differences, bounds)
+    low, high = limits(np.full(1, tail))
+    return Interval(float(low[0]), float(high[0]), limits.method)
 
 
 def p_value(differences: Shaped[np.ndarray, " n"], *, bounds: tuple[float, float] | None = (-1.0, 1.0)) -> float:
@@ -126,23 +120,54 @@ def p_value(differences: Shaped[np.ndarray, " n"], *, bounds: tuple[float, float
 
     Example:
         >>> round(p_value(np.repeat([-1.0, 0.0], [8, 192])), 4)
-        0.0056
+        0.0061
     """
-    scaled, half_range = scale_differences(differences, bounds)
-    n = scaled.size
-    if n == 1 or (half_range is None and np.ptp(scaled) <= AGREEMENT * float(np.abs(scaled).max())):
-        return 1.0
-    if half_range is None:
-        moments = moments_of(scaled[None] / float(np.abs(scaled).max()))
-        return float(invert_limits(lambda tail: limits_unbounded(*moments, n, tail), 1)[0])
-    parts = split_signs(scaled[None])
-    return float(invert_limits(lambda tail: limits_signed(parts, tail), 1)[0])
+    return float(invert_limits(limits_of(differences, bounds), 1)[0])
 
 
-def scale_differences(
+@dataclass(frozen=True, slots=True)
+class LimitsAt:
+    """Limits of one mean difference as a function of the probability beyond each limit.
+
+    Attributes:
+        limits: from r probabilities to r lower and r upper limits, in units of `scale`.
+        mean: the estimate, which all of them hold.
+        scale: of the limits.
+        method: how they are found, in words.
+    """
+
+    limits: Callable[[Float[np.ndarray, " r"]], Limits]
+    mean: float
+    scale: float
+    method: str
+
+    def __call__(self, tail: Float[np.ndarray, " r"]) -> Limits:
+        low, high = self.limits(tail)
+        return np.minimum(self.scale * low, self.mean), np.maximum(self.scale * high, self.mean)
+
+
+def limits_of(differences: Shaped[np.ndarray, " n"], bounds: tuple[float, float] | None) -> LimitsAt:
+    """What `paired_interval` evaluates at one level, for any; arguments and errors are the same."""
+    d, half_range = _check(differences, bounds)
+    mean, largest = float(d.mean()), float(np.abs(d).max())
+    if half_range is not None and d.size > 1:
+        parts = split_signs(np.clip(d[None] / half_range, -1.0, 1.0))
+        return LimitsAt(lambda tail: limits_signed(parts, tail), mean, half_range, "MOVER of gains and losses")
+    if half_range is None and np.ptp(d) > AGREEMENT * largest:
+        moments = moments_of(d[None] / largest)
+        hall = "skewness-corrected t (Hall)"
+        return LimitsAt(lambda tail: limits_unbounded(*moments, d.size, tail), mean, largest, hall)
+    reason = "one image" if d.size == 1 else "all images equal"
+    ends = math.inf if half_range is None else half_range
+    return LimitsAt(
+        lambda tail: (np.full_like(tail, -ends), np.full_like(tail, ends)), mean, 1.0, f"the bounds ({reason})"
+    )
+
+
+def _check(
     differences: Shaped[np.ndarray, " n"], bounds: tuple[float, float] | None
 ) -> tuple[Float[np.ndarray, " n"], float | None]:
-    """Checked differences in units of w, and w; None without bounds, and the differences as they are."""
+    """Differences as numbers, and w; None without bounds."""
     d = np.asarray(differences, dtype=np.float64)
     if d.ndim != 1 or not d.size:
         raise ValueError(f"differences have shape {d.shape}; one per image is needed, at least one")
@@ -155,7 +180,7 @@ def scale_differences(
         raise ValueError(f"bounds are {bounds}; they must be -w and w with w positive and finite, or None")
     if np.abs(d).max() > half_range * (1 + _SLACK):
         raise ValueError(f"differences span {d.min()} to {d.max()}; they must lie within {bounds}")
-    return np.clip(d / half_range, -1.0, 1.0), half_range
+    return d, half_range
 
 
 def split_signs(differences: Float[np.ndarray, "r n"]) -> Signed:
@@ -194,10 +219,10 @@ def invert_limits(limits: Callable[[Float[np.ndarray, " r"]], Limits], rows: int
         return (low > 0) | (high < 0)
 
     # 0 is outside at `above` and inside at `below`, in logarithms of p.
-    above, below = np.zeros(rows), np.full(rows, math.log(_LEAST_P))
+    above, below = np.zeros(rows), np.full(rows, math.log(LEAST_P))
     never, always = ~outside(np.exp(above)), outside(np.exp(below))
     for _ in range(_HALVINGS):
         middle = (above + below) / 2
         out = outside(np.exp(middle))
         above, below = np.where(out, middle, above), np.where(out, below, middle)
-    return np.where(never, 1.0, np.where(always, _LEAST_P, np.exp(above)))
+    return np.where(never, 1.0, np.where(always, LEAST_P, np.exp(above)))
