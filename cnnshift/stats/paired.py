@@ -1,28 +1,14 @@
 """Confidence interval and p-value of a mean of paired differences.
 
 Two models are measured on the same images; d is what one image has under the candidate minus what
-it has under the base, in [−w, w]. Most images do not differ. The interval of `mean_interval` fails
-there: the mean is away from both bounds, and the few images that differ are far from the others.
+it has under the base, in [−w, w]. Most images do not differ. The limits are those of `signed`, times
+w; where no image differs they are about ±3.7 w / n. Differences without bounds have the interval of
+`mean_interval` without bounds.
 
-So d = w (p − q) is split into gains p = max(d, 0) / w and losses q = max(−d, 0) / w. The mean of
-either is near the bound 0 of [0, 1], where `intervals` has the generalised Clopper-Pearson limits
-[l, u], which allow for the rare image that was not drawn. With the means p̄ and q̄, MOVER (method of
-variance estimates recovery) takes from each the distance between estimate and limit as 1.96 standard
-errors *at that limit*, and adds the squares:
-
-    low  = p̄ − q̄ − √((p̄ − l_p)² + (u_q − q̄)² − 2 r (p̄ − l_p) (u_q − q̄))
-    high = p̄ − q̄ + √((u_p − p̄)² + (q̄ − l_q)² − 2 r (u_p − p̄) (q̄ − l_q))
-
-An image cannot both gain and lose: p q = 0, so the covariance of p and q is −p̄ q̄ and
-r = −p̄ q̄ / (s_p s_q). Where no image differs, the limits are ±w (1 − 0.025^(1/n)), about ±3.7 w / n.
-
-The p-value of "the mean difference is 0" is 1 − the least level at which the interval holds 0.
+The p-value of "the mean difference is 0" is 1 − the greatest level at which the interval does not
+hold 0.
 
 Simulated coverage: `python -m benchmarks statistics`, printed in benchmarks/README.md.
-
-Sources:
-    Newcombe 1998, Statistics in Medicine 17:2635 (method 10: the correlation of paired proportions).
-    Zou & Donner 2008, Statistics in Medicine 27:1693 (MOVER).
 """
 
 from __future__ import annotations
@@ -38,12 +24,11 @@ from cnnshift.stats.intervals import (
     AGREEMENT,
     Interval,
     Limits,
-    Moments,
-    limits_bounded,
     limits_unbounded,
     moments_of,
     tail_probability,
 )
+from cnnshift.stats.signed import limits_signed, split_signs
 
 # Differences may leave their bounds by the rounding error of means over shifts, relative to w.
 _SLACK = 1e-9
@@ -51,23 +36,6 @@ _SLACK = 1e-9
 LEAST_P = 1e-30
 # Halvings of log p: to within 1e-13 of itself.
 _HALVINGS = 50
-
-
-@dataclass(frozen=True, slots=True)
-class Signed:
-    """What the interval depends on, for r samples of n differences scaled to [−1, 1].
-
-    Attributes:
-        gain: central moments of max(d, 0).
-        loss: central moments of max(−d, 0).
-        correlation: of the two, between −1 and 0; 0 where either does not vary.
-        n: number of images.
-    """
-
-    gain: Moments
-    loss: Moments
-    correlation: Float[np.ndarray, " r"]
-    n: int
 
 
 def paired_interval(
@@ -142,6 +110,7 @@ class LimitsAt:
     method: str
 
     def __call__(self, tail: Float[np.ndarray, " r"]) -> Limits:
+        """Limits at each of r probabilities."""
         low, high = self.limits(tail)
         return np.minimum(self.scale * low, self.mean), np.maximum(self.scale * high, self.mean)
 
@@ -183,30 +152,8 @@ def _check(
     return d, half_range
 
 
-def split_signs(differences: Float[np.ndarray, "r n"]) -> Signed:
-    """Gains and losses of r samples of differences in [−1, 1]."""
-    gain, loss = moments_of(np.maximum(differences, 0.0)), moments_of(np.maximum(-differences, 0.0))
-    spread = np.sqrt(gain[1] * loss[1])
-    correlation = -gain[0] * loss[0] / np.where(spread > 0, spread, 1.0)
-    return Signed(gain, loss, np.where(spread > 0, np.maximum(correlation, -1.0), 0.0), differences.shape[1])
-
-
-def limits_signed(parts: Signed, tail: float | Float[np.ndarray, " r"]) -> Limits:
-    """Limits of r means, in units of w; `tail` is the probability beyond each limit, 0.5 at most."""
-    gain_low, gain_high = limits_bounded(*parts.gain, parts.n, tail)
-    loss_low, loss_high = limits_bounded(*parts.loss, parts.n, tail)
-    gain, loss = parts.gain[0], parts.loss[0]
-
-    def combine(a: Float[np.ndarray, " r"], b: Float[np.ndarray, " r"]) -> Float[np.ndarray, " r"]:
-        return np.sqrt(a**2 + b**2 - 2 * parts.correlation * a * b)
-
-    low = gain - loss - combine(gain - gain_low, loss_high - loss)
-    high = gain - loss + combine(gain_high - gain, loss - loss_low)
-    return np.maximum(low, -1.0), np.minimum(high, 1.0)
-
-
 def invert_limits(limits: Callable[[Float[np.ndarray, " r"]], Limits], rows: int) -> Float[np.ndarray, " r"]:
-    """p-values of r estimates: 1 − the least level at which their limits hold 0.
+    """p-values of r estimates: 1 − the greatest level at which their limits do not hold 0.
 
     Args:
         limits: from the probability beyond each limit, one for every row, to limits that move

@@ -71,11 +71,11 @@ def required_seeds(difference: SeededDifference) -> int | None:
 
     d = difference
     own = d.value - d.image_low if d.value > 0 else d.image_high - d.value
-    m = min(d.seeds)
-    now = d.image_sd**2 + d.residual_sd**2 / m
+    # With unequal numbers, the larger: the residual then counts for less of V_I than it has.
+    now = d.image_sd**2 + d.residual_sd**2 / max(d.seeds)
     if d.value == 0 or not math.isfinite(own):
         return None
-    for seeds in range(m + 1, _MOST_SEEDS + 1):
+    for seeds in range(min(d.seeds) + 1, _MOST_SEEDS + 1):
         share = (d.image_sd**2 + d.residual_sd**2 / seeds) / now if now else 1.0
         quantile = float(special.stdtrit(seeds - 1, tail_probability(d.level)))
         if own**2 * share + quantile**2 * d.seed_sd**2 / seeds <= d.value**2:

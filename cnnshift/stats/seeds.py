@@ -36,20 +36,14 @@ Sources:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Shaped
 
+from cnnshift.stats.crossed import Spread, analyse_variance, bisect
 from cnnshift.stats.intervals import tail_probability
 from cnnshift.stats.paired import LEAST_P, LimitsAt, invert_limits, limits_of
-
-# The expectation over C is a sum over its quantiles at these log odds, equally spaced.
-_LOG_ODDS = np.linspace(-32.0, 32.0, 81)
-# Halvings of a bracket of h that spans this factor of √V to both sides.
-_HALVINGS = 60
-_SPAN = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +78,6 @@ class SeededDifference:
     images: int
     seeds: tuple[int, ...]
     level: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """Mean squares of a table of m runs."""
-
-    m: int
-    between_seeds: float
-    residual: float
 
 
 def seeded_difference(
@@ -158,13 +143,6 @@ def _check(table: Shaped[np.ndarray, "m n"], name: str) -> Float[np.ndarray, "m 
     return x
 
 
-def _analyse(table: Float[np.ndarray, "m n"]) -> _Group:
-    m, n = table.shape
-    runs, images = table.mean(axis=1, keepdims=True), table.mean(axis=0)
-    rest = table - runs - images + table.mean()
-    return _Group(m, n * float(runs.var(ddof=1)), float((rest**2).sum()) / ((m - 1) * (n - 1)))
-
-
 def _summarise(
     means: Float[np.ndarray, " n"],
     tables: list[Float[np.ndarray, "m n"]],
@@ -174,10 +152,10 @@ def _summarise(
     """The difference, from per-image means over runs and the tables whose runs they are means of."""
     n = means.size
     tail = tail_probability(level)
-    groups = [_analyse(table) for table in tables]
+    groups = [analyse_variance(table) for table in tables]
     image_variance = float(means.var(ddof=1)) / n
     value = float(means.mean())
-    spread = _Spread(image_variance, groups, n)
+    spread = Spread(image_variance, groups, n)
     limits = limits_of(means, bounds)
     image_low, image_high = (float(limit[0]) for limit in limits(np.full(1, tail)))
     low, high = _widen(value, image_low, image_high, spread.extra(spread.half_width(tail), tail))
@@ -206,51 +184,7 @@ def _widen(value: float, low: float, high: float, extra: float) -> tuple[float, 
     return value - math.sqrt((value - low) ** 2 + extra), value + math.sqrt((high - value) ** 2 + extra)
 
 
-class _Spread:
-    """Distribution of V(C), and the half-widths h that go with it."""
-
-    def __init__(self, image_variance: float, groups: list[_Group], n: int) -> None:
-        from scipy import special
-
-        self.image_variance = image_variance
-        odds = special.expit(_LOG_ODDS)
-        weights = odds * special.expit(-_LOG_ODDS)
-        self._variance, self._weights = np.full(1, image_variance), np.ones(1)
-        for group in groups:
-            chi = 2 * special.gammaincinv((group.m - 1) / 2, odds)
-            excess = np.maximum(0.0, (group.m - 1) * group.between_seeds / chi - group.residual) / (n * group.m)
-            self._variance = np.add.outer(self._variance, excess).ravel()
-            self._weights = np.multiply.outer(self._weights, weights / weights.sum()).ravel()
-        self.scale = math.sqrt(image_variance + sum(group.between_seeds / (n * group.m) for group in groups))
-
-    def tail(self, half_width: float) -> float:
-        """Probability beyond one limit at a distance of `half_width`."""
-        from scipy import special
-
-        spread = np.sqrt(np.maximum(self._variance, 1e-300))
-        return float(self._weights @ special.ndtr(-half_width / spread))
-
-    def half_width(self, tail: float) -> float:
-        """h at which that probability is `tail`; 0 where nothing varies."""
-        return _bisect(lambda h: self.tail(h) < tail, self.scale) if self.scale else 0.0
-
-    def extra(self, half_width: float, tail: float) -> float:
-        """Square of the half-width that the runs add to that of the images."""
-        from scipy import special
-
-        return max(0.0, half_width**2 - float(special.ndtri(tail)) ** 2 * self.image_variance)
-
-
-def _bisect(beyond: Callable[[float], bool], scale: float) -> float:
-    """Where `beyond` turns true, looked for around `scale`."""
-    least, most = math.log(scale / _SPAN), math.log(scale * _SPAN)
-    for _ in range(_HALVINGS):
-        middle = (least + most) / 2
-        least, most = (least, middle) if beyond(math.exp(middle)) else (middle, most)
-    return math.exp(most)
-
-
-def _invert(limits: LimitsAt, spread: _Spread) -> float:
+def _invert(limits: LimitsAt, spread: Spread) -> float:
     """p-value: twice the tail at which the limit towards 0 is 0, which is found by its h."""
     alone = float(invert_limits(limits, 1)[0])
     if alone == 1 or not spread.scale:
@@ -262,4 +196,4 @@ def _invert(limits: LimitsAt, spread: _Spread) -> float:
         low, high = _widen(limits.mean, image_low, image_high, spread.extra(h, tail))
         return low <= 0 <= high
 
-    return min(1.0, max(alone, 2 * spread.tail(_bisect(holds, spread.scale))))
+    return min(1.0, max(alone, 2 * spread.tail(bisect(holds, spread.scale))))

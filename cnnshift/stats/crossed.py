@@ -1,0 +1,83 @@
+"""Variance of a mean over crossed images and training runs: the model and formulas are in `seeds`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+# The expectation over C is a sum over its quantiles at these log odds, equally spaced.
+_LOG_ODDS = np.linspace(-32.0, 32.0, 81)
+# Halvings of a bracket of h that spans this factor of √V to both sides.
+_HALVINGS = 60
+_SPAN = 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class MeanSquares:
+    """Mean squares of a table of m runs.
+
+    Attributes:
+        m: number of runs.
+        between_seeds: MS_S, n times the variance of the means of the runs.
+        residual: MS_E, what neither a run nor an image accounts for.
+    """
+
+    m: int
+    between_seeds: float
+    residual: float
+
+
+def analyse_variance(table: Float[np.ndarray, "m n"]) -> MeanSquares:
+    """Mean squares of a table of runs and images, m ≥ 2 and n ≥ 2."""
+    m, n = table.shape
+    runs, images = table.mean(axis=1, keepdims=True), table.mean(axis=0)
+    rest = table - runs - images + table.mean()
+    return MeanSquares(m, n * float(runs.var(ddof=1)), float((rest**2).sum()) / ((m - 1) * (n - 1)))
+
+
+class Spread:
+    """Distribution of V(C), and the half-widths h that go with it."""
+
+    def __init__(self, image_variance: float, groups: list[MeanSquares], n: int) -> None:
+        from scipy import special
+
+        self.image_variance = image_variance
+        odds = special.expit(_LOG_ODDS)
+        weights = odds * special.expit(-_LOG_ODDS)
+        self._variance, self._weights = np.full(1, image_variance), np.ones(1)
+        for group in groups:
+            chi = 2 * special.gammaincinv((group.m - 1) / 2, odds)
+            excess = np.maximum(0.0, (group.m - 1) * group.between_seeds / chi - group.residual) / (n * group.m)
+            self._variance = np.add.outer(self._variance, excess).ravel()
+            self._weights = np.multiply.outer(self._weights, weights / weights.sum()).ravel()
+        self.scale = math.sqrt(image_variance + sum(group.between_seeds / (n * group.m) for group in groups))
+
+    def tail(self, half_width: float) -> float:
+        """Probability beyond one limit at a distance of `half_width`."""
+        from scipy import special
+
+        spread = np.sqrt(np.maximum(self._variance, 1e-300))
+        return float(self._weights @ special.ndtr(-half_width / spread))
+
+    def half_width(self, tail: float) -> float:
+        """The h at which that probability is `tail`; 0 where nothing varies."""
+        return bisect(lambda h: self.tail(h) < tail, self.scale) if self.scale else 0.0
+
+    def extra(self, half_width: float, tail: float) -> float:
+        """Square of the half-width that the runs add to that of the images."""
+        from scipy import special
+
+        return max(0.0, half_width**2 - float(special.ndtri(tail)) ** 2 * self.image_variance)
+
+
+def bisect(beyond: Callable[[float], bool], scale: float) -> float:
+    """Where `beyond` turns true, looked for around `scale`."""
+    least, most = math.log(scale / _SPAN), math.log(scale * _SPAN)
+    for _ in range(_HALVINGS):
+        middle = (least + most) / 2
+        least, most = (least, middle) if beyond(math.exp(middle)) else (middle, most)
+    return math.exp(most)
