@@ -6,7 +6,7 @@ These are numbers to plan with: at that size, v is settled about every other tim
 not stay exactly as it is.
 
 Source:
-    Cochran 1977, Sampling Techniques, 3rd edition, section 4.4.
+    Cochran 1977, Sampling Techniques, 3rd edition, chapter 4.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ Simulated coverage: `python -m benchmarks statistics`, printed in benchmarks/REA
 Sources:
     Satterthwaite 1946, Biometrics Bulletin 2:110.
     Weerahandi 1993, Journal of the American Statistical Association 88:899 (generalised intervals).
-    Burdick, Borror & Montgomery 2005, Design and Analysis of Gauge R&R Studies, chapter 3.
+    Burdick, Borror & Montgomery 2005, Design and Analysis of Gauge R&R Studies (crossed designs).
     Zou & Donner 2008, Statistics in Medicine 27:1693 (MOVER).
 """
 

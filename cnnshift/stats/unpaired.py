@@ -9,7 +9,7 @@ as a rule: what is hard for one is hard for the other. The interval is then cons
 too wide. Where they are negatively correlated it is too narrow.
 
 Source:
-    Zou & Donner 2008, Statistics in Medicine 27:1693 (equations 5 and 6 with r = 0).
+    Zou & Donner 2008, Statistics in Medicine 27:1693.
 """
 
 from __future__ import annotations
