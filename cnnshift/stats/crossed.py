@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +10,8 @@ from jaxtyping import Float
 
 # The expectation over C is a sum over its quantiles at these log odds, equally spaced.
 _LOG_ODDS = np.linspace(-32.0, 32.0, 81)
-# Halvings of a bracket of h that spans this factor of √V to both sides.
-_HALVINGS = 60
-_SPAN = 1e9
+# h lies within this factor of the standard error of a mean whose runs were as they are.
+SPAN = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +63,19 @@ class Spread:
 
     def half_width(self, tail: float) -> float:
         """The h at which that probability is `tail`; 0 where nothing varies."""
-        return bisect(lambda h: self.tail(h) < tail, self.scale) if self.scale else 0.0
+        from scipy import optimize
+
+        if not self.scale:
+            return 0.0
+        log_scale, log_span = math.log(self.scale), math.log(SPAN)
+
+        def beyond(log_h: float) -> float:
+            return math.log(max(self.tail(math.exp(log_h)), 1e-300) / tail)
+
+        return math.exp(float(optimize.brentq(beyond, log_scale - log_span, log_scale + log_span)))  # pyright: ignore[reportArgumentType]
 
     def extra(self, half_width: float, tail: float) -> float:
         """Square of the half-width that the runs add to that of the images."""
         from scipy import special
 
         return max(0.0, half_width**2 - float(special.ndtri(tail)) ** 2 * self.image_variance)
-
-
-def bisect(beyond: Callable[[float], bool], scale: float) -> float:
-    """Where `beyond` turns true, looked for around `scale`."""
-    least, most = math.log(scale / _SPAN), math.log(scale * _SPAN)
-    for _ in range(_HALVINGS):
-        middle = (least + most) / 2
-        least, most = (least, middle) if beyond(math.exp(middle)) else (middle, most)
-    return math.exp(most)

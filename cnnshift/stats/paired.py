@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Float, Shaped
 
 from cnnshift.stats.intervals import (
     AGREEMENT,
@@ -34,8 +34,6 @@ from cnnshift.stats.signed import limits_signed, split_signs
 _SLACK = 1e-9
 # p-values below this are given as this; quantiles of the beta distribution are accurate down to it.
 LEAST_P = 1e-30
-# Halvings of log p: to within 1e-13 of itself.
-_HALVINGS = 50
 
 
 def paired_interval(
@@ -69,8 +67,7 @@ def paired_interval(
     """
     tail = tail_probability(level)
     limits = limits_of(differences, bounds)
-    low, high = limits(np.full(1, tail))
-    return Interval(float(low[0]), float(high[0]), limits.method)
+    return Interval(*limits(tail), limits.method)
 
 
 def p_value(differences: Shaped[np.ndarray, " n"], *, bounds: tuple[float, float] | None = (-1.0, 1.0)) -> float:
@@ -90,7 +87,8 @@ def p_value(differences: Shaped[np.ndarray, " n"], *, bounds: tuple[float, float
         >>> round(p_value(np.repeat([-1.0, 0.0], [8, 192])), 4)
         0.0061
     """
-    return float(invert_limits(limits_of(differences, bounds), 1)[0])
+    limits = limits_of(differences, bounds)
+    return invert_limits(lambda p: limits(p / 2), limits.mean)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,21 +96,21 @@ class LimitsAt:
     """Limits of one mean difference as a function of the probability beyond each limit.
 
     Attributes:
-        limits: from r probabilities to r lower and r upper limits, in units of `scale`.
+        limits: from a probability to one lower and one upper limit, in units of `scale`.
         mean: the estimate, which all of them hold.
         scale: of the limits.
         method: how they are found, in words.
     """
 
-    limits: Callable[[Float[np.ndarray, " r"]], Limits]
+    limits: Callable[[float], Limits]
     mean: float
     scale: float
     method: str
 
-    def __call__(self, tail: Float[np.ndarray, " r"]) -> Limits:
-        """Limits at each of r probabilities."""
+    def __call__(self, tail: float) -> tuple[float, float]:
+        """Both limits."""
         low, high = self.limits(tail)
-        return np.minimum(self.scale * low, self.mean), np.maximum(self.scale * high, self.mean)
+        return min(self.scale * float(low[0]), self.mean), max(self.scale * float(high[0]), self.mean)
 
 
 def limits_of(differences: Shaped[np.ndarray, " n"], bounds: tuple[float, float] | None) -> LimitsAt:
@@ -127,10 +125,8 @@ def limits_of(differences: Shaped[np.ndarray, " n"], bounds: tuple[float, float]
         hall = "skewness-corrected t (Hall)"
         return LimitsAt(lambda tail: limits_unbounded(*moments, d.size, tail), mean, largest, hall)
     reason = "one image" if d.size == 1 else "all images equal"
-    ends = math.inf if half_range is None else half_range
-    return LimitsAt(
-        lambda tail: (np.full_like(tail, -ends), np.full_like(tail, ends)), mean, 1.0, f"the bounds ({reason})"
-    )
+    ends = np.full(1, math.inf if half_range is None else half_range)
+    return LimitsAt(lambda _: (-ends, ends), mean, 1.0, f"the bounds ({reason})")
 
 
 def _check(
@@ -152,24 +148,22 @@ def _check(
     return d, half_range
 
 
-def invert_limits(limits: Callable[[Float[np.ndarray, " r"]], Limits], rows: int) -> Float[np.ndarray, " r"]:
-    """p-values of r estimates: 1 − the greatest level at which their limits do not hold 0.
+def invert_limits(limits: Callable[[float], tuple[float, float]], mean: float) -> float:
+    """p-value of "the mean is 0": 1 − the greatest level at which the limits do not hold 0.
 
     Args:
-        limits: from the probability beyond each limit, one for every row, to limits that move
-            outwards as it falls.
-        rows: r.
+        limits: from a p-value, 1 − level, to limits that move outwards as it falls.
+        mean: the estimate.
     """
+    from scipy import optimize
 
-    def outside(p: Float[np.ndarray, " r"]) -> Bool[np.ndarray, " r"]:
-        low, high = limits(p / 2)
-        return (low > 0) | (high < 0)
+    def beyond(log_p: float) -> float:
+        """How far the limit on the side of 0 is from 0; positive where the interval does not hold 0."""
+        low, high = limits(math.exp(log_p))
+        return low if mean > 0 else -high
 
-    # 0 is outside at `above` and inside at `below`, in logarithms of p.
-    above, below = np.zeros(rows), np.full(rows, math.log(LEAST_P))
-    never, always = ~outside(np.exp(above)), outside(np.exp(below))
-    for _ in range(_HALVINGS):
-        middle = (above + below) / 2
-        out = outside(np.exp(middle))
-        above, below = np.where(out, middle, above), np.where(out, below, middle)
-    return np.where(never, 1.0, np.where(always, LEAST_P, np.exp(above)))
+    if mean == 0 or beyond(0.0) <= 0:
+        return 1.0
+    if beyond(math.log(LEAST_P)) > 0:
+        return LEAST_P
+    return math.exp(float(optimize.brentq(beyond, math.log(LEAST_P), 0.0)))  # pyright: ignore[reportArgumentType]

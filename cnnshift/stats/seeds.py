@@ -41,7 +41,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from cnnshift.stats.crossed import Spread, analyse_variance, bisect
+from cnnshift.stats.crossed import SPAN, Spread, analyse_variance
 from cnnshift.stats.intervals import tail_probability
 from cnnshift.stats.paired import LEAST_P, LimitsAt, invert_limits, limits_of
 
@@ -145,7 +145,7 @@ def _check(table: Shaped[np.ndarray, "m n"], name: str) -> Float[np.ndarray, "m 
 
 def _summarise(
     means: Float[np.ndarray, " n"],
-    tables: list[Float[np.ndarray, "m n"]],
+    tables: list[Float[np.ndarray, "_ n"]],
     bounds: tuple[float, float] | None,
     level: float,
 ) -> SeededDifference:
@@ -157,7 +157,7 @@ def _summarise(
     value = float(means.mean())
     spread = Spread(image_variance, groups, n)
     limits = limits_of(means, bounds)
-    image_low, image_high = (float(limit[0]) for limit in limits(np.full(1, tail)))
+    image_low, image_high = limits(tail)
     low, high = _widen(value, image_low, image_high, spread.extra(spread.half_width(tail), tail))
     if bounds is not None:
         low, high = max(low, bounds[0]), min(high, bounds[1])
@@ -185,15 +185,22 @@ def _widen(value: float, low: float, high: float, extra: float) -> tuple[float, 
 
 
 def _invert(limits: LimitsAt, spread: Spread) -> float:
-    """p-value: twice the tail at which the limit towards 0 is 0, which is found by its h."""
-    alone = float(invert_limits(limits, 1)[0])
+    """p-value: twice the tail at which the limit on the side of 0 is 0, which is found by its h."""
+    from scipy import optimize
+
+    mean = limits.mean
+    alone = invert_limits(lambda p: limits(p / 2), mean)
     if alone == 1 or not spread.scale:
         return alone
 
-    def holds(h: float) -> bool:
+    def beyond(log_h: float) -> float:
+        h = math.exp(log_h)
         tail = max(spread.tail(h), LEAST_P / 2)
-        image_low, image_high = (float(limit[0]) for limit in limits(np.full(1, tail)))
-        low, high = _widen(limits.mean, image_low, image_high, spread.extra(h, tail))
-        return low <= 0 <= high
+        low, high = _widen(mean, *limits(tail), spread.extra(h, tail))
+        return low if mean > 0 else -high
 
-    return min(1.0, max(alone, 2 * spread.tail(bisect(holds, spread.scale))))
+    log_scale, log_span = math.log(spread.scale), math.log(SPAN)
+    if beyond(log_scale - log_span) <= 0:
+        return 1.0
+    h = math.exp(float(optimize.brentq(beyond, log_scale - log_span, log_scale + log_span)))  # pyright: ignore[reportArgumentType]
+    return max(alone, 2 * spread.tail(h))
