@@ -66,10 +66,12 @@ def limits_signed(parts: Signed, tail: float | Float[np.ndarray, " r"]) -> Limit
     gain_low, gain_high = limits_bounded(*parts.gain, parts.n, tail)
     loss_low, loss_high = limits_bounded(*parts.loss, parts.n, tail)
     gain, loss = parts.gain[0], parts.loss[0]
-
-    def combine(a: Float[np.ndarray, " r"], b: Float[np.ndarray, " r"]) -> Float[np.ndarray, " r"]:
-        return np.sqrt(a**2 + b**2 - 2 * parts.correlation * a * b)
-
-    low = gain - loss - combine(gain - gain_low, loss_high - loss)
-    high = gain - loss + combine(gain_high - gain, loss - loss_low)
+    low = gain - loss - _combine(gain - gain_low, loss_high - loss, parts.correlation)
+    high = gain - loss + _combine(gain_high - gain, loss - loss_low, parts.correlation)
     return np.maximum(low, -1.0), np.minimum(high, 1.0)
+
+
+def _combine(
+    a: Float[np.ndarray, " r"], b: Float[np.ndarray, " r"], correlation: Float[np.ndarray, " r"]
+) -> Float[np.ndarray, " r"]:
+    return np.sqrt(a**2 + b**2 - 2 * correlation * (a * b))
