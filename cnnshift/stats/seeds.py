@@ -21,8 +21,8 @@ the per-image means over runs (`paired_interval`), as MOVER adds parts:
 It is never narrower than [l, u]. Two groups of runs that are not paired (m₁ of the base, m₂ of the
 candidate) have one such term each. Satterthwaite's t interval, the usual choice, covers 88 % in
 places with m = 2, and 92 % with m = 3, for normal effects; this one covers 94 % or more.
-The price is width: for effects that are all of one size, h is about 4 times that of a known σ_S with
-m = 2, 1.7 times with m = 3, and 1.2 times with m = 5.
+The price is width: with σ_S² / m and the residual's part of V_I both half of V_I, h is 3.7 times that
+of known variances with m = 2, 1.6 times with m = 3, 1.25 times with m = 5 (medians).
 
 Simulated coverage: `python -m benchmarks statistics`, printed in benchmarks/README.md.
 
