@@ -3,11 +3,11 @@
 The interval of `mean_interval` fails there: the mean is away from both bounds, and the few images
 that differ are far from the others.
 
-So d = p − q is split into gains p = max(d, 0) and losses q = max(−d, 0). The mean of
-either is near the bound 0 of [0, 1], where `intervals` has the generalised Clopper-Pearson limits
-[l, u], which allow for the rare image that was not drawn. With the means p̄ and q̄, MOVER (method of
-variance estimates recovery) takes from each the distance between estimate and limit as 1.96 standard
-errors *at that limit*, and adds the squares:
+So d = p − q is split into gains p = max(d, 0) and losses q = max(−d, 0). The mean of either is near
+the bound 0 of [0, 1], where `intervals` has the generalised Clopper-Pearson limits [l, u], which
+allow for the rare image that was not drawn. With the means p̄ and q̄, MOVER (method of variance
+estimates recovery) takes from each the distance between estimate and limit as 1.96 standard errors
+*at that limit*, and adds the squares:
 
     low  = p̄ − q̄ − √((p̄ − l_p)² + (u_q − q̄)² − 2 r (p̄ − l_p) (u_q − q̄))
     high = p̄ − q̄ + √((u_p − p̄)² + (q̄ − l_q)² − 2 r (u_p − p̄) (q̄ − l_q))
@@ -17,9 +17,9 @@ r = −p̄ q̄ / (s_p s_q). Where no image differs, the limits are ±(1 − 0.02
 
 Coverage at 95 %, exact for outcomes 0 and 1: at least 94.8 % for n of 50 to 1,000 of which 0.5 to
 20 % of the images differ. Simulated for fractions: at least 94 %. It exceeds 97 % where fewer than
-about 20 images differ, and where many differ by little: the allowance for the unseen image, about
-3.7 / n, is then most of the width. Differences with a standard deviation of 0.02 in all of 1,000
-images have an interval 2.2 times as wide as that of the central limit theorem.
+about 10 images differ, and where many differ by little: the allowance for the unseen image, about
+3.7 / n, is then most of the width. Differences of 0.02 on average in all of 1,000 images, of
+either sign, have an interval 2.2 times as wide as that of the central limit theorem.
 
 Sources:
     Newcombe 1998, Statistics in Medicine 17:2635 (method 10: the correlation of paired proportions).
