@@ -141,14 +141,14 @@ def mean_interval(
     if x.size == 1:
         return Interval(float(least), float(largest), "the bounds (one image)")
     if math.isfinite(width):
-        moments = _moments(np.clip((x[None] - least) / width, 0.0, 1.0))
-        lows, highs = _limits_bounded(*moments, x.size, tail)
+        moments = moments_of(np.clip((x[None] - least) / width, 0.0, 1.0))
+        lows, highs = limits_bounded(*moments, x.size, tail)
         low, high = least + width * float(lows[0]), least + width * float(highs[0])
         method = _method_bounded(*moments, x.size)
     elif np.ptp(x) <= AGREEMENT * (scale := float(np.abs(x).max())):
         return Interval(float(least), float(largest), "the bounds (all images equal)")
     else:
-        lows, highs = _limits_unbounded(*_moments(x[None] / scale), x.size, tail)
+        lows, highs = limits_unbounded(*moments_of(x[None] / scale), x.size, tail)
         low, high = scale * float(lows[0]), scale * float(highs[0])
         method = "skewness-corrected t (Hall)"
     mean = float(x.mean())
@@ -162,7 +162,7 @@ def tail_probability(level: float) -> float:
     return (1 - level) / 2
 
 
-def _moments(values: Float[np.ndarray, "r n"]) -> Moments:
+def moments_of(values: Float[np.ndarray, "r n"]) -> Moments:
     """Mean, and second and third central moment (divided by n), of every row."""
     mean = values.mean(axis=1)
     deviation = values - mean[:, None]
@@ -170,12 +170,12 @@ def _moments(values: Float[np.ndarray, "r n"]) -> Moments:
     return mean, square.mean(axis=1), (square * deviation).mean(axis=1)
 
 
-def _limits_bounded(
+def limits_bounded(
     mean: Float[np.ndarray, " r"],
     variance: Float[np.ndarray, " r"],
     third: Float[np.ndarray, " r"],
     n: int,
-    tail: float,
+    tail: float | Float[np.ndarray, " r"],
 ) -> Limits:
     """Limits of means of values in [0, 1] from their central moments, for r samples of size n ≥ 2."""
     share = _share_conservative(mean, variance, n)
@@ -198,7 +198,7 @@ def _share_conservative(
 def _method_bounded(
     mean: Float[np.ndarray, " r"], variance: Float[np.ndarray, " r"], third: Float[np.ndarray, " r"], n: int
 ) -> str:
-    """What `_limits_bounded` did for the first sample, in words."""
+    """What `limits_bounded` did for the first sample, in words."""
     share = _share_conservative(mean, variance, n)[0]
     if share == 1:
         return "generalised Clopper-Pearson"
@@ -206,7 +206,7 @@ def _method_bounded(
 
 
 def _limits_conservative(
-    mean: Float[np.ndarray, " r"], variance: Float[np.ndarray, " r"], n: int, tail: float
+    mean: Float[np.ndarray, " r"], variance: Float[np.ndarray, " r"], n: int, tail: float | Float[np.ndarray, " r"]
 ) -> Limits:
     """Clopper-Pearson limits for values in [0, 1]: 1 of the module docstring."""
     from scipy import special
@@ -230,7 +230,7 @@ def _limits_skewed(
     variance: Float[np.ndarray, " r"],
     third: Float[np.ndarray, " r"],
     n: int,
-    tail: float,
+    tail: float | Float[np.ndarray, " r"],
 ) -> Limits:
     """Limits that follow the skewness: 2 of the module docstring. Equal values give a point."""
     from scipy import special
@@ -251,12 +251,12 @@ def _limits_skewed(
     return mean + np.where(left, -above, below) / n, mean + np.where(left, -below, above) / n
 
 
-def _limits_unbounded(
+def limits_unbounded(
     mean: Float[np.ndarray, " r"],
     variance: Float[np.ndarray, " r"],
     third: Float[np.ndarray, " r"],
     n: int,
-    tail: float,
+    tail: float | Float[np.ndarray, " r"],
 ) -> Limits:
     """Limits of means of values that vary, by Hall's transformation of the t statistic.
 
@@ -270,7 +270,7 @@ def _limits_unbounded(
     small = np.abs(skewness) < _NO_SKEWNESS
     divisor = np.where(small, 1.0, skewness)
 
-    def invert(x: float) -> Float[np.ndarray, " r"]:
+    def invert(x: float | Float[np.ndarray, " r"]) -> Float[np.ndarray, " r"]:
         root = 3 / divisor * (np.cbrt(1 + divisor * (x - divisor / 6)) - 1)
         return np.where(small, x - skewness * (2 * x**2 + 1) / 6, root)
 

@@ -1,0 +1,81 @@
+"""Variance of a mean over crossed images and training runs: the model and formulas are in `seeds`."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+# The expectation over C is a sum over its quantiles at these log odds, equally spaced.
+_LOG_ODDS = np.linspace(-32.0, 32.0, 81)
+# h lies within this factor of the standard error of a mean whose runs were as they are.
+SPAN = 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class MeanSquares:
+    """Mean squares of a table of m runs.
+
+    Attributes:
+        m: number of runs.
+        between_seeds: MS_S, n times the variance of the means of the runs.
+        residual: MS_E, what neither a run nor an image accounts for.
+    """
+
+    m: int
+    between_seeds: float
+    residual: float
+
+
+def analyse_variance(table: Float[np.ndarray, "m n"]) -> MeanSquares:
+    """Mean squares of a table of runs and images, m ≥ 2 and n ≥ 2."""
+    m, n = table.shape
+    runs, images = table.mean(axis=1, keepdims=True), table.mean(axis=0)
+    rest = table - runs - images + table.mean()
+    return MeanSquares(m, n * float(runs.var(ddof=1)), float((rest**2).sum()) / ((m - 1) * (n - 1)))
+
+
+class Spread:
+    """Distribution of V(C), and the half-widths h that go with it."""
+
+    def __init__(self, image_variance: float, groups: list[MeanSquares], n: int) -> None:
+        from scipy import special
+
+        self.image_variance = image_variance
+        odds = special.expit(_LOG_ODDS)
+        weights = odds * special.expit(-_LOG_ODDS)
+        self._variance, self._weights = np.full(1, image_variance), np.ones(1)
+        for group in groups:
+            chi = 2 * special.gammaincinv((group.m - 1) / 2, odds)
+            excess = np.maximum(0.0, (group.m - 1) * group.between_seeds / chi - group.residual) / (n * group.m)
+            self._variance = np.add.outer(self._variance, excess).ravel()
+            self._weights = np.multiply.outer(self._weights, weights / weights.sum()).ravel()
+        self.scale = math.sqrt(image_variance + sum(group.between_seeds / (n * group.m) for group in groups))
+
+    def tail(self, half_width: float) -> float:
+        """Probability beyond one limit at a distance of `half_width`."""
+        from scipy import special
+
+        spread = np.sqrt(np.maximum(self._variance, 1e-300))
+        return float(self._weights @ special.ndtr(-half_width / spread))
+
+    def half_width(self, tail: float) -> float:
+        """The h at which that probability is `tail`; 0 where nothing varies."""
+        from scipy import optimize
+
+        if not self.scale:
+            return 0.0
+        log_scale, log_span = math.log(self.scale), math.log(SPAN)
+
+        def beyond(log_h: float) -> float:
+            return math.log(max(self.tail(math.exp(log_h)), 1e-300) / tail)
+
+        return math.exp(float(optimize.brentq(beyond, log_scale - log_span, log_scale + log_span)))  # pyright: ignore[reportArgumentType]
+
+    def extra(self, half_width: float, tail: float) -> float:
+        """Square of the half-width that the runs add to that of the images."""
+        from scipy import special
+
+        return max(0.0, half_width**2 - float(special.ndtri(tail)) ** 2 * self.image_variance)
