@@ -20,6 +20,11 @@ from cnnshift.registry import unknown
 
 DEFAULT_SUITE = "standard"
 
+DEFAULT_GATES = ("accuracy", "shifted_accuracy", "worst_case_accuracy", "pairwise_consistency")
+"""Metrics that `cnnshift compare` judges where nothing else is said, each with the margin of its own."""
+
+PROJECT = Path("pyproject.toml")
+
 
 @dataclass(frozen=True, slots=True)
 class BenchSettings:
@@ -77,7 +82,7 @@ def resolve(
     suite: str | None = None,
     config_file: Path | None = None,
     environ: Mapping[str, str] = os.environ,
-    project: Path = Path("pyproject.toml"),
+    project: Path = PROJECT,
 ) -> Resolved:
     """Merge all sources of settings and validate the whole.
 
@@ -195,12 +200,22 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise InputError(f"The config file {path} is not TOML: {error}.") from None
 
 
-def _from_project(path: Path) -> dict[str, Any]:
+def project_table(path: Path = PROJECT) -> dict[str, Any]:
+    """`[tool.cnnshift]` of a pyproject.toml; empty where there is none.
+
+    Raises:
+        InputError: the file cannot be read, or is not TOML.
+    """
     if not path.is_file():
         return {}
-    table = _read_toml(path).get("tool", {}).get("cnnshift", {})
+    tool = _read_toml(path).get("tool", {})
+    table = tool.get("cnnshift", {}) if isinstance(tool, dict) else {}
+    return table if isinstance(table, dict) else {}
+
+
+def _from_project(path: Path) -> dict[str, Any]:
     # Sub-tables configure other commands (gates) and are not settings of a benchmark.
-    return {key: value for key, value in table.items() if not isinstance(value, dict)}
+    return {key: value for key, value in project_table(path).items() if not isinstance(value, dict)}
 
 
 def _validate(values: Mapping[str, Any], origins: Mapping[str, str]) -> BenchSettings:

@@ -42,6 +42,7 @@ def main() -> None:
 
 def _app() -> typer.Typer:
     from cnnshift.cli.bench import bench
+    from cnnshift.cli.compare import compare
     from cnnshift.cli.info import info
     from cnnshift.cli.listing import listing
 
@@ -55,6 +56,7 @@ def _app() -> typer.Typer:
     )
     app.callback()(_options)
     app.command("bench")(guarded(bench))
+    app.command("compare")(guarded(compare))
     app.command("list")(guarded(listing))
     app.command("info")(guarded(info))
     return app

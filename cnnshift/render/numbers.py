@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cnnshift.results.groups import Group
-from cnnshift.results.schema import Run
 
 BARS = "▁▂▃▄▅▆▇█"
 
@@ -43,13 +42,16 @@ def sparkline(fractions: Sequence[float]) -> str:
     return "".join(BARS[min(int(value * len(BARS)), len(BARS) - 1)] for value in fractions)
 
 
-def movement(run: Run) -> str:
-    """Protocol and shift set as they follow a metric's name: `circular, |d|≤8`."""
-    protocol = run.protocol
-    reach = f"|d|≤{protocol.max_shift}"
-    extra = "" if protocol.set == "grid" else f", {protocol.set}"
-    step = "" if protocol.step == 1 else f", step {protocol.step}"
-    return f"{protocol.name}, {reach}{extra}{step}"
+def change(value: float, unit: str) -> str:
+    """A difference with its sign; of fractions in percentage points (pp)."""
+    sign = "−" if value < 0 else "+" if value > 0 else "±"
+    size = abs(value) * 100 if unit == "fraction" else abs(value)
+    text = "0" if size == 0 else f"{size:.2f}" if size >= 0.005 else f"{size:.1g}"
+    return f"{sign}{text}{UNITS_OF_CHANGE[unit]}"
+
+
+UNITS = {"fraction": " %", "px": " px", "": ""}
+UNITS_OF_CHANGE = {"fraction": " pp", "px": " px", "": ""}
 
 
 def headline(group: Group) -> str:
@@ -60,7 +62,7 @@ def headline(group: Group) -> str:
     untrained = all(run.training.recipe.get("epochs") == 0 for row in group.rows for run in row.runs)
     seeds = max(len(row.runs) for row in group.rows)
     return (
-        f"{run.dataset.name} · {run.dataset.n:,} test images × {run.protocol.count:,} shifts [{movement(run)}]{loss}"
+        f"{run.dataset.name} · {run.dataset.n:,} test images × {run.protocol.count:,} shifts [{run.protocol.movement}]{loss}"
         + (" · untrained networks" if untrained else "")
         + (f" · mean of {seeds} seeds" if seeds > 1 else "")
     )

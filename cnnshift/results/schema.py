@@ -68,6 +68,13 @@ class ProtocolRecord(Record):
     exhaustive: bool
     information_loss: float
 
+    @property
+    def movement(self) -> str:
+        """Protocol and shift set as they follow a metric's name: `circular, |d|≤8`."""
+        extra = "" if self.set == "grid" else f", {self.set}"
+        step = "" if self.step == 1 else f", step {self.step}"
+        return f"{self.name}, |d|≤{self.max_shift}{extra}{step}"
+
 
 class TrainingRecord(Record):
     """How the weights were made; `cached` when they were read instead."""

@@ -8,7 +8,7 @@ from typing import Any
 from cnnshift.render.document import Document, Finding, Table
 from cnnshift.render.documents.answer import answer
 from cnnshift.render.documents.columns import columns
-from cnnshift.render.numbers import headline, interval, movement, number
+from cnnshift.render.numbers import UNITS, headline, interval, number
 from cnnshift.results.groups import group_runs
 from cnnshift.results.schema import Result, Run
 
@@ -60,10 +60,10 @@ def _records(run: Run) -> Iterator[dict[str, Any]]:
 def _findings(run: Run) -> Iterator[Finding]:
     group = f"{run.model} seed {run.seed}"
     for metric in run.metrics:
-        name = f"{metric.title} [{movement(run)}]"
+        name = f"{metric.title} [{run.protocol.movement}]"
         if metric.value is None:
             yield Finding("notice", group, name, f"no value: {metric.reason}")
             continue
-        sign = {"fraction": " %", "px": " px", "": ""}[metric.unit]
+        sign = UNITS[metric.unit]
         text = f"{number(metric.value, metric.unit)}{sign} {interval(metric.ci95, metric.unit)}"
         yield Finding("passed", group, name, text.strip())

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cnnshift.render.document import Cell, Column
-from cnnshift.render.numbers import count, interval, movement, number, sparkline
+from cnnshift.render.numbers import UNITS, count, interval, number, sparkline
 from cnnshift.results.groups import Group, combine
 
 HEADLINE_METRICS = ("accuracy", "shifted_accuracy", "worst_case_accuracy", "pairwise_consistency")
@@ -54,8 +54,8 @@ def _metric_column(group: Group, id: str) -> Column:
         if value.seed_spread is not None:
             detail += f" ±{number(value.seed_spread, spec.unit)}"
         cells.append(Cell(number(value.value, spec.unit), detail.strip(), best=value.value == best))
-    where = "" if id == "accuracy" else f" [{movement(group.example)}]"
-    sign = {"fraction": " %", "px": " px", "": ""}[spec.unit]
+    where = "" if id == "accuracy" else f" [{group.example.protocol.movement}]"
+    sign = UNITS[spec.unit]
     return Column(f"{spec.title}{sign}{where}", tuple(cells))
 
 

@@ -1,0 +1,1 @@
+"""Comparison of results: matching by contract, paired differences, verdicts and gates."""

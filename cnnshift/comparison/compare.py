@@ -1,0 +1,331 @@
+"""The comparison itself: rows from matched runs, Holm over all of them, verdicts, and what they add up to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import cnnshift
+from cnnshift.comparison.difference import Difference, difference
+from cnnshift.comparison.exact import changed_predictions
+from cnnshift.comparison.gates import Gate, Policy, matching
+from cnnshift.comparison.matching import Pair, Unmatched, match_results
+from cnnshift.comparison.records import VERDICTS, Change, ComparedRow, Comparison, RequiredValue, Verdict
+from cnnshift.comparison.standings import standings
+from cnnshift.errors import InputError
+from cnnshift.registry import METRICS, unknown
+from cnnshift.results.groups import combine, group_runs
+from cnnshift.results.schema import MetricResult, Result, Run
+from cnnshift.stats.holm import holm
+
+SIGNIFICANCE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """What does not make a comparison incomparable; such rows are shown all the same."""
+
+    missing: bool = False
+    incomparable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Matched:
+    """What there is to compare between two names."""
+
+    baseline: str
+    candidate: str
+    found: Pair | Unmatched
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """A row before its verdict; `delta` is None where the verdict is known already."""
+
+    row: ComparedRow
+    delta: Difference | None = None
+
+
+def compare_results(
+    results: Mapping[str, Result], policy: Policy, *, tolerance: Tolerance = Tolerance(), exact: bool = False
+) -> Comparison:
+    """Compare every other result with the first.
+
+    Args:
+        results: at least two, by name.
+        policy: gates and requirements.
+        tolerance: what may be missing.
+        exact: whether the predictions of the same weights must be equal.
+
+    Raises:
+        InputError: a gate or requirement for a metric that nobody knows, or in a unit that the metric does not have.
+    """
+    (first, base), *others = results.items()
+    matched = [_Matched(first, name, found) for name, other in others for found in match_results(base, other)]
+    notes = [note for name, other in results.items() for note in _notes_on(name, other, base)]
+    notes += [note for one in matched for note in _notes(one)]
+    return _compare("results", first, dict(others), matched, policy, tolerance, exact=exact, notes=notes)
+
+
+def compare_models(
+    name: str, result: Result, policy: Policy, *, reference: str | None = None, tolerance: Tolerance = Tolerance()
+) -> Comparison:
+    """Compare the models of one result, under each of its contracts, with one of them.
+
+    Args:
+        name: of the result.
+        result: with at least one run.
+        policy: gates and requirements.
+        reference: model to compare the others with; the first by default.
+        tolerance: what may be missing.
+
+    Raises:
+        InputError: no runs, no such model, and as in `compare_results`.
+    """
+    groups = group_runs(result)
+    models = list(dict.fromkeys(run.model for run in result.runs))
+    if not models:
+        raise InputError(f"{name} holds no finished run; nothing can be compared.")
+    if reference is not None and reference not in models:
+        raise InputError(unknown("reference", reference, models))
+    chosen = reference or models[0]
+    matched = []
+    for group in groups:
+        rows = {row.model: row.runs for row in group.rows}
+        for model, runs in rows.items():
+            if model == chosen:
+                continue
+            lacking = Unmatched(model, runs, "missing", f"the reference {chosen} was not measured like this")
+            matched.append(_Matched(chosen, model, Pair(model, rows[chosen], runs) if chosen in rows else lacking))
+    found = _compare("models", chosen, {name: result}, matched, policy, tolerance)
+    return found.model_copy(update={"standings": [one for group in groups for one in standings(group)]})
+
+
+def _compare(
+    kind: Any,
+    baseline: str,
+    candidates: Mapping[str, Result],
+    matched: Sequence[_Matched],
+    policy: Policy,
+    tolerance: Tolerance,
+    *,
+    exact: bool = False,
+    notes: Sequence[str] = (),
+) -> Comparison:
+    _check_patterns(policy, matched, candidates)
+    judged = [row for one in matched for row in _rows(one, policy)]
+    changes: list[Change] = []
+    if exact:
+        for one in matched:
+            if isinstance(one.found, Pair):
+                try:
+                    changes += changed_predictions(one.found)
+                except ValueError as problem:
+                    judged.append(_Judged(_row(one, "predictions", None, "incomparable", f"{problem}")))
+    rows = sorted(_with_verdicts(judged), key=_badness)
+    required = [value for name, result in candidates.items() for value in _required(name, result, policy)]
+    return Comparison(
+        cnnshift_version=cnnshift.__version__,
+        kind=kind,
+        status=_status(kind, rows, required, changes, policy, tolerance),
+        baseline=baseline,
+        candidates=list(candidates),
+        gates=[str(gate) for gate in policy.gates],
+        rows=rows,
+        requirements=required,
+        changes=changes,
+        standings=[],
+        notes=list(dict.fromkeys(notes)),
+    )
+
+
+def _rows(one: _Matched, policy: Policy) -> Iterator[_Judged]:
+    if isinstance(one.found, Unmatched):
+        yield _Judged(_row(one, "", None, one.found.verdict, one.found.reason))
+        return
+    base, candidate = one.found.base, one.found.candidate
+    there = list(dict.fromkeys(metric.id for run in base for metric in run.metrics))
+    for id in policy.metrics(there):
+        found = [[metric for run in runs if (metric := run.metric(id))] for runs in (base, candidate)]
+        example = next(iter([*found[0], *found[1]]), None)
+        if (lacking := _lacking(found[0], found[1], len(base), len(candidate))) is not None:
+            if lacking:
+                verdict, reason = lacking
+                yield _Judged(_row(one, id, example, verdict, reason))
+            continue
+        assert example is not None
+        delta = difference(base, candidate, id)
+        yield _Judged(_measured(_row(one, id, example, "unchanged", ""), delta, policy.gate(id)), delta)
+
+
+def _lacking(
+    base: Sequence[MetricResult], candidate: Sequence[MetricResult], runs_before: int, runs_after: int
+) -> tuple[Verdict, str] | tuple[()] | None:
+    """Why a metric cannot be compared: a verdict and its reason; empty where neither side has a value; else None."""
+    for side, metrics, runs in (("baseline", base, runs_before), ("candidate", candidate, runs_after)):
+        if len(metrics) < runs:
+            return "missing", f"the {side} does not have it"
+    versions = {metric.version for metric in [*base, *candidate]}
+    if len(versions) > 1:
+        return "incomparable", f"versions {' and '.join(map(str, sorted(versions)))} of the metric"
+    empty = [[metric for metric in metrics if metric.value is None] for metrics in (base, candidate)]
+    if len(empty[0]) == len(base) and len(empty[1]) == len(candidate):
+        return ()
+    for side, metrics in zip(("baseline", "candidate"), empty, strict=True):
+        if metrics:
+            return "incomparable", f"no value in the {side}: {metrics[0].reason}"
+    return None
+
+
+def _row(one: _Matched, id: str, metric: MetricResult | None, verdict: Verdict, reason: str) -> ComparedRow:
+    run = _runs(one.found)[0]
+    return ComparedRow(
+        baseline=one.baseline,
+        candidate=one.candidate,
+        model=one.found.model,
+        dataset=run.dataset.name,
+        movement=one.found.protocol.movement,
+        metric=id,
+        title=metric.title if metric else id,
+        unit=metric.unit if metric else "",
+        higher_is_better=metric.higher_is_better if metric else True,
+        verdict=verdict,
+        reason=reason,
+    )
+
+
+def _runs(found: Pair | Unmatched) -> tuple[Run, ...]:
+    return found.candidate if isinstance(found, Pair) else found.runs
+
+
+def _measured(row: ComparedRow, delta: Difference, gate: Gate) -> ComparedRow:
+    return row.model_copy(
+        update={
+            "base_value": delta.base,
+            "candidate_value": delta.candidate,
+            "difference": delta.value,
+            "ci95": delta.ci95,
+            "margin": gate.margin(row.metric, row.unit, delta.base),
+            "p": delta.p,
+            "method": delta.method,
+            "n": delta.n,
+            "seeds": delta.seeds,
+            "seed_sd": delta.seed_sd,
+        }
+    )
+
+
+def _with_verdicts(judged: Sequence[_Judged]) -> Iterator[ComparedRow]:
+    """Rows with p-values adjusted for the number of rows that have one, and the verdicts that follow."""
+    with_p = [one.delta.p for one in judged if one.delta is not None and one.delta.p is not None]
+    adjusted = iter(holm(np.array(with_p, dtype=float)))
+    for one in judged:
+        if one.delta is None:
+            yield one.row
+            continue
+        p_holm = float(next(adjusted)) if one.delta.p is not None else None
+        verdict = _verdict(one.row, p_holm)
+        needed = (one.delta.images_needed, one.delta.seeds_needed) if verdict == "inconclusive" else (None, None)
+        update = {"p_holm": p_holm, "verdict": verdict, "images_needed": needed[0], "seeds_needed": needed[1]}
+        yield one.row.model_copy(update=update)
+
+
+def _verdict(row: ComparedRow, p_holm: float | None) -> Verdict:
+    """A difference counts where it is larger than the margin and not chance: interval and adjusted p agree on it."""
+    assert row.margin is not None
+    # A difference that equals its margin but for the rounding of a subtraction is not larger.
+    if abs(row.gain) <= row.margin * (1 + 1e-9) + 1e-12:
+        return "unchanged"
+    certain = p_holm is not None and p_holm <= SIGNIFICANCE and row.ci95 is not None and not _holds_zero(row.ci95)
+    if not certain:
+        return "inconclusive"
+    return "regressed" if row.gain < 0 else "improved"
+
+
+def _holds_zero(ci95: tuple[float, float]) -> bool:
+    return ci95[0] <= 0 <= ci95[1]
+
+
+def _badness(row: ComparedRow) -> tuple[int, float]:
+    return VERDICTS.index(row.verdict), row.gain
+
+
+def _required(name: str, result: Result, policy: Policy) -> Iterator[RequiredValue]:
+    """Every requirement on every model under every contract."""
+    for group in group_runs(result):
+        for row in group.rows:
+            run = row.runs[0]
+            for requirement in policy.requirements:
+                ids = matching([requirement.pattern], [metric.id for metric in run.metrics])
+                for id in ids or [requirement.pattern]:
+                    metric, combined = run.metric(id), combine(row.runs, id)
+                    unit = metric.unit if metric else ""
+                    yield RequiredValue(
+                        requirement=str(requirement),
+                        candidate=name,
+                        model=row.model,
+                        movement=run.protocol.movement,
+                        metric=id,
+                        unit=unit,
+                        value=combined.value if combined else None,
+                        met=combined is not None and requirement.is_met(id, unit, combined.value),
+                    )
+
+
+def _status(
+    kind: str,
+    rows: Sequence[ComparedRow],
+    required: Sequence[RequiredValue],
+    changes: Sequence[Change],
+    policy: Policy,
+    tolerance: Tolerance,
+) -> Any:
+    # Architectures differ on purpose: between them only gates that were asked for fail.
+    gated = kind == "results" or policy.explicit
+    doubtful = any(row.verdict == "inconclusive" and row.gain < 0 for row in rows)
+    regressed = any(row.verdict == "regressed" for row in rows)
+    unmet = any(not one.met and one.value is not None for one in required)
+    if unmet or changes or (gated and (regressed or (doubtful and policy.on_inconclusive == "fail"))):
+        return "failed"
+    if kind == "results" and not rows:
+        return "incomparable"
+    verdicts = {row.verdict for row in rows}
+    absent = "missing" in verdicts or any(one.value is None for one in required)
+    if (absent and not tolerance.missing) or ("incomparable" in verdicts and not tolerance.incomparable):
+        return "incomparable"
+    return "passed"
+
+
+def _notes_on(name: str, result: Result, base: Result) -> Iterator[str]:
+    """What a reader should know of a whole file."""
+    if result.status != "complete":
+        yield f"{name} is {result.status}: it holds {len(result.runs)} finished runs."
+    for key in ("device_kind", "matmul_precision"):
+        before, after = base.environment.get(key), result.environment.get(key)
+        if before != after:
+            yield f"{name} was measured on another {key.replace('_', ' ')}: {before} → {after}."
+
+
+def _notes(one: _Matched) -> Iterator[str]:
+    """What a reader of the differences should know."""
+    if isinstance(one.found, Unmatched):
+        return
+    base, candidate = one.found.base[0], one.found.candidate[0]
+    before, after = base.training.recipe, candidate.training.recipe
+    changed = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+    if changed:
+        changes = ", ".join(f"{key} {before.get(key)} → {after.get(key)}" for key in changed)
+        yield f"{one.found.model} was trained otherwise: {changes}."
+
+
+def _check_patterns(policy: Policy, matched: Sequence[_Matched], candidates: Mapping[str, Result]) -> None:
+    """A gate for a metric that nobody knows is a mistake in writing, and would never fail."""
+    known = dict.fromkeys(METRICS)
+    known |= dict.fromkeys(metric.id for one in matched for run in _runs(one.found) for metric in run.metrics)
+    known |= dict.fromkeys(metric.id for result in candidates.values() for run in result.runs for metric in run.metrics)
+    for pattern in [*(gate.pattern for gate in policy.gates), *(one.pattern for one in policy.requirements)]:
+        if not matching([pattern], known):
+            raise InputError(unknown("metric", pattern, known))

@@ -1,0 +1,229 @@
+"""Gates as they are written: margins of differences, and requirements on values.
+
+A gate is `METRIC:MARGIN`: the metric may not get worse by more than the margin. A requirement is `METRIC>=VALUE`. In
+both, METRIC is an id or a pattern with `*`, `?` and `[…]`; of several gates for a metric the last one counts.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from cnnshift.config import DEFAULT_GATES, PROJECT, project_table
+from cnnshift.errors import InputError
+from cnnshift.registry import METRICS, unknown
+
+OnInconclusive = Literal["warn", "fail", "pass"]
+
+_PATTERN = r"[A-Za-z0-9_*?\[\]!-]+"
+_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+_MARGIN = re.compile(rf"({_PATTERN}):({_NUMBER})(pp|px|%|)")
+_REQUIREMENT = re.compile(rf"({_PATTERN})\s*(>=|<=|>|<)\s*({_NUMBER})\s*(px|%|)")
+_COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    ">": operator.gt,
+    "<": operator.lt,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """How much worse a metric may get.
+
+    Attributes:
+        pattern: id of a metric, or a pattern of ids.
+        number: as it is written.
+        sign: `pp` percentage points, `%` of the baseline's value, `px` pixels, or nothing: the metric's own unit, in
+            which a fraction is a number from 0 to 1.
+    """
+
+    pattern: str
+    number: float
+    sign: Literal["pp", "px", "%", ""]
+
+    def margin(self, id: str, unit: str, base: float) -> float:
+        """The margin in the metric's unit.
+
+        Args:
+            id: of the metric.
+            unit: of the metric.
+            base: the baseline's value.
+
+        Raises:
+            InputError: pp for a metric that is no fraction, or px for one that is no length.
+        """
+        _check_sign(f"{self}", self.sign, id, unit)
+        if self.sign == "%":
+            return self.number / 100 * abs(base)
+        return self.number / 100 if self.sign == "pp" else self.number
+
+    def __str__(self) -> str:
+        return f"{self.pattern}:{self.number:g}{self.sign}"
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """What a metric's value must be: the measured value itself, whatever its interval.
+
+    Attributes:
+        pattern: as of a `Gate`.
+        comparison: >=, <=, > or <.
+        number: as it is written.
+        sign: `%` of a fraction, `px`, or nothing: the metric's own unit.
+    """
+
+    pattern: str
+    comparison: str
+    number: float
+    sign: Literal["px", "%", ""]
+
+    def is_met(self, id: str, unit: str, value: float) -> bool:
+        """Whether a value meets it.
+
+        Raises:
+            InputError: % for a metric that is no fraction, or px for one that is no length.
+        """
+        _check_sign(f"{self}", "pp" if self.sign == "%" else self.sign, id, unit)
+        return _COMPARISONS[self.comparison](value, self.number / 100 if self.sign == "%" else self.number)
+
+    def __str__(self) -> str:
+        return f"{self.pattern}{self.comparison}{self.number:g}{self.sign}"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What makes a comparison fail.
+
+    Attributes:
+        gates: margins; the last that matches a metric counts.
+        requirements: on the values of every candidate.
+        on_inconclusive: what becomes of a difference beyond its margin that may be chance.
+        explicit: whether the gates were asked for, or are the default ones, of which only the headline metrics count.
+    """
+
+    gates: tuple[Gate, ...]
+    requirements: tuple[Requirement, ...] = ()
+    on_inconclusive: OnInconclusive = "warn"
+    explicit: bool = True
+
+    def metrics(self, there: Sequence[str]) -> list[str]:
+        """What is to be compared of the metrics that a baseline has.
+
+        A pattern asks for what is there, so that a metric which is new does not make an old file incomparable; a name
+        asks for that metric, there or not. Without gates of one's own it is the headline metrics, or all where none
+        of them was measured.
+        """
+        if not self.explicit:
+            return [id for id in DEFAULT_GATES if id in there] or [id for id in there if id in METRICS]
+        patterns = [gate.pattern for gate in self.gates]
+        named = [pattern for pattern in patterns if not is_glob(pattern) and pattern not in there]
+        return [*matching(patterns, there), *dict.fromkeys(named)]
+
+    def gate(self, id: str) -> Gate:
+        """The gate of a metric that is to be compared."""
+        return next(gate for gate in reversed(self.gates) if fnmatchcase(id, gate.pattern))
+
+
+def matching(patterns: Sequence[str], ids: Iterable[str]) -> list[str]:
+    """Ids that a pattern matches, in their order."""
+    return [id for id in ids if any(fnmatchcase(id, pattern) for pattern in patterns)]
+
+
+def is_glob(pattern: str) -> bool:
+    """Whether a pattern may stand for several ids."""
+    return any(mark in pattern for mark in "*?[")
+
+
+def parse_gate(text: str) -> Gate:
+    """A gate from its text, such as `pairwise_consistency:0.5pp`, `mac:5%` or `*:1pp`.
+
+    Raises:
+        InputError: not of that form, or a negative margin.
+    """
+    found = _MARGIN.fullmatch(text.strip())
+    if not found or float(found[2]) < 0 or not math.isfinite(float(found[2])):
+        raise InputError(
+            f"The gate '{text}' is not METRIC:MARGIN with a margin from 0, such as accuracy:0.5pp (percentage points), "
+            "mac:5% (of the baseline's value), invariance_radius:1px or *:0.01."
+        )
+    sign: Any = found[3]
+    return Gate(found[1], float(found[2]), sign)
+
+
+def parse_requirement(text: str) -> Requirement:
+    """A requirement from its text, such as `accuracy>=97%` or `flip_probability<0.01`.
+
+    Raises:
+        InputError: not of that form.
+    """
+    found = _REQUIREMENT.fullmatch(text.strip())
+    if not found:
+        raise InputError(
+            f"The requirement '{text}' is not METRIC>=VALUE (or <=, >, <), such as accuracy>=97% or kappa>=0.8."
+        )
+    sign: Any = found[4]
+    return Requirement(found[1], found[2], float(found[3]), sign)
+
+
+def resolve_policy(
+    fail_if: Sequence[str] = (),
+    require: Sequence[str] = (),
+    on_inconclusive: str | None = None,
+    *,
+    project: Path = PROJECT,
+) -> Policy:
+    """The policy of the flags, else of `[tool.cnnshift.gates]` in pyproject.toml, else the default.
+
+    Args:
+        fail_if: gates.
+        require: requirements.
+        on_inconclusive: warn, fail or pass.
+        project: the pyproject.toml to look into.
+
+    Raises:
+        InputError: a gate, requirement or key that cannot be read.
+    """
+    table = project_table(project).get("gates", {})
+    if not isinstance(table, Mapping):
+        raise InputError(f"{project}: tool.cnnshift.gates is {table!r}; a table is needed.")
+    if problems := [f"{project}: {unknown('gate setting', key, _KEYS)}" for key in table if key not in _KEYS]:
+        raise InputError("\n".join(problems))
+    gates = list(fail_if) or _texts(table, "fail_if", project)
+    requirements = list(require) or _texts(table, "require", project)
+    choice: Any = on_inconclusive or table.get("on_inconclusive", "warn")
+    if choice not in get_args(OnInconclusive):
+        raise InputError(unknown("value of on-inconclusive", str(choice), get_args(OnInconclusive)))
+    return Policy(
+        tuple(map(parse_gate, gates)) if gates else default_gates(),
+        tuple(map(parse_requirement, requirements)),
+        choice,
+        explicit=bool(gates),
+    )
+
+
+def default_gates() -> tuple[Gate, ...]:
+    """Every metric with a margin of its own."""
+    return tuple(Gate(id, METRICS.load(id).spec.default_margin, "") for id in METRICS)
+
+
+_KEYS = ("fail_if", "require", "on_inconclusive")
+
+
+def _texts(table: Mapping[str, Any], key: str, project: Path) -> list[str]:
+    values = table.get(key, [])
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise InputError(f"{project}: {key} is {values!r}; a list of texts is needed.")
+    return values
+
+
+def _check_sign(text: str, sign: str, id: str, unit: str) -> None:
+    if (sign, unit) in (("pp", "px"), ("pp", ""), ("px", "fraction"), ("px", "")):
+        has = {"fraction": "a fraction", "px": "a length in pixels", "": "a plain number"}[unit]
+        raise InputError(f"'{text}' does not fit {id}, which is {has}.")

@@ -1,0 +1,92 @@
+"""Which runs of two results may be compared: the same model under the same contract."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from cnnshift.results.groups import Row, group_runs
+from cnnshift.results.schema import ProtocolRecord, Result, Run
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A model's runs in the baseline, and those to compare with them."""
+
+    model: str
+    base: tuple[Run, ...]
+    candidate: tuple[Run, ...]
+
+    @property
+    def protocol(self) -> ProtocolRecord:
+        """That of both sides."""
+        return self.base[0].protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Unmatched:
+    """A model's runs without a counterpart, and why."""
+
+    model: str
+    runs: tuple[Run, ...]
+    verdict: Literal["missing", "incomparable"]
+    reason: str
+
+    @property
+    def protocol(self) -> ProtocolRecord:
+        """That of the runs there are."""
+        return self.runs[0].protocol
+
+
+def match_results(base: Result, candidate: Result) -> Iterator[Pair | Unmatched]:
+    """Every model and contract of the baseline, then what only the candidate has.
+
+    A row of the baseline whose contract the candidate lacks is incomparable where the candidate measured that model
+    under that protocol on that data set in another way, and missing where it did not measure it at all.
+    """
+    theirs = {(row.model, row.runs[0].contract): row for row in _rows(candidate)}
+    used = set()
+    for row in _rows(base):
+        key = row.model, row.runs[0].contract
+        if key in theirs:
+            used.add(key)
+            yield Pair(row.model, row.runs, theirs[key].runs)
+            continue
+        like = [other for other in theirs.values() if _resembles(other, row)]
+        if like:
+            used |= {(other.model, other.runs[0].contract) for other in like}
+            yield Unmatched(row.model, row.runs, "incomparable", _what_differs(row.runs[0], like[0].runs[0]))
+        else:
+            yield Unmatched(row.model, row.runs, "missing", "the candidate has no such run")
+    for key, row in theirs.items():
+        if key not in used:
+            yield Unmatched(row.model, row.runs, "missing", "the baseline has no such run")
+
+
+def _rows(result: Result) -> Iterator[Row]:
+    for group in group_runs(result):
+        yield from group.rows
+
+
+def _resembles(a: Row, b: Row) -> bool:
+    first, second = a.runs[0], b.runs[0]
+    return (a.model, first.protocol.name, _source(first)) == (b.model, second.protocol.name, _source(second))
+
+
+def _source(run: Run) -> str:
+    """The data set without its options."""
+    return run.dataset.name.partition(":")[0]
+
+
+def _what_differs(base: Run, candidate: Run) -> str:
+    """The parts of the contract that differ, with both values."""
+    differences = []
+    for part in ("dataset", "protocol"):
+        before, after = (getattr(run, part).model_dump() for run in (base, candidate))
+        # Loss follows from the rest, and a fingerprint says nothing to people.
+        changed = [key for key in before if before[key] != after[key] and key != "information_loss"]
+        differences += [
+            f"{part} {key}" if key == "fingerprint" else f"{part} {key} {before[key]} → {after[key]}" for key in changed
+        ]
+    return f"measured otherwise: {', '.join(differences) or 'the protocol is of another version'}"

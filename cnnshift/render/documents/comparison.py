@@ -1,0 +1,266 @@
+"""What `cnnshift compare` says about a comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from cnnshift.comparison.records import MARKS, VERDICTS, Change, ComparedRow, Comparison, RequiredValue, Standing
+from cnnshift.render.document import Cell, Column, Document, Finding, Level, Looks, Table
+from cnnshift.render.numbers import UNITS, change, count, number, percent
+
+LOOKS: dict[str, Looks] = {
+    "regressed": "bad",
+    "missing": "bad",
+    "incomparable": "bad",
+    "inconclusive": "doubtful",
+    "improved": "good",
+    "unchanged": "dim",
+}
+LEGEND = (
+    "[low, high]: 95 % interval, paired by image · p: adjusted for all rows (Holm) · - regressed, x missing or "
+    "incomparable, ~ beyond the margin but perhaps chance, + improved, = within the margin"
+)
+SHOWN_CHANGES = 20
+
+
+def comparison_document(comparison: Comparison, *, only_changed: bool = False) -> Document:
+    """Verdicts first, then the rows, worst first, and at last what to do next.
+
+    Args:
+        comparison: what was found.
+        only_changed: leave unchanged rows out of the tables, and count them.
+    """
+    tables = []
+    if shown := [row for row in comparison.rows if not (only_changed and row.verdict == "unchanged")]:
+        tables.append(Table("", _columns(shown, comparison), LEGEND))
+    if comparison.requirements:
+        tables.append(_requirements(comparison.requirements))
+    if comparison.changes:
+        tables.append(_changes(comparison.changes))
+    tables += [_standings(place, models) for place, models in _by_contract(comparison.standings)]
+    hidden = len(comparison.rows) - len(shown)
+    return Document(
+        name="compare",
+        content=comparison,
+        records=[_record(row) for row in comparison.rows],
+        tables=tables,
+        opening=[_verdicts(comparison)],
+        closing=[
+            *([f"{hidden} unchanged rows are not shown."] if hidden else []),
+            *comparison.notes,
+            _advice(comparison),
+        ],
+        findings=list(_findings(comparison)),
+        lines=[row.model_dump(mode="json") for row in comparison.rows],
+    )
+
+
+def _verdicts(comparison: Comparison) -> str:
+    """The first line: what was compared, and how many rows have which verdict."""
+    counts = [f"{number} {verdict}" for verdict in VERDICTS if (number := comparison.count(verdict))]
+    unmet = sum(not one.met for one in comparison.requirements)
+    counts += [f"{unmet} of {len(comparison.requirements)} requirements not met"] if comparison.requirements else []
+    counts += [f"{len(comparison.changes)} images with changed predictions"] if comparison.changes else []
+    if comparison.kind == "results":
+        what = f"{comparison.baseline} → {', '.join(comparison.candidates)}"
+    else:
+        what = f"{comparison.candidates[0]}, against {comparison.baseline}"
+    return f"{what}: {', '.join(counts) or 'nothing to compare'} ({comparison.status})"
+
+
+def _columns(rows: Sequence[ComparedRow], comparison: Comparison) -> list[Column]:
+    columns = [
+        Column(
+            "verdict", [Cell(f"{MARKS[r.verdict]} {r.verdict}", looks=LOOKS[r.verdict]) for r in rows], numeric=False
+        ),
+        Column("model", [Cell(row.model) for row in rows], numeric=False),
+    ]
+    if comparison.kind == "results" and len(comparison.candidates) > 1:
+        columns.append(Column("candidate", [Cell(row.candidate) for row in rows], numeric=False))
+    before, after = ("base", "candidate") if comparison.kind == "results" else ("reference", "model")
+    return [
+        *columns,
+        Column("metric", [Cell(_where(row)) for row in rows], numeric=False),
+        Column(before, [Cell(_value(row.base_value, row)) for row in rows]),
+        Column(after, [Cell(_value(row.candidate_value, row)) for row in rows]),
+        Column("difference", [_difference(row) for row in rows]),
+        Column("margin", [Cell(_margin(row)) for row in rows], optional=True),
+        Column("p", [Cell("–" if row.p_holm is None else _probability(row.p_holm)) for row in rows], optional=True),
+    ]
+
+
+def _where(row: ComparedRow) -> str:
+    return f"{row.title} [{row.movement}]".strip()
+
+
+def _value(value: float | None, row: ComparedRow) -> str:
+    return "–" if value is None else f"{number(value, row.unit)}{UNITS[row.unit]}"
+
+
+def _difference(row: ComparedRow) -> Cell:
+    if row.difference is None:
+        return Cell(row.reason)
+    spread = "" if row.seed_sd is None else f" seeds ±{change(row.seed_sd, row.unit)[1:]}"
+    interval = "no interval" if row.ci95 is None else _interval(row.ci95, row.unit)
+    return Cell(change(row.difference, row.unit), f"{interval}{spread}")
+
+
+def _interval(ci95: tuple[float, float], unit: str) -> str:
+    low, high = (change(limit, unit).partition(" ")[0] for limit in ci95)
+    return f"[{low}, {high}]"
+
+
+def _margin(row: ComparedRow) -> str:
+    return "–" if row.margin is None else change(row.margin, row.unit)[1:]
+
+
+def _probability(p: float) -> str:
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _requirements(required: Sequence[RequiredValue]) -> Table:
+    words = {True: "= met", False: "- not met"}
+    looks: dict[bool, Looks] = {True: "dim", False: "bad"}
+    ordered = sorted(required, key=lambda one: one.met)
+    values = [
+        Cell("no value" if one.value is None else f"{number(one.value, one.unit)}{UNITS[one.unit]}") for one in ordered
+    ]
+    return Table(
+        "Requirements",
+        [
+            Column("verdict", [Cell(words[one.met], looks=looks[one.met]) for one in ordered], numeric=False),
+            Column("model", [Cell(one.model) for one in ordered], numeric=False),
+            Column("requirement", [Cell(f"{one.requirement} [{one.movement}]") for one in ordered], numeric=False),
+            Column("value", values),
+        ],
+    )
+
+
+def _changes(changes: Sequence[Change]) -> Table:
+    shown = changes[:SHOWN_CHANGES]
+    more = [f"{len(changes) - len(shown)} more images are in --format json."] if len(changes) > len(shown) else []
+    return Table(
+        "Changed predictions under the same weights",
+        [
+            Column("model", [Cell(f"{one.model} seed {one.seed}") for one in shown], numeric=False),
+            Column("protocol", [Cell(one.movement) for one in shown], numeric=False),
+            Column("image", [Cell(f"{one.image}") for one in shown]),
+            Column("shifts", [Cell(f"{one.shifts}") for one in shown]),
+            Column("first of them", [Cell(_first(one)) for one in shown], numeric=False),
+        ],
+        sentences=more,
+    )
+
+
+def _first(one: Change) -> str:
+    where = "a shift of its own" if one.shift is None else f"(dy={one.shift[0]}, dx={one.shift[1]})"
+    return f"{where}: class {one.before} → {one.after}"
+
+
+def _by_contract(standings: Sequence[Standing]) -> Iterator[tuple[str, list[Standing]]]:
+    places = dict.fromkeys(f"{one.dataset} [{one.movement}]" for one in standings)
+    for place in places:
+        yield place, [one for one in standings if f"{one.dataset} [{one.movement}]" == place]
+
+
+def _standings(place: str, models: Sequence[Standing]) -> Table:
+    def column(heading: str, texts: Sequence[str], *, numeric: bool = True) -> Column:
+        return Column(heading, [Cell(text) for text in texts], numeric=numeric)
+
+    return Table(
+        f"Accuracy, worst case and cost: {place}",
+        [
+            column("rank", [f"{one.rank}" for one in models]),
+            column("model", [one.model for one in models], numeric=False),
+            column("accuracy %", [percent(one.accuracy) for one in models]),
+            column("worst-case accuracy %", [percent(one.worst_case_accuracy) for one in models]),
+            column("params", [count(one.params) for one in models]),
+            column("MFLOPs", ["–" if one.flops is None else f"{one.flops / 1e6:,.2f}" for one in models]),
+            column("images/s", [count(one.images_per_second) for one in models]),
+            column("Pareto front of", [", ".join(one.pareto) or "–" for one in models], numeric=False),
+        ],
+        "rank: by worst-case accuracy · Pareto front: no other model is as good in both accuracies at no more of that "
+        "cost, and better in one",
+    )
+
+
+def _record(row: ComparedRow) -> dict[str, object]:
+    record = row.model_dump(mode="json", exclude={"ci95", "seeds"})
+    low, high = row.ci95 or (None, None)
+    return record | {
+        "ci95_low": low,
+        "ci95_high": high,
+        "base_seeds": row.seeds[0],
+        "candidate_seeds": row.seeds[1],
+    }
+
+
+def _findings(comparison: Comparison) -> Iterator[Finding]:
+    gated = comparison.status == "failed" or comparison.kind == "results"
+    for row in comparison.rows:
+        yield Finding(_level(row, gated), row.model, _where(row), _sentence(row), severity=-row.gain)
+    for one in comparison.requirements:
+        value = "it has no value" if one.value is None else f"it is {number(one.value, one.unit)}{UNITS[one.unit]}"
+        level: Level = "passed" if one.met else "error" if one.value is None else "failure"
+        yield Finding(level, one.model, f"{one.requirement} [{one.movement}]", f"required {one.requirement}: {value}.")
+    for one in comparison.changes:
+        name = f"image {one.image} [{one.movement}]"
+        text = f"changed at {one.shifts} shifts, first at {_first(one)}."
+        yield Finding("failure", f"{one.model} seed {one.seed}", name, text, severity=float(one.shifts))
+
+
+def _level(row: ComparedRow, gated: bool) -> Level:
+    if row.verdict in ("missing", "incomparable"):
+        return "error"
+    if row.verdict == "regressed":
+        return "failure" if gated else "notice"
+    if row.verdict == "inconclusive":
+        return "warning" if row.gain < 0 else "passed"
+    return "notice" if row.verdict == "improved" else "passed"
+
+
+def _sentence(row: ComparedRow) -> str:
+    if row.difference is None:
+        return f"{row.verdict}: {row.reason}."
+    cell = _difference(row)
+    values = f"{_value(row.base_value, row)} → {_value(row.candidate_value, row)}"
+    return f"{row.verdict}: {values}, {cell.text} {cell.detail}, margin {_margin(row)}."
+
+
+def _advice(comparison: Comparison) -> str:
+    """The last line: what to do next."""
+    for verdict, what in (
+        ("missing", "Measure it with the same settings, or accept its absence with --allow-missing"),
+        ("incomparable", "Measure both with the same settings and version, or accept that with --allow-incomparable"),
+    ):
+        if comparison.status == "incomparable" and comparison.count(verdict):
+            row = next(row for row in comparison.rows if row.verdict == verdict)
+            where = " ".join(text for text in (row.model, row.title) if text)
+            return f"Next: {where} cannot be judged ({row.reason}). {what}."
+    if comparison.status == "incomparable":
+        return "Next: nothing could be judged; measure the baseline and the candidate with the same settings."
+    worst = next((row for row in comparison.rows if row.verdict == "regressed"), None)
+    if worst and comparison.status == "failed":
+        return f"Next: look at {worst.model}, {_where(worst)}: {_sentence(worst)}"
+    doubtful = [row for row in comparison.rows if row.verdict == "inconclusive" and row.gain < 0]
+    if doubtful:
+        return f"Next: {_settling(doubtful)}"
+    return "Next: a gate failed; see above." if comparison.status == "failed" else "Next: nothing; no gate failed."
+
+
+def _settling(rows: Sequence[ComparedRow]) -> str:
+    """How many images or seeds would settle the inconclusive rows."""
+    settled = [row for row in rows if row.images_needed]
+    if settled:
+        row = max(settled, key=lambda row: row.images_needed or 0)
+        return f"about {row.images_needed:,} images (now {row.n:,}; --limit) would settle {row.model}, {row.title}" + (
+            f", and the {len(rows) - 1} other inconclusive rows." if len(rows) > 1 else "."
+        )
+    seeded = [row for row in rows if row.seeds_needed]
+    if seeded:
+        row = max(seeded, key=lambda row: row.seeds_needed or 0)
+        return (
+            f"about {row.seeds_needed:,} seeds (now {max(row.seeds)}; --seeds) would settle {row.model}, {row.title}."
+        )
+    row = rows[0]
+    return f"more images and more seeds (--limit, --seeds) would be needed to settle {row.model}, {row.title}."
