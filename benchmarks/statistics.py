@@ -113,9 +113,9 @@ def _range(covered: np.ndarray) -> str:
 def draw_table(rng: np.random.Generator, n: int, m: int, seed_effect: float, outcomes: int) -> np.ndarray:
     """Differences [28 m n] without a difference between base and candidate, four metrics of each model alike.
 
-    About 6 % of the images differ, some more often than others and with a leaning of their own. Of
-    the four metrics, `outcomes` are 0 or 1. A run leans by a normal variable of standard deviation
-    `seed_effect`.
+    About 6 % of the images differ (of outcomes 0 and 1, 3 %), some more often than others and with a
+    leaning of their own. Of the four metrics, `outcomes` are 0 or 1. A run leans by a normal variable
+    of standard deviation `seed_effect`.
     """
     prone, leaning = rng.beta(0.5, 8, (MODELS, 1, 1, n)), rng.uniform(-0.8, 0.8, (MODELS, 1, 1, n))
     run = seed_effect * rng.normal(size=(MODELS, 1, m, 1))
