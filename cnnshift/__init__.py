@@ -6,18 +6,27 @@ The public names are loaded on first use, so that importing the package costs no
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    # What __getattr__ gives, for type checkers and editors.
+    from cnnshift.bench.measure import measure
+    from cnnshift.comparison.api import compare
+    from cnnshift.results.files import load_result
+    from cnnshift.testing.equivariance import assert_shift_equivariant
+    from cnnshift.testing.invariance import assert_shift_invariant
 
 __version__ = "0.1.0"
 
 _PUBLIC = {
     "assert_shift_equivariant": "cnnshift.testing.equivariance",
     "assert_shift_invariant": "cnnshift.testing.invariance",
+    "compare": "cnnshift.comparison.api",
     "measure": "cnnshift.bench.measure",
     "load_result": "cnnshift.results.files",
 }
 
-__all__ = ["__version__", "assert_shift_equivariant", "assert_shift_invariant", "load_result", "measure"]
+__all__ = ["__version__", "assert_shift_equivariant", "assert_shift_invariant", "compare", "load_result", "measure"]
 
 
 def __getattr__(name: str) -> Any:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import cnnshift
 from cnnshift.comparison.compare import Tolerance, compare_models, compare_results
 from cnnshift.comparison.gates import resolve_policy
 from cnnshift.comparison.records import Comparison
 from cnnshift.errors import InputError
 from cnnshift.results.files import load_result
-from cnnshift.results.schema import Result
+from cnnshift.results.schema import Result, Run
 
 
 def compare(
-    *results: Result | str | Path,
+    *results: Result | Run | str | Path,
     reference: str | None = None,
     fail_if: Sequence[str] = (),
     require: Sequence[str] = (),
@@ -26,7 +27,7 @@ def compare(
     """Compare the models of one result with one of them, or several results with the first.
 
     Args:
-        results: results, or names of result files; `last` is the newest.
+        results: results, single runs, or names of result files; `last` is the newest.
         reference: of one result, the model to compare the others with; the first by default.
         fail_if: gates, `METRIC:MARGIN`; by default those of pyproject.toml, else the headline metrics with their own
             margins, which fail a comparison of several results only.
@@ -46,18 +47,17 @@ def compare(
         >>> import cnnshift, jax.numpy as jnp
         >>> bright = lambda images: images.mean(axis=(1, 2)) @ jnp.arange(10.0)[None]
         >>> run = cnnshift.measure(bright, max_shift=1, limit=20)
-        >>> result = cnnshift.Result.of(run)
-        >>> compare(result, result).status
+        >>> compare(run, run).status
         'passed'
     """
     policy = resolve_policy(fail_if, require, on_inconclusive)
     tolerance = Tolerance(missing=allow_missing, incomparable=allow_incomparable)
     loaded: dict[str, Result] = {}
     for position, one in enumerate(results, start=1):
-        name = f"result {position}" if isinstance(one, Result) else str(one)
+        name = f"result {position}" if isinstance(one, Result | Run) else str(one)
         # The same file twice is a fair question.
         name = f"{name} ({position})" if name in loaded else name
-        loaded[name] = one if isinstance(one, Result) else load_result(one)
+        loaded[name] = load_result(one) if isinstance(one, str | Path) else _as_result(one)
     if not loaded:
         raise InputError("There is nothing to compare; give one result, or several.")
     if len(loaded) > 1:
@@ -68,3 +68,11 @@ def compare(
         raise InputError("exact asks whether predictions stayed the same, which takes two results; there is one.")
     ((name, result),) = loaded.items()
     return compare_models(name, result, policy, reference=reference, tolerance=tolerance)
+
+
+def _as_result(one: Result | Run) -> Result:
+    if isinstance(one, Result):
+        return one
+    return Result(
+        status="complete", created="", cnnshift_version=cnnshift.__version__, config={}, environment={}, runs=[one]
+    )

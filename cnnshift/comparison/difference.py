@@ -163,11 +163,8 @@ def _summary(metrics: Sequence[MetricResult]) -> Summary:
     error = 0.0
     if len(values) > 1:
         error = float(special.stdtrit(len(values) - 1, 0.975) * values.std(ddof=1) / math.sqrt(len(values)))
-    return (
-        value,
-        value - math.hypot(value - min(low, value), error),
-        value + math.hypot(max(high, value) - value, error),
-    )
+    below, above = (math.hypot(max(distance, 0.0), error) for distance in (value - low, high - value))
+    return value, value - below, value + above
 
 
 def _normal_p(value: float, ci95: tuple[float, float] | None) -> float | None:

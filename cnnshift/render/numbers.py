@@ -62,7 +62,8 @@ def headline(group: Group) -> str:
     untrained = all(run.training.recipe.get("epochs") == 0 for row in group.rows for run in row.runs)
     seeds = max(len(row.runs) for row in group.rows)
     return (
-        f"{run.dataset.name} · {run.dataset.n:,} test images × {run.protocol.count:,} shifts [{run.protocol.movement}]{loss}"
+        f"{run.dataset.name} · {run.dataset.n:,} test images × {run.protocol.count:,} shifts [{run.protocol.movement}]"
+        + loss
         + (" · untrained networks" if untrained else "")
         + (f" · mean of {seeds} seeds" if seeds > 1 else "")
     )

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from cnnshift.comparison.records import MARKS, VERDICTS, Change, ComparedRow, Comparison, RequiredValue, Standing
+from cnnshift.comparison.records import (
+    MARKS,
+    VERDICTS,
+    Change,
+    ComparedRow,
+    Comparison,
+    RequiredValue,
+    Standing,
+    Verdict,
+)
 from cnnshift.render.document import Cell, Column, Document, Finding, Level, Looks, Table
 from cnnshift.render.numbers import UNITS, change, count, number, percent
 
-LOOKS: dict[str, Looks] = {
+LOOKS: dict[Verdict, Looks] = {
     "regressed": "bad",
     "missing": "bad",
     "incomparable": "bad",
@@ -21,6 +30,10 @@ LEGEND = (
     "incomparable, ~ beyond the margin but perhaps chance, + improved, = within the margin"
 )
 SHOWN_CHANGES = 20
+WAYS_OUT: dict[Verdict, str] = {
+    "missing": "Measure it with the same settings, or accept its absence with --allow-missing",
+    "incomparable": "Measure both with the same settings and version, or accept that with --allow-incomparable",
+}
 
 
 def comparison_document(comparison: Comparison, *, only_changed: bool = False) -> Document:
@@ -70,9 +83,7 @@ def _verdicts(comparison: Comparison) -> str:
 
 def _columns(rows: Sequence[ComparedRow], comparison: Comparison) -> list[Column]:
     columns = [
-        Column(
-            "verdict", [Cell(f"{MARKS[r.verdict]} {r.verdict}", looks=LOOKS[r.verdict]) for r in rows], numeric=False
-        ),
+        Column("verdict", [_verdict(row.verdict) for row in rows], numeric=False),
         Column("model", [Cell(row.model) for row in rows], numeric=False),
     ]
     if comparison.kind == "results" and len(comparison.candidates) > 1:
@@ -89,8 +100,13 @@ def _columns(rows: Sequence[ComparedRow], comparison: Comparison) -> list[Column
     ]
 
 
+def _verdict(verdict: Verdict) -> Cell:
+    return Cell(f"{MARKS[verdict]} {verdict}", looks=LOOKS[verdict])
+
+
 def _where(row: ComparedRow) -> str:
-    return f"{row.title} [{row.movement}]".strip()
+    # Accuracy is of images that did not move.
+    return row.title if row.metric == "accuracy" else f"{row.title} [{row.movement}]".strip()
 
 
 def _value(value: float | None, row: ComparedRow) -> str:
@@ -229,10 +245,7 @@ def _sentence(row: ComparedRow) -> str:
 
 def _advice(comparison: Comparison) -> str:
     """The last line: what to do next."""
-    for verdict, what in (
-        ("missing", "Measure it with the same settings, or accept its absence with --allow-missing"),
-        ("incomparable", "Measure both with the same settings and version, or accept that with --allow-incomparable"),
-    ):
+    for verdict, what in WAYS_OUT.items():
         if comparison.status == "incomparable" and comparison.count(verdict):
             row = next(row for row in comparison.rows if row.verdict == verdict)
             where = " ".join(text for text in (row.model, row.title) if text)
@@ -254,7 +267,7 @@ def _settling(rows: Sequence[ComparedRow]) -> str:
     if settled:
         row = max(settled, key=lambda row: row.images_needed or 0)
         return f"about {row.images_needed:,} images (now {row.n:,}; --limit) would settle {row.model}, {row.title}" + (
-            f", and the {len(rows) - 1} other inconclusive rows." if len(rows) > 1 else "."
+            " and what else is inconclusive." if len(rows) > 1 else "."
         )
     seeded = [row for row in rows if row.seeds_needed]
     if seeded:
