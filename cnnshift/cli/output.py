@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from cnnshift.cli.terminal import note, style, write
 from cnnshift.errors import InputError
 from cnnshift.registry import FORMATS
-from cnnshift.results.files import check_writable, write_text
 
 if TYPE_CHECKING:
     from cnnshift.render.document import Document
@@ -32,6 +31,10 @@ def check_outputs(format: str, outputs: Sequence[Path]) -> None:
         InputError: an unknown format, a file whose name says no format, or one that cannot be written.
     """
     FORMATS[format]
+    if not outputs:
+        return
+    from cnnshift.results.files import check_writable
+
     for path in outputs:
         if path.suffix not in SUFFIXES:
             known = ", ".join(f"{suffix} ({name})" for suffix, name in SUFFIXES.items())
@@ -45,9 +48,10 @@ def emit(document: Document, format: str, outputs: Sequence[Path] = ()) -> None:
     Raises:
         SaveError: a file or stdout cannot be written.
     """
-    from cnnshift.render.style import Style
-
     for path in outputs:
+        from cnnshift.render.style import Style
+        from cnnshift.results.files import write_text
+
         write_text(path, FORMATS.load(SUFFIXES[path.suffix])(document, Style()))
         note(f"wrote {path}")
     write(FORMATS.load(format)(document, style(sys.stdout)))

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from cnnshift.stats.root import find_root
+
 # The expectation over C is a sum over its quantiles at these log odds, equally spaced.
 _LOG_ODDS = np.linspace(-32.0, 32.0, 81)
 # h lies within this factor of the standard error of a mean whose runs were as they are.
@@ -63,8 +65,6 @@ class Spread:
 
     def half_width(self, tail: float) -> float:
         """The h at which that probability is `tail`; 0 where nothing varies."""
-        from scipy import optimize
-
         if not self.scale:
             return 0.0
         log_scale, log_span = math.log(self.scale), math.log(SPAN)
@@ -72,7 +72,7 @@ class Spread:
         def beyond(log_h: float) -> float:
             return math.log(max(self.tail(math.exp(log_h)), 1e-300) / tail)
 
-        return math.exp(float(optimize.brentq(beyond, log_scale - log_span, log_scale + log_span)))  # pyright: ignore[reportArgumentType]
+        return math.exp(find_root(beyond, log_scale - log_span, log_scale + log_span))
 
     def extra(self, half_width: float, tail: float) -> float:
         """Square of the half-width that the runs add to that of the images."""

@@ -28,6 +28,7 @@ from cnnshift.stats.intervals import (
     moments_of,
     tail_probability,
 )
+from cnnshift.stats.root import find_root
 from cnnshift.stats.signed import limits_signed, split_signs
 
 # Differences may leave their bounds by the rounding error of means over shifts, relative to w.
@@ -155,7 +156,6 @@ def invert_limits(limits: Callable[[float], tuple[float, float]], mean: float) -
         limits: from a p-value, 1 − level, to limits that move outwards as it falls.
         mean: the estimate.
     """
-    from scipy import optimize
 
     def beyond(log_p: float) -> float:
         """How far the limit on the side of 0 is from 0; positive where the interval does not hold 0."""
@@ -166,4 +166,4 @@ def invert_limits(limits: Callable[[float], tuple[float, float]], mean: float) -
         return 1.0
     if beyond(math.log(LEAST_P)) > 0:
         return LEAST_P
-    return math.exp(float(optimize.brentq(beyond, math.log(LEAST_P), 0.0)))  # pyright: ignore[reportArgumentType]
+    return math.exp(find_root(beyond, math.log(LEAST_P), 0.0))

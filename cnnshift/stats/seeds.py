@@ -44,6 +44,7 @@ from jaxtyping import Float, Shaped
 from cnnshift.stats.crossed import SPAN, Spread, analyse_variance
 from cnnshift.stats.intervals import tail_probability
 from cnnshift.stats.paired import LEAST_P, LimitsAt, invert_limits, limits_of
+from cnnshift.stats.root import find_root
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +187,6 @@ def _widen(value: float, low: float, high: float, extra: float) -> tuple[float, 
 
 def _invert(limits: LimitsAt, spread: Spread) -> float:
     """p-value: twice the tail at which the limit on the side of 0 is 0, which is found by its h."""
-    from scipy import optimize
-
     mean = limits.mean
     alone = invert_limits(lambda p: limits(p / 2), mean)
     if alone == 1 or not spread.scale:
@@ -202,5 +201,5 @@ def _invert(limits: LimitsAt, spread: Spread) -> float:
     log_scale, log_span = math.log(spread.scale), math.log(SPAN)
     if beyond(log_scale - log_span) <= 0:
         return 1.0
-    h = math.exp(float(optimize.brentq(beyond, log_scale - log_span, log_scale + log_span)))  # pyright: ignore[reportArgumentType]
+    h = math.exp(find_root(beyond, log_scale - log_span, log_scale + log_span))
     return max(alone, 2 * spread.tail(h))
