@@ -17,6 +17,8 @@ from cnnshift.comparison.records import VERDICTS, Change, ComparedRow, Compariso
 from cnnshift.comparison.standings import standings
 from cnnshift.errors import InputError
 from cnnshift.registry import METRICS, unknown
+from cnnshift.results.consistency import differing_definition
+from cnnshift.results.files import shorten
 from cnnshift.results.groups import combine, group_runs
 from cnnshift.results.schema import MetricResult, Result, Run
 from cnnshift.stats.holm import holm
@@ -116,6 +118,8 @@ def _compare(
     notes: Sequence[str] = (),
 ) -> Comparison:
     _check_patterns(policy, matched, candidates)
+    # Architectures differ on purpose: between them only gates that were asked for fail.
+    gated = kind == "results" or policy.explicit
     judged = [row for one in matched for row in _rows(one, policy)]
     changes: list[Change] = []
     if exact:
@@ -130,7 +134,10 @@ def _compare(
     return Comparison(
         cnnshift_version=cnnshift.__version__,
         kind=kind,
-        status=_status(kind, rows, required, changes, policy, tolerance),
+        status=_status(kind, rows, required, changes, policy, tolerance, gated=gated),
+        gated=gated,
+        on_inconclusive=policy.on_inconclusive,
+        allowed=[*(["missing"] if tolerance.missing else []), *(["incomparable"] if tolerance.incomparable else [])],
         baseline=baseline,
         candidates=list(candidates),
         gates=[str(gate) for gate in policy.gates],
@@ -138,7 +145,7 @@ def _compare(
         requirements=required,
         changes=changes,
         standings=[],
-        notes=list(dict.fromkeys(notes)),
+        notes=list(dict.fromkeys([*notes, *_ungated(policy, matched)])),
     )
 
 
@@ -147,7 +154,7 @@ def _rows(one: _Matched, policy: Policy) -> Iterator[_Judged]:
         yield _Judged(_row(one, "", None, one.found.verdict, one.found.reason))
         return
     base, candidate = one.found.base, one.found.candidate
-    there = list(dict.fromkeys(metric.id for run in base for metric in run.metrics))
+    there = {metric.id: metric.unit for run in base for metric in run.metrics}
     for id in policy.metrics(there):
         found = [[metric for run in runs if (metric := run.metric(id))] for runs in (base, candidate)]
         example = next(iter([*found[0], *found[1]]), None)
@@ -157,8 +164,10 @@ def _rows(one: _Matched, policy: Policy) -> Iterator[_Judged]:
                 yield _Judged(_row(one, id, example, verdict, reason))
             continue
         assert example is not None
+        gate = policy.gate(id, example.unit)
+        assert gate is not None
         delta = difference(base, candidate, id)
-        yield _Judged(_measured(_row(one, id, example, "unchanged", ""), delta, policy.gate(id)), delta)
+        yield _Judged(_measured(_row(one, id, example, "unchanged", ""), delta, gate), delta)
 
 
 def _lacking(
@@ -171,6 +180,9 @@ def _lacking(
     versions = {metric.version for metric in [*base, *candidate]}
     if len(versions) > 1:
         return "incomparable", f"versions {' and '.join(map(str, sorted(versions)))} of the metric"
+    for metric in candidate:
+        if what := differing_definition(base[0], metric):
+            return "incomparable", f"{what} {getattr(base[0], what)!r} → {getattr(metric, what)!r} of the metric"
     empty = [[metric for metric in metrics if metric.value is None] for metrics in (base, candidate)]
     if len(empty[0]) == len(base) and len(empty[1]) == len(candidate):
         return ()
@@ -259,7 +271,8 @@ def _required(name: str, result: Result, policy: Policy) -> Iterator[RequiredVal
         for row in group.rows:
             run = row.runs[0]
             for requirement in policy.requirements:
-                ids = matching([requirement.pattern], [metric.id for metric in run.metrics])
+                fitting = [metric.id for metric in run.metrics if requirement.is_for(metric.unit)]
+                ids = matching([requirement.pattern], fitting)
                 for id in ids or [requirement.pattern]:
                     metric, combined = run.metric(id), combine(row.runs, id)
                     unit = metric.unit if metric else ""
@@ -282,9 +295,9 @@ def _status(
     changes: Sequence[Change],
     policy: Policy,
     tolerance: Tolerance,
+    *,
+    gated: bool,
 ) -> Any:
-    # Architectures differ on purpose: between them only gates that were asked for fail.
-    gated = kind == "results" or policy.explicit
     doubtful = any(row.verdict == "inconclusive" and row.gain < 0 for row in rows)
     regressed = any(row.verdict == "regressed" for row in rows)
     unmet = any(not one.met and one.value is not None for one in required)
@@ -306,7 +319,7 @@ def _notes_on(name: str, result: Result, base: Result) -> Iterator[str]:
     for key in ("device_kind", "matmul_precision"):
         before, after = base.environment.get(key), result.environment.get(key)
         if before != after:
-            yield f"{name} was measured on another {key.replace('_', ' ')}: {before} → {after}."
+            yield f"{name} was measured on another {key.replace('_', ' ')}: {_said(before)} → {_said(after)}."
 
 
 def _notes(one: _Matched) -> Iterator[str]:
@@ -317,8 +330,22 @@ def _notes(one: _Matched) -> Iterator[str]:
     before, after = base.training.recipe, candidate.training.recipe
     changed = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
     if changed:
-        changes = ", ".join(f"{key} {before.get(key)} → {after.get(key)}" for key in changed)
+        changes = ", ".join(f"{_said(key)} {_said(before.get(key))} → {_said(after.get(key))}" for key in changed)
         yield f"{one.found.model} was trained otherwise: {changes}."
+
+
+def _said(value: object) -> str:
+    """A value of any type from a file, as it may stand in a sentence."""
+    return shorten(value).removeprefix("'").removesuffix("'")
+
+
+def _ungated(policy: Policy, matched: Sequence[_Matched]) -> Iterator[str]:
+    """Metrics that a pattern matches, but whose unit no margin fits: to leave them out silently would be no gate."""
+    pairs = [one.found for one in matched if isinstance(one.found, Pair)]
+    units = {metric.id: metric.unit for pair in pairs for run in pair.base for metric in run.metrics}
+    asked = matching([gate.pattern for gate in policy.gates], units) if policy.explicit else []
+    if left := [id for id in asked if policy.gate(id, units[id]) is None]:
+        yield f"No gate fits the unit of {', '.join(left)}; margins with % or without a sign would."
 
 
 def _check_patterns(policy: Policy, matched: Sequence[_Matched], candidates: Mapping[str, Result]) -> None:
@@ -329,3 +356,9 @@ def _check_patterns(policy: Policy, matched: Sequence[_Matched], candidates: Map
     for pattern in [*(gate.pattern for gate in policy.gates), *(one.pattern for one in policy.requirements)]:
         if not matching([pattern], known):
             raise InputError(unknown("metric", pattern, known))
+    units = {metric.id: metric.unit for one in matched for run in _runs(one.found) for metric in run.metrics}
+    for gate in policy.gates:
+        there = matching([gate.pattern], units)
+        if there and not any(gate.is_for(units[id]) for id in there):
+            # It says what does not fit.
+            gate.margin(there[0], units[there[0]], 0.0)

@@ -18,6 +18,8 @@ from cnnshift.stats.seeds import SeededDifference, seeded_difference, seeded_dif
 from cnnshift.stats.unpaired import Summary, unpaired_interval
 
 Table = Float[np.ndarray, "m n"]
+Base = Float[np.ndarray, "m1 n"]
+Candidate = Float[np.ndarray, "m2 n"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ def _table(metrics: Sequence[MetricResult]) -> Table | None:
     return np.stack(arrays)
 
 
-def _paired(base: Table, candidate: Table, bounds: tuple[float, float] | None, *, paired_seeds: bool) -> Difference:
+def _paired(base: Base, candidate: Candidate, bounds: tuple[float, float] | None, *, paired_seeds: bool) -> Difference:
     whole = not (np.isnan(base).any() or np.isnan(candidate).any())
     width = bounds[1] - bounds[0] if bounds and whole else None
     limits = (-width, width) if width else None

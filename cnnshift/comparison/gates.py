@@ -64,8 +64,12 @@ class Gate:
             return self.number / 100 * abs(base)
         return self.number / 100 if self.sign == "pp" else self.number
 
+    def is_for(self, unit: str) -> bool:
+        """Whether it may judge metrics of a unit: a pattern is for those that its sign fits, a name insists."""
+        return not is_glob(self.pattern) or _fits(self.sign, unit)
+
     def __str__(self) -> str:
-        return f"{self.pattern}:{self.number:g}{self.sign}"
+        return f"{self.pattern}:{self.number:.15g}{self.sign}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +94,20 @@ class Requirement:
         Raises:
             InputError: % for a metric that is no fraction, or px for one that is no length.
         """
-        _check_sign(f"{self}", "pp" if self.sign == "%" else self.sign, id, unit)
+        _check_sign(f"{self}", self._sign, id, unit)
         return _COMPARISONS[self.comparison](value, self.number / 100 if self.sign == "%" else self.number)
 
+    def is_for(self, unit: str) -> bool:
+        """As of a gate."""
+        return not is_glob(self.pattern) or _fits(self._sign, unit)
+
+    @property
+    def _sign(self) -> str:
+        """The gate's sign that fits the same metrics: per cent of a value are not per cent of a baseline."""
+        return "pp" if self.sign == "%" else self.sign
+
     def __str__(self) -> str:
-        return f"{self.pattern}{self.comparison}{self.number:g}{self.sign}"
+        return f"{self.pattern}{self.comparison}{self.number:.15g}{self.sign}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,22 +126,24 @@ class Policy:
     on_inconclusive: OnInconclusive = "warn"
     explicit: bool = True
 
-    def metrics(self, there: Sequence[str]) -> list[str]:
-        """What is to be compared of the metrics that a baseline has.
+    def metrics(self, there: Mapping[str, str]) -> list[str]:
+        """What is to be compared of the metrics that a baseline has, given as units by id.
 
-        A pattern asks for what is there, so that a metric which is new does not make an old file incomparable; a name
-        asks for that metric, there or not. Without gates of one's own it is the headline metrics, or all where none
+        A pattern asks for what is there, so that a metric which is new does not make an old file incomparable, and of
+        it for the metrics that its margin fits; a name asks for that metric, there or not. Without gates of one's own it is the headline metrics, or all where none
         of them was measured.
         """
         if not self.explicit:
             return [id for id in DEFAULT_GATES if id in there] or [id for id in there if id in METRICS]
         patterns = [gate.pattern for gate in self.gates]
         named = [pattern for pattern in patterns if not is_glob(pattern) and pattern not in there]
-        return [*matching(patterns, there), *dict.fromkeys(named)]
+        judged = [id for id, unit in there.items() if self.gate(id, unit) is not None]
+        return [*judged, *dict.fromkeys(named)]
 
-    def gate(self, id: str) -> Gate:
-        """The gate of a metric that is to be compared."""
-        return next(gate for gate in reversed(self.gates) if fnmatchcase(id, gate.pattern))
+    def gate(self, id: str, unit: str) -> Gate | None:
+        """The last gate that matches a metric, of those that are for its unit."""
+        found = (gate for gate in reversed(self.gates) if fnmatchcase(id, gate.pattern) and gate.is_for(unit))
+        return next(found, None)
 
 
 def matching(patterns: Sequence[str], ids: Iterable[str]) -> list[str]:
@@ -164,7 +179,7 @@ def parse_requirement(text: str) -> Requirement:
         InputError: not of that form.
     """
     found = _REQUIREMENT.fullmatch(text.strip())
-    if not found:
+    if not found or not math.isfinite(float(found[3])):
         raise InputError(
             f"The requirement '{text}' is not METRIC>=VALUE (or <=, >, <), such as accuracy>=97% or kappa>=0.8."
         )
@@ -197,7 +212,7 @@ def resolve_policy(
         raise InputError("\n".join(problems))
     gates = list(fail_if) or _texts(table, "fail_if", project)
     requirements = list(require) or _texts(table, "require", project)
-    choice: Any = on_inconclusive or table.get("on_inconclusive", "warn")
+    choice: Any = table.get("on_inconclusive", "warn") if on_inconclusive is None else on_inconclusive
     if choice not in get_args(OnInconclusive):
         raise InputError(unknown("value of on-inconclusive", str(choice), get_args(OnInconclusive)))
     return Policy(
@@ -223,7 +238,12 @@ def _texts(table: Mapping[str, Any], key: str, project: Path) -> list[str]:
     return values
 
 
+def _fits(sign: str, unit: str) -> bool:
+    """Percentage points are of fractions, and pixels of lengths; everything else is of anything."""
+    return {"pp": "fraction", "px": "px"}.get(sign, unit) == unit
+
+
 def _check_sign(text: str, sign: str, id: str, unit: str) -> None:
-    if (sign, unit) in (("pp", "px"), ("pp", ""), ("px", "fraction"), ("px", "")):
+    if not _fits(sign, unit):
         has = {"fraction": "a fraction", "px": "a length in pixels", "": "a plain number"}[unit]
         raise InputError(f"'{text}' does not fit {id}, which is {has}.")

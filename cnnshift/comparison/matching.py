@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from cnnshift.results.consistency import measured_alike
 from cnnshift.results.groups import Row, group_runs
 from cnnshift.results.schema import ProtocolRecord, Result, Run
 
@@ -51,7 +52,12 @@ def match_results(base: Result, candidate: Result) -> Iterator[Pair | Unmatched]
         key = row.model, row.runs[0].contract
         if key in theirs:
             used.add(key)
-            yield Pair(row.model, row.runs, theirs[key].runs)
+            counterpart = theirs[key].runs
+            # Every run of one file under one contract was measured alike; two files may still lie.
+            if measured_alike(row.runs[0], counterpart[0]):
+                yield Pair(row.model, row.runs, counterpart)
+            else:
+                yield Unmatched(row.model, row.runs, "incomparable", _what_differs(row.runs[0], counterpart[0]))
             continue
         like = [other for other in theirs.values() if _resembles(other, row)]
         if like:

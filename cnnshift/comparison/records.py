@@ -115,7 +115,7 @@ class Comparison(Record):
 
     `kind` is `results` (files, the first being the baseline) or `models` (of one result, against the reference).
     `status` is `failed` where a gate failed, `incomparable` where something that was to be compared could not be, and
-    else `passed`.
+    else `passed`. `gated` says whether rows can fail it, and `allowed` which verdicts do not make it incomparable.
     """
 
     schema_: Literal["cnnshift.comparison"] = pydantic.Field(default="cnnshift.comparison", alias="schema")
@@ -123,6 +123,9 @@ class Comparison(Record):
     cnnshift_version: str
     kind: Literal["results", "models"]
     status: Literal["passed", "failed", "incomparable"]
+    gated: bool
+    on_inconclusive: Literal["warn", "fail", "pass"]
+    allowed: list[Literal["missing", "incomparable"]]
     baseline: str
     candidates: list[str]
     gates: list[str]

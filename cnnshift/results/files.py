@@ -147,4 +147,5 @@ def _first(error: pydantic.ValidationError) -> str:
     where = ".".join(shorten(part).strip("'") for part in problem["loc"])
     message = problem["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
+    message = message if len(message) <= 300 else f"{message[:300]}…"
     return f"{where}: {message}" if where else message

@@ -5,19 +5,32 @@ What a version changed, and how an older file becomes a newer one, is in `cnnshi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
 from importlib import resources
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
 
-from cnnshift.results.packing import MAX_BYTES, PackedArray, unpack
+from cnnshift.results.consistency import check_result
+from cnnshift.results.packing import PackedArray
 
 SCHEMA = "cnnshift.result"
 SCHEMA_VERSION = 2
 
-MAX_TOTAL_BYTES = 8 * MAX_BYTES
-"""Packed arrays of one file must not claim more than this together: small files can claim very much."""
+
+def _printable(text: str) -> str:
+    """Names are shown in terminals, which obey control characters."""
+    if found := re.search(r"[\x00-\x1f\x7f-\x9f]", text):
+        raise ValueError(f"text holds the control character {found[0]!r}")
+    return text
+
+
+Text = Annotated[str, pydantic.Field(max_length=10_000), pydantic.AfterValidator(_printable)]
+Count = Annotated[int, pydantic.Field(ge=0, lt=2**63)]
+Integer = Annotated[int, pydantic.Field(ge=-(2**63), lt=2**63)]
+# Their squares and cubes, and sums of these, are finite.
+Number = Annotated[float, pydantic.Field(ge=-1e60, le=1e60)]
+Positive = Annotated[float, pydantic.Field(ge=0, le=1e60)]
 
 
 class Record(pydantic.BaseModel):
@@ -29,29 +42,29 @@ class Record(pydantic.BaseModel):
 class MetricResult(Record):
     """A metric's value for one run; a value that is not a number is null with a reason."""
 
-    id: str
-    version: int
-    title: str
-    value: float | None
-    ci95: tuple[float, float] | None
+    id: Text
+    version: Count
+    title: Text
+    value: Number | None
+    ci95: tuple[Number, Number] | None
     unit: Literal["fraction", "px", ""]
-    bounds: tuple[float, float] | None
+    bounds: tuple[Number, Number] | None
     higher_is_better: bool
-    n: int
-    method: str = ""
-    reason: str = ""
+    n: Count
+    method: Text = ""
+    reason: Text = ""
     per_image: PackedArray | None = None
 
 
 class DatasetRecord(Record):
     """What was measured on."""
 
-    name: str
-    version: str
-    split: str
-    n: int
-    size: tuple[int, int]
-    fingerprint: str
+    name: Text
+    version: Text
+    split: Text
+    n: Count
+    size: tuple[Count, Count]
+    fingerprint: Text
 
 
 class ProtocolRecord(Record):
@@ -60,13 +73,13 @@ class ProtocolRecord(Record):
     `count` is the number of shifts per image, (0, 0) not among them.
     """
 
-    name: str
-    set: str
-    max_shift: int
-    step: int
-    count: int
+    name: Text
+    set: Text
+    max_shift: Count
+    step: Count
+    count: Count
     exhaustive: bool
-    information_loss: float
+    information_loss: Number
 
     @property
     def movement(self) -> str:
@@ -81,27 +94,27 @@ class TrainingRecord(Record):
 
     recipe: dict[str, Any]
     cached: bool
-    final_loss: float | None = None
+    final_loss: Number | None = None
 
 
 class Timing(Record):
     """Seconds, and image-shifts per second of the sweep without compilation."""
 
-    compile_seconds: float
-    train_seconds: float
-    sweep_seconds: float
-    images_per_second: float
+    compile_seconds: Positive
+    train_seconds: Positive
+    sweep_seconds: Positive
+    images_per_second: Positive
 
 
 class ShiftTable(Record):
     """Columns over the shifts of an enumerated set; empty, with a reason, for shifts that differ by image."""
 
-    dy: list[int] = []
-    dx: list[int] = []
-    accuracy: list[float] = []
-    consistency: list[float] = []
-    information_loss: list[float] = []
-    reason: str = ""
+    dy: list[Integer] = []
+    dx: list[Integer] = []
+    accuracy: list[Number] = []
+    consistency: list[Number] = []
+    information_loss: list[Number] = []
+    reason: Text = ""
 
 
 class RadiusTable(Record):
@@ -110,14 +123,14 @@ class RadiusTable(Record):
     `pairs` counts the (image, shift) pairs and `images` the images at that radius.
     """
 
-    radius: list[int]
-    pairs: list[int]
-    images: list[int]
-    accuracy: list[float]
-    consistency: list[float]
-    consistency_ci95: list[tuple[float, float]]
-    worst_case_accuracy: list[float]
-    survival: list[float]
+    radius: list[Integer]
+    pairs: list[Integer]
+    images: list[Integer]
+    accuracy: list[Number]
+    consistency: list[Number]
+    consistency_ci95: list[tuple[Number, Number]]
+    worst_case_accuracy: list[Number]
+    survival: list[Number]
 
 
 class Run(Record):
@@ -127,18 +140,18 @@ class Run(Record):
     (or of the image's own random shifts). None in files of version 1.
     """
 
-    model: str
-    family: str
-    family_version: int | None
-    options: dict[str, str]
-    params: int
-    flops: float | None
-    weights_digest: str
-    seed: int
+    model: Text
+    family: Text
+    family_version: Integer | None
+    options: dict[Text, Text]
+    params: Count
+    flops: Positive | None
+    weights_digest: Text
+    seed: Integer
     training: TrainingRecord
     dataset: DatasetRecord
     protocol: ProtocolRecord
-    contract: str
+    contract: Text
     metrics: list[MetricResult]
     predictions: PackedArray | None
     by_shift: ShiftTable
@@ -149,14 +162,6 @@ class Run(Record):
         """The metric of that id, if it was computed."""
         return next((metric for metric in self.metrics if metric.id == id), None)
 
-    def packed(self) -> Iterator[tuple[str, PackedArray, tuple[int, ...]]]:
-        """Every packed array, with its name and the shape that it must have."""
-        for metric in self.metrics:
-            if metric.per_image is not None:
-                yield metric.id, metric.per_image, (self.dataset.n,)
-        if self.predictions is not None:
-            yield "predictions", self.predictions, (self.dataset.n, self.protocol.count + 1)
-
 
 class Result(Record):
     """A benchmark: finished runs, what was asked for, and where it ran."""
@@ -164,23 +169,16 @@ class Result(Record):
     schema_: Literal["cnnshift.result"] = pydantic.Field(default=SCHEMA, alias="schema")
     schema_version: Literal[2] = SCHEMA_VERSION
     status: Literal["complete", "partial", "interrupted"]
-    created: str
-    cnnshift_version: str
+    created: Text
+    cnnshift_version: Text
     config: dict[str, Any]
     environment: dict[str, Any]
     runs: list[Run]
 
     @pydantic.model_validator(mode="after")
-    def _arrays_hold_what_they_claim(self) -> Result:
-        # Found when a file is read, not when somebody looks at an array; claims are checked before any is inflated.
-        arrays = [array for run in self.runs for array in run.packed()]
-        for name, array, shape in arrays:
-            if array.shape != shape:
-                raise ValueError(f"the packed array '{name}' has shape {array.shape}; {shape} is needed")
-        if (claimed := sum(array.claimed_bytes for _, array, _ in arrays)) > MAX_TOTAL_BYTES:
-            raise ValueError(f"packed arrays claim {claimed:,} bytes; allowed: at most {MAX_TOTAL_BYTES:,}")
-        for _, array, _ in arrays:
-            unpack(array)
+    def _parts_agree(self) -> Result:
+        # Found when a file is read, not when somebody looks at an array.
+        check_result(self)
         return self
 
 

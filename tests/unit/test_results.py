@@ -15,9 +15,10 @@ from hypothesis.extra import numpy as hnp
 
 from cnnshift.errors import InputError, SaveError
 from cnnshift.results import files
+from cnnshift.results.consistency import MAX_TOTAL_BYTES
 from cnnshift.results.migration import STEPS
 from cnnshift.results.packing import MAX_BYTES, PackedArray, pack, unpack
-from cnnshift.results.schema import MAX_TOTAL_BYTES, SCHEMA_VERSION, MetricResult, Result, schema_text
+from cnnshift.results.schema import SCHEMA_VERSION, MetricResult, Result, schema_text
 
 OLD = Path(__file__).parents[1] / "data" / "result-version-1.json"
 

@@ -59,7 +59,7 @@ def comparison_document(comparison: Comparison, *, only_changed: bool = False) -
         tables=tables,
         opening=[_verdicts(comparison)],
         closing=[
-            *([f"{hidden} unchanged rows are not shown."] if hidden else []),
+            *([f"{hidden} unchanged {'row is' if hidden == 1 else 'rows are'} not shown."] if hidden else []),
             *comparison.notes,
             _advice(comparison),
         ],
@@ -212,26 +212,32 @@ def _record(row: ComparedRow) -> dict[str, object]:
 
 
 def _findings(comparison: Comparison) -> Iterator[Finding]:
-    gated = comparison.status == "failed" or comparison.kind == "results"
     for row in comparison.rows:
-        yield Finding(_level(row, gated), row.model, _where(row), _sentence(row), severity=-row.gain)
+        yield Finding(_level(row, comparison), row.model, _where(row), _sentence(row), severity=-row.gain)
     for one in comparison.requirements:
-        value = "it has no value" if one.value is None else f"it is {number(one.value, one.unit)}{UNITS[one.unit]}"
-        level: Level = "passed" if one.met else "error" if one.value is None else "failure"
-        yield Finding(level, one.model, f"{one.requirement} [{one.movement}]", f"required {one.requirement}: {value}.")
+        absent: Level = "notice" if "missing" in comparison.allowed else "error"
+        level: Level = "passed" if one.met else absent if one.value is None else "failure"
+        yield Finding(level, one.model, f"{one.requirement} [{one.movement}]", _unmet(one))
     for one in comparison.changes:
         name = f"image {one.image} [{one.movement}]"
         text = f"changed at {one.shifts} shifts, first at {_first(one)}."
         yield Finding("failure", f"{one.model} seed {one.seed}", name, text, severity=float(one.shifts))
 
 
-def _level(row: ComparedRow, gated: bool) -> Level:
+def _unmet(one: RequiredValue) -> str:
+    value = "it has no value" if one.value is None else f"it is {number(one.value, one.unit)}{UNITS[one.unit]}"
+    return f"required {one.requirement}: {value}."
+
+
+def _level(row: ComparedRow, comparison: Comparison) -> Level:
+    """As bad as it is for the status: what fails there fails in a report, and what is allowed there does not."""
     if row.verdict in ("missing", "incomparable"):
-        return "error"
+        return "notice" if row.verdict in comparison.allowed else "error"
     if row.verdict == "regressed":
-        return "failure" if gated else "notice"
+        return "failure" if comparison.gated else "notice"
     if row.verdict == "inconclusive":
-        return "warning" if row.gain < 0 else "passed"
+        levels: dict[str, Level] = {"fail": "failure" if comparison.gated else "warning", "pass": "passed"}
+        return levels.get(comparison.on_inconclusive, "warning") if row.gain < 0 else "passed"
     return "notice" if row.verdict == "improved" else "passed"
 
 
@@ -246,19 +252,28 @@ def _sentence(row: ComparedRow) -> str:
 def _advice(comparison: Comparison) -> str:
     """The last line: what to do next."""
     for verdict, what in WAYS_OUT.items():
-        if comparison.status == "incomparable" and comparison.count(verdict):
+        if comparison.status == "incomparable" and verdict not in comparison.allowed and comparison.count(verdict):
             row = next(row for row in comparison.rows if row.verdict == verdict)
             where = " ".join(text for text in (row.model, row.title) if text)
             return f"Next: {where} cannot be judged ({row.reason}). {what}."
+    absent = next((one for one in comparison.requirements if one.value is None), None)
+    if comparison.status == "incomparable" and comparison.rows and absent:
+        return f"Next: {absent.model} [{absent.movement}], {_unmet(absent)} {WAYS_OUT['missing']}."
     if comparison.status == "incomparable":
         return "Next: nothing could be judged; measure the baseline and the candidate with the same settings."
     worst = next((row for row in comparison.rows if row.verdict == "regressed"), None)
-    if worst and comparison.status == "failed":
+    if worst and comparison.gated:
         return f"Next: look at {worst.model}, {_where(worst)}: {_sentence(worst)}"
+    unmet = next((one for one in comparison.requirements if one.value is not None and not one.met), None)
+    if unmet:
+        return f"Next: look at {unmet.model} [{unmet.movement}], {_unmet(unmet)}"
+    if comparison.changes:
+        one = comparison.changes[0]
+        return f"Next: look at {one.model} seed {one.seed}, image {one.image} [{one.movement}], {_first(one)}."
     doubtful = [row for row in comparison.rows if row.verdict == "inconclusive" and row.gain < 0]
     if doubtful:
         return f"Next: {_settling(doubtful)}"
-    return "Next: a gate failed; see above." if comparison.status == "failed" else "Next: nothing; no gate failed."
+    return "Next: nothing; no gate failed."
 
 
 def _settling(rows: Sequence[ComparedRow]) -> str:
