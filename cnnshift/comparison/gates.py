@@ -22,7 +22,7 @@ from cnnshift.registry import METRICS, unknown
 OnInconclusive = Literal["warn", "fail", "pass"]
 
 _PATTERN = r"[A-Za-z0-9_*?\[\]!-]+"
-_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+_NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _MARGIN = re.compile(rf"({_PATTERN}):({_NUMBER})(pp|px|%|)")
 _REQUIREMENT = re.compile(rf"({_PATTERN})\s*(>=|<=|>|<)\s*({_NUMBER})\s*(px|%|)")
 _COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
@@ -130,8 +130,8 @@ class Policy:
         """What is to be compared of the metrics that a baseline has, given as units by id.
 
         A pattern asks for what is there, so that a metric which is new does not make an old file incomparable, and of
-        it for the metrics that its margin fits; a name asks for that metric, there or not. Without gates of one's own it is the headline metrics, or all where none
-        of them was measured.
+        it for the metrics that its margin fits; a name asks for that metric, there or not. Without gates of one's own
+        it is the headline metrics, or all where none of them was measured.
         """
         if not self.explicit:
             return [id for id in DEFAULT_GATES if id in there] or [id for id in there if id in METRICS]
