@@ -25,6 +25,7 @@ _PATTERN = r"[A-Za-z0-9_*?\[\]!-]+"
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _MARGIN = re.compile(rf"({_PATTERN}):({_NUMBER})(pp|px|%|)")
 _REQUIREMENT = re.compile(rf"({_PATTERN})\s*(>=|<=|>|<)\s*({_NUMBER})\s*(px|%|)")
+UNIT_OF_SIGN = {"%": "fraction", "px": "px"}
 _COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
     "<=": operator.le,
@@ -40,8 +41,8 @@ class Gate:
     Attributes:
         pattern: id of a metric, or a pattern of ids.
         number: as it is written.
-        sign: `pp` percentage points, `%` of the baseline's value, `px` pixels, or nothing: the metric's own unit, in
-            which a fraction is a number from 0 to 1.
+        sign: `pp` percentage points, hundredths of any metric that is no fraction; `%` of the baseline's value; `px`
+            pixels; or nothing: the metric's own unit, in which a fraction is a number from 0 to 1.
     """
 
     pattern: str
@@ -57,9 +58,10 @@ class Gate:
             base: the baseline's value.
 
         Raises:
-            InputError: pp for a metric that is no fraction, or px for one that is no length.
+            InputError: px for a metric that is no length.
         """
-        _check_sign(f"{self}", self.sign, id, unit)
+        if self.sign == "px" and unit != "px":
+            raise InputError(f"'{self}' does not fit {id}, which is no length in pixels.")
         if self.sign == "%":
             return self.number / 100 * abs(base)
         return self.number / 100 if self.sign == "pp" else self.number
@@ -90,7 +92,9 @@ class Requirement:
         Raises:
             InputError: % for a metric that is no fraction, or px for one that is no length.
         """
-        _check_sign(f"{self}", "pp" if self.sign == "%" else self.sign, id, unit)
+        if self.sign and UNIT_OF_SIGN[self.sign] != unit:
+            allowed = {"fraction": "a fraction", "px": "a length in pixels", "": "a plain number"}[unit]
+            raise InputError(f"'{self}' does not fit {id}, which is {allowed}.")
         return _COMPARISONS[self.comparison](value, self.number / 100 if self.sign == "%" else self.number)
 
     def __str__(self) -> str:
@@ -221,9 +225,3 @@ def _texts(table: Mapping[str, Any], key: str, project: Path) -> list[str]:
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         raise InputError(f"{project}: {key} is {values!r}; a list of texts is needed.")
     return values
-
-
-def _check_sign(text: str, sign: str, id: str, unit: str) -> None:
-    if (sign, unit) in (("pp", "px"), ("pp", ""), ("px", "fraction"), ("px", "")):
-        has = {"fraction": "a fraction", "px": "a length in pixels", "": "a plain number"}[unit]
-        raise InputError(f"'{text}' does not fit {id}, which is {has}.")
