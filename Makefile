@@ -6,7 +6,7 @@ INSTALLED = $(VENV)/.installed
 PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet
 NEWEST_PYTHON ?= $(shell for v in 3.13 3.12; do python$$v -c '' 2>/dev/null && echo python$$v && break; done)
 
-.PHONY: bench test test-newest check gate baseline benchmarks format lock clean
+.PHONY: bench test test-newest check gate baseline schema benchmarks format lock clean
 
 bench: $(INSTALLED)
 	$(BIN)/cnnshift bench
@@ -44,6 +44,11 @@ format: $(INSTALLED)
 benchmarks: $(INSTALLED)
 	$(PIP) -e '.[dev,torch]' -c constraints.txt
 	$(BIN)/python -m benchmarks
+
+# The JSON Schema of the result file, as the package ships it.
+schema: $(INSTALLED)
+	$(BIN)/python -c 'import json; from cnnshift.results.schema import Result; print(json.dumps(Result.model_json_schema(by_alias=True), indent=1))' > build-schema.json
+	mv build-schema.json cnnshift/results/schema.json
 
 # constraints.txt pins what was tested on Python 3.11; markers let newer interpreters choose for themselves.
 lock: $(INSTALLED)

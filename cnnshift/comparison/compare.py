@@ -67,6 +67,11 @@ def compare_results(
     matched = [_Matched(first, name, found) for name, other in others for found in match_results(base, other)]
     notes = [note for name, other in results.items() for note in _notes_on(name, other, base)]
     notes += [note for one in matched for note in _notes(one)]
+    if any(_is_one_other_network(one.found) for one in matched):
+        notes.append(
+            "Weights differ, with one seed on a side: these verdicts are about those very networks, not about the ways "
+            "they were trained (bench --seeds 3 or more for that, or --weights to judge the code alone)."
+        )
     return _compare("results", first, dict(others), matched, policy, tolerance, exact=exact, notes=notes)
 
 
@@ -319,6 +324,13 @@ def _notes(one: _Matched) -> Iterator[str]:
     if changed:
         changes = ", ".join(f"{key} {before.get(key)} → {after.get(key)}" for key in changed)
         yield f"{one.found.model} was trained otherwise: {changes}."
+
+
+def _is_one_other_network(found: Pair | Unmatched) -> bool:
+    """Whether weights changed, and one run on a side tells nothing of what another training would give."""
+    if isinstance(found, Unmatched) or min(len(found.base), len(found.candidate)) > 1:
+        return False
+    return {run.weights_digest for run in found.base} != {run.weights_digest for run in found.candidate}
 
 
 def _check_patterns(policy: Policy, matched: Sequence[_Matched], candidates: Mapping[str, Result]) -> None:
