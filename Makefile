@@ -47,8 +47,9 @@ benchmarks: $(INSTALLED)
 
 # The JSON Schema of the result file, as the package ships it.
 schema: $(INSTALLED)
-	$(BIN)/python -c 'import json; from cnnshift.results.schema import Result; print(json.dumps(Result.model_json_schema(by_alias=True), indent=1))' > build-schema.json
-	mv build-schema.json cnnshift/results/schema.json
+	mkdir -p build
+	$(BIN)/python -c 'import json; from cnnshift.results.schema import Result; print(json.dumps(Result.model_json_schema(by_alias=True), indent=1))' > build/schema.json
+	mv build/schema.json cnnshift/results/schema.json
 
 # constraints.txt pins what was tested on Python 3.11; markers let newer interpreters choose for themselves.
 lock: $(INSTALLED)

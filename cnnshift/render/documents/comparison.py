@@ -220,9 +220,10 @@ def _findings(comparison: Comparison) -> Iterator[Finding]:
         level: Level = "passed" if one.met else "error" if one.value is None else "failure"
         yield Finding(level, one.model, f"{one.requirement} [{one.movement}]", f"required {one.requirement}: {value}.")
     for one in comparison.changes:
+        # After the metrics: there may be many.
         name = f"image {one.image} [{one.movement}]"
         text = f"changed at {one.shifts} shifts, first at {_first(one)}."
-        yield Finding("failure", f"{one.model} seed {one.seed}", name, text, severity=float(one.shifts))
+        yield Finding("failure", f"{one.model} seed {one.seed}", name, text, severity=one.shifts * 1e-9)
 
 
 def _level(row: ComparedRow, gated: bool) -> Level:
