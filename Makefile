@@ -6,7 +6,7 @@ INSTALLED = $(VENV)/.installed
 PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet
 NEWEST_PYTHON ?= $(shell for v in 3.13 3.12; do python$$v -c '' 2>/dev/null && echo python$$v && break; done)
 
-.PHONY: bench test test-newest check benchmarks format lock clean
+.PHONY: bench test test-newest check gate baseline schema benchmarks format lock clean
 
 bench: $(INSTALLED)
 	$(BIN)/cnnshift bench
@@ -27,6 +27,16 @@ check: $(INSTALLED)
 	$(BIN)/lint-imports
 	$(BIN)/pyright
 
+# The project's own regression check: committed weights, measured by this code, against the committed result.
+gate: $(INSTALLED)
+	mkdir -p build
+	$(BIN)/cnnshift bench --suite smoke --weights benchmarks/baselines/weights -o build/smoke.json
+	$(BIN)/cnnshift compare benchmarks/baselines/smoke.json build/smoke.json --only-changed
+
+# After a change that is meant to change the numbers.
+baseline: $(INSTALLED)
+	$(BIN)/cnnshift bench --suite smoke --save-weights benchmarks/baselines/weights -o benchmarks/baselines/smoke.json
+
 format: $(INSTALLED)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -34,6 +44,12 @@ format: $(INSTALLED)
 benchmarks: $(INSTALLED)
 	$(PIP) -e '.[dev,torch]' -c constraints.txt
 	$(BIN)/python -m benchmarks
+
+# The JSON Schema of the result file, as the package ships it.
+schema: $(INSTALLED)
+	mkdir -p build
+	$(BIN)/python -c 'import json; from cnnshift.results.schema import Result; print(json.dumps(Result.model_json_schema(by_alias=True), indent=1))' > build/schema.json
+	mv build/schema.json cnnshift/results/schema.json
 
 # constraints.txt pins what was tested on Python 3.11; markers let newer interpreters choose for themselves.
 lock: $(INSTALLED)
@@ -45,4 +61,4 @@ $(INSTALLED): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) .venv-newest
+	rm -rf $(VENV) .venv-newest build

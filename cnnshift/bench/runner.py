@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import cnnshift
@@ -18,6 +19,7 @@ from cnnshift.results.schema import Result, Run, TrainingRecord
 from cnnshift.sweep.device import describe_device
 from cnnshift.sweep.subject import Subject, subject_of
 from cnnshift.train.obtain import Trained, obtain
+from cnnshift.train.weights import kept_path, save_weights
 
 
 @runtime_checkable
@@ -46,6 +48,8 @@ def run_plan(
     listener: Listener,
     *,
     earlier: Result | None = None,
+    weights: Path | None = None,
+    save_weights_in: Path | None = None,
     save_observations: Callable[[Cell, Observations], None] = lambda cell, seen: None,
 ) -> Result:
     """Measure every cell of a plan.
@@ -54,16 +58,21 @@ def run_plan(
         plan: what to do.
         listener: is told of every step; it writes the result file after every cell.
         earlier: the result of an interrupted run of the same plan, whose cells are kept.
+        weights: a folder of kept weights to measure instead of training.
+        save_weights_in: a folder to keep the weights in.
         save_observations: is given every cell's observations.
 
     Returns:
         The complete result.
 
     Raises:
-        InputError: the earlier result belongs to another plan.
+        InputError: the earlier result belongs to another plan, or kept weights are missing or cannot be used.
+        SaveError: weights cannot be kept.
         KeyboardInterrupt: the user stopped; the listener has every finished cell.
     """
     kept = _kept(plan, earlier)
+    if weights:
+        _check_there(plan, weights)
     runs: list[Run] = []
     template = new_result(plan)
     last: tuple[str, int, Trained, Subject] | None = None
@@ -76,7 +85,16 @@ def run_plan(
         # Protocols are the innermost loop: a model's weights serve all of them.
         if last is None or last[:2] != key[:2]:
             steps = cell.training.recipe.steps(len(plan.train))
-            trained = obtain(cell.training, plan.train, seed=cell.seed, progress=listener.training(cell, steps))
+            trained = obtain(
+                cell.training,
+                plan.train,
+                seed=cell.seed,
+                kept=weights and kept_path(weights, cell.training.label, cell.seed),
+                progress=listener.training(cell, 0 if weights else steps),
+            )
+            if save_weights_in:
+                path = kept_path(save_weights_in, cell.training.label, cell.seed)
+                save_weights(trained.model, path, loss=trained.loss)
             last = (*key[:2], trained, subject_of(trained.model))
         _, _, trained, subject = last
         run, seen = measure_cell(
@@ -131,6 +149,14 @@ def _kept(plan: BenchPlan, earlier: Result | None) -> dict[tuple[str, int, str],
         if {metric.id: metric.version for metric in run.metrics} == versions
         and run.training.recipe == recipes.get(run.model)
     }
+
+
+def _check_there(plan: BenchPlan, folder: Path) -> None:
+    """Before anything is measured: is there a file for every model and seed?"""
+    wanted = dict.fromkeys((cell.training.label, cell.seed) for cell in plan.cells())
+    paths = [(f"{label} seed {seed}", kept_path(folder, label, seed)) for label, seed in wanted]
+    if missing := [f"{whose} ({path.name})" for whose, path in paths if not path.is_file()]:
+        raise InputError(f"{folder} holds no weights of {', '.join(missing)}; make them with --save-weights.")
 
 
 def _identity(cell: Cell, trained: Trained) -> Identity:

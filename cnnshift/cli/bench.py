@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import signal
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,7 @@ import typer
 from cnnshift.cli.output import check_outputs, emit
 from cnnshift.cli.terminal import note, write
 from cnnshift.config import DEFAULT_SUITE, DEFAULTS, Resolved, resolve
-from cnnshift.errors import SaveError
+from cnnshift.errors import InputError, SaveError
 
 if TYPE_CHECKING:
     from cnnshift.bench.plan import BenchPlan, Cell
@@ -75,6 +76,14 @@ def bench(
         str | None,
         typer.Option(metavar="N", help="Training epochs; 0 leaves networks untrained.", rich_help_panel=TRAINING),
     ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Measure these weights; train nothing.", rich_help_panel=TRAINING),
+    ] = None,
+    save_weights: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep the weights here, for --weights.", rich_help_panel=TRAINING),
+    ] = None,
     batch_size: Annotated[
         str | None,
         typer.Option(metavar="N|auto", help="Images per compiled step. (default: auto)", rich_help_panel=RUNNING),
@@ -128,7 +137,8 @@ def bench(
     if show_config:
         write(_config_text(resolved))
         return
-    plan, result = _run(resolved, output, save_observations, resume=resume, dry_run=dry_run)
+    files = _Files(output, save_observations, weights, save_weights)
+    plan, result = _run(resolved, files, resume=resume, dry_run=dry_run)
     if result is None:
         write(_plan_text(plan))
         return
@@ -137,15 +147,35 @@ def bench(
     emit(bench_document(result), format)
 
 
-def _run(
-    resolved: Resolved, output: Path | None, observations_path: Path | None, *, resume: bool, dry_run: bool
-) -> tuple[BenchPlan, Result | None]:
-    """Load the engine, make the plan and, unless it is a dry run, the measurement."""
-    from cnnshift.results.files import LAST, check_writable, last_path, load_result, save_result
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """What is read and written beside stdout."""
 
-    for path in (output, observations_path):
-        if path:
-            check_writable(path)
+    output: Path | None
+    observations: Path | None
+    weights: Path | None
+    save_weights: Path | None
+
+    def check(self) -> None:
+        """Find out before the work whether they can be written."""
+        from cnnshift.results.files import check_writable
+
+        if self.save_weights:
+            try:
+                self.save_weights.mkdir(parents=True, exist_ok=True)
+            except OSError as problem:
+                raise InputError(f"Cannot make the folder {self.save_weights}: {problem.strerror}.") from None
+        for path in (self.output, self.observations, self.save_weights and self.save_weights / "weights"):
+            if path:
+                check_writable(path)
+
+
+def _run(resolved: Resolved, files: _Files, *, resume: bool, dry_run: bool) -> tuple[BenchPlan, Result | None]:
+    """Load the engine, make the plan and, unless it is a dry run, the measurement."""
+    from cnnshift.results.files import LAST, last_path, load_result, save_result
+
+    files.check()
+    output = files.output
     from cnnshift.sweep.device import prepare_backend
 
     prepare_backend(deterministic=resolved.settings.deterministic)
@@ -173,9 +203,9 @@ def _run(
 
     def save_seen(cell: Cell, seen: Observations) -> None:
         nonlocal fresh
-        if observations_path:
+        if files.observations:
             name = f"{cell.training.label} seed {cell.seed} {cell.movement.record.name}"
-            write_observations(observations_path, name, seen, fresh=fresh)
+            write_observations(files.observations, name, seen, fresh=fresh)
             fresh = False
 
     # A scheduler's TERM deserves the same care as Ctrl-C.
@@ -185,16 +215,22 @@ def _run(
     save(latest)
     try:
         with ProgressListener(cells, save) as listener:
-            result = run_plan(plan, listener, earlier=earlier, save_observations=save_seen)
+            result = run_plan(
+                plan,
+                listener,
+                earlier=earlier,
+                weights=files.weights,
+                save_weights_in=files.save_weights,
+                save_observations=save_seen,
+            )
     except KeyboardInterrupt:
         save(latest.model_copy(update={"status": "interrupted"}))
         note(f"{len(latest.runs)} of {cells} cells are finished and kept; complete them with:\n  {_resume_command()}")
         raise
     save(result)
-    if output:
-        note(f"wrote {output}")
-    if observations_path:
-        note(f"wrote {observations_path}")
+    for path in (output, files.observations, files.save_weights):
+        if path:
+            note(f"wrote {path}")
     return plan, result
 
 

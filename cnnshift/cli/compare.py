@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Annotated
 
@@ -86,6 +87,8 @@ def compare(
 
     Example: cnnshift compare baseline.json last --fail-if '*:1pp' --require 'accuracy>=95%' -o report.xml
     """
+    # A process this short makes no garbage worth collecting, and its imports would set the collector off many times.
+    gc.disable()
     from cnnshift.comparison.api import compare as compare_named
     from cnnshift.render.documents.comparison import comparison_document
 

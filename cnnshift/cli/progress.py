@@ -63,7 +63,7 @@ class ProgressListener:
         """See `cnnshift.bench.runner.Listener`."""
         self._save(result)
         seconds = run.timing
-        trained = "weights from the cache" if run.training.cached else f"trained in {seconds.train_seconds:.1f} s"
+        trained = "weights read" if run.training.cached else f"trained in {seconds.train_seconds:.1f} s"
         swept = f"swept in {seconds.sweep_seconds:.1f} s after {seconds.compile_seconds:.1f} s of compilation"
         self._line(cell, f"{_headline(run)} ({trained}, {swept})")
 

@@ -69,6 +69,11 @@ def compare_results(
     matched = [_Matched(first, name, found) for name, other in others for found in match_results(base, other)]
     notes = [note for name, other in results.items() for note in _notes_on(name, other, base)]
     notes += [note for one in matched for note in _notes(one)]
+    if any(_is_one_other_network(one.found) for one in matched):
+        notes.append(
+            "Weights differ, with one seed on a side: these verdicts are about those very networks, not about the ways "
+            "they were trained (bench --seeds 3 or more for that, or --weights to judge the code alone)."
+        )
     return _compare("results", first, dict(others), matched, policy, tolerance, exact=exact, notes=notes)
 
 
@@ -315,7 +320,8 @@ def _status(
 def _notes_on(name: str, result: Result, base: Result) -> Iterator[str]:
     """What a reader should know of a whole file."""
     if result.status != "complete":
-        yield f"{name} is {result.status}: it holds {len(result.runs)} finished runs."
+        finished = len(result.runs)
+        yield f"{name} is {result.status}: it holds {finished} finished run{'' if finished == 1 else 's'}."
     for key in ("device_kind", "matmul_precision"):
         before, after = base.environment.get(key), result.environment.get(key)
         if before != after:
@@ -345,7 +351,14 @@ def _ungated(policy: Policy, matched: Sequence[_Matched]) -> Iterator[str]:
     units = {metric.id: metric.unit for pair in pairs for run in pair.base for metric in run.metrics}
     asked = matching([gate.pattern for gate in policy.gates], units) if policy.explicit else []
     if left := [id for id in asked if policy.gate(id, units[id]) is None]:
-        yield f"No gate fits the unit of {', '.join(left)}; margins with % or without a sign would."
+        yield f"No gate fits the unit of {', '.join(left)}; margins with pp, % or without a sign would."
+
+
+def _is_one_other_network(found: Pair | Unmatched) -> bool:
+    """Whether weights changed, and one run on a side tells nothing of what another training would give."""
+    if isinstance(found, Unmatched) or min(len(found.base), len(found.candidate)) > 1:
+        return False
+    return {run.weights_digest for run in found.base} != {run.weights_digest for run in found.candidate}
 
 
 def _check_patterns(policy: Policy, matched: Sequence[_Matched], candidates: Mapping[str, Result]) -> None:

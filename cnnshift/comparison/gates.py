@@ -25,6 +25,8 @@ _PATTERN = r"[A-Za-z0-9_*?\[\]!-]+"
 _NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _MARGIN = re.compile(rf"({_PATTERN}):({_NUMBER})(pp|px|%|)")
 _REQUIREMENT = re.compile(rf"({_PATTERN})\s*(>=|<=|>|<)\s*({_NUMBER})\s*(px|%|)")
+UNIT_OF_SIGN = {"%": "fraction", "px": "px"}
+"""Metrics that a value with a sign can be required of."""
 _COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
     "<=": operator.le,
@@ -40,8 +42,8 @@ class Gate:
     Attributes:
         pattern: id of a metric, or a pattern of ids.
         number: as it is written.
-        sign: `pp` percentage points, `%` of the baseline's value, `px` pixels, or nothing: the metric's own unit, in
-            which a fraction is a number from 0 to 1.
+        sign: `pp` percentage points, hundredths of any metric that is no fraction; `%` of the baseline's value; `px`
+            pixels; or nothing: the metric's own unit, in which a fraction is a number from 0 to 1.
     """
 
     pattern: str
@@ -57,16 +59,17 @@ class Gate:
             base: the baseline's value.
 
         Raises:
-            InputError: pp for a metric that is no fraction, or px for one that is no length.
+            InputError: px for a metric that is no length.
         """
-        _check_sign(f"{self}", self.sign, id, unit)
+        if self.sign == "px" and unit != "px":
+            raise InputError(f"'{self}' does not fit {id}, which is no length in pixels.")
         if self.sign == "%":
             return self.number / 100 * abs(base)
         return self.number / 100 if self.sign == "pp" else self.number
 
     def is_for(self, unit: str) -> bool:
         """Whether it may judge metrics of a unit: a pattern is for those that its sign fits, a name insists."""
-        return not is_glob(self.pattern) or _fits(self.sign, unit)
+        return not is_glob(self.pattern) or self.sign != "px" or unit == "px"
 
     def __str__(self) -> str:
         return f"{self.pattern}:{self.number:.15g}{self.sign}"
@@ -94,17 +97,14 @@ class Requirement:
         Raises:
             InputError: % for a metric that is no fraction, or px for one that is no length.
         """
-        _check_sign(f"{self}", self._sign, id, unit)
+        if not _fits(self.sign, unit):
+            allowed = {"fraction": "a fraction", "px": "a length in pixels", "": "a plain number"}[unit]
+            raise InputError(f"'{self}' does not fit {id}, which is {allowed}.")
         return _COMPARISONS[self.comparison](value, self.number / 100 if self.sign == "%" else self.number)
 
     def is_for(self, unit: str) -> bool:
         """As of a gate."""
-        return not is_glob(self.pattern) or _fits(self._sign, unit)
-
-    @property
-    def _sign(self) -> str:
-        """The gate's sign that fits the same metrics: per cent of a value are not per cent of a baseline."""
-        return "pp" if self.sign == "%" else self.sign
+        return not is_glob(self.pattern) or _fits(self.sign, unit)
 
     def __str__(self) -> str:
         return f"{self.pattern}{self.comparison}{self.number:.15g}{self.sign}"
@@ -239,11 +239,4 @@ def _texts(table: Mapping[str, Any], key: str, project: Path) -> list[str]:
 
 
 def _fits(sign: str, unit: str) -> bool:
-    """Percentage points are of fractions, and pixels of lengths; everything else is of anything."""
-    return {"pp": "fraction", "px": "px"}.get(sign, unit) == unit
-
-
-def _check_sign(text: str, sign: str, id: str, unit: str) -> None:
-    if not _fits(sign, unit):
-        has = {"fraction": "a fraction", "px": "a length in pixels", "": "a plain number"}[unit]
-        raise InputError(f"'{text}' does not fit {id}, which is {has}.")
+    return not sign or UNIT_OF_SIGN[sign] == unit

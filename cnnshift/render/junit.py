@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 
 from cnnshift.render.document import Document
@@ -27,7 +28,9 @@ def render(document: Document, style: Style) -> str:
         suite.add_testcase(case)
     xml = JUnitXml("cnnshift")
     xml.add_testsuite(suite)
-    return xml.tostring().decode().rstrip() + "\n"
+    buffer = io.BytesIO()
+    xml.write(buffer, pretty=True)
+    return buffer.getvalue().decode()
 
 
 def _printable(text: str) -> str:

@@ -30,6 +30,11 @@ def last_path() -> Path:
 
 
 def write_text(path: Path, text: str) -> None:
+    """Replace a file's content in one step, in UTF-8; see `write_bytes`."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
     """Replace a file's content in one step: a reader sees the old content or the new.
 
     Raises:
@@ -40,11 +45,11 @@ def write_text(path: Path, text: str) -> None:
         path = path.resolve()
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".cnnshift-")
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            # mkstemp makes private files; a result has the usual permissions.
+            # mkstemp makes private files; these have the usual permissions.
             mask = os.umask(0)
             os.umask(mask)
             os.chmod(temporary, 0o666 & ~mask)

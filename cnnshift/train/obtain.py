@@ -7,12 +7,13 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import jax
 from flax import nnx
 
 from cnnshift.data.base import Split
-from cnnshift.errors import InputError
+from cnnshift.errors import InputError, SaveError
 from cnnshift.models.base import Classifier, build, parse_model
 from cnnshift.spec import Spec
 from cnnshift.train.augment import parse_augment
@@ -87,7 +88,12 @@ def _whole(key: str, value: str) -> int:
 
 
 def obtain(
-    plan: TrainingPlan, split: Split, *, seed: int, progress: Callable[[int], None] = lambda steps: None
+    plan: TrainingPlan,
+    split: Split,
+    *,
+    seed: int,
+    kept: Path | None = None,
+    progress: Callable[[int], None] = lambda steps: None,
 ) -> Trained:
     """The trained model: its cached weights, or a training run whose weights are then cached.
 
@@ -95,29 +101,44 @@ def obtain(
         plan: what to train, and how.
         split: the training images.
         seed: of the initial weights, the order of the images and the augmentation.
+        kept: a file of weights to use instead; nothing is trained then.
         progress: called with the number of steps just done.
 
     Raises:
+        InputError: the kept weights cannot be used.
         MeasurementError: training diverged.
     """
+    model = _abstract(plan.architecture, split, seed=seed)
+    path = kept or _cached_path(plan, split, seed)
+    if kept or path.exists():
+        try:
+            stored = load_weights(model, path)
+            log.debug("%s seed %d: weights from %s", plan.label, seed, path.name)
+            model.eval()
+            return Trained(model, stored.loss, cached=True, seconds=0.0)
+        except InputError as problem:
+            if kept:
+                raise
+            log.warning("%s Training again.", problem)
+    started = time.perf_counter()
+    model = nnx.jit(lambda: _build(plan.architecture, split, seed))()
+    loss = fit(model, split, plan.recipe, seed=seed, progress=progress)
+    try:
+        save_weights(model, path, loss=loss)
+    except SaveError as problem:
+        # A cache that cannot be written costs time, not the measurement.
+        log.warning("Weights are not cached: %s", problem)
+    return Trained(model, loss, cached=False, seconds=time.perf_counter() - started)
+
+
+def _cached_path(plan: TrainingPlan, split: Split, seed: int) -> Path:
     family, options = parse_model(plan.architecture)
-    path = weights_path(
+    return weights_path(
         plan.recipe.as_dict(),
         {"family": plan.architecture.name, "version": family.version, "options": options.model_dump(mode="json")},
         {"fingerprint": split.fingerprint, "shape": [*split.size, split.channels], "classes": len(split.classes)},
         {"seed": seed, "backend": jax.default_backend(), "xla_flags": os.environ.get("XLA_FLAGS", "")},
     )
-    model = _abstract(plan.architecture, split, seed=seed)
-    stored = load_weights(model, path)
-    if stored:
-        log.debug("%s seed %d: weights from %s", plan.label, seed, path.name)
-        model.eval()
-        return Trained(model, stored.loss, cached=True, seconds=0.0)
-    started = time.perf_counter()
-    model = nnx.jit(lambda: _build(plan.architecture, split, seed))()
-    loss = fit(model, split, plan.recipe, seed=seed, progress=progress)
-    save_weights(model, path, loss=loss)
-    return Trained(model, loss, cached=False, seconds=time.perf_counter() - started)
 
 
 def _build(spec: Spec, split: Split, seed: int) -> Classifier:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import logging
-import os
-import tempfile
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +17,8 @@ import safetensors.numpy
 from flax import nnx
 
 from cnnshift.cache import cache_dir
-
-log = logging.getLogger("cnnshift")
+from cnnshift.errors import InputError
+from cnnshift.results.files import write_bytes
 
 
 def weights_path(
@@ -39,43 +36,39 @@ def weights_path(
     return cache_dir("weights") / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.safetensors"
 
 
+def kept_path(folder: Path, label: str, seed: int) -> Path:
+    """Where a user keeps the weights of a model: a folder of their own, a file named after spec and seed."""
+    return folder / f"{re.sub(r'[^A-Za-z0-9_=,.-]', '-', label)}-seed{seed}.safetensors"
+
+
 def save_weights(model: nnx.Module, path: Path, *, loss: float | None) -> None:
-    """Write a model's weights atomically. A cache that cannot be written costs time, not the measurement."""
+    """Write a model's weights atomically.
+
+    Raises:
+        SaveError: they cannot be written.
+    """
     arrays = _arrays(model)
     metadata = {"digest": _digest(arrays), "loss": json.dumps(loss)}
-    content = safetensors.numpy.save(arrays, metadata)
-    temporary = None
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-        log.warning("Weights are not cached: %s.", error.strerror or error)
+    write_bytes(path, safetensors.numpy.save(arrays, metadata))
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What the cache knows about weights; `loss` is None for an untrained network."""
+    """What is stored with weights; `loss` is None for an untrained network."""
 
     loss: float | None
 
 
-def load_weights(model: nnx.Module, path: Path) -> Stored | None:
-    """Fill a model with cached weights.
+def load_weights(model: nnx.Module, path: Path) -> Stored:
+    """Fill a model with stored weights.
 
     Args:
         model: a model of the right structure; its arrays may be abstract.
-        path: where the weights would be.
+        path: a file that `save_weights` wrote.
 
-    Returns:
-        What is stored with the weights; None if there are none, or they are damaged: then the file is removed.
+    Raises:
+        InputError: there is no such file, it is damaged, or it belongs to another network.
     """
-    if not path.exists():
-        return None
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
@@ -84,11 +77,10 @@ def load_weights(model: nnx.Module, path: Path) -> Stored | None:
             raise ValueError("their checksum does not match")
         _fill(model, arrays)
         return Stored(json.loads(metadata["loss"]))
+    except FileNotFoundError:
+        raise InputError(f"There are no weights {path}.") from None
     except (safetensors.SafetensorError, ValueError, KeyError, OSError) as error:
-        log.warning("Cached weights are damaged (%s); training again.", error)
-        with contextlib.suppress(OSError):
-            path.unlink()
-        return None
+        raise InputError(f"The weights {path} cannot be used: {error}.") from None
 
 
 def _leaves(model: nnx.Module) -> dict[str, Any]:

@@ -64,6 +64,8 @@ BAD = {
         ["bench", "cnn", "--save-observations", "missing/o.npz"],
         ["Cannot write missing/o.npz"],
     ),
+    "no weights": (["bench", "mlp", "--weights", "."], ["holds no weights of mlp seed 0 (mlp-seed0.safetensors)"]),
+    "weights in a file": (["bench", "mlp", "--save-weights", os.devnull], ["Cannot make the folder"]),
     "output is a device": (["bench", "cnn", "-o", os.devnull], ["not a regular file"]),
     "huge seed": (["bench", "cnn", "--seed", "99999999999999999999"], ["--seed is '99999999999999999999'"]),
     "huge seed in a spec": (["bench", "cnn:seed=99999999999999999999"], ["option seed is"]),

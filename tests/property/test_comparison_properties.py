@@ -50,7 +50,7 @@ def found(base, candidate, gates=GATES):
 
 
 def close(a, b):
-    """Equal numbers but for rounding, or both absent: where all that is left is equal, nothing is known of the error."""
+    """Equal numbers but for rounding, or both absent: where no two images differ, nothing is known of the error."""
     return a == b if None in (a, b) else a == pytest.approx(b, rel=1e-4, abs=1e-9)
 
 

@@ -132,7 +132,7 @@ def _compared(original, read, policy, part):
 
 
 def _refusal(call, *arguments):
-    """What a call raises of all that a user can meet, as a sentence, and what it returns; anything else passes through."""
+    """What a call raises of all that a user can meet, as a sentence, and what it returns; nothing else is caught."""
     try:
         return "", call(*arguments)
     except CnnshiftError as problem:

@@ -485,22 +485,23 @@ def test_results_without_runs_never_pass(empty):
 
 
 def test_a_gate_for_an_unknown_metric_is_refused():
-    with pytest.raises(InputError, match="Unknown metric 'acuracy'.*Did you mean 'accuracy'"):
+    with pytest.raises(InputError, match=r"Unknown metric 'acuracy'.*Did you mean 'accuracy'"):
         against(PLAIN, PLAIN, gates=["acuracy:1pp"])
-    with pytest.raises(InputError, match="Unknown metric 'foo\\*'"):
+    with pytest.raises(InputError, match=r"Unknown metric 'foo\*'"):
         against(PLAIN, PLAIN, require=["foo*>=1"])
 
 
 def test_a_gate_of_another_unit_is_refused_and_a_pattern_is_not():
-    both = make_run({"accuracy": make_outcomes(150), "kappa": make_summary("kappa", 0.5)})
-    with pytest.raises(InputError, match="'kappa:1pp' does not fit kappa"):
-        against(both, both, gates=["kappa:1pp"])
-    with pytest.raises(InputError, match="'kap\\*:1pp' does not fit kappa"):
-        against(both, both, gates=["kap*:1pp"])
-    found = against(both, both, gates=["*:1pp"])
-    assert only(found).metric == "accuracy"
-    assert any("No gate fits the unit of kappa" in note for note in found.notes)
-    assert not against(both, both, gates=["kappa:0.01", "*:1pp"]).notes
+    one = make_run({"accuracy": make_outcomes(150), "invariance_radius": make_summary("invariance_radius", 3.0)})
+    with pytest.raises(InputError, match="'accuracy:1px' does not fit accuracy"):
+        against(one, one, gates=["accuracy:1px"])
+    with pytest.raises(InputError, match=r"'acc\*:1px' does not fit accuracy"):
+        against(one, one, gates=["acc*:1px"])
+    found = against(one, one, gates=["*:1px"])
+    assert only(found).metric == "invariance_radius"
+    assert any("No gate fits the unit of accuracy" in note for note in found.notes)
+    assert not against(one, one, gates=["accuracy:1pp", "*:1px"]).notes
+    assert len(against(one, one, gates=["*:1pp"]).rows) == 2
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -560,12 +561,23 @@ def test_notes_of_what_is_not_a_difference_of_the_models():
         environment={"device_kind": "gpu", "matmul_precision": "highest"},
     )
     notes = against(base, other).notes
-    assert notes[0] == "new.json is partial: it holds 1 finished runs."
+    assert notes[0] == "new.json is partial: it holds 1 finished run."
     assert notes[1] == "new.json was measured on another device kind: cpu → gpu."
     assert notes[2].startswith("cnn was trained otherwise: clip None → [1, ")
     assert "epochs 1 → 2" in notes[2]
     assert not any("\x1b" in note or "\n" in note for note in notes)
     assert against(base, base).notes == []
+
+
+def test_one_other_network_is_not_another_way_of_training():
+    other = PLAIN.model_copy(update={"weights_digest": "1" * 64})
+    (note,) = against(PLAIN, other).notes
+    assert note.startswith("Weights differ, with one seed on a side")
+    two = [
+        make_result(*(make_run({"mac": rng(s).random(9)}, seed=s, weights_digest=f"{s + k}") for s in (0, 1)))
+        for k in (0, 5)
+    ]
+    assert against(*two, gates=["mac:1pp"]).notes == []
 
 
 def test_advice_of_each_status():

@@ -73,7 +73,8 @@ def _verdicts(comparison: Comparison) -> str:
     counts = [f"{number} {verdict}" for verdict in VERDICTS if (number := comparison.count(verdict))]
     unmet = sum(not one.met for one in comparison.requirements)
     counts += [f"{unmet} of {len(comparison.requirements)} requirements not met"] if comparison.requirements else []
-    counts += [f"{len(comparison.changes)} images with changed predictions"] if comparison.changes else []
+    if changed := len(comparison.changes):
+        counts.append(f"{changed} image{'' if changed == 1 else 's'} with changed predictions")
     if comparison.kind == "results":
         what = f"{comparison.baseline} → {', '.join(comparison.candidates)}"
     else:
@@ -219,9 +220,10 @@ def _findings(comparison: Comparison) -> Iterator[Finding]:
         level: Level = "passed" if one.met else absent if one.value is None else "failure"
         yield Finding(level, one.model, f"{one.requirement} [{one.movement}]", _unmet(one))
     for one in comparison.changes:
+        # After the metrics: there may be many.
         name = f"image {one.image} [{one.movement}]"
         text = f"changed at {one.shifts} shifts, first at {_first(one)}."
-        yield Finding("failure", f"{one.model} seed {one.seed}", name, text, severity=float(one.shifts))
+        yield Finding("failure", f"{one.model} seed {one.seed}", name, text, severity=one.shifts * 1e-9)
 
 
 def _unmet(one: RequiredValue) -> str:

@@ -1,0 +1,168 @@
+"""The project's own gate: kept weights measured by this code against the kept result, and regressions it must see."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+import cnnshift
+from cnnshift.bench.plan import make_plan
+from cnnshift.bench.runner import run_plan
+from cnnshift.config import resolve
+from cnnshift.errors import InputError
+from cnnshift.models.layers.max_pool import MaxPool
+from cnnshift.models.layers.polyphase_pool import PolyphasePool
+from cnnshift.results.files import load_result, save_result
+
+ROOT = Path(__file__).parents[2]
+BASELINE = ROOT / "benchmarks" / "baselines" / "smoke.json"
+WEIGHTS = ROOT / "benchmarks" / "baselines" / "weights"
+APS = "cnn:pool=aps,width=4,padding=circular,head=gap"
+COMMAND = Path(sys.executable).parent / "cnnshift"
+
+
+class Silent:
+    """A listener that says nothing."""
+
+    def training(self, cell, steps):
+        assert steps == 0, "nothing is to be trained"
+        return lambda done: None
+
+    def sweeping(self, cell, image_shifts):
+        return lambda done: None
+
+    def finished(self, cell, run, result):
+        pass
+
+    def kept(self, cell, run):
+        pass
+
+
+def measure(weights=WEIGHTS):
+    plan = make_plan(resolve({}, suite="smoke", environ={}, project=Path("none")).settings)
+    return run_plan(plan, Silent(), weights=weights)
+
+
+@pytest.fixture(scope="module")
+def measured():
+    return measure()
+
+
+def test_this_code_agrees_with_the_baseline(measured):
+    comparison = cnnshift.compare(BASELINE, measured)
+    assert comparison.status == "passed", comparison.rows
+    assert comparison.count("unchanged") == 8
+    assert cnnshift.compare(measured, measured, exact=True).status == "passed"
+
+
+def test_the_kept_weights_are_small():
+    assert sum(path.stat().st_size for path in WEIGHTS.iterdir()) < 300_000
+
+
+def test_a_pool_that_is_no_longer_adaptive_is_a_regression(measured, monkeypatch):
+    monkeypatch.setattr(PolyphasePool, "__call__", MaxPool.__call__)
+    comparison = cnnshift.compare(measured, measure())
+    assert comparison.status == "failed"
+    regressed = {(row.model, row.metric) for row in comparison.rows if row.verdict == "regressed"}
+    assert (APS, "pairwise_consistency") in regressed
+    assert {model for model, _ in regressed} == {APS}
+    exact = cnnshift.compare(measured, run := measure(), exact=True, fail_if=["accuracy:1"])
+    assert exact.status == "failed"
+    assert {change.model for change in exact.changes} == {APS}
+    assert run.runs[0].weights_digest == measured.runs[0].weights_digest
+
+
+def test_perturbed_weights_are_a_regression(measured, tmp_path):
+    import safetensors.numpy
+
+    from cnnshift.train import weights
+
+    shutil.copytree(WEIGHTS, tmp_path / "weights")
+    for path in (tmp_path / "weights").iterdir():
+        arrays = safetensors.numpy.load_file(path)
+        noise = np.random.RandomState(0)
+        arrays = {
+            name: (array + noise.normal(0, 0.5, array.shape)).astype(array.dtype) for name, array in arrays.items()
+        }
+        path.write_bytes(safetensors.numpy.save(arrays, {"digest": weights._digest(arrays), "loss": "0.5"}))
+    perturbed = measure(tmp_path / "weights")
+    comparison = cnnshift.compare(measured, perturbed)
+    assert comparison.status == "failed"
+    assert any(row.verdict == "regressed" and row.metric == "accuracy" for row in comparison.rows)
+    exact = cnnshift.compare(measured, perturbed, exact=True)
+    assert any("weights are not the same" in row.reason for row in exact.rows)
+
+
+def test_damaged_kept_weights_are_an_error_and_stay(tmp_path):
+    shutil.copytree(WEIGHTS, tmp_path / "weights")
+    victim = min((tmp_path / "weights").iterdir())
+    content = bytearray(victim.read_bytes())
+    content[-1] ^= 1
+    victim.write_bytes(content)
+    with pytest.raises(InputError, match="cannot be used: their checksum does not match"):
+        measure(tmp_path / "weights")
+    assert victim.read_bytes() == content
+
+
+def blocks(name, language):
+    text = (ROOT / "docs" / name).read_text()
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def test_the_commands_of_the_documentation_work(measured, tmp_path):
+    (tmp_path / "baseline").mkdir()
+    save_result(measured, tmp_path / "baseline" / "result.json")
+    save_result(measured, tmp_path / "result.json")
+    lines = [line for block in blocks("ci.md", "") for line in block.splitlines() if " compare " in line]
+    for document in map(yaml.safe_load, blocks("ci.md", "yaml")):
+        lines += [line for line in document.get("shift-invariance", {}).get("script", []) if " compare " in line]
+    assert len(lines) >= 4
+    for line in lines:
+        command, *arguments = shlex.split(line)
+        assert command == "cnnshift"
+        done = subprocess.run([COMMAND, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, (line, done.stdout, done.stderr)
+    assert (tmp_path / "report.xml").read_text().startswith("<?xml")
+    (python,) = blocks("ci.md", "python")
+    subprocess.run([sys.executable, "-c", python], cwd=tmp_path, check=True)
+
+
+ACTION = yaml.safe_load((ROOT / "action.yml").read_text())
+
+
+def run_step(name, folder, **inputs):
+    (step,) = (step for step in ACTION["runs"]["steps"] if step.get("name") == name)
+    environ = {key: inputs[value.split(".")[1].rstrip(" }")] for key, value in step["env"].items()}
+    environ |= {"GITHUB_STEP_SUMMARY": str(folder / "summary"), "RUNNER_TEMP": str(folder), "GITHUB_ACTIONS": "true"}
+    path = f"{COMMAND.parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", "-c", step["run"]],
+        cwd=folder, env=os.environ | environ | {"PATH": path}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_the_action_measures_compares_and_fails(measured, tmp_path):
+    save_result(measured, tmp_path / "base.json")
+    done = run_step("Measure", tmp_path, bench=f"--suite smoke --weights '{WEIGHTS}'", result="new.json")
+    assert done.returncode == 0, done.stderr
+    assert load_result(tmp_path / "new.json").status == "complete"
+    assert "| model |" in (tmp_path / "summary").read_text()
+    inputs = {"baseline": "base.json", "result": "new.json"}
+    done = run_step("Compare", tmp_path, compare="", **inputs)
+    assert done.returncode == 0, done.stderr
+    done = run_step("Compare", tmp_path, compare="--require 'accuracy >= 99%'", **inputs)
+    assert done.returncode == 1, done.stderr
+    assert done.stdout.count("::error title=") == 2
+    assert "\x1b" not in done.stdout
+    assert "not met" in (tmp_path / "summary").read_text()
+    # Nothing in an input is executed.
+    done = run_step("Compare", tmp_path, compare="--require '$(touch executed)'; touch executed", **inputs)
+    assert done.returncode == 2
+    assert not (tmp_path / "executed").exists()
