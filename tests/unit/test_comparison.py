@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from cnnshift.comparison.api import compare
-from cnnshift.comparison.compare import Tolerance, compare_models, compare_results
+from cnnshift.comparison.compare import Tolerance, _verdict, compare_models, compare_results
 from cnnshift.comparison.difference import difference
 from cnnshift.comparison.gates import resolve_policy
 from cnnshift.errors import InputError
@@ -273,6 +273,22 @@ def test_an_interval_that_touches_0_decides_nothing(half, verdict):
     row = only(against(make_run({"kappa": before}), make_run({"kappa": after}), gates=["kappa:0.01"]))
     assert row.p == pytest.approx(0.05, abs=1e-6)
     assert row.verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("p_holm", "ci95", "verdict"),
+    [
+        (0.05, (-0.4, -1e-9), "regressed"),
+        (math.nextafter(0.05, 1), (-0.4, -1e-9), "inconclusive"),
+        (0.01, (-0.4, 0.0), "inconclusive"),
+        (0.01, (-0.4, 1e-9), "inconclusive"),
+        (0.01, None, "inconclusive"),
+        (None, (-0.4, -0.1), "inconclusive"),
+    ],
+)
+def test_both_the_interval_and_the_adjusted_p_must_agree(p_holm, ci95, verdict):
+    row = only(of_outcomes(190, 150)).model_copy(update={"ci95": ci95})
+    assert _verdict(row, p_holm) == verdict
 
 
 def test_orientation_of_metrics_of_which_less_is_better():
