@@ -175,6 +175,22 @@ def test_a_metric_without_values_per_image_is_not_paired():
     assert "not paired" in found.method
 
 
+def test_the_side_of_the_interval_towards_0_makes_the_p():
+    lopsided = {
+        "kappa": make_summary(
+            "kappa",
+            0.6,
+            0.0,
+        ).model_copy(update={"ci95": (0.55, 0.8)})
+    }
+    for value in (0.5, 0.7):
+        other = {"kappa": make_summary("kappa", value, 0.0)}
+        found = difference([make_run(other)], [make_run(lopsided)], "kappa")
+        half = 0.05 if value < 0.6 else 0.2
+        assert found.p == pytest.approx(2 * stats.norm.sf(0.1 / half * stats.norm.isf(0.025)), rel=1e-6)
+        assert (found.p < 0.05) == (found.ci95[0] > 0 or found.ci95[1] < 0)
+
+
 def test_seeds_without_values_per_image_add_their_error():
     before = [make_run({"kappa": make_summary("kappa", v, 0.01)}, seed=s) for s, v in enumerate((0.8, 0.82, 0.84))]
     after = [make_run({"kappa": make_summary("kappa", v, 0.01)}, seed=s) for s, v in enumerate((0.7, 0.76, 0.7))]
@@ -250,10 +266,12 @@ def test_verdicts(before, after, verdict, status):
 
 
 def test_a_margin_met_exactly_is_not_exceeded():
-    # 0.3 − 0.2 is more than 0.1 in floating-point numbers.
-    found = of_outcomes(60, 40, gates=["accuracy:10pp"])
-    assert abs(only(found).difference) == pytest.approx(0.1)
-    assert only(found).verdict == "unchanged"
+    # 0.4 − 0.3 is more than 0.1 in floating-point numbers.
+    assert 0.4 - 0.3 > 0.1
+    before, after = (make_run({"kappa": make_summary("kappa", value, 0.001)}) for value in (0.4, 0.3))
+    assert only(against(before, after, gates=["kappa:0.1"])).verdict == "unchanged"
+    assert only(against(before, after, gates=["kappa:0.0999999"])).verdict == "regressed"
+    assert only(of_outcomes(60, 40, gates=["accuracy:10pp"])).verdict == "unchanged"
     assert only(of_outcomes(60, 39, gates=["accuracy:10pp"])).verdict == "regressed"
 
 
