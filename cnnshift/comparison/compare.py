@@ -22,6 +22,7 @@ from cnnshift.results.files import shorten
 from cnnshift.results.groups import combine, group_runs
 from cnnshift.results.schema import MetricResult, Result, Run
 from cnnshift.stats.holm import holm
+from cnnshift.stats.sample_size import required_images
 
 SIGNIFICANCE = 0.05
 
@@ -245,9 +246,20 @@ def _with_verdicts(judged: Sequence[_Judged]) -> Iterator[ComparedRow]:
             continue
         p_holm = float(next(adjusted)) if one.delta.p is not None else None
         verdict = _verdict(one.row, p_holm)
-        needed = (one.delta.images_needed, one.delta.seeds_needed) if verdict == "inconclusive" else (None, None)
-        update = {"p_holm": p_holm, "verdict": verdict, "images_needed": needed[0], "seeds_needed": needed[1]}
+        images, seeds = _needed(one.delta, p_holm) if verdict == "inconclusive" else (None, None)
+        update = {"p_holm": p_holm, "verdict": verdict, "images_needed": images, "seeds_needed": seeds}
         yield one.row.model_copy(update=update)
+
+
+def _needed(delta: Difference, p_holm: float | None) -> tuple[int | None, int | None]:
+    """Images, or seeds where there are several, at which a difference like this would be no chance."""
+    if not delta.p or not p_holm:
+        return None, None
+    if min(delta.seeds) > 1:
+        # Never fewer than there are; the adjustment for several rows is left out, as seeds are counted in ones.
+        return None, delta.seeds_needed
+    # What Holm multiplies this p-value with, it divides the level by; of a p-value that is cut off at 1, at least that.
+    return required_images(delta.n, delta.p, min(SIGNIFICANCE, SIGNIFICANCE * delta.p / p_holm)), None
 
 
 def _verdict(row: ComparedRow, p_holm: float | None) -> Verdict:

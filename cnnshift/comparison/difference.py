@@ -11,9 +11,10 @@ from jaxtyping import Float
 
 from cnnshift.results.packing import unpack
 from cnnshift.results.schema import MetricResult, Run
+from cnnshift.stats.influence import bound_of_differences, influences
 from cnnshift.stats.mcnemar import mcnemar
 from cnnshift.stats.paired import p_value, paired_interval
-from cnnshift.stats.sample_size import required_images, required_seeds
+from cnnshift.stats.sample_size import required_seeds
 from cnnshift.stats.seeds import SeededDifference, seeded_difference, seeded_difference_unpaired
 from cnnshift.stats.unpaired import Summary, unpaired_interval
 
@@ -36,8 +37,7 @@ class Difference:
         n: number of images.
         seeds: numbers of runs of base and candidate.
         seed_sd: standard deviation over seeds of the difference; None where a side has only one.
-        images_needed, seeds_needed: how many would settle a difference whose interval holds 0; None where that many
-            would not do, or nobody knows.
+        seeds_needed: how many would end the interval at 0; None where no number would, or nobody knows.
     """
 
     base: float
@@ -49,7 +49,6 @@ class Difference:
     n: int
     seeds: tuple[int, int]
     seed_sd: float | None = None
-    images_needed: int | None = None
     seeds_needed: int | None = None
 
 
@@ -57,8 +56,8 @@ def difference(base: Sequence[Run], candidate: Sequence[Run], id: str) -> Differ
     """Compare a metric that all runs have a value of.
 
     With per-image values, images are paired: the interval is that of the mean of d_i = candidate_i − base_i. Where
-    images do not count on one side (NaN), d_i is the difference of their influences x̄ + w_i (x_i − x̄), w_i = 1 or 0
-    over the share that counts, whose mean is the difference of the means over the images that do. Outcomes 0 and 1
+    images do not count on a side (NaN), d_i is the difference of their influences, see `stats.influence`, whose
+    mean is the difference of the means over the images that do. Outcomes 0 and 1, of images that count on both sides,
     must also pass McNemar's exact test: the larger of both p-values counts. Runs of the same seeds are paired too.
 
     Without per-image values the two intervals are combined as if they were independent.
@@ -94,10 +93,8 @@ def _table(metrics: Sequence[MetricResult]) -> Table | None:
 
 
 def _paired(base: Base, candidate: Candidate, bounds: tuple[float, float] | None, *, paired_seeds: bool) -> Difference:
-    whole = not (np.isnan(base).any() or np.isnan(candidate).any())
-    width = bounds[1] - bounds[0] if bounds and whole else None
-    limits = (-width, width) if width else None
-    before, after = _influences(base), _influences(candidate)
+    limits = bound_of_differences(base, candidate, bounds)
+    before, after = influences(base), influences(candidate)
     values = float(before.mean()), float(after.mean())
     n, seeds = base.shape[1], (len(base), len(candidate))
     if min(seeds) > 1 and n > 1:
@@ -108,18 +105,21 @@ def _paired(base: Base, candidate: Candidate, bounds: tuple[float, float] | None
         return _over_seeds(found, values, n, seeds)
     changes = after.mean(axis=0) - before.mean(axis=0)
     interval, p, method = paired_interval(changes, bounds=limits), p_value(changes, bounds=limits), "paired by image"
-    if seeds == (1, 1) and whole and np.isin([base, candidate], (0, 1)).all():
-        p, method = max(p, mcnemar(base[0], candidate[0])), f"{method}, and McNemar's exact test"
+    both = np.isfinite(base[0]) & np.isfinite(candidate[0])
+    if seeds == (1, 1) and both.any() and _are_outcomes(base) and _are_outcomes(candidate):
+        p = max(p, mcnemar(base[0, both], candidate[0, both]))
+        method = f"{method}, and McNemar's exact test"
     ci95 = _finite(interval.low, interval.high)
-    value = float(changes.mean())
-    needed = required_images(value, *ci95, n) if ci95 else None
-    return Difference(*values, value, ci95, p if ci95 else None, method, n, seeds, images_needed=needed)
+    return Difference(*values, float(changes.mean()), ci95, p if ci95 else None, method, n, seeds)
+
+
+def _are_outcomes(table: Table) -> bool:
+    """Whether all values that count are 0 or 1."""
+    return bool(np.isin(table[np.isfinite(table)], (0, 1)).all())
 
 
 def _over_seeds(found: SeededDifference, values: tuple[float, float], n: int, seeds: tuple[int, int]) -> Difference:
     ci95 = _finite(found.low, found.high)
-    images = _finite(found.image_low, found.image_high)
-    needed = required_images(found.value, *ci95, n, images=images) if ci95 and images else None
     return Difference(
         *values,
         found.value,
@@ -129,17 +129,8 @@ def _over_seeds(found: SeededDifference, values: tuple[float, float], n: int, se
         n,
         seeds,
         seed_sd=found.seed_sd,
-        images_needed=needed,
         seeds_needed=required_seeds(found),
     )
-
-
-def _influences(table: Table) -> Table:
-    """Values whose mean over all images is the mean over those that count, and whose spread is its error's."""
-    counts = np.isfinite(table)
-    means = np.nanmean(table, axis=1, keepdims=True)
-    deviations = np.where(counts, table, means) - means
-    return means + deviations / counts.mean(axis=1, keepdims=True)
 
 
 def _unpaired(base: Sequence[MetricResult], candidate: Sequence[MetricResult]) -> Difference:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from cnnshift.results.packing import unpack
-from cnnshift.results.schema import MetricResult, Result, Run
+from cnnshift.results.schema import Result, Run
+from cnnshift.stats.influence import bounds_of_influences, influences
 from cnnshift.stats.intervals import mean_interval
 
 
@@ -37,11 +38,11 @@ class Combined:
     """A metric over seeds.
 
     Attributes:
-        value: mean over the images of the mean over the seeds; where images have no value of their own, over the seeds.
-        ci95: 95 % interval over images (of the seeds' mean per image); None where images have no value of their own
+        value: mean over the seeds.
+        ci95: 95 % interval over images, of that mean; None where images have no value of their own
             and there is more than one seed.
         seed_spread: standard deviation over the seeds; None for one seed.
-        n: number of images.
+        n: number of images that count for one of the seeds.
     """
 
     value: float
@@ -67,21 +68,12 @@ def combine(runs: Sequence[Run], id: str) -> Combined | None:
     if len(found) == 1:
         return Combined(float(values[0]), found[0].ci95, None, found[0].n)
     spread = float(values.std(ddof=1))
-    per_image = _mean_per_image(found)
-    if per_image is None:
+    packed = [metric.per_image for metric in found if metric.per_image is not None]
+    if len(packed) < len(found):
         return Combined(float(values.mean()), None, spread, found[0].n)
-    interval = mean_interval(per_image, bounds=found[0].bounds)
+    table = np.stack([unpack(array).astype(float) for array in packed])
+    per_image = influences(table).mean(axis=0)
+    interval = mean_interval(per_image, bounds=bounds_of_influences(table, found[0].bounds))
     limits = interval.low, interval.high
     finite = limits if np.isfinite(limits).all() else None
-    return Combined(float(per_image.mean()), finite, spread, per_image.size)
-
-
-def _mean_per_image(metrics: Sequence[MetricResult]) -> np.ndarray | None:
-    """The mean over the seeds in which an image counts, for every image that counts in one of them."""
-    packed = [metric.per_image for metric in metrics if metric.per_image is not None]
-    if len(packed) < len(metrics):
-        return None
-    table = np.stack([unpack(array).astype(float) for array in packed])
-    counts = ~np.isnan(table)
-    seen = counts.any(axis=0)
-    return np.where(counts, table, 0).sum(axis=0)[seen] / counts.sum(axis=0)[seen]
+    return Combined(float(per_image.mean()), finite, spread, int(np.isfinite(table).any(axis=0).sum()))

@@ -20,38 +20,33 @@ from cnnshift.stats.seeds import SeededDifference
 _MOST_SEEDS = 1000
 
 
-def required_images(
-    value: float, low: float, high: float, n: int, *, images: tuple[float, float] | None = None
-) -> int | None:
-    """Number of images at which the interval would end at 0: ⌈n (half-width / |value|)²⌉.
+def required_images(n: int, p: float, p_needed: float = 0.05) -> int | None:
+    """Number of images at which a difference with the p-value p would have the p-value that is needed.
 
-    At most n where the interval does not hold 0. None where no number of images will do: a value of
-    0, limits that are infinite, or an error of the seeds alone that is |value| or more.
+    ⌈n (z(p_needed) / z(p))²⌉ with z(p) = Φ⁻¹(1 − p / 2): a z-statistic grows with √n. More than n where p is above
+    p_needed, and n where it is not. None where no number of images will do: p is 1.
 
     Args:
-        value: difference.
-        low: lower limit.
-        high: upper limit.
-        n: number of images they are from.
-        images: limits for other images and the same seeds, where low and high are for other seeds as
-            well; only this part of the half-width falls with n, h² = h_I² + h_S².
+        n: number of images that p is from.
+        p: two-sided p-value.
+        p_needed: likewise; of r tests, Holm's adjustment may ask for as little as 0.05 / r.
 
     Raises:
-        ValueError: n less than 1, or a value that is not between its limits.
+        ValueError: n less than 1, or a p-value that is not between 0 and 1.
 
     Example:
-        >>> required_images(-0.01, -0.03, 0.01, 500)
-        2000
+        >>> required_images(500, 0.2)
+        1170
     """
-    if n < 1 or not low <= value <= high:
-        raise ValueError(f"n is {n} and value {value} with limits {low} and {high}; n ≥ 1 and low ≤ value ≤ high")
-    half = value - low if value > 0 else high - value
-    own = half if images is None else value - images[0] if value > 0 else images[1] - value
-    left = value**2 - (half**2 - own**2) if math.isfinite(half) else 0.0
-    if left <= 0:
-        return None
-    # A ratio that is whole but for rounding errors is that whole number.
-    return max(1, math.ceil(n * own**2 / left * (1 - 1e-9)))
+    from scipy import special
+
+    if n < 1 or not (0 <= p <= 1 and 0 < p_needed < 1):
+        raise ValueError(f"n is {n}, p {p} and p_needed {p_needed}; n ≥ 1 and p-values between 0 and 1 are needed")
+    if p <= p_needed:
+        return n
+    z, needed = (-float(special.ndtri(probability / 2)) for probability in (p, p_needed))
+    # One at least: p may be above what is needed by less than rounding.
+    return max(n + 1, math.ceil(n * (needed / z) ** 2)) if z > 0 else None
 
 
 def required_seeds(difference: SeededDifference) -> int | None:
