@@ -8,10 +8,13 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from cnnshift import errors
+
 if TYPE_CHECKING:
     # What __getattr__ gives, for type checkers and editors.
     from cnnshift.bench.measure import measure
     from cnnshift.comparison.api import compare
+    from cnnshift.data.base import Split
     from cnnshift.results.files import load_result
     from cnnshift.testing.equivariance import assert_shift_equivariant
     from cnnshift.testing.invariance import assert_shift_invariant
@@ -24,9 +27,19 @@ _PUBLIC = {
     "compare": "cnnshift.comparison.api",
     "measure": "cnnshift.bench.measure",
     "load_result": "cnnshift.results.files",
+    "Split": "cnnshift.data.base",
 }
 
-__all__ = ["__version__", "assert_shift_equivariant", "assert_shift_invariant", "compare", "load_result", "measure"]
+__all__ = [
+    "Split",
+    "__version__",
+    "assert_shift_equivariant",
+    "assert_shift_invariant",
+    "compare",
+    "errors",
+    "load_result",
+    "measure",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -23,7 +23,8 @@ DEFAULT_SUITE = "standard"
 DEFAULT_GATES = ("accuracy", "shifted_accuracy", "worst_case_accuracy", "pairwise_consistency")
 """Metrics that `cnnshift compare` judges where nothing else is said, each with the margin of its own."""
 
-PROJECT = Path("pyproject.toml")
+SUB_TABLES = ("gates",)
+"""Of `[tool.cnnshift]`: settings of other commands than the benchmark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ def resolve(
     suite: str | None = None,
     config_file: Path | None = None,
     environ: Mapping[str, str] = os.environ,
-    project: Path = PROJECT,
+    project: Path | None = None,
 ) -> Resolved:
     """Merge all sources of settings and validate the whole.
 
@@ -91,11 +92,12 @@ def resolve(
         suite: name of a suite; by default `standard`, unless some source names models.
         config_file: a TOML file of settings.
         environ: environment variables.
-        project: the pyproject.toml to look into.
+        project: the pyproject.toml to look into; by default that of this folder or of the nearest one above it.
 
     Raises:
         InputError: an unreadable file, unknown keys or values that are not allowed: all of them at once.
     """
+    project = project or find_project()
     sources: list[tuple[str, dict[str, Any]]] = [
         ("flag", {key: value for key, value in flags.items() if value is not None}),
         ("environment", _from_environment(environ)),
@@ -200,22 +202,37 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise InputError(f"The config file {path} is not TOML: {error}.") from None
 
 
-def project_table(path: Path = PROJECT) -> dict[str, Any]:
+def find_project() -> Path:
+    """The pyproject.toml of the working folder, or of the nearest folder above it; there may be none."""
+    here = Path()
+    return next(
+        (path for folder in (here, *here.resolve().parents) if (path := folder / "pyproject.toml").is_file()),
+        here / "pyproject.toml",
+    )
+
+
+def project_table(path: Path) -> dict[str, Any]:
     """`[tool.cnnshift]` of a pyproject.toml; empty where there is none.
 
     Raises:
-        InputError: the file cannot be read, or is not TOML.
+        InputError: the file cannot be read or is not TOML, the table is none, or a table in it has an unknown name.
     """
     if not path.is_file():
         return {}
     tool = _read_toml(path).get("tool", {})
     table = tool.get("cnnshift", {}) if isinstance(tool, dict) else {}
-    return table if isinstance(table, dict) else {}
+    if not isinstance(table, dict):
+        raise InputError(f"{path}: tool.cnnshift is {table!r}; a table is needed.")
+    if wrong := [key for key, value in table.items() if isinstance(value, dict) and key not in SUB_TABLES]:
+        raise InputError("\n".join(f"{path}: {unknown('table', f'tool.cnnshift.{key}', _TABLES)}" for key in wrong))
+    return table
+
+
+_TABLES = tuple(f"tool.cnnshift.{name}" for name in SUB_TABLES)
 
 
 def _from_project(path: Path) -> dict[str, Any]:
-    # Sub-tables configure other commands (gates) and are not settings of a benchmark.
-    return {key: value for key, value in project_table(path).items() if not isinstance(value, dict)}
+    return {key: value for key, value in project_table(path).items() if key not in SUB_TABLES}
 
 
 def _validate(values: Mapping[str, Any], origins: Mapping[str, str]) -> BenchSettings:

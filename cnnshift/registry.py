@@ -88,7 +88,9 @@ def unknown(kind: str, value: str, allowed: Iterable[str]) -> str:
     names = list(allowed)
     near = difflib.get_close_matches(value, names, n=1)
     hint = f" Did you mean '{near[0]}'?" if near else ""
-    return f"Unknown {kind} '{value}'; allowed: {', '.join(names)}.{hint}"
+    # Model specs hold commas themselves.
+    separator = "; " if any("," in name for name in names) else ", "
+    return f"Unknown {kind} '{value}'; allowed: {separator.join(names)}.{hint}"
 
 
 MODELS = Registry(

@@ -26,6 +26,9 @@ from cnnshift.results.schema import (
 from cnnshift.sweep.engine import run_sweep
 from cnnshift.sweep.subject import Subject
 
+MAX_PREDICTIONS = 2**24
+"""Most predictions of a run that its result keeps: with more, `compare --exact` is not possible."""
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -92,7 +95,7 @@ def measure_cell(
         protocol=movement.record,
         contract=movement.contract,
         metrics=[evaluate(METRICS.load(id), seen) for id in metrics],
-        predictions=pack(seen.classes_seen),
+        predictions=pack(seen.classes_seen) if seen.classes_seen.size <= MAX_PREDICTIONS else None,
         by_shift=_shift_table(seen, test, movement),
         by_radius=_radius_table(seen),
         timing=Timing(

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from cnnshift.bench.cell import Identity, measure_cell
 from cnnshift.bench.plan import plan_movement
 from cnnshift.config import DEFAULTS, checked
 from cnnshift.data.base import Split, open_dataset
+from cnnshift.errors import InputError
 from cnnshift.registry import METRICS, PROTOCOLS
 from cnnshift.results.schema import DatasetRecord, Run, TrainingRecord
 from cnnshift.spec import parse_spec
@@ -17,7 +20,7 @@ from cnnshift.sweep.subject import check_fits, subject_of
 
 def measure(
     model: Callable[[Any], Any],
-    data: str | Split = DEFAULTS.dataset,
+    data: str | Split | tuple[Any, Any] = DEFAULTS.dataset,
     *,
     protocol: str = DEFAULTS.protocols[0],
     shifts: str = DEFAULTS.shifts,
@@ -32,7 +35,8 @@ def measure(
 
     Args:
         model: a Flax NNX module or any traceable function, images [n h w c] on the scale 0..1 → logits [n k].
-        data: a data set spec, whose test split is taken, or images of your own as a `Split`.
+        data: a data set spec, whose test split is taken; or images of your own, as (images [n h w c], labels [n]) or as
+            a `cnnshift.Split`, which also knows a background and context. Images are uint8, or floats from 0 to 1.
         protocol: as for `cnnshift bench`, like all that follow.
         shifts: shift set.
         max_shift: in pixels.
@@ -61,6 +65,8 @@ def measure(
     settings = checked(
         protocols=[protocol], shifts=shifts, max_shift=max_shift, step=step, metrics=metrics, limit=limit
     )
+    if isinstance(data, tuple):
+        data = _as_split(*data)
     if isinstance(data, Split):
         test, name_of_data, version = data, "(own images)", ""
     else:
@@ -94,3 +100,15 @@ def measure(
         batch_size=batch_size,
     )
     return run
+
+
+def _as_split(images: Any, labels: Any) -> Split:
+    pixels, classes = np.asarray(images), np.asarray(labels)
+    if pixels.ndim != 4 or classes.shape != pixels.shape[:1] or not np.issubdtype(classes.dtype, np.integer):
+        raise InputError(
+            f"data has images of shape {pixels.shape} and {classes.dtype} labels of shape {classes.shape}; allowed: "
+            "images [n h w c] and one whole number per image."
+        )
+    names = tuple(str(index) for index in range(int(classes.max(initial=0)) + 1))
+    pixels = pixels if pixels.dtype == np.uint8 else pixels.astype(np.float32)
+    return Split(pixels, classes, names, background=(0.0,) * pixels.shape[-1])

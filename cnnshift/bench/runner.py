@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -70,11 +71,9 @@ def run_plan(
         SaveError: weights cannot be kept.
         KeyboardInterrupt: the user stopped; the listener has every finished cell.
     """
-    kept = _kept(plan, earlier)
-    if weights:
-        _check_there(plan, weights)
+    template = new_result(plan, weights)
+    kept = _kept(plan, earlier, template)
     runs: list[Run] = []
-    template = new_result(plan)
     last: tuple[str, int, Trained, Subject] | None = None
     for cell in plan.cells():
         key = (cell.training.label, cell.seed, cell.movement.contract)
@@ -94,7 +93,7 @@ def run_plan(
             )
             if save_weights_in:
                 path = kept_path(save_weights_in, cell.training.label, cell.seed)
-                save_weights(trained.model, path, loss=trained.loss)
+                save_weights(trained.model, path, recipe=trained.recipe, loss=trained.loss)
             last = (*key[:2], trained, subject_of(trained.model))
         _, _, trained, subject = last
         run, seen = measure_cell(
@@ -114,22 +113,26 @@ def run_plan(
     return template.model_copy(update={"runs": runs, "status": "complete"})
 
 
-def new_result(plan: BenchPlan) -> Result:
-    """A result without runs, made now and here."""
+def new_result(plan: BenchPlan, weights: Path | None = None) -> Result:
+    """A result without runs, made now and here.
+
+    Raises:
+        InputError: a folder of kept weights lacks a model of the plan.
+    """
     return Result(
         status="partial",
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         cnnshift_version=cnnshift.__version__,
-        config=as_dict(plan.settings),
+        config=as_dict(plan.settings) | {"weights": _digest_of(plan, weights) if weights else None},
         environment=describe_environment(describe_device()),
         runs=[],
     )
 
 
-def _kept(plan: BenchPlan, earlier: Result | None) -> dict[tuple[str, int, str], Run]:
+def _kept(plan: BenchPlan, earlier: Result | None, template: Result) -> dict[tuple[str, int, str], Run]:
     if earlier is None:
         return {}
-    config = as_dict(plan.settings)
+    config = template.config
     different = [key for key, value in config.items() if key != "batch_size" and earlier.config.get(key) != value]
     if different:
         raise InputError(
@@ -147,16 +150,20 @@ def _kept(plan: BenchPlan, earlier: Result | None) -> dict[tuple[str, int, str],
         (run.model, run.seed, run.contract): run
         for run in earlier.runs
         if {metric.id: metric.version for metric in run.metrics} == versions
-        and run.training.recipe == recipes.get(run.model)
+        and (config["weights"] or run.training.recipe == recipes.get(run.model))
     }
 
 
-def _check_there(plan: BenchPlan, folder: Path) -> None:
-    """Before anything is measured: is there a file for every model and seed?"""
+def _digest_of(plan: BenchPlan, folder: Path) -> str:
+    """SHA-256 over the files of kept weights that a plan asks for, found before anything is measured."""
     wanted = dict.fromkeys((cell.training.label, cell.seed) for cell in plan.cells())
     paths = [(f"{label} seed {seed}", kept_path(folder, label, seed)) for label, seed in wanted]
     if missing := [f"{whose} ({path.name})" for whose, path in paths if not path.is_file()]:
         raise InputError(f"{folder} holds no weights of {', '.join(missing)}; make them with --save-weights.")
+    digest = hashlib.sha256()
+    for _, path in paths:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _identity(cell: Cell, trained: Trained) -> Identity:
@@ -166,6 +173,6 @@ def _identity(cell: Cell, trained: Trained) -> Identity:
         family_version=type(trained.model).version,
         options=cell.training.options,
         seed=cell.seed,
-        training=TrainingRecord(recipe=cell.training.recipe.as_dict(), cached=trained.cached, final_loss=trained.loss),
+        training=TrainingRecord(recipe=trained.recipe, cached=trained.cached, final_loss=trained.loss),
         train_seconds=trained.seconds,
     )

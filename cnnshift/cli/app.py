@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import io
 import logging
 import os
 import sys
@@ -25,6 +26,10 @@ OUTPUT = "Output"
 
 def main() -> None:
     """Entry point of the `cnnshift` command. Leaves with 0, 1, 2, 3, 4 or 130; never 1 by accident."""
+    for stream in (sys.stdout, sys.stderr):
+        # Tables and names are not ASCII. A file or pipe gets UTF-8; a terminal what it can show.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="replace")
     # Typer decides about colour when it is imported into a help page; it takes a CI runner's pipe for a terminal.
     if not color_from_flag(sys.argv, os.environ, sys.stdout.isatty()):
         os.environ["_TYPER_FORCE_DISABLE_TERMINAL"] = "1"

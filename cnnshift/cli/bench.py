@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cnnshift.cli.output import check_outputs, emit
+from cnnshift.cli.output import SUFFIXES, check_outputs, emit
 from cnnshift.cli.terminal import note, write
 from cnnshift.config import DEFAULT_SUITE, DEFAULTS, Resolved, resolve
 from cnnshift.errors import InputError, SaveError
@@ -140,7 +140,7 @@ def bench(
     files = _Files(output, save_observations, weights, save_weights)
     plan, result = _run(resolved, files, resume=resume, dry_run=dry_run)
     if result is None:
-        write(_plan_text(plan))
+        write(_plan_text(plan, trains=weights is None))
         return
     from cnnshift.render.documents.bench import bench_document
 
@@ -160,6 +160,12 @@ class _Files:
         """Find out before the work whether they can be written."""
         from cnnshift.results.files import check_writable
 
+        if self.output and SUFFIXES.get(self.output.suffix, "json") != "json":
+            wanted = SUFFIXES[self.output.suffix]
+            raise InputError(
+                f"-o writes the result file, which is JSON; {self.output} says otherwise. For that format: "
+                f"--format {wanted} > {self.output}"
+            )
         if self.save_weights:
             try:
                 self.save_weights.mkdir(parents=True, exist_ok=True)
@@ -185,10 +191,11 @@ def _run(resolved: Resolved, files: _Files, *, resume: bool, dry_run: bool) -> t
     from cnnshift.results.observations_file import write_observations
 
     plan = make_plan(resolved.settings)
+    empty = new_result(plan, files.weights)
     if dry_run:
         return plan, None
     earlier = load_result(output or LAST) if resume else None
-    latest = earlier or new_result(plan)
+    latest = earlier or empty
     fresh = not resume
 
     def save(result: Result) -> None:
@@ -211,8 +218,9 @@ def _run(resolved: Resolved, files: _Files, *, resume: bool, dry_run: bool) -> t
     # A scheduler's TERM deserves the same care as Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     cells = sum(1 for _ in plan.cells())
-    # From here on there is always something to resume.
-    save(latest)
+    # From here on there is always something to resume; but nothing finished is replaced by nothing.
+    if not any(map(_holds_runs, (output, last_path()))):
+        save(latest)
     try:
         with ProgressListener(cells, save) as listener:
             result = run_plan(
@@ -224,14 +232,26 @@ def _run(resolved: Resolved, files: _Files, *, resume: bool, dry_run: bool) -> t
                 save_observations=save_seen,
             )
     except KeyboardInterrupt:
+        if not latest.runs:
+            note("No cell was finished; nothing was kept.")
+            raise
         save(latest.model_copy(update={"status": "interrupted"}))
         note(f"{len(latest.runs)} of {cells} cells are finished and kept; complete them with:\n  {_resume_command()}")
         raise
     save(result)
     for path in (output, files.observations, files.save_weights):
-        if path:
+        if path and (path.is_file() or any(path.iterdir())):
             note(f"wrote {path}")
     return plan, result
+
+
+def _holds_runs(path: Path | None) -> bool:
+    from cnnshift.results.files import load_result
+
+    try:
+        return path is not None and bool(load_result(path).runs)
+    except InputError:
+        return False
 
 
 def _resume_command() -> str:
@@ -247,7 +267,7 @@ def _config_text(resolved: Resolved) -> str:
     return "".join(f"{key:<{wide}} = {value!r}  # {resolved.origins[key]}\n" for key, value in values.items())
 
 
-def _plan_text(plan: BenchPlan) -> str:
+def _plan_text(plan: BenchPlan, *, trains: bool) -> str:
     cells = list(plan.cells())
     lines = [
         f"{i}. {cell.training.label} seed {cell.seed}: {cell.movement.record.name}, "
@@ -256,6 +276,6 @@ def _plan_text(plan: BenchPlan) -> str:
     ]
     forwards = sum(len(plan.test) * (cell.movement.shift_set.count + 1) for cell in cells)
     total = [f"{len(cells)} cell{'s' if len(cells) > 1 else ''}", f"{forwards:,} forward passes"]
-    if any(training.recipe.epochs for training in plan.trainings):
+    if trains and any(training.recipe.epochs for training in plan.trainings):
         total.append(f"{len(plan.train):,} training images")
     return "\n".join([*lines, ", ".join(total)]) + "\n"

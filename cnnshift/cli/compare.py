@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from cnnshift.cli.output import check_outputs, emit
+from cnnshift.errors import InputError
 
 EXIT_CODES = {"passed": 0, "failed": 1, "incomparable": 4}
 
@@ -83,6 +84,9 @@ def compare(
 ) -> None:
     """Compare results with a baseline, or the models of one result with a reference.
 
+    Several results: the headline metrics are judged, or what --fail-if says. One result: its models are compared with
+    --reference, and nothing fails unless --fail-if or --require says so.
+
     Exit code 1: a gate failed. 4: something could not be compared.
 
     Example: cnnshift compare baseline.json last --fail-if '*:1pp' --require 'accuracy>=95%' -o report.xml
@@ -91,8 +95,12 @@ def compare(
     gc.disable()
     from cnnshift.comparison.api import compare as compare_named
     from cnnshift.render.documents.comparison import comparison_document
+    from cnnshift.results.files import locate
 
     check_outputs(format, output or ())
+    inputs = {locate(name).resolve() for name in results}
+    if overwritten := [path for path in output or () if path.resolve() in inputs]:
+        raise InputError(f"{overwritten[0]} is one of the results; a comparison must not overwrite it.")
     found = compare_named(
         *results,
         reference=reference,

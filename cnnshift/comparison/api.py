@@ -9,8 +9,8 @@ import cnnshift
 from cnnshift.comparison.compare import Tolerance, compare_models, compare_results
 from cnnshift.comparison.gates import resolve_policy
 from cnnshift.comparison.records import Comparison
-from cnnshift.errors import InputError
-from cnnshift.results.files import load_result
+from cnnshift.errors import IncomparableError, InputError
+from cnnshift.results.files import load_result, locate
 from cnnshift.results.schema import Result, Run
 
 
@@ -42,6 +42,7 @@ def compare(
 
     Raises:
         InputError: nothing to compare, a file that is no result, or a gate that cannot be read.
+        IncomparableError: of several results, the baseline is not there.
 
     Example:
         >>> import cnnshift, jax.numpy as jnp
@@ -50,14 +51,14 @@ def compare(
         >>> compare(run, run).status
         'passed'
     """
-    policy = resolve_policy(fail_if, require, on_inconclusive)
+    policy = resolve_policy(_as_list(fail_if), _as_list(require), on_inconclusive)
     tolerance = Tolerance(missing=allow_missing, incomparable=allow_incomparable)
     loaded: dict[str, Result] = {}
     for position, one in enumerate(results, start=1):
         name = f"result {position}" if isinstance(one, Result | Run) else str(one)
         # The same file twice is a fair question.
         name = f"{name} ({position})" if name in loaded else name
-        loaded[name] = load_result(one) if isinstance(one, str | Path) else _as_result(one)
+        loaded[name] = _load(one, is_baseline=position == 1 < len(results))
     if not loaded:
         raise InputError("There is nothing to compare; give one result, or several.")
     if len(loaded) > 1:
@@ -70,9 +71,21 @@ def compare(
     return compare_models(name, result, policy, reference=reference, tolerance=tolerance)
 
 
-def _as_result(one: Result | Run) -> Result:
+def _load(one: Result | Run | str | Path, *, is_baseline: bool) -> Result:
+    if isinstance(one, str | Path):
+        if is_baseline and not locate(str(one)).exists():
+            # Nothing to compare with must not look like a mistake in writing: a gate without a baseline is no gate.
+            raise IncomparableError(f"There is no baseline {one}.")
+        return load_result(one)
     if isinstance(one, Result):
         return one
+    if not isinstance(one, Run):
+        raise InputError(f"{one!r:.80} is nothing to compare; results, runs or names of files are.")
     return Result(
         status="complete", created="", cnnshift_version=cnnshift.__version__, config={}, environment={}, runs=[one]
     )
+
+
+def _as_list(texts: Sequence[str]) -> Sequence[str]:
+    """A single text, which is a sequence of letters too, as a list of one."""
+    return [texts] if isinstance(texts, str) else texts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ from cnnshift.results.consistency import differing_definition
 from cnnshift.results.files import shorten
 from cnnshift.results.groups import combine, group_runs
 from cnnshift.results.schema import MetricResult, Result, Run
+from cnnshift.spec import parse_spec
 from cnnshift.stats.holm import holm
 from cnnshift.stats.sample_size import required_images
 
@@ -97,9 +99,7 @@ def compare_models(
     models = list(dict.fromkeys(run.model for run in result.runs))
     if not models:
         raise InputError(f"{name} holds no finished run; nothing can be compared.")
-    if reference is not None and reference not in models:
-        raise InputError(unknown("reference", reference, models))
-    chosen = reference or models[0]
+    chosen = models[0] if reference is None else _find(reference, models)
     matched = []
     for group in groups:
         rows = {row.model: row.runs for row in group.rows}
@@ -110,6 +110,20 @@ def compare_models(
             matched.append(_Matched(chosen, model, Pair(model, rows[chosen], runs) if chosen in rows else lacking))
     found = _compare("models", chosen, {name: result}, matched, policy, tolerance)
     return found.model_copy(update={"standings": [one for group in groups for one in standings(group)]})
+
+
+def _find(reference: str, models: Sequence[str]) -> str:
+    """A model by its spec, whatever the order of its options."""
+    if reference in models:
+        return reference
+    with contextlib.suppress(InputError):
+        wanted = parse_spec(reference, "reference")
+        for model in models:
+            # A model of the user's own may have a name that is no spec.
+            with contextlib.suppress(InputError):
+                if parse_spec(model, "model") == wanted:
+                    return model
+    raise InputError(unknown("reference", reference, models))
 
 
 def _compare(
@@ -125,14 +139,16 @@ def _compare(
 ) -> Comparison:
     _check_patterns(policy, matched, candidates)
     # Architectures differ on purpose: between them only gates that were asked for fail.
-    gated = kind == "results" or policy.explicit
-    judged = [row for one in matched for row in _rows(one, policy)]
+    gated = kind == "results" or policy.asked
+    judged = _once([row for one in matched for row in _rows(one, policy)])
     changes: list[Change] = []
+    looked_at = 0
     if exact:
         for one in matched:
             if isinstance(one.found, Pair):
                 try:
                     changes += changed_predictions(one.found)
+                    looked_at += 1
                 except ValueError as problem:
                     judged.append(_Judged(_row(one, "predictions", None, "incomparable", f"{problem}")))
     rows = sorted(_with_verdicts(judged), key=_badness)
@@ -140,13 +156,18 @@ def _compare(
     return Comparison(
         cnnshift_version=cnnshift.__version__,
         kind=kind,
-        status=_status(kind, rows, required, changes, policy, tolerance, gated=gated),
+        status=(
+            "incomparable"
+            if exact and not looked_at
+            else _status(kind, rows, required, changes, policy, tolerance, gated=gated)
+        ),
         gated=gated,
         on_inconclusive=policy.on_inconclusive,
         allowed=[*(["missing"] if tolerance.missing else []), *(["incomparable"] if tolerance.incomparable else [])],
         baseline=baseline,
         candidates=list(candidates),
-        gates=[str(gate) for gate in policy.gates],
+        gates=_applied(rows, policy),
+        gates_from=policy.origin,
         rows=rows,
         requirements=required,
         changes=changes,
@@ -161,13 +182,17 @@ def _rows(one: _Matched, policy: Policy) -> Iterator[_Judged]:
         return
     base, candidate = one.found.base, one.found.candidate
     there = {metric.id: metric.unit for run in base for metric in run.metrics}
-    for id in policy.metrics(there):
+    ids = policy.metrics(there)
+    if not ids:
+        yield _Judged(_row(one, "", None, "missing", "the baseline has no metric that a gate is for"))
+    for id in ids:
         found = [[metric for run in runs if (metric := run.metric(id))] for runs in (base, candidate)]
         example = next(iter([*found[0], *found[1]]), None)
         if (lacking := _lacking(found[0], found[1], len(base), len(candidate))) is not None:
-            if lacking:
-                verdict, reason = lacking
-                yield _Judged(_row(one, id, example, verdict, reason))
+            verdict, reason = lacking
+            # A pattern takes what there is; a metric that was asked for by its name must not be left out silently.
+            if verdict != "unchanged" or (policy.explicit and any(gate.pattern == id for gate in policy.gates)):
+                yield _Judged(_row(one, id, example, "missing" if verdict == "unchanged" else verdict, reason))
             continue
         assert example is not None
         gate = policy.gate(id, example.unit)
@@ -178,8 +203,8 @@ def _rows(one: _Matched, policy: Policy) -> Iterator[_Judged]:
 
 def _lacking(
     base: Sequence[MetricResult], candidate: Sequence[MetricResult], runs_before: int, runs_after: int
-) -> tuple[Verdict, str] | tuple[()] | None:
-    """Why a metric cannot be compared: a verdict and its reason; empty where neither side has a value; else None."""
+) -> tuple[Verdict, str] | None:
+    """Why a metric cannot be compared: a verdict and its reason; `unchanged` where neither side has a value."""
     for side, metrics, runs in (("baseline", base, runs_before), ("candidate", candidate, runs_after)):
         if len(metrics) < runs:
             return "missing", f"the {side} does not have it"
@@ -191,11 +216,32 @@ def _lacking(
             return "incomparable", f"{what} {getattr(base[0], what)!r} → {getattr(metric, what)!r} of the metric"
     empty = [[metric for metric in metrics if metric.value is None] for metrics in (base, candidate)]
     if len(empty[0]) == len(base) and len(empty[1]) == len(candidate):
-        return ()
+        return "unchanged", f"no value on either side: {base[0].reason}"
     for side, metrics in zip(("baseline", "candidate"), empty, strict=True):
         if metrics:
             return "incomparable", f"no value in the {side}: {metrics[0].reason}"
     return None
+
+
+def _once(judged: Sequence[_Judged]) -> list[_Judged]:
+    """Without the repeats of accuracy: it is of images that did not move, and so the same under every protocol."""
+    seen, kept = set(), []
+    for one in judged:
+        row = one.row
+        key = (row.baseline, row.candidate, row.model, row.dataset, row.base_value, row.candidate_value)
+        if row.metric == "accuracy" and one.delta is not None:
+            if key in seen:
+                continue
+            seen.add(key)
+        kept.append(one)
+    return kept
+
+
+def _applied(rows: Sequence[ComparedRow], policy: Policy) -> list[str]:
+    """The gates that judged a row, and those that were asked for."""
+    used = [policy.gate(row.metric, row.unit) for row in rows if row.margin is not None]
+    wanted = [gate for gate in policy.gates if gate in used or policy.explicit]
+    return [str(gate) for gate in wanted]
 
 
 def _row(one: _Matched, id: str, metric: MetricResult | None, verdict: Verdict, reason: str) -> ComparedRow:
@@ -320,10 +366,12 @@ def _status(
     unmet = any(not one.met and one.value is not None for one in required)
     if unmet or changes or (gated and (regressed or (doubtful and policy.on_inconclusive == "fail"))):
         return "failed"
-    if kind == "results" and not rows:
-        return "incomparable"
     verdicts = {row.verdict for row in rows}
-    absent = "missing" in verdicts or any(one.value is None for one in required)
+    measured = any(row.difference is not None for row in rows)
+    # Whatever is tolerated: where nothing at all could be judged, nothing has passed.
+    if (gated and not measured and not required) or any(one.value is None for one in required):
+        return "incomparable"
+    absent = "missing" in verdicts
     if (absent and not tolerance.missing) or ("incomparable" in verdicts and not tolerance.incomparable):
         return "incomparable"
     return "passed"
@@ -347,6 +395,9 @@ def _notes(one: _Matched) -> Iterator[str]:
     base, candidate = one.found.base[0], one.found.candidate[0]
     before, after = base.training.recipe, candidate.training.recipe
     changed = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+    seeds = [", ".join(str(run.seed) for run in runs) for runs in (one.found.base, one.found.candidate)]
+    if seeds[0] != seeds[1]:
+        yield f"{one.found.model} has other seeds: {seeds[0]} in the baseline, {seeds[1]} in {one.candidate}."
     if changed:
         changes = ", ".join(f"{_said(key)} {_said(before.get(key))} → {_said(after.get(key))}" for key in changed)
         yield f"{one.found.model} was trained otherwise: {changes}."

@@ -28,7 +28,7 @@ def changed_predictions(pair: Pair) -> Iterator[Change]:
 
 def _changed(base: Run, candidate: Run) -> Iterator[Change]:
     if base.predictions is None or candidate.predictions is None:
-        raise ValueError("exactly: a file of version 1 holds no predictions")
+        raise ValueError("exactly: a run holds no predictions (a file of version 1, or very many of them)")
     if base.weights_digest != candidate.weights_digest:
         raise ValueError(f"exactly: the weights are not the same (seed {base.seed})")
     before, after = unpack(base.predictions), unpack(candidate.predictions)

@@ -15,7 +15,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from cnnshift.config import DEFAULT_GATES, PROJECT, project_table
+from cnnshift.config import DEFAULT_GATES, find_project, project_table
 from cnnshift.errors import InputError
 from cnnshift.registry import METRICS, unknown
 
@@ -42,8 +42,9 @@ class Gate:
     Attributes:
         pattern: id of a metric, or a pattern of ids.
         number: as it is written.
-        sign: `pp` percentage points, hundredths of any metric that is no fraction; `%` of the baseline's value; `px`
-            pixels; or nothing: the metric's own unit, in which a fraction is a number from 0 to 1.
+        sign: `pp` percentage points of a fraction (a pattern leaves metrics that are none at their own margins); `%`
+            of the baseline's value; `px` pixels; or nothing: the metric's own unit, in which a fraction is a number
+            from 0 to 1.
     """
 
     pattern: str
@@ -59,13 +60,21 @@ class Gate:
             base: the baseline's value.
 
         Raises:
-            InputError: px for a metric that is no length.
+            InputError: px for a metric that is no length, pp for one that is no fraction, or a margin that no
+                fraction can exceed.
         """
         if self.sign == "px" and unit != "px":
             raise InputError(f"'{self}' does not fit {id}, which is no length in pixels.")
+        if self.sign == "pp" and unit != "fraction":
+            if is_glob(self.pattern) and id in METRICS:
+                return METRICS.load(id).spec.default_margin
+            raise InputError(f"'{self}' does not fit {id}, which is no fraction; write its margin without pp.")
         if self.sign == "%":
             return self.number / 100 * abs(base)
-        return self.number / 100 if self.sign == "pp" else self.number
+        margin = self.number / 100 if self.sign == "pp" else self.number
+        if unit == "fraction" and margin >= 1:
+            raise InputError(f"'{self}' can never fail: a fraction such as {id} cannot fall by 100 pp; 1 pp is 1pp.")
+        return margin
 
     def is_for(self, unit: str) -> bool:
         """Whether it may judge metrics of a unit: a pattern is for those that its sign fits, a name insists."""
@@ -100,7 +109,12 @@ class Requirement:
         if not _fits(self.sign, unit):
             allowed = {"fraction": "a fraction", "px": "a length in pixels", "": "a plain number"}[unit]
             raise InputError(f"'{self}' does not fit {id}, which is {allowed}.")
-        return _COMPARISONS[self.comparison](value, self.number / 100 if self.sign == "%" else self.number)
+        needed = self.number / 100 if self.sign == "%" else self.number
+        if unit == "fraction" and not 0 <= needed <= 1:
+            raise InputError(
+                f"'{self}' asks for {needed:g} of {id}, a fraction from 0 to 1; 97 per cent are 97% or 0.97."
+            )
+        return _COMPARISONS[self.comparison](value, needed)
 
     def is_for(self, unit: str) -> bool:
         """As of a gate."""
@@ -118,6 +132,9 @@ class Policy:
         gates: margins; the last that matches a metric counts.
         requirements: on the values of every candidate.
         on_inconclusive: what becomes of a difference beyond its margin that may be chance.
+        asked: whether gates, or what becomes of inconclusive rows, were asked for here and now: what a project keeps in
+            its pyproject.toml is for comparisons with a baseline, not for those between architectures.
+        origin: where the gates are from.
         explicit: whether the gates were asked for, or are the default ones, of which only the headline metrics count.
     """
 
@@ -125,6 +142,8 @@ class Policy:
     requirements: tuple[Requirement, ...] = ()
     on_inconclusive: OnInconclusive = "warn"
     explicit: bool = True
+    asked: bool = True
+    origin: str = "arguments"
 
     def metrics(self, there: Mapping[str, str]) -> list[str]:
         """What is to be compared of the metrics that a baseline has, given as units by id.
@@ -192,7 +211,7 @@ def resolve_policy(
     require: Sequence[str] = (),
     on_inconclusive: str | None = None,
     *,
-    project: Path = PROJECT,
+    project: Path | None = None,
 ) -> Policy:
     """The policy of the flags, else of `[tool.cnnshift.gates]` in pyproject.toml, else the default.
 
@@ -200,26 +219,34 @@ def resolve_policy(
         fail_if: gates.
         require: requirements.
         on_inconclusive: warn, fail or pass.
-        project: the pyproject.toml to look into.
+        project: the pyproject.toml to look into; by default that of this folder or of the nearest one above it.
 
     Raises:
         InputError: a gate, requirement or key that cannot be read.
     """
+    project = project or find_project()
     table = project_table(project).get("gates", {})
     if not isinstance(table, Mapping):
         raise InputError(f"{project}: tool.cnnshift.gates is {table!r}; a table is needed.")
     if problems := [f"{project}: {unknown('gate setting', key, _KEYS)}" for key in table if key not in _KEYS]:
         raise InputError("\n".join(problems))
-    gates = list(fail_if) or _texts(table, "fail_if", project)
-    requirements = list(require) or _texts(table, "require", project)
+    kept = [*_texts(table, "fail_if", project)]
     choice: Any = table.get("on_inconclusive", "warn") if on_inconclusive is None else on_inconclusive
-    if choice not in get_args(OnInconclusive):
-        raise InputError(unknown("value of on-inconclusive", str(choice), get_args(OnInconclusive)))
+    try:
+        requirements = tuple(map(parse_requirement, [*require] or _texts(table, "require", project)))
+        gates = tuple(map(parse_gate, [*fail_if] or kept))
+        if choice not in get_args(OnInconclusive):
+            raise InputError(unknown("value of on-inconclusive", str(choice), get_args(OnInconclusive)))
+    except InputError as problem:
+        # It may be a line of the file that is meant.
+        raise InputError(f"{problem} (Gates are also read from {project}.)" if table else f"{problem}") from None
     return Policy(
-        tuple(map(parse_gate, gates)) if gates else default_gates(),
-        tuple(map(parse_requirement, requirements)),
+        gates or default_gates(),
+        requirements,
         choice,
         explicit=bool(gates),
+        asked=bool(fail_if) or on_inconclusive is not None,
+        origin="arguments" if fail_if else str(project) if kept else "defaults",
     )
 
 

@@ -46,7 +46,9 @@ def match_results(base: Result, candidate: Result) -> Iterator[Pair | Unmatched]
     A row of the baseline whose contract the candidate lacks is incomparable where the candidate measured that model
     under that protocol on that data set in another way, and missing where it did not measure it at all.
     """
+    ours = [(row.model, row.runs[0].contract) for row in _rows(base)]
     theirs = {(row.model, row.runs[0].contract): row for row in _rows(candidate)}
+    free = {key: row for key, row in theirs.items() if key not in ours}
     used = set()
     for row in _rows(base):
         key = row.model, row.runs[0].contract
@@ -59,10 +61,10 @@ def match_results(base: Result, candidate: Result) -> Iterator[Pair | Unmatched]
             else:
                 yield Unmatched(row.model, row.runs, "incomparable", _what_differs(row.runs[0], counterpart[0]))
             continue
-        like = [other for other in theirs.values() if _resembles(other, row)]
+        like = next((key for key, other in free.items() if _resembles(other, row)), None)
         if like:
-            used |= {(other.model, other.runs[0].contract) for other in like}
-            yield Unmatched(row.model, row.runs, "incomparable", _what_differs(row.runs[0], like[0].runs[0]))
+            used.add(like)
+            yield Unmatched(row.model, row.runs, "incomparable", _what_differs(row.runs[0], free.pop(like).runs[0]))
         else:
             yield Unmatched(row.model, row.runs, "missing", "the candidate has no such run")
     for key, row in theirs.items():

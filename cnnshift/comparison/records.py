@@ -129,6 +129,7 @@ class Comparison(Record):
     baseline: str
     candidates: list[str]
     gates: list[str]
+    gates_from: str
     rows: list[ComparedRow]
     requirements: list[RequiredValue]
     changes: list[Change]

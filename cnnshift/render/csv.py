@@ -2,6 +2,7 @@
 
 import csv
 import io
+from typing import Any
 
 from cnnshift.render.document import Document
 from cnnshift.render.style import Style
@@ -14,5 +15,10 @@ def render(document: Document, style: Style) -> str:
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, fieldnames=list(document.records[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(document.records)
+    writer.writerows({key: _as_text(value) for key, value in record.items()} for record in document.records)
     return buffer.getvalue()
+
+
+def _as_text(value: Any) -> Any:
+    """Text that a spreadsheet would take for a formula, marked as text."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value

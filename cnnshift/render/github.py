@@ -27,7 +27,8 @@ def render(document: Document, style: Style) -> str:
 
 
 def _data(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    # "##[" begins a command of an older kind, anywhere in a line.
+    return text.replace("##[", "## [").replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _property(text: str) -> str:
@@ -35,4 +36,4 @@ def _property(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    return " ".join(text.split()).replace("::", ": :")
+    return " ".join(text.split()).replace("::", ": :").replace("##[", "## [")

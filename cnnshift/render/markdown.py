@@ -19,6 +19,8 @@ def _table(table: Table) -> str:
         _row("---:" if column.numeric else "---" for column in table.columns),
         *(_row(_cell(cell) for cell in cells) for cells in zip(*(c.cells for c in table.columns), strict=True)),
     ]
+    if table.legend:
+        lines += ["", f"*{_escape(table.legend)}*"]
     if table.sentences:
         lines += ["", *(f"- {_escape(sentence)}" for sentence in table.sentences)]
     return "\n".join(lines)
@@ -34,7 +36,9 @@ def _cell(cell: Cell) -> str:
 
 
 def _escape(text: str) -> str:
-    """Text that may come from a file, as itself: no markup, no new line."""
-    for mark in "\\`*_<>|#":
+    """Text that may come from a file, as itself: no markup, no link, no mention, no new line."""
+    text = text.replace("&", "&amp;")
+    for mark in "\\`*_<>|#[]!~":
         text = text.replace(mark, f"\\{mark}")
-    return " ".join(text.split())
+    # A mark of no width keeps "@name" and "https://" from becoming a mention or a link.
+    return " ".join(text.replace("@", "@\u2060").replace("://", ":\u2060//").split())

@@ -13,7 +13,10 @@ def number(value: float, unit: str) -> str:
     """A metric's value: fractions as per cent with one decimal, more where rounding would claim 0 or 100."""
     if unit == "fraction":
         return percent(value)
-    return f"{value:.1f}" if unit == "px" else f"{value:.3g}"
+    if unit == "px":
+        return f"{value:.1f}"
+    # What is left of a difference of equal sums is rounding.
+    return "0" if abs(value) < 1e-9 else f"{value:.3g}".replace("-", "−", 1)
 
 
 def percent(value: float) -> str:

@@ -17,7 +17,7 @@ WIDE = 150
 NARROW = 100
 """Columns below which optional columns are left to the other formats, so that the rest stays readable."""
 
-UNLIMITED = 10_000
+UNLIMITED = 1_000_000
 
 COLORS = {"": "", "strong": "bold", "good": "green", "bad": "red", "doubtful": "yellow", "dim": "dim"}
 

@@ -13,7 +13,7 @@ from cnnshift.results.packing import MAX_BYTES, PackedArray, unpack
 if TYPE_CHECKING:
     from cnnshift.results.schema import MetricResult, Result, Run
 
-MAX_TOTAL_BYTES = 8 * MAX_BYTES
+MAX_TOTAL_BYTES = 32 * MAX_BYTES
 """Packed arrays of one file must not claim more than this together: small files can claim very much."""
 
 # Values may leave their bounds by the rounding error of means over shifts, relative to the range, as in

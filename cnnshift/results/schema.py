@@ -137,7 +137,7 @@ class Run(Record):
     """One model with one seed under one protocol.
 
     `predictions` [n s]: the predicted class of every image at (0, 0), then at every shift in the order of `by_shift`
-    (or of the image's own random shifts). None in files of version 1.
+    (or of the image's own random shifts). None in files of version 1, and where there are very many.
     """
 
     model: Text

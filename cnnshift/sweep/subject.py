@@ -100,3 +100,5 @@ def check_fits(subject: Subject, split: Split) -> None:
             f"The model gives {'no array' if shape is None else f'shape {shape}'} for 2 images; "
             f"allowed: logits [n k] of at least k = {len(split.classes)} classes, those of the data."
         )
+    if not jax.numpy.issubdtype(logits.dtype, jax.numpy.floating):
+        raise InputError(f"The model gives logits of type {logits.dtype}; allowed: floating-point numbers.")

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import jax
 from flax import nnx
@@ -48,9 +49,10 @@ class TrainingPlan:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A model ready to be measured; `seconds` of training, 0 when the weights were cached."""
+    """A model ready to be measured, how it was trained, and `seconds` of training: 0 when the weights were read."""
 
     model: Classifier
+    recipe: dict[str, Any]
     loss: float | None
     cached: bool
     seconds: float
@@ -115,20 +117,20 @@ def obtain(
             stored = load_weights(model, path)
             log.debug("%s seed %d: weights from %s", plan.label, seed, path.name)
             model.eval()
-            return Trained(model, stored.loss, cached=True, seconds=0.0)
+            return Trained(model, dict(stored.recipe), stored.loss, cached=True, seconds=0.0)
         except InputError as problem:
             if kept:
                 raise
             log.warning("%s Training again.", problem)
-    started = time.perf_counter()
+    started, recipe = time.perf_counter(), plan.recipe.as_dict()
     model = nnx.jit(lambda: _build(plan.architecture, split, seed))()
     loss = fit(model, split, plan.recipe, seed=seed, progress=progress)
     try:
-        save_weights(model, path, loss=loss)
+        save_weights(model, path, recipe=recipe, loss=loss)
     except SaveError as problem:
         # A cache that cannot be written costs time, not the measurement.
         log.warning("Weights are not cached: %s", problem)
-    return Trained(model, loss, cached=False, seconds=time.perf_counter() - started)
+    return Trained(model, recipe, loss, cached=False, seconds=time.perf_counter() - started)
 
 
 def _cached_path(plan: TrainingPlan, split: Split, seed: int) -> Path:

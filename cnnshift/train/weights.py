@@ -41,14 +41,14 @@ def kept_path(folder: Path, label: str, seed: int) -> Path:
     return folder / f"{re.sub(r'[^A-Za-z0-9_=,.-]', '-', label)}-seed{seed}.safetensors"
 
 
-def save_weights(model: nnx.Module, path: Path, *, loss: float | None) -> None:
-    """Write a model's weights atomically.
+def save_weights(model: nnx.Module, path: Path, *, recipe: Mapping[str, Any], loss: float | None) -> None:
+    """Write a model's weights atomically, with how they were made.
 
     Raises:
         SaveError: they cannot be written.
     """
     arrays = _arrays(model)
-    metadata = {"digest": _digest(arrays), "loss": json.dumps(loss)}
+    metadata = {"digest": _digest(arrays), "loss": json.dumps(loss), "recipe": json.dumps(recipe)}
     write_bytes(path, safetensors.numpy.save(arrays, metadata))
 
 
@@ -56,6 +56,7 @@ def save_weights(model: nnx.Module, path: Path, *, loss: float | None) -> None:
 class Stored:
     """What is stored with weights; `loss` is None for an untrained network."""
 
+    recipe: Mapping[str, Any]
     loss: float | None
 
 
@@ -76,7 +77,7 @@ def load_weights(model: nnx.Module, path: Path) -> Stored:
         if metadata.get("digest") != _digest(arrays):
             raise ValueError("their checksum does not match")
         _fill(model, arrays)
-        return Stored(json.loads(metadata["loss"]))
+        return Stored(json.loads(metadata["recipe"]), json.loads(metadata["loss"]))
     except FileNotFoundError:
         raise InputError(f"There are no weights {path}.") from None
     except (safetensors.SafetensorError, ValueError, KeyError, OSError) as error:

@@ -91,7 +91,9 @@ def test_perturbed_weights_are_a_regression(measured, tmp_path):
         arrays = {
             name: (array + noise.normal(0, 0.5, array.shape)).astype(array.dtype) for name, array in arrays.items()
         }
-        path.write_bytes(safetensors.numpy.save(arrays, {"digest": weights._digest(arrays), "loss": "0.5"}))
+        path.write_bytes(
+            safetensors.numpy.save(arrays, {"digest": weights._digest(arrays), "loss": "0.5", "recipe": "{}"})
+        )
     perturbed = measure(tmp_path / "weights")
     comparison = cnnshift.compare(measured, perturbed)
     assert comparison.status == "failed"
@@ -143,7 +145,7 @@ def run_step(name, folder, **inputs):
     environ |= {"GITHUB_STEP_SUMMARY": str(folder / "summary"), "RUNNER_TEMP": str(folder), "GITHUB_ACTIONS": "true"}
     path = f"{COMMAND.parent}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(
-        ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", "-c", step["run"]],
+        [sys.executable, "-c", step["run"]],
         cwd=folder, env=os.environ | environ | {"PATH": path}, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
@@ -166,3 +168,7 @@ def test_the_action_measures_compares_and_fails(measured, tmp_path):
     done = run_step("Compare", tmp_path, compare="--require '$(touch executed)'; touch executed", **inputs)
     assert done.returncode == 2
     assert not (tmp_path / "executed").exists()
+    # A mistake in quoting must not drop the gates.
+    done = run_step("Compare", tmp_path, compare="--require 'accuracy >= 99%", **inputs)
+    assert done.returncode == 1
+    assert "No closing quotation" in done.stderr

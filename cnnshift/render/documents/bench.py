@@ -7,7 +7,7 @@ from typing import Any
 
 from cnnshift.render.document import Document, Finding, Table
 from cnnshift.render.documents.answer import answer
-from cnnshift.render.documents.columns import columns
+from cnnshift.render.documents.columns import HEADLINE_METRICS, columns
 from cnnshift.render.numbers import UNITS, headline, interval, number
 from cnnshift.results.groups import group_runs
 from cnnshift.results.schema import Result, Run
@@ -59,6 +59,10 @@ def _records(run: Run) -> Iterator[dict[str, Any]]:
 
 def _findings(run: Run) -> Iterator[Finding]:
     group = f"{run.model} seed {run.seed}"
+    shown = [metric for id in HEADLINE_METRICS if (metric := run.metric(id)) and metric.value is not None]
+    if shown:
+        said = ", ".join(f"{m.title} {number(m.value or 0.0, m.unit)}{UNITS[m.unit]}" for m in shown)
+        yield Finding("notice", group, run.protocol.movement, f"{said}.")
     for metric in run.metrics:
         name = f"{metric.title} [{run.protocol.movement}]"
         if metric.value is None:

@@ -61,10 +61,19 @@ def comparison_document(comparison: Comparison, *, only_changed: bool = False) -
         closing=[
             *([f"{hidden} unchanged {'row is' if hidden == 1 else 'rows are'} not shown."] if hidden else []),
             *comparison.notes,
+            *([f"Gates: {', '.join(comparison.gates)} (from {comparison.gates_from})."] if comparison.gates else []),
             _advice(comparison),
         ],
         findings=list(_findings(comparison)),
-        lines=[row.model_dump(mode="json") for row in comparison.rows],
+        lines=[
+            {"record": kind} | record.model_dump(mode="json")
+            for kind, records in (
+                ("comparison", comparison.rows),
+                ("requirement", comparison.requirements),
+                ("change", comparison.changes),
+            )
+            for record in records
+        ],
     )
 
 
@@ -213,8 +222,10 @@ def _record(row: ComparedRow) -> dict[str, object]:
 
 
 def _findings(comparison: Comparison) -> Iterator[Finding]:
+    several = comparison.kind == "results" and len(comparison.candidates) > 1
     for row in comparison.rows:
-        yield Finding(_level(row, comparison), row.model, _where(row), _sentence(row), severity=-row.gain)
+        group = f"{row.candidate}: {row.model}" if several else row.model
+        yield Finding(_level(row, comparison), group, _where(row), _sentence(row), severity=-row.gain)
     for one in comparison.requirements:
         absent: Level = "notice" if "missing" in comparison.allowed else "error"
         level: Level = "passed" if one.met else absent if one.value is None else "failure"
@@ -283,9 +294,9 @@ def _settling(rows: Sequence[ComparedRow]) -> str:
     settled = [row for row in rows if row.images_needed]
     if settled:
         row = max(settled, key=lambda row: row.images_needed or 0)
-        return f"about {row.images_needed:,} images (now {row.n:,}; --limit) would settle {row.model}, {row.title}" + (
-            " and what else is inconclusive." if len(rows) > 1 else "."
-        )
+        more = " and what else is inconclusive" if len(settled) == len(rows) > 1 else ""
+        what = f"{row.model}, {row.title}{more}"
+        return f"about {row.images_needed:,} images like these (now {row.n:,}) would settle {what}."
     seeded = [row for row in rows if row.seeds_needed]
     if seeded:
         row = max(seeded, key=lambda row: row.seeds_needed or 0)
