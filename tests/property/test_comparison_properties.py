@@ -58,7 +58,7 @@ def rows(comparison):
     return {row.metric: row for row in comparison.rows}
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(sides())
 def test_a_result_is_unchanged_from_itself(both):
     one = result(both[0])
@@ -71,7 +71,7 @@ def test_a_result_is_unchanged_from_itself(both):
         assert row.ci95 is None or row.ci95[0] <= 0 <= row.ci95[1]
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(sides())
 def test_swapping_the_sides_swaps_what_is_found(both):
     base, candidate = map(result, both)
@@ -87,7 +87,7 @@ def test_swapping_the_sides_swaps_what_is_found(both):
         assert row.ci95 is None or row.ci95[0] - 1e-12 <= row.difference <= row.ci95[1] + 1e-12
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(sides(), st.randoms(use_true_random=False))
 def test_the_order_of_the_images_does_not_matter(both, random):
     order = list(range(both[0][0]["accuracy"].size))
@@ -101,7 +101,7 @@ def test_the_order_of_the_images_does_not_matter(both, random):
         assert moved[id].verdict == row.verdict
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(sides(), st.lists(st.floats(0, 50), min_size=2, max_size=3))
 def test_a_larger_margin_only_turns_rows_into_unchanged_ones(both, margins):
     base, candidate = map(result, both)
@@ -113,7 +113,7 @@ def test_a_larger_margin_only_turns_rows_into_unchanged_ones(both, margins):
         before = now
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(sides())
 def test_two_results_and_two_models_of_one_result_are_the_same_question(both):
     policy = resolve_policy(GATES, project=Path("none.toml"))
