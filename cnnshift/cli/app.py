@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Annotated, Any
 
@@ -105,11 +105,18 @@ class _ToStderr(logging.Handler):
         note(f"cnnshift: {record.getMessage()}")
 
 
-def _log_to_stderr(verbose: bool) -> None:
-    """Show this package's warnings, or everything it has to tell."""
+@contextlib.contextmanager
+def _log_to_stderr(verbose: bool) -> Iterator[None]:
+    """Show this package's warnings, or everything it has to tell, while a command runs."""
     log = logging.getLogger("cnnshift")
-    log.handlers = [_ToStderr()]
+    before, handler = log.level, _ToStderr()
+    log.addHandler(handler)
     log.setLevel(logging.DEBUG if verbose else logging.WARNING)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(before)
 
 
 def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -118,9 +125,9 @@ def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(command)
     def run(*args: Any, color: Color, verbose: bool, **options: Any) -> None:
         choose_color(color)
-        _log_to_stderr(verbose)
         try:
-            command(*args, **options)
+            with _log_to_stderr(verbose):
+                command(*args, **options)
         except CnnshiftError as problem:
             error(str(problem))
             raise typer.Exit(problem.exit_code) from None

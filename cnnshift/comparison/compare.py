@@ -367,11 +367,11 @@ def _status(
     if unmet or changes or (gated and (regressed or (doubtful and policy.on_inconclusive == "fail"))):
         return "failed"
     verdicts = {row.verdict for row in rows}
-    measured = any(row.difference is not None for row in rows)
+    judged = any(row.difference is not None for row in rows) or any(one.value is not None for one in required)
     # Whatever is tolerated: where nothing at all could be judged, nothing has passed.
-    if (gated and not measured and not required) or any(one.value is None for one in required):
+    if not judged and (gated or policy.requirements):
         return "incomparable"
-    absent = "missing" in verdicts
+    absent = "missing" in verdicts or any(one.value is None for one in required)
     if (absent and not tolerance.missing) or ("incomparable" in verdicts and not tolerance.incomparable):
         return "incomparable"
     return "passed"

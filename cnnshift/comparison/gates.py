@@ -111,9 +111,7 @@ class Requirement:
             raise InputError(f"'{self}' does not fit {id}, which is {allowed}.")
         needed = self.number / 100 if self.sign == "%" else self.number
         if unit == "fraction" and not 0 <= needed <= 1:
-            raise InputError(
-                f"'{self}' asks for {needed:g} of {id}, a fraction from 0 to 1; 97 per cent are 97% or 0.97."
-            )
+            raise InputError(f"'{self}' asks for {needed:g} of {id}, a fraction from 0 to 1; write 97% or 0.97.")
         return _COMPARISONS[self.comparison](value, needed)
 
     def is_for(self, unit: str) -> bool:

@@ -97,7 +97,7 @@ def test_metrics_can_be_computed_again_from_the_observations(smoke):
 def test_a_second_run_uses_the_cached_weights_and_gives_the_same_numbers(smoke, tmp_path):
     _, folder = smoke
     done = cnnshift("bench", "--suite", "smoke", "-o", "again.json", cwd=tmp_path)
-    assert done.stderr.count("weights from the cache") == 2
+    assert done.stderr.count("weights read") == 2
     first, again = load_result(folder / "r.json"), load_result(tmp_path / "again.json")
     for one, other in zip(first.runs, again.runs, strict=True):
         assert one.metrics == other.metrics

@@ -421,11 +421,17 @@ def test_runs_measured_otherwise(other, verdict, words):
     assert only(found).verdict == verdict
     assert words in only(found).reason
     assert only(found).difference is None
+    # What is allowed is no obstacle, but where nothing could be judged nothing has passed.
     allowed = against(PLAIN, other, incomparable=True)
-    assert allowed.status == "passed"
+    assert allowed.status == "incomparable"
+    second = PLAIN.model_copy(update={"model": "mlp"})
+    if other.contract != PLAIN.contract:
+        both = [make_result(PLAIN, second), make_result(other, second)]
+        assert compare(*both, allow_incomparable=True).status == "passed"
+        assert compare(*both).status == "incomparable"
     assert against(PLAIN, other, missing=True).status == "incomparable"
     assert comparison_document(found).findings[0].level == "error"
-    assert comparison_document(allowed).findings[0].level == "notice"
+    assert comparison_document(allowed).findings[0].level == "error"
 
 
 @pytest.mark.parametrize(
@@ -617,7 +623,7 @@ def test_one_other_network_is_not_another_way_of_training():
 def test_advice_of_each_status():
     assert advice(of_outcomes(150, 150)) == "Next: nothing; no gate failed."
     assert advice(of_outcomes(190, 150)).startswith("Next: look at cnn, accuracy: regressed")
-    assert "images (now 200; --limit) would settle cnn, accuracy" in advice(of_outcomes(190, 187))
+    assert "images like these (now 200) would settle cnn, accuracy" in advice(of_outcomes(190, 187))
     assert "--allow-missing" in advice(against(PLAIN, PLAIN.model_copy(update={"model": "mlp"})))
     other = make_run({"accuracy": make_outcomes(50, 100)}, contract="b")
     assert "--allow-incomparable" in advice(against(PLAIN, other))
@@ -700,7 +706,7 @@ def test_equal_predictions_pass():
     [
         (exactly(weights_digest="1" * 64), "the weights are not the same (seed 0)"),
         (exactly(seed=1), "seeds [0] against [1]"),
-        (exactly(predictions=None), "a file of version 1 holds no predictions"),
+        (exactly(predictions=None), "a run holds no predictions (a file of version 1"),
     ],
 )
 def test_what_cannot_be_compared_exactly(other, words):
@@ -709,7 +715,7 @@ def test_what_cannot_be_compared_exactly(other, words):
     row = next(row for row in found.rows if row.verdict == "incomparable")
     assert words in row.reason
     assert found.changes == []
-    assert against(exactly(), other, exact=True, incomparable=True).status == "passed"
+    assert against(exactly(), other, exact=True, incomparable=True).status == "incomparable"
 
 
 def test_many_changed_images_are_counted_and_not_all_shown():
@@ -874,7 +880,7 @@ def test_a_file_of_version_1_can_be_compared_but_not_exactly():
     assert compare(OLD, OLD).status == "passed"
     found = compare(OLD, OLD, exact=True)
     assert found.status == "incomparable"
-    assert "version 1 holds no predictions" in advice(found)
+    assert "a run holds no predictions" in advice(found)
 
 
 def test_usage_mistakes():
@@ -895,16 +901,19 @@ def test_several_candidates_each_have_rows():
 
 
 def test_every_combination_of_what_is_allowed():
-    base = make_result(PLAIN, PLAIN.model_copy(update={"model": "mlp"}))
-    other = make_result(make_run({"accuracy": make_outcomes(50, 100)}, contract="b"))
+    third = PLAIN.model_copy(update={"model": "third"})
+    base = make_result(PLAIN, PLAIN.model_copy(update={"model": "mlp"}), third)
+    other = make_result(make_run({"accuracy": make_outcomes(50, 100)}, contract="b"), third)
     for missing, incomparable in itertools.product((False, True), repeat=2):
         found = compare(base, other, allow_missing=missing, allow_incomparable=incomparable)
+        # The third row is compared.
         assert found.status == ("passed" if missing and incomparable else "incomparable")
         levels = {
             row.verdict: finding.level
             for row, finding in zip(found.rows, comparison_document(found).findings, strict=True)
         }
         assert levels == {
+            "unchanged": "passed",
             "missing": "notice" if missing else "error",
             "incomparable": "notice" if incomparable else "error",
         }

@@ -23,7 +23,8 @@ def resolve_here(tmp_path):
 def test_each_source_beats_the_next(resolve_here):
     sources = {
         "suite": "smoke",
-        "project": "[tool.cnnshift]\nshifts = 'axis'\nstep = 2\nseed = 1\nmodels = ['mlp']\n[tool.cnnshift.a]\nx = 1",
+        "project": "[tool.cnnshift]\nshifts = 'axis'\nstep = 2\nseed = 1\nmodels = ['mlp']\n"
+        "[tool.cnnshift.gates]\nfail_if = []",
         "config": "max_shift = 5\nshifts = 'full'\nstep = 3",
         "environ": {"CNNSHIFT_MAX_SHIFT": "6", "CNNSHIFT_SHIFTS": "diagonal", "CNNSHIFT_CACHE_DIR": "elsewhere"},
     }

@@ -90,12 +90,33 @@ def test_requirements_are_shown_as_exactly_as_they_were_written(text):
         ("invariance_radius:1px", "invariance_radius", "px", 4.0, 1.0),
         ("invariance_radius:0.5", "invariance_radius", "px", 4.0, 0.5),
         ("kappa:0.02", "kappa", "", 0.5, 0.02),
-        ("kappa:2pp", "kappa", "", 0.5, 0.02),
-        ("invariance_radius:50pp", "invariance_radius", "px", 4.0, 0.5),
+        # Of metrics that are no fractions, a pattern in pp asks for their own margins.
+        ("*:2pp", "kappa", "", 0.5, 0.01),
+        ("*:2pp", "invariance_radius", "px", 4.0, 0.5),
     ],
 )
 def test_margins_are_in_the_metric_s_unit(text, id, unit, base, margin):
     assert parse_gate(text).margin(id, unit, base) == pytest.approx(margin, abs=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("gate", "id", "unit", "words"),
+    [
+        ("kappa:2pp", "kappa", "", "no fraction"),
+        ("invariance_radius:1pp", "invariance_radius", "px", "no fraction"),
+        ("accuracy:1", "accuracy", "fraction", "can never fail"),
+        ("*:100pp", "accuracy", "fraction", "can never fail"),
+    ],
+)
+def test_margins_that_say_nothing_are_refused(gate, id, unit, words):
+    with pytest.raises(InputError, match=words):
+        parse_gate(gate).margin(id, unit, 0.5)
+
+
+@pytest.mark.parametrize("text", ["accuracy>=97", "accuracy>=101%", "accuracy>=-1"])
+def test_values_that_no_fraction_has_are_refused(text):
+    with pytest.raises(InputError, match=r"write 97% or 0\.97"):
+        parse_requirement(text).is_met("accuracy", "fraction", 0.5)
 
 
 @pytest.mark.parametrize("unit", ["fraction", ""])

@@ -225,34 +225,31 @@ def test_coverage_over_images_alone_is_too_low_where_runs_differ() -> None:
 # Planning
 
 
-def test_required_images_follow_the_square_of_the_half_width_towards_zero() -> None:
-    assert required_images(-0.01, -0.05, 0.01, 500) == 2000
-    assert required_images(0.01, -0.02, 0.02, 100) == 900
-    assert required_images(0.02, 0.01, 0.09, 100) == 25
-    assert required_images(0.0, -0.1, 0.1, 100) is None
-    assert required_images(0.1, -math.inf, math.inf, 100) is None
+@pytest.mark.parametrize(("n", "p", "needed"), [(500, 0.2, 0.05), (100, 0.5, 0.05 / 28), (1000, 0.0501, 0.05)])
+def test_required_images_follow_the_square_of_z(n: int, p: float, needed: float) -> None:
+    z, wanted = stats.norm.isf(p / 2), stats.norm.isf(needed / 2)
+    found = required_images(n, p, needed)
+    assert found == max(n + 1, math.ceil(n * (wanted / z) ** 2))
+
+
+def test_required_images_are_more_than_there_are_only_where_it_takes_more() -> None:
+    assert required_images(100, 0.04) == 100
+    assert required_images(100, 0.04, 0.01) > 100
+    assert required_images(100, 1.0) is None
 
 
 def test_required_images_settle_a_difference_that_stays() -> None:
     d = np.repeat([-1.0, 1.0, 0.0], [8, 4, 188])
-    interval = paired_interval(d)
-    assert interval.high > 0
-    needed = required_images(d.mean(), interval.low, interval.high, d.size)
+    assert paired_interval(d).high > 0
+    needed = required_images(d.size, p_value(d))
     assert needed is not None
     repeats = math.ceil(needed / d.size)
     assert paired_interval(np.tile(d, repeats)).high < 0
 
 
-def test_required_images_leave_the_part_of_the_seeds_as_it_is() -> None:
-    # Half-widths of 3 from images and 4 from seeds, 5 together.
-    assert required_images(5.0, 0.0, 10.0, 100, images=(2.0, 8.0)) == 100
-    assert required_images(math.sqrt(17), math.sqrt(17) - 5, 10.0, 100, images=(math.sqrt(17) - 3, 8.0)) == 900
-    assert required_images(4.0, -1.0, 9.0, 100, images=(1.0, 7.0)) is None
-
-
-@pytest.mark.parametrize("arguments", [(0.1, 0.0, 0.2, 0), (0.3, 0.0, 0.2, 10)])
-def test_required_images_refuse_what_is_no_interval(arguments: tuple) -> None:
-    with pytest.raises(ValueError, match="low ≤ value ≤ high"):
+@pytest.mark.parametrize("arguments", [(0, 0.5), (10, 1.5), (10, 0.5, 0.0)])
+def test_required_images_refuse_what_is_no_p_value(arguments: tuple) -> None:
+    with pytest.raises(ValueError, match="p-values between 0 and 1"):
         required_images(*arguments)
 
 

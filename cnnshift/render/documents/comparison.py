@@ -245,7 +245,9 @@ def _unmet(one: RequiredValue) -> str:
 def _level(row: ComparedRow, comparison: Comparison) -> Level:
     """As bad as it is for the status: what fails there fails in a report, and what is allowed there does not."""
     if row.verdict in ("missing", "incomparable"):
-        return "notice" if row.verdict in comparison.allowed else "error"
+        # Where nothing else was judged, what is allowed is all there is, and the comparison has not passed.
+        tolerated = row.verdict in comparison.allowed and any(one.difference is not None for one in comparison.rows)
+        return "notice" if tolerated else "error"
     if row.verdict == "regressed":
         return "failure" if comparison.gated else "notice"
     if row.verdict == "inconclusive":
