@@ -7,7 +7,8 @@ from scipy import stats
 
 from cnnshift.stats.crossed import Spread, analyse_variance
 from cnnshift.stats.holm import holm
-from cnnshift.stats.paired import p_value
+from cnnshift.stats.influence import bound_of_differences, influences
+from cnnshift.stats.paired import p_value, paired_interval
 from cnnshift.stats.seeds import seeded_difference, seeded_difference_unpaired
 from cnnshift.stats.signed import Signed, limits_signed, split_signs
 
@@ -223,11 +224,62 @@ def report_seeded(samples: int = 1000) -> None:
         print(f"  not paired, {pair[0]} and {pair[1]} seeds, σ_S / σ_I = 0.1: {held / 200:.1%} (200 samples)")
 
 
+def report_seeded_power(samples: int = 200) -> None:
+    print(
+        "\n(e) power of one gate at a true loss of 2 pp, margin 1 pp, n = 1000, 1 % of the images differ beside it by run"
+    )
+    print("    (σ_S of 0 and 0.5 pp); one seed answers for its two networks only")
+    for effect in (0.0, 0.005):
+        line = f"  σ_S = {100 * effect:.1f} pp   "
+        for m in (1, 2, 3, 5):
+            rng = np.random.default_rng([m, int(1000 * effect)])
+            found = 0
+            for _ in range(samples):
+                lost = rng.random(1000) < 0.02
+                loss = np.where(lost, -1.0, 0.0)
+                flips = (rng.random((m, 1000)) < 0.01) * rng.choice((-1.0, 1.0), (m, 1000))
+                lean = (rng.random((m, 1000)) < np.abs(run := effect * rng.normal(size=(m, 1)))) * np.sign(run)
+                table = np.clip(loss + flips + lean, -1, 1)
+                p = p_value(table[0]) if m == 1 else seeded_difference(table).p
+                found += table.mean() < -0.01 and p <= 0.05
+            line += f"   {m} seed{'s' if m > 1 else ' '} {found / samples:>4.0%}"
+        print(line)
+
+
+def report_partial(samples: int = 400) -> None:
+    print("\n(f) metrics for which some images do not count (on either side, 4 in 5 of them on both): coverage of the")
+    print("    interval / false alarms of a gate with margin 0, without a difference; 0/1 outcomes")
+    print(f"  {'share that does not count':<28}" + "".join(f"{f'n = {n}':>19}" for n in (100, 200, 1000)))
+    for differing in (0.02, 0.05, 0.2):
+        for absent in (0.02, 0.05, 0.4):
+            line = ""
+            for n in (100, 200, 1000):
+                rng = np.random.default_rng([n, int(100 * differing), int(100 * absent)])
+                held = alarms = 0
+                for _ in range(samples):
+                    same = (rng.random(n) < 0.9).astype(float)
+                    other = np.where(rng.random(n) < differing, 1 - same, same)
+                    swapped = rng.random(n) < 0.5
+                    base, candidate = np.where(swapped, other, same), np.where(swapped, same, other)
+                    left = rng.random(n) < absent
+                    base[left] = np.nan
+                    candidate[np.where(rng.random(n) < 0.8, left, rng.random(n) < absent)] = np.nan
+                    bounds = bound_of_differences(base[None], candidate[None], (0.0, 1.0))
+                    changes = (influences(candidate[None]) - influences(base[None]))[0]
+                    interval = paired_interval(changes, bounds=bounds)
+                    held += interval.low <= 0 <= interval.high
+                    alarms += interval.high < 0
+                line += f"{held / samples:>11.1%} / {alarms / samples:>4.1%}"
+            print(f"  {f'{absent:.0%}, {differing:.0%} differ':<28}{line}")
+
+
 def main() -> None:
     report_paired()
     report_alarms()
     report_power()
     report_seeded()
+    report_seeded_power()
+    report_partial()
 
 
 if __name__ == "__main__":
