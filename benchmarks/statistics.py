@@ -225,9 +225,7 @@ def report_seeded(samples: int = 1000) -> None:
 
 
 def report_seeded_power(samples: int = 200) -> None:
-    print(
-        "\n(e) power of one gate at a true loss of 2 pp, margin 1 pp, n = 1000, 1 % of the images differ beside it by run"
-    )
+    print("\n(e) power of one gate, true loss 2 pp, margin 1 pp, n = 1000; beside it 1 % of the images differ by run")
     print("    (σ_S of 0 and 0.5 pp); one seed answers for its two networks only")
     for effect in (0.0, 0.005):
         line = f"  σ_S = {100 * effect:.1f} pp   "

@@ -28,7 +28,7 @@ def assert_shift_equivariant(
     *,
     stride: int | tuple[int, int] = 1,
     shifts: Sequence[tuple[int, int]] | np.ndarray | None = None,
-    atol: float | int = 1e-5,
+    atol: float | int = 1e-8,
     rtol: float | int = 1e-5,
     batch_size: int | None = None,
 ) -> None:

@@ -171,7 +171,7 @@ def test_an_output_of_zero_has_no_relative_error():
     corner = np.zeros((1, 4, 4, 1), np.float32)
     corner[0, 0, 0, 0] = 1
     message = failure(assert_shift_equivariant, lambda x: x[:, 2, 2], corner)
-    assert "at shift (dy=2, dx=2), output component 0: off by 1 (its output at rest is 0), allowed 1e-05" in message
+    assert "at shift (dy=2, dx=2), output component 0: off by 1 (its output at rest is 0), allowed 1e-08" in message
 
 
 def test_one_compilation_serves_all_shifts_and_batches():
