@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -164,7 +164,9 @@ def _shared(job: _Job, sharing: Sharing, progress: Progress, table: _Table, batc
     how = (sharing.phases, sharing.weights, sharing.index)
     sources, labels, images_mask = job.batch(0, batch)
     example = (state, sources, labels, reference(state, sources, labels), images_mask, *how)
-    program = phase_program(parts, job.protocol, sharing).lower(*example).compile()
+    # A phase may be further than the shifts themselves: −1 is 7 pixels the other way at a stride of 8.
+    protocol = replace(job.protocol, reach=max(job.protocol.reach, int(sharing.phases.max())))
+    program = phase_program(parts, protocol, sharing).lower(*example).compile()
     compile_seconds = time.perf_counter() - started
 
     def calls() -> Iterator[tuple[int, int, Callable[[], Block]]]:

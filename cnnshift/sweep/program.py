@@ -148,8 +148,8 @@ def cosine_of(a: Float[Array, "b e"], b: Float[Array, "b e"]) -> Float[Array, " 
 
 
 def cosine_from(
-    product: Float[Array, "*s"], square_a: Float[Array, "*s"], square_b: Float[Array, "*s"]
-) -> Float[Array, "*s"]:
+    product: Float[Array, "*#s"], square_a: Float[Array, "*#s"], square_b: Float[Array, "*#s"]
+) -> Float[Array, "*#s"]:
     """The same from ⟨a, b⟩, ‖a‖² and ‖b‖²."""
     both_zero = (square_a == 0) & (square_b == 0)
     norms = jnp.sqrt(square_a) * jnp.sqrt(square_b)
