@@ -45,6 +45,7 @@ class BenchSettings:
         limit: number of test images, a seeded subset; None for all.
         batch_size: images per compiled step; None chooses by backend.
         epochs: training epochs; None keeps the recipe's own number, 0 leaves the networks untrained.
+        engine: `direct` runs every forward pass, `shared` shares them between shifts, `auto` chooses.
         deterministic: ask the backend for bit-reproducible kernels, and measure nothing to choose a faster shape.
     """
 
@@ -61,6 +62,7 @@ class BenchSettings:
     limit: Annotated[int, Ge(1)] | None = None
     batch_size: Annotated[int, Ge(1)] | None = None
     epochs: Annotated[int, Ge(0)] | None = None
+    engine: Literal["auto", "direct", "shared"] = "auto"
     deterministic: bool = False
 
 

@@ -16,6 +16,7 @@ from cnnshift.registry import METRICS
 from cnnshift.results.packing import pack
 from cnnshift.results.schema import (
     DatasetRecord,
+    EngineRecord,
     MetricResult,
     RadiusTable,
     Run,
@@ -23,7 +24,7 @@ from cnnshift.results.schema import (
     Timing,
     TrainingRecord,
 )
-from cnnshift.sweep.engine import run_sweep
+from cnnshift.sweep.engine import Engine, run_sweep
 from cnnshift.sweep.subject import Subject
 
 MAX_PREDICTIONS = 2**24
@@ -53,6 +54,7 @@ def measure_cell(
     metrics: Sequence[str],
     batch_size: int | None = None,
     width: int | None = None,
+    engine: Engine = "auto",
     progress: Callable[[int], None] = lambda done: None,
 ) -> tuple[Run, Observations]:
     """Sweep one model under one protocol.
@@ -66,6 +68,7 @@ def measure_cell(
         metrics: ids to compute.
         batch_size: see `run_sweep`.
         width: see `run_sweep`.
+        engine: see `run_sweep`.
         progress: see `run_sweep`.
 
     Returns:
@@ -78,6 +81,7 @@ def measure_cell(
         movement.shift_set,
         batch_size=batch_size,
         width=width,
+        engine=engine,
         progress=progress,
     )
     seen = sweep.observations
@@ -98,6 +102,7 @@ def measure_cell(
         predictions=pack(seen.classes_seen) if seen.classes_seen.size <= MAX_PREDICTIONS else None,
         by_shift=_shift_table(seen, test, movement),
         by_radius=_radius_table(seen),
+        engine=EngineRecord(name=sweep.engine, forwards=sweep.forwards),
         timing=Timing(
             compile_seconds=sweep.compile_seconds,
             train_seconds=identity.train_seconds,

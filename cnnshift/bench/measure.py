@@ -15,6 +15,7 @@ from cnnshift.errors import InputError
 from cnnshift.registry import METRICS, PROTOCOLS
 from cnnshift.results.schema import DatasetRecord, Run, TrainingRecord
 from cnnshift.spec import parse_spec
+from cnnshift.sweep.engine import Engine
 from cnnshift.sweep.subject import check_fits, subject_of
 
 
@@ -29,6 +30,7 @@ def measure(
     metrics: Sequence[str] = DEFAULTS.metrics,
     limit: int | None = DEFAULTS.limit,
     batch_size: int | None = DEFAULTS.batch_size,
+    engine: Engine = DEFAULTS.engine,
     name: str = "model",
 ) -> Run:
     """Measure how a model's answers change when its images move.
@@ -44,6 +46,7 @@ def measure(
         metrics: ids to compute; empty for all.
         limit: number of images, a seeded subset.
         batch_size: images per compiled step.
+        engine: auto, direct or shared, see `cnnshift.sweep.sharing`.
         name: what the run calls the model.
 
     Returns:
@@ -98,6 +101,7 @@ def measure(
         movement=movement,
         metrics=ids,
         batch_size=batch_size,
+        engine=engine,
     )
     return run
 

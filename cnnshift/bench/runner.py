@@ -104,6 +104,7 @@ def run_plan(
             movement=cell.movement,
             metrics=plan.metrics,
             batch_size=plan.settings.batch_size,
+            engine=plan.settings.engine,
             width=1 if plan.settings.deterministic else None,
             progress=listener.sweeping(cell, len(plan.test) * cell.movement.shift_set.count),
         )

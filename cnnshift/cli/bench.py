@@ -88,6 +88,14 @@ def bench(
         str | None,
         typer.Option(metavar="N|auto", help="Images per compiled step. (default: auto)", rich_help_panel=RUNNING),
     ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|direct|shared",
+            help="Share forward passes between shifts where a network allows it. (default: auto)",
+            rich_help_panel=RUNNING,
+        ),
+    ] = None,
     deterministic: Annotated[
         bool | None, typer.Option("--deterministic", help="Bit-reproducible kernels.", rich_help_panel=RUNNING)
     ] = None,
@@ -128,6 +136,7 @@ def bench(
             "limit": limit,
             "batch_size": None if batch_size == "auto" else batch_size,
             "epochs": epochs,
+            "engine": engine,
             "deterministic": deterministic,
             "canvas": canvas,
         },

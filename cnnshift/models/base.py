@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import pydantic
 from flax import nnx
@@ -116,6 +116,10 @@ def parse_options(options_type: type[AnyOptions], owner: str, raw: Mapping[str, 
         raise InputError(" ".join(_sentence(owner, problem) for problem in error.errors())) from None
 
 
+ReadoutKind = Literal["global", "linear", "any"]
+"""`global`: not at all; `linear`: `classify` is `classifier`, a linear layer on the flattened map; `any`: unknown."""
+
+
 class Classifier(nnx.Module):
     """A zoo model: logits = classify(embed(features(images))).
 
@@ -141,6 +145,18 @@ class Classifier(nnx.Module):
     @abstractmethod
     def classify(self, embedding: Float[Array, "n e"]) -> Float[Array, "n k"]:
         """The last linear layer."""
+
+    def circular_stride(self, size: tuple[int, int]) -> int | None:
+        """S with features(T_{S q} x) = T_q features(x) for every circular shift by a multiple of S.
+
+        None where the structure does not promise it for images of that size (H, W).
+        """
+        return None
+
+    @property
+    def readout_kind(self) -> ReadoutKind:
+        """How the logits depend on where the features are."""
+        return "any"
 
     def head(self, features: Float[Array, "n H W C"]) -> Float[Array, "n k"]:
         """From the trunk's features to logits."""

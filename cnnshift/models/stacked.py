@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 from flax import nnx
 from jaxtyping import Array, Float
 
-from cnnshift.models.base import Classifier
+from cnnshift.models.base import Classifier, ReadoutKind
+from cnnshift.models.layers.convolution import Convolution
 from cnnshift.models.layers.head import Head, embed, embedding_size
 from cnnshift.models.layers.trunk import MakeWeights, TrunkOptions, make_blocks
 
@@ -33,6 +35,18 @@ class Stacked(Classifier):
         self.readout: Head = options.head
         size = embedding_size(*shape, options.head)
         self.classifier = nnx.Linear(size, classes, kernel_init=nnx.initializers.he_normal(), rngs=rngs)
+
+    def circular_stride(self, size: tuple[int, int]) -> int | None:
+        """The product of the blocks' strides, where all that has borders wraps around and sizes divide."""
+        strides = [block.stride for block in self.blocks]
+        wraps = all(isinstance(b.weights, Convolution) and b.weights.padding == "circular" for b in self.blocks)
+        stride = math.prod(strides)
+        return stride if wraps and size[0] % stride == 0 and size[1] % stride == 0 else None
+
+    @property
+    def readout_kind(self) -> ReadoutKind:
+        """The head's."""
+        return "linear" if self.readout == "flatten" else "global"
 
     def features(self, images: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
         """The last block's map."""

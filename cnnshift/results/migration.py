@@ -22,10 +22,10 @@ def migrate(document: Mapping[str, Any], version: int) -> dict[str, Any]:
 
 
 def _predictions_and_family_version(document: dict[str, Any]) -> dict[str, Any]:
-    """1 → 2: a run also holds its predictions and the version of its family's code, unknown for older files."""
+    """1 → 2: a run also holds its predictions, its engine and the version of its family's code, unknown before."""
     runs = document.get("runs")
     if isinstance(runs, list):
-        added = {"predictions": None, "family_version": None}
+        added = {"predictions": None, "engine": None, "family_version": None}
         document["runs"] = [added | run if isinstance(run, dict) else run for run in runs]
     return document
 

@@ -97,6 +97,16 @@ class TrainingRecord(Record):
     final_loss: Number | None = None
 
 
+class EngineRecord(Record):
+    """What ran: `direct`, or `shared` between shifts; and how many passes of an image through the trunk that took.
+
+    Null in files of version 1, which know only the direct engine.
+    """
+
+    name: Literal["direct", "shared"]
+    forwards: int
+
+
 class Timing(Record):
     """Seconds, and image-shifts per second of the sweep without compilation."""
 
@@ -156,6 +166,7 @@ class Run(Record):
     predictions: PackedArray | None
     by_shift: ShiftTable
     by_radius: RadiusTable
+    engine: EngineRecord | None
     timing: Timing
 
     def metric(self, id: str) -> MetricResult | None:

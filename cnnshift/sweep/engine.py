@@ -9,31 +9,42 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
 
 from cnnshift.data.base import Split
-from cnnshift.errors import MeasurementError
+from cnnshift.errors import InputError, MeasurementError
 from cnnshift.observations import Observations
 from cnnshift.shifts.base import Protocol
 from cnnshift.shifts.sets import ShiftSet
 from cnnshift.sweep.device import PRECISION
+from cnnshift.sweep.phases import phase_program
 from cnnshift.sweep.program import Block, Reference, block_program, reference_program
+from cnnshift.sweep.sharing import Sharing, find_sharing
 from cnnshift.sweep.subject import Subject
 
 Progress = Callable[[int], None]
 
 log = logging.getLogger("cnnshift")
 
+Engine = Literal["auto", "direct", "shared"]
+
+WORTH_IT = 2
+"""The shared engine must save at least this factor of forward passes to be chosen: its heads and its check cost too."""
+
+TOLERATED = 1e-4
+"""Largest difference of probabilities between the engines that rounding explains."""
+
 BLOCK_SHIFTS = 64
 """Most shifts in one call of the block program: the grain of progress and of an interruption."""
 
 CPU_BATCH, ACCELERATOR_BATCH = 128, 1024
 MAX_WIDTH = 64
+SMALLEST_BATCH = 16
 MAX_LANES = 8
 """Each lane holds a batch's activations of its own."""
 
@@ -48,6 +59,8 @@ class Sweep:
         batch_size: images per compiled step, after any halving.
         width: shifts evaluated at once.
         flops: of one forward pass of one image as the compiler counts them, None where it does not.
+        engine: what ran.
+        forwards: passes of an image through the trunk.
     """
 
     observations: Observations
@@ -56,6 +69,8 @@ class Sweep:
     batch_size: int
     width: int
     flops: float | None
+    engine: Literal["direct", "shared"]
+    forwards: int
 
 
 def run_sweep(
@@ -66,6 +81,7 @@ def run_sweep(
     *,
     batch_size: int | None = None,
     width: int | None = None,
+    engine: Engine = "auto",
     progress: Progress = lambda done: None,
 ) -> Sweep:
     """Evaluate a model at every shift of every image.
@@ -79,19 +95,58 @@ def run_sweep(
             the batches, and halved when the device's memory does not suffice.
         width: shifts evaluated at once. By default 1 on CPU, where more was measured to be slower, and measured on
             other backends.
+        engine: `direct` runs the model on every shifted image; `shared` runs its trunk once per phase of its stride,
+            see `cnnshift.sweep.sharing`; `auto` does that where it is possible and saves work, and where a random
+            check against the direct engine agrees.
         progress: called with the number of image-shifts just finished.
 
     Raises:
-        MeasurementError: the model gave values that are not finite, or one image does not fit into memory.
+        InputError: `shared` was asked for, and the model or the shifts do not allow it.
+        MeasurementError: `shared` was asked for, and does not agree with the direct engine; the model gave values that
+            are not finite; or one image does not fit into memory.
     """
     job = _Job(subject, split, protocol, shift_set)
-    limit = min(batch_size or _default_batch(), len(split))
+    if (sharing := _choose(job, engine)) is not None:
+        # A call takes all shifts of a batch: only several batches keep every core busy.
+        size = batch_size or min(_default_batch(), max(SMALLEST_BATCH, math.ceil(len(split) / _lanes())))
+        found = _with_memory(job, size, progress, partial(_shared, job, sharing, progress))
+        difference = check_against_direct(job, found)
+        if difference is None:
+            return found
+        if engine == "shared":
+            raise MeasurementError(f"The shared engine does not agree with the direct one: {difference}.")
+        log.warning("The shared engine does not agree with the direct one (%s); measuring directly.", difference)
+        progress(-found.observations.prediction.size)
+    return _with_memory(job, batch_size, progress, partial(_direct, job, width, progress))
+
+
+def _choose(job: _Job, engine: Engine) -> Sharing | None:
+    """How to share forward passes; None to run every one."""
+    if engine == "direct":
+        return None
+    sharing = find_sharing(job.subject, job.split, job.protocol, job.shift_set)
+    if isinstance(sharing, str):
+        if engine == "shared":
+            raise InputError(f"The shared engine is not possible here: {sharing}.")
+        log.debug("engine: direct, because %s", sharing)
+        return None
+    if engine == "auto" and len(sharing.phases) * WORTH_IT > job.shift_set.count:
+        log.debug("engine: direct, because %d phases serve %d shifts", len(sharing.phases), job.shift_set.count)
+        return None
+    log.debug("engine: shared, %d phases for %d shifts", len(sharing.phases), job.shift_set.count)
+    return sharing
+
+
+def _with_memory(job: _Job, batch_size: int | None, progress: Progress, sweep: Callable[[_Table, int], Sweep]) -> Sweep:
+    """A sweep in batches as large as the memory allows."""
+    images = len(job.split)
+    limit = min(batch_size or _default_batch(), images)
     while True:
-        batch = math.ceil(len(split) / math.ceil(len(split) / limit))
+        batch = math.ceil(images / math.ceil(images / limit))
         table = _Table(job)
         try:
             with jax.default_matmul_precision(PRECISION):
-                return _sweep(job, table, batch, width, progress)
+                return sweep(table, batch)
         except jax.errors.JaxRuntimeError as error:
             if not _out_of_memory(error):
                 raise
@@ -99,6 +154,34 @@ def run_sweep(
                 raise MeasurementError("One image does not fit into the device's memory.") from error
             progress(-table.finished)
             limit = batch // 2
+
+
+def _shared(job: _Job, sharing: Sharing, progress: Progress, table: _Table, batch: int) -> Sweep:
+    started = time.perf_counter()
+    state, parts = job.subject.state, job.subject.parts
+    assert parts is not None
+    reference, flops = _compile_reference(job, batch)
+    how = (sharing.phases, sharing.weights, sharing.index)
+    sources, labels, images_mask = job.batch(0, batch)
+    example = (state, sources, labels, reference(state, sources, labels), images_mask, *how)
+    # A phase may be further than the shifts themselves: −1 is 7 pixels the other way at a stride of 8.
+    protocol = replace(job.protocol, reach=max(job.protocol.reach, int(sharing.phases.max())))
+    program = phase_program(parts, protocol, sharing).lower(*example).compile()
+    compile_seconds = time.perf_counter() - started
+
+    def calls() -> Iterator[tuple[int, int, Callable[[], Block]]]:
+        for start in range(0, len(job.split), batch):
+            sources, labels, images_mask = job.batch(start, batch)
+            seen = reference(state, sources, labels)
+            table.put_reference(start, seen)
+            yield start, 0, partial(program, state, sources, labels, seen, images_mask, *how)
+
+    for start, first, done in _in_lanes(calls(), _lanes()):
+        progress(table.put(start, first, done))
+    observations = table.observations()
+    seconds = time.perf_counter() - started - compile_seconds
+    forwards = len(job.split) * (len(sharing.phases) + 1)
+    return Sweep(observations, compile_seconds, seconds, batch, 1, flops, "shared", forwards)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +220,7 @@ class _Job:
         return np.pad(shifts, ((0, size - len(shifts)), *((0, 0),) * (shifts.ndim - 1))), mask
 
 
-def _sweep(job: _Job, table: _Table, batch: int, width: int | None, progress: Progress) -> Sweep:
+def _direct(job: _Job, width: int | None, progress: Progress, table: _Table, batch: int) -> Sweep:
     started = time.perf_counter()
     state, count = job.subject.state, job.shift_set.count
     reference, flops = _compile_reference(job, batch)
@@ -162,7 +245,8 @@ def _sweep(job: _Job, table: _Table, batch: int, width: int | None, progress: Pr
         progress(table.put(start, first, done))
     observations = table.observations()
     seconds = time.perf_counter() - started - compile_seconds
-    return Sweep(observations, compile_seconds, seconds, batch, width, flops)
+    forwards = len(job.split) * (count + 1)
+    return Sweep(observations, compile_seconds, seconds, batch, width, flops, "direct", forwards)
 
 
 def _in_lanes(calls: Iterator[tuple[int, int, Callable[[], Block]]], lanes: int) -> Iterator[tuple[int, int, Block]]:
@@ -301,3 +385,38 @@ def _default_batch() -> int:
 
 def _out_of_memory(error: Exception) -> bool:
     return "RESOURCE_EXHAUSTED" in str(error) or "out of memory" in str(error).lower()
+
+
+def check_against_direct(job: _Job, sweep: Sweep) -> str | None:
+    """Run the model itself on random pairs of image and shift, one per image of a batch: where it disagrees, or None.
+
+    Images are rolled on the host and go through the program of the unshifted images, which is compiled already.
+    """
+    seen, size = sweep.observations, sweep.batch_size
+    random = np.random.RandomState(len(job.split) + job.shift_set.count)
+    rows = random.randint(len(job.split), size=size)
+    columns = random.randint(job.shift_set.count, size=size)
+    margin, (height, width) = job.protocol.context, job.split.size
+    sources = np.array(job.split.images[rows])
+    window = np.s_[margin : margin + height, margin : margin + width]
+    for image, d in zip(sources, job.shift_set.shifts[columns], strict=True):
+        image[window] = np.roll(image[window], tuple(d), axis=(0, 1))
+    with jax.default_matmul_precision(PRECISION):
+        reference, _ = _compile_reference(job, size)
+        direct = reference(job.subject.state, sources, job.split.labels[rows])
+    probability = np.asarray(jax.nn.softmax(direct.logits))
+    shared = seen.prediction[rows, columns]
+    # Two classes that tie but for rounding may change places.
+    lead = probability.max(axis=1) - probability[np.arange(size), shared]
+    gaps = np.maximum(
+        np.abs(np.asarray(direct.label_probability) - seen.label_probability[rows, columns]),
+        np.abs(probability[np.arange(size), seen.reference_prediction[rows]] - seen.probability[rows, columns]),
+    )
+    worst = int(np.argmax(np.maximum(lead, gaps)))
+    if max(lead[worst], gaps[worst]) <= TOLERATED:
+        return None
+    dy, dx = job.shift_set.shifts[columns[worst]].tolist()
+    return (
+        f"image {rows[worst]} at shift (dy={dy}, dx={dx}): class {direct.prediction[worst]} directly, {shared[worst]} "
+        f"shared, probabilities {gaps[worst]:.2g} apart"
+    )

@@ -95,20 +95,12 @@ def block_program(apply: Apply, protocol: Protocol, *, width: int, per_image: bo
 
         def observe(d: Int[Array, "*b 2"], counts: Float[Array, ""]) -> tuple[Seen, Sums, Float[Array, " k"]]:
             logits, embedding = apply(state, move(prepared, d))
-            probability = jax.nn.softmax(logits)
             change = logits - reference.logits
             cosine = None
             if embedding is not None and reference.embedding is not None:
-                cosine = _cosine(embedding, reference.embedding)
-            seen = Seen(
-                logits.argmax(axis=-1),
-                _pick(probability, reference.prediction),
-                _pick(probability, labels),
-                jnp.sqrt((change**2).sum(axis=-1)),
-                cosine,
-            )
+                cosine = cosine_of(embedding, reference.embedding)
             return (
-                seen,
+                see(logits, cosine, reference, labels),
                 Sums(counts * change, counts * change**2),
                 jnp.where(images_mask[:, None] > 0, change, 0).sum(axis=0),
             )
@@ -136,10 +128,29 @@ def _pick(values: Float[Array, "b k"], index: Int[Array, " b"]) -> Float[Array, 
     return jnp.take_along_axis(values, index[:, None], axis=1)[:, 0]
 
 
-def _cosine(a: Float[Array, "b e"], b: Float[Array, "b e"]) -> Float[Array, " b"]:
+def see(
+    logits: Float[Array, "b k"], cosine: Float[Array, " b"] | None, reference: Reference, labels: Int[Array, " b"]
+) -> Seen:
+    """What is kept of the logits of one shift."""
+    probability = jax.nn.softmax(logits)
+    return Seen(
+        logits.argmax(axis=-1),
+        _pick(probability, reference.prediction),
+        _pick(probability, labels),
+        jnp.sqrt(((logits - reference.logits) ** 2).sum(axis=-1)),
+        cosine,
+    )
+
+
+def cosine_of(a: Float[Array, "b e"], b: Float[Array, "b e"]) -> Float[Array, " b"]:
     """cos(a, b) per row; 1 where both are zero, 0 where only one is: a dead feature vector has not turned."""
-    squares = (a * a).sum(axis=-1), (b * b).sum(axis=-1)
-    both_zero = (squares[0] == 0) & (squares[1] == 0)
-    product = jnp.sqrt(squares[0]) * jnp.sqrt(squares[1])
-    cosine = (a * b).sum(axis=-1) / jnp.where(product > 0, product, 1)
-    return jnp.where(both_zero, 1.0, jnp.clip(cosine, -1, 1))
+    return cosine_from((a * b).sum(axis=-1), (a * a).sum(axis=-1), (b * b).sum(axis=-1))
+
+
+def cosine_from(
+    product: Float[Array, "*#s"], square_a: Float[Array, "*#s"], square_b: Float[Array, "*#s"]
+) -> Float[Array, "*#s"]:
+    """The same from ⟨a, b⟩, ‖a‖² and ‖b‖²."""
+    both_zero = (square_a == 0) & (square_b == 0)
+    norms = jnp.sqrt(square_a) * jnp.sqrt(square_b)
+    return jnp.where(both_zero, 1.0, jnp.clip(product / jnp.where(norms > 0, norms, 1), -1, 1))

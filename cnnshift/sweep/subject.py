@@ -14,8 +14,28 @@ from jaxtyping import Array, Float
 
 from cnnshift.data.base import Split
 from cnnshift.errors import InputError
+from cnnshift.models.base import Classifier, ReadoutKind
 
 Apply = Callable[[Any, Float[Array, "n h w c"]], tuple[Float[Array, "n k"], Float[Array, "n e"] | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A model in two parts, for those that show them.
+
+    Attributes:
+        features: (state, images) → a map with positions.
+        head: (state, map) → (logits, penultimate features).
+        stride: what the structure promises, see `Classifier.circular_stride`.
+        readout: how the logits depend on where the features are.
+        linear: state → (weights [e k], bias [k]) of a head that is linear in the flattened map, else None.
+    """
+
+    features: Callable[[Any, Float[Array, "n h w c"]], Float[Array, "n H W C"]]
+    head: Callable[[Any, Float[Array, "n H W C"]], tuple[Float[Array, "n k"], Float[Array, "n e"]]]
+    stride: Callable[[tuple[int, int]], int | None]
+    readout: ReadoutKind
+    linear: Callable[[Any], tuple[Float[Array, "e k"], Float[Array, " k"]]] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +45,12 @@ class Subject:
     Attributes:
         apply: (state, images on the scale 0..1) → (logits, penultimate features or None).
         state: its weights, a pytree of arrays.
+        parts: the same in two parts, or None.
     """
 
     apply: Apply
     state: Any
+    parts: Parts | None = None
 
     @property
     def parameters(self) -> int:
@@ -67,14 +89,33 @@ def subject_of(model: Callable[[Array], Array]) -> Subject:
     graph, state = nnx.split(model)
     opens = all(hasattr(model, name) for name in ("features", "embed", "classify"))
 
-    def apply(state: Any, images: Array) -> tuple[Array, Array | None]:
-        module: Any = nnx.merge(graph, state)
-        if not opens:
-            return module(images), None
-        embedding = module.embed(module.features(images))
-        return module.classify(embedding), embedding
+    def module(state: Any) -> Any:
+        return nnx.merge(graph, state)
 
-    return Subject(apply, state)
+    def head(state: Any, features: Array) -> tuple[Array, Array]:
+        embedding = module(state).embed(features)
+        return module(state).classify(embedding), embedding
+
+    def features(state: Any, images: Array) -> Array:
+        return module(state).features(images)
+
+    if not opens:
+        return Subject(lambda state, images: (module(state)(images), None), state)
+    parts = _parts(model, features, head, module)
+    return Subject(lambda state, images: head(state, features(state, images)), state, parts)
+
+
+def _parts(model: nnx.Module, features: Any, head: Any, module: Callable[[Any], Any]) -> Parts:
+    """What a model of the zoo says of its structure; of another one nothing is known."""
+    if not isinstance(model, Classifier):
+        return Parts(features, head, lambda size: None, "any", None)
+
+    def linear(state: Any) -> tuple[Array, Array]:
+        layer = module(state).classifier
+        return layer.kernel[...], layer.bias[...]
+
+    kind = model.readout_kind
+    return Parts(features, head, model.circular_stride, kind, linear if kind == "linear" else None)
 
 
 def check_fits(subject: Subject, split: Split) -> None:

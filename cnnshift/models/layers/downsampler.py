@@ -19,6 +19,8 @@ class Downsampler(nnx.Module):
         options_type: the layer's own options; the only one, or the first, is named after the layer.
         selects: every output is one of the inputs, and stays so under any increasing function of them. A pointwise
             increasing function may then come after the layer, where it has a quarter of the work: same values.
+        stride: by what it divides the resolution. With circular padding and sizes that it divides, the layer commutes
+            with circular shifts by multiples of it.
         is_stride: the layer is what a stride of 2 does, so that the layer of weights before it takes the stride over
             and never computes what would be thrown away.
 
@@ -31,6 +33,7 @@ class Downsampler(nnx.Module):
 
     options_type: ClassVar[type[Options]] = Options
     selects: ClassVar[bool] = False
+    stride: ClassVar[int] = 2
     is_stride: ClassVar[bool] = False
 
     def __init__(self, channels: int, *, padding: Padding, options: Options, rngs: nnx.Rngs) -> None:

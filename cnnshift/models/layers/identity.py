@@ -11,6 +11,7 @@ class Identity(Downsampler):
     """Nothing is done: with circular padding the network stays equivariant to every shift."""
 
     selects: ClassVar[bool] = True
+    stride: ClassVar[int] = 1
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
         """The input."""

@@ -58,6 +58,11 @@ class Block(nnx.Module):
         self.pools_first = pool.selects and self.activate.increasing
         self.bias_last = self.pools_first and norm is None and isinstance(weights, Convolution)
 
+    @property
+    def stride(self) -> int:
+        """By what the block divides the resolution."""
+        return self.weights.stride * (self.pool.stride if self.pool else 1)
+
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
         """One block."""
         x = self.weights.without_bias(x) if self.bias_last else self.weights(x)

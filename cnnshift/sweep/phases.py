@@ -1,0 +1,106 @@
+"""The compiled program of a shared sweep: the trunk once per phase, the head once per distinct rolled feature."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.stages import Wrapped
+from jaxtyping import Array, Float, Int, Shaped
+
+from cnnshift.data.base import to_unit
+from cnnshift.shifts.base import Protocol
+from cnnshift.sweep.program import Block, Reference, Sums, cosine_from, cosine_of, see
+from cnnshift.sweep.sharing import Sharing
+from cnnshift.sweep.subject import Parts
+
+Heads = Callable[[Array], tuple[Array, Array]]
+"""Features of a phase [b h w c] → logits [q b k] and cosines [q b] of all its rolls."""
+
+
+def phase_program(parts: Parts, protocol: Protocol, sharing: Sharing) -> Wrapped:
+    """(state, sources, labels, reference, image mask, phases, weights, index) → `Block` over all shifts.
+
+    With a linear head, the logits of all rolls q of a map z are a circular correlation with the weights w,
+
+        f_q = b + Σ_a z[a − q] w[a] = b + irfft2(conj(rfft2 z) · rfft2 w)[q],
+
+    and the products of rolled with unrolled features, which their cosine needs, are one as well.
+    """
+
+    def program(
+        state: Any,
+        sources: Shaped[Array, "b Hs Ws c"],
+        labels: Int[Array, " b"],
+        reference: Reference,
+        images_mask: Float[Array, " b"],
+        phases: Int[Array, "p 2"],
+        weights: Float[Array, "p q"],
+        index: Int[Array, " s"],
+    ) -> Block:
+        prepared = protocol.prepare(to_unit(sources))
+        heads = _heads(parts, sharing, state, reference)
+
+        def phase(total: Sums, inputs: tuple[Array, Array]) -> tuple[Sums, Any]:
+            d, counts = inputs
+            logits, cosine = heads(parts.features(state, protocol.move(prepared, d)))
+            seen = jax.vmap(lambda f, c: see(f, c, reference, labels))(logits, cosine)
+            change = logits - reference.logits[None]
+            sums = Sums(jnp.einsum("q,qbk->bk", counts, change), jnp.einsum("q,qbk->bk", counts, change**2))
+            over_images = jnp.where(images_mask[None, :, None] > 0, change, 0).sum(axis=1)
+            return jax.tree.map(jnp.add, total, sums), (seen, over_images)
+
+        nothing = Sums(jnp.zeros_like(reference.logits), jnp.zeros_like(reference.logits))
+        sums, tables = lax.scan(phase, nothing, (phases, weights))
+        seen, shift_change = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[index], tables)
+        return Block(seen, sums, shift_change)
+
+    return jax.jit(program)
+
+
+def _heads(parts: Parts, sharing: Sharing, state: Any, reference: Reference) -> Heads:
+    """The head on all rolls of a phase's features."""
+    unrolled = reference.embedding
+    assert unrolled is not None
+    if sharing.readout == "global":
+
+        def once(features: Array) -> tuple[Array, Array]:
+            logits, embedding = parts.head(state, features)
+            return logits[None], cosine_of(embedding, unrolled)[None]
+
+        return once
+    if parts.linear is not None:
+        size = tuple(sharing.rolls.max(axis=0) + 1)
+        return _linear_heads(parts.linear(state), unrolled, (int(size[0]), int(size[1])))
+
+    def each(features: Array) -> tuple[Array, Array]:
+        def rolled(q: Array) -> tuple[Array, Array]:
+            logits, embedding = parts.head(state, jnp.roll(features, q, axis=(1, 2)))
+            return logits, cosine_of(embedding, unrolled)
+
+        return lax.map(rolled, jnp.asarray(sharing.rolls))
+
+    return each
+
+
+def _linear_heads(
+    linear: tuple[Float[Array, "e k"], Float[Array, " k"]], unrolled: Float[Array, "b e"], size: tuple[int, int]
+) -> Heads:
+    kernel, bias = linear
+    over_weights = jnp.fft.rfft2(kernel.reshape(*size, -1, kernel.shape[1]), axes=(0, 1))
+    over_unrolled = jnp.fft.rfft2(unrolled.reshape(len(unrolled), *size, -1), axes=(1, 2))
+    square_unrolled = (unrolled * unrolled).sum(axis=-1)
+
+    def correlated(features: Array) -> tuple[Array, Array]:
+        spectrum = jnp.conj(jnp.fft.rfft2(features, axes=(1, 2)))
+        logits = jnp.fft.irfft2(jnp.einsum("nabc,abck->nabk", spectrum, over_weights), s=size, axes=(1, 2))
+        products = jnp.fft.irfft2((spectrum * over_unrolled).sum(axis=-1), s=size, axes=(1, 2))
+        count, classes = len(features), kernel.shape[1]
+        squares = (features * features).sum(axis=(1, 2, 3))
+        cosine = cosine_from(products.reshape(count, -1), squares[:, None], square_unrolled[:, None])
+        return logits.reshape(count, -1, classes).swapaxes(0, 1) + bias[None, None], cosine.T
+
+    return correlated

@@ -1,0 +1,120 @@
+"""Sharing forward passes between shifts: which models allow it, and for which shifts what has to be computed.
+
+Let S be the total stride of a trunk φ that commutes with circular shifts by multiples of S: φ(T_{S q} x) = T_q φ(x), as
+convolutions and poolings with circular padding do where S divides the height and the width. Every shift d is a phase
+p = d mod S and a roll q = (d − p) / S, and
+
+    φ(T_d x) = φ(T_{S q} T_p x) = T_q φ(T_p x).
+
+S² forward passes of the trunk, one per phase, thus serve all H·W shifts. What is left for every shift is the head on
+rolled features, and a head that pools over all positions does not see the roll.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
+
+from cnnshift.data.base import Split, to_unit
+from cnnshift.models.base import ReadoutKind
+from cnnshift.shifts.base import Protocol
+from cnnshift.shifts.sets import ShiftSet
+from cnnshift.sweep.device import PRECISION
+from cnnshift.sweep.subject import Subject
+
+TOLERANCE = 1e-4
+"""Largest deviation from equivariance, relative to the largest feature, that rounding explains."""
+
+PROBES = 4
+"""Images, and rolls of each, on which an unknown structure is measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """How the shifts of a sweep are made of phases and rolls.
+
+    Attributes:
+        stride: S.
+        readout: how the head depends on the roll.
+        phases: p, those that occur, as shifts in pixels.
+        rolls: q in feature pixels, all of the map, row by row; (0, 0) alone for a global head.
+        index: of every shift, into phases × rolls.
+        weights: how many of the shifts each phase and roll is.
+    """
+
+    stride: int
+    readout: ReadoutKind
+    phases: Int[np.ndarray, "p 2"]
+    rolls: Int[np.ndarray, "q 2"]
+    index: Int[np.ndarray, " s"]
+    weights: Float[np.ndarray, "p q"]
+
+
+def find_sharing(subject: Subject, split: Split, protocol: Protocol, shift_set: ShiftSet) -> Sharing | str:
+    """How a sweep can share forward passes, or why it cannot.
+
+    The structure of a zoo model tells; of other models that have `features`, `embed` and `classify` it is measured, on
+    a few images and rolls, whether the trunk commutes with rolls and whether the head sees them.
+    """
+    if not protocol.wraps:
+        return f"the protocol '{protocol.name}' does not wrap around"
+    if shift_set.shifts.ndim == 3:
+        return "every image has shifts of its own"
+    parts = subject.parts
+    if parts is None:
+        return "the model does not show its features"
+    known = parts.stride(split.size)
+    if known is not None:
+        return _make(known, parts.readout, split.size, shift_set)
+    if parts.readout != "any":
+        return "its trunk is not equivariant: a border that does not wrap, weights that are not shared, or odd sizes"
+    return _measured(subject, split, shift_set)
+
+
+def _make(stride: int, readout: ReadoutKind, size: tuple[int, int], shift_set: ShiftSet) -> Sharing:
+    shifts = shift_set.shifts % np.array(size, dtype=np.int32)
+    phase, roll = shifts % stride, shifts // stride
+    phases, phase_index = np.unique(phase, axis=0, return_inverse=True)
+    rows, columns = size[0] // stride, size[1] // stride
+    if readout == "global":
+        rolls, roll_index = np.zeros((1, 2), np.int32), np.zeros(len(shifts), np.int64)
+    else:
+        rolls = np.array([(a, b) for a in range(rows) for b in range(columns)], dtype=np.int32)
+        roll_index = roll[:, 0] * columns + roll[:, 1]
+    index = phase_index.reshape(-1) * len(rolls) + roll_index
+    weights = np.bincount(index, minlength=len(phases) * len(rolls)).reshape(len(phases), len(rolls))
+    return Sharing(stride, readout, phases, rolls, index, weights.astype(np.float32))
+
+
+def _measured(subject: Subject, split: Split, shift_set: ShiftSet) -> Sharing | str:
+    parts = subject.parts
+    assert parts is not None
+    images = to_unit(split.windows[:PROBES])
+    height, width = split.size
+    with jax.default_matmul_precision(PRECISION):
+        features = jax.jit(parts.features)
+        at_rest = features(subject.state, images)
+        if at_rest.ndim != 4 or height % at_rest.shape[1] or width % at_rest.shape[2]:
+            return f"its features have shape {at_rest.shape[1:]}, which does not divide {height}×{width} pixels"
+        stride = height // at_rest.shape[1]
+        if stride != width // at_rest.shape[2]:
+            return "its stride is not the same on both axes"
+        random = np.random.RandomState(0)
+        rolls = [tuple(int(random.randint(size)) for size in at_rest.shape[1:3]) for _ in range(PROBES)] + [(1, 1)]
+        for roll in rolls:
+            pixels = (roll[0] * stride, roll[1] * stride)
+            moved = features(subject.state, np.roll(images, pixels, axis=(1, 2)))
+            if not _agree(moved, jnp.roll(at_rest, roll, axis=(1, 2))):
+                return f"its trunk does not commute with a circular shift by {pixels} pixels"
+        head = jax.jit(lambda state, z: parts.head(state, z)[0])
+        logits = head(subject.state, at_rest)
+        sees = not all(_agree(head(subject.state, jnp.roll(at_rest, roll, axis=(1, 2))), logits) for roll in rolls)
+    return _make(stride, "any" if sees else "global", split.size, shift_set)
+
+
+def _agree(a: Float[jax.Array, "*s"], b: Float[jax.Array, "*s"]) -> bool:
+    return bool(jnp.abs(a - b).max() <= TOLERANCE * jnp.maximum(jnp.abs(b).max(), 1e-30))
