@@ -105,6 +105,7 @@ def make_run(
         "contract": contract,
         "metrics": found,
         "predictions": None if predictions is None else pack(predictions),
+        "engine": None,
         "by_shift": ShiftTable(
             dy=[dy for dy, _ in SHIFTS],
             dx=[dx for _, dx in SHIFTS],

@@ -83,6 +83,7 @@ def run(
             metric("feature_cosine", None, reason="no features"),
         ],
         predictions=None,
+        engine=None,
         by_shift=ShiftTable(reason="left out"),
         by_radius=RadiusTable(
             radius=[1, 2],

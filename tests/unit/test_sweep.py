@@ -149,15 +149,15 @@ def test_progress_counts_every_image_shift():
 
 def test_out_of_memory_halves_the_batch(monkeypatch):
     tried, progress = [], []
-    inner = engine._sweep
+    inner = engine._direct
 
-    def hungry(job, table, batch, *rest):
-        tried.append(batch)
+    def hungry(*arguments):
+        tried.append(batch := arguments[-1])
         if batch > 2:
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
-        return inner(job, table, batch, *rest)
+        return inner(*arguments)
 
-    monkeypatch.setattr(engine, "_sweep", hungry)
+    monkeypatch.setattr(engine, "_direct", hungry)
     found = sweep(batch_size=7, progress=progress.append)
     assert tried == [7, 3, 1]
     assert found.batch_size == 1
@@ -171,7 +171,7 @@ def test_one_image_too_large_is_an_error(monkeypatch):
     def full(*arguments):
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
 
-    monkeypatch.setattr(engine, "_sweep", full)
+    monkeypatch.setattr(engine, "_direct", full)
     with pytest.raises(MeasurementError, match="One image does not fit"):
         sweep()
 
@@ -180,7 +180,7 @@ def test_other_runtime_errors_are_not_swallowed(monkeypatch):
     def broken(*arguments):
         raise jax.errors.JaxRuntimeError("INTERNAL: boom")
 
-    monkeypatch.setattr(engine, "_sweep", broken)
+    monkeypatch.setattr(engine, "_direct", broken)
     with pytest.raises(jax.errors.JaxRuntimeError, match="boom"):
         sweep()
 
