@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import inspect
 import io
 import logging
@@ -26,6 +27,8 @@ OUTPUT = "Output"
 
 def main() -> None:
     """Entry point of the `cnnshift` command. Leaves with 0, 1, 2, 3, 4 or 130; never 1 by accident."""
+    # Imports make no garbage, and would set the collector off many times. A command that runs long turns it on again.
+    gc.disable()
     for stream in (sys.stdout, sys.stderr):
         # Tables and names are not ASCII. A file or pipe gets UTF-8; a terminal what it can show.
         if isinstance(stream, io.TextIOWrapper):

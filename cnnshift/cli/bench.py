@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shlex
 import signal
 import sys
@@ -199,6 +200,7 @@ def _run(resolved: Resolved, files: _Files, *, resume: bool, dry_run: bool) -> t
     from cnnshift.cli.progress import ProgressListener
     from cnnshift.results.observations_file import write_observations
 
+    gc.enable()
     plan = make_plan(resolved.settings)
     empty = new_result(plan, files.weights)
     if dry_run:

@@ -238,10 +238,11 @@ def _once(judged: Sequence[_Judged]) -> list[_Judged]:
 
 
 def _applied(rows: Sequence[ComparedRow], policy: Policy) -> list[str]:
-    """The gates that judged a row, and those that were asked for."""
-    used = [policy.gate(row.metric, row.unit) for row in rows if row.margin is not None]
-    wanted = [gate for gate in policy.gates if gate in used or policy.explicit]
-    return [str(gate) for gate in wanted]
+    """The gates that were asked for, or else those that judged a row."""
+    if policy.explicit:
+        return [str(gate) for gate in policy.gates]
+    used = [str(policy.gate(row.metric, row.unit)) for row in rows if row.margin is not None]
+    return list(dict.fromkeys(used))
 
 
 def _row(one: _Matched, id: str, metric: MetricResult | None, verdict: Verdict, reason: str) -> ComparedRow:

@@ -127,7 +127,7 @@ class Policy:
     """What makes a comparison fail.
 
     Attributes:
-        gates: margins; the last that matches a metric counts.
+        gates: margins; the last that matches a metric counts. Without any, every metric has its own.
         requirements: on the values of every candidate.
         on_inconclusive: what becomes of a difference beyond its margin that may be chance.
         asked: whether gates, or what becomes of inconclusive rows, were asked for here and now: what a project keeps in
@@ -159,6 +159,8 @@ class Policy:
 
     def gate(self, id: str, unit: str) -> Gate | None:
         """The last gate that matches a metric, of those that are for its unit."""
+        if not self.explicit:
+            return Gate(id, METRICS.load(id).spec.default_margin, "")
         found = (gate for gate in reversed(self.gates) if fnmatchcase(id, gate.pattern) and gate.is_for(unit))
         return next(found, None)
 
@@ -239,18 +241,13 @@ def resolve_policy(
         # It may be a line of the file that is meant.
         raise InputError(f"{problem} (Gates are also read from {project}.)" if table else f"{problem}") from None
     return Policy(
-        gates or default_gates(),
+        gates,
         requirements,
         choice,
         explicit=bool(gates),
         asked=bool(fail_if) or on_inconclusive is not None,
         origin="arguments" if fail_if else str(project) if kept else "defaults",
     )
-
-
-def default_gates() -> tuple[Gate, ...]:
-    """Every metric with a margin of its own."""
-    return tuple(Gate(id, METRICS.load(id).spec.default_margin, "") for id in METRICS)
 
 
 _KEYS = ("fail_if", "require", "on_inconclusive")

@@ -179,6 +179,10 @@ def limits_bounded(
 ) -> Limits:
     """Limits of means of values in [0, 1] from their central moments, for r samples of size n ≥ 2."""
     share = _share_conservative(mean, variance, n)
+    if (variance < _EQUAL).all():
+        # The closed form is all there is, and needs no special functions: importing them takes as long as the rest.
+        low, high = _limits_equal(mean, n, tail)
+        return np.minimum(low, mean), np.maximum(high, mean)
     exact = _limits_conservative(mean, variance, n, tail)
     skewed = _limits_skewed(mean, variance, third, n, tail)
     low = share * exact[0] + (1 - share) * np.clip(skewed[0], 0.0, 1.0)
@@ -205,6 +209,12 @@ def _method_bounded(
     return "skewness-corrected" if share == 0 else "generalised Clopper-Pearson, skewness-corrected"
 
 
+def _limits_equal(mean: Float[np.ndarray, " r"], n: int, tail: float | Float[np.ndarray, " r"]) -> Limits:
+    """The same for n values that all equal the mean."""
+    remaining = tail ** (1 / n)
+    return mean * remaining, 1 - (1 - mean) * remaining
+
+
 def _limits_conservative(
     mean: Float[np.ndarray, " r"], variance: Float[np.ndarray, " r"], n: int, tail: float | Float[np.ndarray, " r"]
 ) -> Limits:
@@ -213,14 +223,13 @@ def _limits_conservative(
 
     equal = variance < _EQUAL
     limits = []
-    for added, quantile in ((0.0, special.betaincinv), (1.0, special.betainccinv)):
+    ends = ((0.0, special.betaincinv), (1.0, special.betainccinv))
+    for (added, quantile), closed in zip(ends, _limits_equal(mean, n, tail), strict=True):
         centre = (n * mean + added) / (n + 1)
         spread = (n * variance + n / (n + 1) * (mean - added) ** 2) / (n + 1)
         # Beta(a, b) has mean a / (a + b) and variance mean (1 − mean) / (a + b + 1).
         size = centre * (1 - centre) * (n + 2) / np.where(equal, 1.0, spread) - 1
         a, b = (np.where(equal, 1.0, size * c) for c in (centre, 1 - centre))
-        remaining = tail ** (1 / n)
-        closed = added + (mean - added) * remaining
         limits.append(np.where(equal, closed, quantile(a, b, tail)))
     return limits[0], limits[1]
 

@@ -31,12 +31,14 @@ def mcnemar(base: Shaped[np.ndarray, " n"], candidate: Shaped[np.ndarray, " n"])
         >>> mcnemar(np.array([1, 1, 1, 1, 1, 1, 0]), np.array([0, 0, 0, 0, 0, 0, 0]))
         0.03125
     """
-    from scipy import special
-
     first, second = np.asarray(base), np.asarray(candidate)
     if first.ndim != 1 or first.shape != second.shape:
         raise ValueError(f"base has shape {first.shape} and candidate {second.shape}; one outcome per image is needed")
     if not (np.isin(first, (0, 1)).all() and np.isin(second, (0, 1)).all()):
         raise ValueError("base and candidate hold other values than 0 and 1")
     gained, lost = int((second > first).sum()), int((second < first).sum())
+    if gained == lost:
+        return 1.0
+    from scipy import special
+
     return min(1.0, 2 * float(special.bdtr(min(gained, lost), gained + lost, 0.5)))

@@ -6,7 +6,6 @@ from cnnshift.comparison.gates import (
     Gate,
     Policy,
     Requirement,
-    default_gates,
     matching,
     parse_gate,
     parse_requirement,
@@ -182,9 +181,9 @@ def test_the_default_gates_are_the_headline_metrics_with_their_own_margins():
     there = dict.fromkeys(METRICS, "fraction")
     assert sorted(found.metrics(there)) == sorted(DEFAULT_GATES)
     assert found.metrics({"mac": "fraction", "foreign": ""}) == ["mac"]
-    for gate in default_gates():
-        spec = METRICS.load(gate.pattern).spec
-        assert gate.margin(spec.id, spec.unit, 0.5) == spec.default_margin > 0
+    for id in METRICS:
+        spec = METRICS.load(id).spec
+        assert found.gate(id, spec.unit).margin(id, spec.unit, 0.5) == spec.default_margin > 0
 
 
 def test_patterns_are_case_sensitive_and_keep_the_order():

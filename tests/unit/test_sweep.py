@@ -158,7 +158,7 @@ def test_out_of_memory_halves_the_batch(monkeypatch):
         return inner(*arguments)
 
     monkeypatch.setattr(engine, "_direct", hungry)
-    found = sweep(batch_size=7, progress=progress.append)
+    found = sweep(batch_size=7, progress=progress.append, engine="direct")
     assert tried == [7, 3, 1]
     assert found.batch_size == 1
     assert sum(progress) == N * 24
@@ -173,7 +173,7 @@ def test_one_image_too_large_is_an_error(monkeypatch):
 
     monkeypatch.setattr(engine, "_direct", full)
     with pytest.raises(MeasurementError, match="One image does not fit"):
-        sweep()
+        sweep(engine="direct")
 
 
 def test_other_runtime_errors_are_not_swallowed(monkeypatch):
@@ -182,7 +182,7 @@ def test_other_runtime_errors_are_not_swallowed(monkeypatch):
 
     monkeypatch.setattr(engine, "_direct", broken)
     with pytest.raises(jax.errors.JaxRuntimeError, match="boom"):
-        sweep()
+        sweep(engine="direct")
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
