@@ -39,18 +39,18 @@ def sweep(model, engine, shifts=None, **options):
 
 
 @pytest.mark.parametrize(
-    ("options", "stride"),
+    ("options", "stride", "shifts"),
     [
-        ("head=gap", 8),
-        ("head=gmp,pool=stride,depth=2", 4),
-        ("head=gap,pool=aps", 8),
-        ("head=flatten,pool=avg,depth=2", 4),
-        ("head=flatten,pool=blur,blur=4,norm=layer", 8),
-        ("head=gap,pool=none,depth=2", 1),
-        ("head=flatten,pool=none,depth=1", 1),
+        ("head=gap,pool=aps", 8, ("full", 5)),
+        ("head=gap", 8, ("grid", 5)),
+        ("head=gmp,pool=stride,depth=2", 4, ("axis", 7)),
+        ("head=gap,pool=none,depth=2", 1, ("full", 5)),
+        ("head=flatten,pool=avg,depth=2", 4, ("full", 5)),
+        ("head=flatten,pool=blur,blur=4,norm=layer", 8, ("grid", 5)),
+        ("head=flatten,pool=none,depth=1", 1, ("axis", 7)),
     ],
+    ids=str,
 )
-@pytest.mark.parametrize("shifts", [("full", 5), ("grid", 5), ("axis", 7)], ids=str)
 def test_shared_and_direct_see_the_same(options, stride, shifts):
     model, chosen = network(options), shift_set(*shifts)
     direct, shared = sweep(model, "direct", chosen), sweep(model, "shared", chosen, batch_size=3)
