@@ -53,6 +53,7 @@ def _app() -> typer.Typer:
     from cnnshift.cli.compare import compare
     from cnnshift.cli.info import info
     from cnnshift.cli.listing import listing
+    from cnnshift.cli.selftest import selftest
 
     app = typer.Typer(
         name="cnnshift",
@@ -67,6 +68,7 @@ def _app() -> typer.Typer:
     app.command("compare")(guarded(compare))
     app.command("list")(guarded(listing))
     app.command("info")(guarded(info))
+    app.command("selftest")(guarded(selftest))
     return app
 
 

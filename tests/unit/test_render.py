@@ -20,6 +20,7 @@ from cnnshift.results.groups import combine, group_runs
 from cnnshift.results.packing import pack
 from cnnshift.results.schema import (
     DatasetRecord,
+    EngineRecord,
     MetricResult,
     ProtocolRecord,
     RadiusTable,
@@ -263,6 +264,32 @@ def test_a_constant_classifier_is_not_praised():
 def test_an_invariant_network_is_not_told_no():
     said = " ".join(answer(group_runs(result(run(consistency=1.0)))[0]))
     assert said.startswith("Yes, here")
+
+
+def with_predictions(classes, *, engine=None):
+    classes = np.array(classes)
+    everywhere = run().protocol.model_copy(update={"set": "full", "count": classes.shape[1] - 1})
+    shifts = ShiftTable(
+        dy=[-1, 0, 0], dx=[0, 1, -2], accuracy=[1.0] * 3, consistency=[1.0] * 3, information_loss=[0.0] * 3
+    )
+    return run().model_copy(
+        update={"protocol": everywhere, "predictions": pack(classes), "by_shift": shifts, "engine": engine}
+    )
+
+
+def test_a_certificate_counts_images_and_passes():
+    one = with_predictions([[3] * 4, [1] * 4, [0] * 4, [2] * 4], engine=EngineRecord(name="shared", forwards=4 * 17))
+    said = answer(group_runs(result(one))[0])
+    assert "cnn is invariant to all 4 circular shifts: 4 of 4 images (17 forward passes each)." in said
+
+
+def test_a_counter_example_is_the_nearest_change():
+    one = with_predictions([[3] * 4, [1, 1, 1, 9], [0, 0, 5, 0], [2] * 4])
+    said = " ".join(answer(group_runs(result(one))[0]))
+    assert (
+        "cnn is invariant to all 4 circular shifts for 2 of 4 images; image 2 changes at (dy=0, dx=1): class 0 → 5."
+    ) in said
+    assert "exactly invariant" not in said
 
 
 def test_seeds_count_alike_whatever_number_of_images_counts_in_them():

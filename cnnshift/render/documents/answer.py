@@ -8,17 +8,21 @@ import numpy as np
 
 from cnnshift.render.numbers import interval, percent
 from cnnshift.results.groups import Combined, Group, Row, combine
+from cnnshift.results.packing import unpack
+from cnnshift.results.schema import Run
 
 CONSISTENCY = "pairwise_consistency"
 
 
 def answer(group: Group) -> list[str]:
-    """At most four sentences, each made of numbers of the table.
+    """A few sentences, each made of numbers of the table.
 
     They say how far the first convolutional network is from invariance, what one change of it does at a time, where
-    training with shifts helps, and which networks are exactly invariant on these shifts.
+    training with shifts helps, and which networks are exactly invariant on these shifts: where these are all circular
+    shifts there are, as a certificate or a counter-example for every network.
     """
-    return [sentence for part in (_verdict, _changes, _augmentation, _exact) for sentence in part(group)]
+    parts = (_verdict, _changes, _augmentation, _certificates if _is_complete(group) else _exact)
+    return [sentence for part in parts for sentence in part(group)]
 
 
 def _verdict(group: Group) -> Iterator[str]:
@@ -86,6 +90,42 @@ def _exact(group: Group) -> Iterator[str]:
         yield f"{' and '.join(exact)} {verb} exactly invariant on every shift tested ({_tested(group.rows[0])})."
     if constant:
         yield f"{constant[0].model} is invariant only because it gives one class to every image (kappa 0)."
+
+
+def _is_complete(group: Group) -> bool:
+    """Whether every circular shift there is was measured, and the predictions are there to show it."""
+    protocol = group.example.protocol
+    return protocol.set == "full" and all(run.predictions is not None for row in group.rows for run in row.runs)
+
+
+def _certificates(group: Group) -> Iterator[str]:
+    """Of every network: invariant to all shifts, image by image, or the nearest counter-example."""
+    for row in group.rows:
+        for run in row.runs:
+            assert run.predictions is not None
+            name = row.model if len(row.runs) == 1 else f"{row.model} seed {run.seed}"
+            classes = unpack(run.predictions)
+            changes = classes != classes[:, :1]
+            stable, shifts = int((~changes.any(axis=1)).sum()), classes.shape[1]
+            passes = "" if run.engine is None else f" ({run.engine.forwards / run.dataset.n:,.0f} forward passes each)"
+            images = f"{stable:,} of {run.dataset.n:,} images"
+            if stable == run.dataset.n:
+                yield f"{name} is invariant to all {shifts:,} circular shifts: {images}{passes}."
+                continue
+            shift, image, column = _nearest_change(run, changes)
+            yield (
+                f"{name} is invariant to all {shifts:,} circular shifts for {images}{passes}; image {image} changes at "
+                f"(dy={shift[0]}, dx={shift[1]}): class {classes[image, 0]} → {classes[image, column]}."
+            )
+
+
+def _nearest_change(run: Run, changes: np.ndarray) -> tuple[tuple[int, int], int, int]:
+    """The smallest shift that changes an image's class: (dy, dx), the image, and the column of its predictions."""
+    shifts = np.array([run.by_shift.dy, run.by_shift.dx]).T
+    columns = np.flatnonzero(changes.any(axis=0))
+    nearest = min(columns, key=lambda column: (np.abs(shifts[column - 1]).max(), np.abs(shifts[column - 1]).sum()))
+    dy, dx = shifts[nearest - 1].tolist()
+    return (dy, dx), int(np.flatnonzero(changes[:, nearest])[0]), int(nearest)
 
 
 def _is_informed(row: Row) -> bool:

@@ -1,0 +1,133 @@
+"""(g) All 1,024 circular shifts: passes shared between shifts, against the direct sweep and a PyTorch loop."""
+
+from __future__ import annotations
+
+import itertools
+
+import jax
+import numpy as np
+from flax import nnx
+
+from cnnshift.data.base import Split
+from cnnshift.models.base import Classifier, Options
+from cnnshift.models.layers.convolution import Convolution
+from cnnshift.models.layers.head import embed, embedding_size
+from cnnshift.models.layers.max_pool import MaxPool
+from cnnshift.shifts.circular import Circular
+from cnnshift.shifts.sets import enumerate_shifts
+from cnnshift.sweep.device import prepare_backend
+from cnnshift.sweep.engine import Sweep, run_sweep
+from cnnshift.sweep.subject import subject_of
+
+IMAGES = 256
+
+
+class ThreeConvolutions(Classifier):
+    """16-32-64 channels with circular padding, `halvings` of the three followed by a 2×2 maximum: stride 2^halvings."""
+
+    options_type = Options
+    version = 1
+
+    def __init__(self, readout: str, size: int, halvings: int, *, rngs: nnx.Rngs) -> None:
+        self.readout, self.halvings = readout, halvings
+        shape, layers = (size, size, 1), []
+        for index, channels in enumerate((16, 32, 64)):
+            layers.append(Convolution(shape, channels, 3, padding="circular", rngs=rngs))
+            side = shape[0] // (2 if index < halvings else 1)
+            shape = (side, side, channels)
+        self.convolutions = nnx.List(layers)
+        self.pool = MaxPool(1, padding="circular", options=Options(), rngs=rngs)
+        self.classifier = nnx.Linear(embedding_size(*shape, readout), 10, rngs=rngs)
+
+    def circular_stride(self, size: tuple[int, int]) -> int:
+        return 2**self.halvings
+
+    @property
+    def readout_kind(self) -> str:
+        return "linear" if self.readout == "flatten" else "global"
+
+    def features(self, images: jax.Array) -> jax.Array:
+        for index, convolution in enumerate(self.convolutions):
+            images = jax.nn.relu(convolution(images))
+            images = self.pool(images) if index < self.halvings else images
+        return images
+
+    def embed(self, features: jax.Array) -> jax.Array:
+        return embed(features, self.readout)
+
+    def classify(self, embedding: jax.Array) -> jax.Array:
+        return self.classifier(embedding)
+
+
+def sweep(readout: str, size: int, halvings: int, images: int, engine: str) -> Sweep:
+    pixels = np.random.RandomState(0).randint(0, 256, (images, size, size, 1), dtype=np.uint8)
+    split = Split(pixels, np.arange(images) % 10, tuple("0123456789"))
+    shifts = enumerate_shifts("full", max_shift=1, step=1, size=(size, size), wraps=True, images=images)
+    model = ThreeConvolutions(readout, size, halvings, rngs=nnx.Rngs(0))
+    return run_sweep(subject_of(model), split, Circular((size, size), reach=shifts.reach), shifts, engine=engine)
+
+
+def largest_difference(a: Sweep, b: Sweep) -> str:
+    first, second = a.observations, b.observations
+    equal = (first.prediction == second.prediction).mean()
+    names = ("probability", "label_probability")
+    gap = max(float(np.abs(getattr(first, name) - getattr(second, name)).max()) for name in names)
+    return f"predictions equal {equal:.4%}, probabilities within {gap:.1e}"
+
+
+def torch_seconds(readout: str, size: int, halvings: int, images: int) -> float | None:
+    """Seconds of a PyTorch loop of roll + forward over all shifts, from eight of them; None without PyTorch."""
+    try:
+        import torch
+    except ImportError:
+        return None
+    import time
+
+    torch.manual_seed(0)
+    layers: list[torch.nn.Module] = []
+    for index, (before, after) in enumerate(itertools.pairwise((1, 16, 32, 64))):
+        layers += [torch.nn.Conv2d(before, after, 3, padding=1, padding_mode="circular"), torch.nn.ReLU()]
+        layers += [torch.nn.MaxPool2d(2)] if index < halvings else []
+    side = size // 2**halvings
+    head = [torch.nn.AdaptiveAvgPool2d(1)] if readout == "gap" else []
+    network = torch.nn.Sequential(*layers, *head, torch.nn.Flatten())
+    final = torch.nn.Linear(64 * (1 if head else side * side), 10)
+    batch = torch.rand(min(images, 128), 1, size, size)
+    with torch.no_grad():
+        for _ in range(2):
+            final(network(batch))
+        started = time.perf_counter()
+        for shift in range(8):
+            final(network(torch.roll(batch, (shift, shift), (2, 3)))).argmax(1)
+        seconds = time.perf_counter() - started
+    return seconds / 8 * size**2 * images / len(batch)
+
+
+def main() -> None:
+    prepare_backend(deterministic=False)
+    print("\n(g) all 1,024 circular shifts of 32×32 images, three convolutions, stride 4, seconds of the sweep")
+    for readout in ("gap", "flatten"):
+        found = {engine: sweep(readout, 32, 2, IMAGES, engine) for engine in ("direct", "shared")}
+        times = {"direct": [], "shared": []}
+        for _ in range(3):
+            for engine, seconds in times.items():
+                seconds.append(sweep(readout, 32, 2, IMAGES, engine).sweep_seconds)
+        direct, shared = (float(np.median(times[engine])) for engine in ("direct", "shared"))
+        print(f"  {readout:<8} direct {direct:7.2f} s   shared {shared:6.3f} s   {direct / shared:5.1f} × (ideal 64)   "
+              f"{largest_difference(found['direct'], found['shared'])}")  # fmt: skip
+        if torch := torch_seconds(readout, 32, 2, IMAGES):
+            print(f"  {'':<8} PyTorch loop {torch:7.1f} s (from 8 shifts): {torch / shared:.0f} × the shared sweep")
+    print("  cost by size and stride, global average, 64 images: shared seconds, ratio to direct")
+    for size, halvings in itertools.product((16, 32, 64), (1, 2, 3)):
+        if size == 64 and halvings == 1:
+            continue
+        direct, shared = (
+            min(sweep("gap", size, halvings, 64, engine).sweep_seconds for _ in range(2))
+            for engine in ("direct", "shared")
+        )
+        ideal = size**2 // 4**halvings
+        print(f"  {size}×{size}, stride {2**halvings}: {shared:.3f} s, {direct / shared:.1f} × (ideal {ideal})")
+
+
+if __name__ == "__main__":
+    main()
