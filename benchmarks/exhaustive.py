@@ -61,7 +61,7 @@ class ThreeConvolutions(Classifier):
 
 def sweep(readout: str, size: int, halvings: int, images: int, engine: str) -> Sweep:
     pixels = np.random.RandomState(0).randint(0, 256, (images, size, size, 1), dtype=np.uint8)
-    split = Split(pixels, np.arange(images) % 10, tuple("0123456789"))
+    split = Split(pixels, np.arange(images) % 10, tuple("0123456789"), background=(0.0,))
     shifts = enumerate_shifts("full", max_shift=1, step=1, size=(size, size), wraps=True, images=images)
     model = ThreeConvolutions(readout, size, halvings, rngs=nnx.Rngs(0))
     return run_sweep(subject_of(model), split, Circular((size, size), reach=shifts.reach), shifts, engine=engine)
@@ -119,7 +119,8 @@ def main() -> None:
             print(f"  {'':<8} PyTorch loop {torch:7.1f} s (from 8 shifts): {torch / shared:.0f} × the shared sweep")
     print("  cost by size and stride, global average, 64 images: shared seconds, ratio to direct")
     for size, halvings in itertools.product((16, 32, 64), (1, 2, 3)):
-        if size == 64 and halvings == 1:
+        # The direct sweep of larger images at smaller strides takes minutes.
+        if size == 64 and halvings < 3:
             continue
         direct, shared = (
             min(sweep("gap", size, halvings, 64, engine).sweep_seconds for _ in range(2))
