@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import cnnshift
-from cnnshift.comparison.compare import Tolerance, compare_models, compare_results
+from cnnshift.comparison.compare import compare_models, compare_results
 from cnnshift.comparison.gates import resolve_policy
 from cnnshift.comparison.records import Comparison
+from cnnshift.comparison.verdicts import Tolerance
 from cnnshift.errors import IncomparableError, InputError
 from cnnshift.results.files import load_result, locate
 from cnnshift.results.schema import Result, Run

@@ -7,15 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 import cnnshift
 from cnnshift.comparison.difference import Difference, difference
 from cnnshift.comparison.exact import changed_predictions
 from cnnshift.comparison.gates import Gate, Policy, matching
 from cnnshift.comparison.matching import Pair, Unmatched, match_results
-from cnnshift.comparison.records import VERDICTS, Change, ComparedRow, Comparison, RequiredValue, Verdict
+from cnnshift.comparison.records import Change, ComparedRow, Comparison, RequiredValue, Verdict
 from cnnshift.comparison.standings import standings
+from cnnshift.comparison.verdicts import Judged, Tolerance, badness, status_of, with_verdicts
 from cnnshift.errors import InputError
 from cnnshift.registry import METRICS, unknown
 from cnnshift.results.consistency import differing_definition
@@ -23,18 +22,6 @@ from cnnshift.results.files import shorten
 from cnnshift.results.groups import combine, group_runs
 from cnnshift.results.schema import MetricResult, Result, Run
 from cnnshift.spec import parse_spec
-from cnnshift.stats.holm import holm
-from cnnshift.stats.sample_size import required_images
-
-SIGNIFICANCE = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Tolerance:
-    """What does not make a comparison incomparable; such rows are shown all the same."""
-
-    missing: bool = False
-    incomparable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +31,6 @@ class _Matched:
     baseline: str
     candidate: str
     found: Pair | Unmatched
-
-
-@dataclass(frozen=True, slots=True)
-class _Judged:
-    """A row before its verdict; `delta` is None where the verdict is known already."""
-
-    row: ComparedRow
-    delta: Difference | None = None
 
 
 def compare_results(
@@ -150,8 +129,8 @@ def _compare(
                     changes += changed_predictions(one.found)
                     looked_at += 1
                 except ValueError as problem:
-                    judged.append(_Judged(_row(one, "predictions", None, "incomparable", f"{problem}")))
-    rows = sorted(_with_verdicts(judged), key=_badness)
+                    judged.append(Judged(_row(one, "predictions", None, "incomparable", f"{problem}")))
+    rows = sorted(with_verdicts(judged), key=badness)
     required = [value for name, result in candidates.items() for value in _required(name, result, policy)]
     return Comparison(
         cnnshift_version=cnnshift.__version__,
@@ -159,7 +138,7 @@ def _compare(
         status=(
             "incomparable"
             if exact and not looked_at
-            else _status(kind, rows, required, changes, policy, tolerance, gated=gated)
+            else status_of(rows, required, changes, policy, tolerance, gated=gated)
         ),
         gated=gated,
         on_inconclusive=policy.on_inconclusive,
@@ -176,15 +155,15 @@ def _compare(
     )
 
 
-def _rows(one: _Matched, policy: Policy) -> Iterator[_Judged]:
+def _rows(one: _Matched, policy: Policy) -> Iterator[Judged]:
     if isinstance(one.found, Unmatched):
-        yield _Judged(_row(one, "", None, one.found.verdict, one.found.reason))
+        yield Judged(_row(one, "", None, one.found.verdict, one.found.reason))
         return
     base, candidate = one.found.base, one.found.candidate
     there = {metric.id: metric.unit for run in base for metric in run.metrics}
     ids = policy.metrics(there)
     if not ids:
-        yield _Judged(_row(one, "", None, "missing", "the baseline has no metric that a gate is for"))
+        yield Judged(_row(one, "", None, "missing", "the baseline has no metric that a gate is for"))
     for id in ids:
         found = [[metric for run in runs if (metric := run.metric(id))] for runs in (base, candidate)]
         example = next(iter([*found[0], *found[1]]), None)
@@ -192,13 +171,13 @@ def _rows(one: _Matched, policy: Policy) -> Iterator[_Judged]:
             verdict, reason = lacking
             # A pattern takes what there is; a metric that was asked for by its name must not be left out silently.
             if verdict != "unchanged" or (policy.explicit and any(gate.pattern == id for gate in policy.gates)):
-                yield _Judged(_row(one, id, example, "missing" if verdict == "unchanged" else verdict, reason))
+                yield Judged(_row(one, id, example, "missing" if verdict == "unchanged" else verdict, reason))
             continue
         assert example is not None
         gate = policy.gate(id, example.unit)
         assert gate is not None
         delta = difference(base, candidate, id)
-        yield _Judged(_measured(_row(one, id, example, "unchanged", ""), delta, gate), delta)
+        yield Judged(_measured(_row(one, id, example, "unchanged", ""), delta, gate), delta)
 
 
 def _lacking(
@@ -223,7 +202,7 @@ def _lacking(
     return None
 
 
-def _once(judged: Sequence[_Judged]) -> list[_Judged]:
+def _once(judged: Sequence[Judged]) -> list[Judged]:
     """Without the repeats of accuracy: it is of images that did not move, and so the same under every protocol."""
     seen, kept = set(), []
     for one in judged:
@@ -283,52 +262,6 @@ def _measured(row: ComparedRow, delta: Difference, gate: Gate) -> ComparedRow:
     )
 
 
-def _with_verdicts(judged: Sequence[_Judged]) -> Iterator[ComparedRow]:
-    """Rows with p-values adjusted for the number of rows that have one, and the verdicts that follow."""
-    with_p = [one.delta.p for one in judged if one.delta is not None and one.delta.p is not None]
-    adjusted = iter(holm(np.array(with_p, dtype=float)))
-    for one in judged:
-        if one.delta is None:
-            yield one.row
-            continue
-        p_holm = float(next(adjusted)) if one.delta.p is not None else None
-        verdict = _verdict(one.row, p_holm)
-        images, seeds = _needed(one.delta, p_holm) if verdict == "inconclusive" else (None, None)
-        update = {"p_holm": p_holm, "verdict": verdict, "images_needed": images, "seeds_needed": seeds}
-        yield one.row.model_copy(update=update)
-
-
-def _needed(delta: Difference, p_holm: float | None) -> tuple[int | None, int | None]:
-    """Images, or seeds where there are several, at which a difference like this would be no chance."""
-    if not delta.p or not p_holm:
-        return None, None
-    if min(delta.seeds) > 1:
-        # Never fewer than there are; the adjustment for several rows is left out, as seeds are counted in ones.
-        return None, delta.seeds_needed
-    # What Holm multiplies this p-value with, it divides the level by; of a p-value that is cut off at 1, at least that.
-    return required_images(delta.n, delta.p, min(SIGNIFICANCE, SIGNIFICANCE * delta.p / p_holm)), None
-
-
-def _verdict(row: ComparedRow, p_holm: float | None) -> Verdict:
-    """A difference counts where it is larger than the margin and not chance: interval and adjusted p agree on it."""
-    assert row.margin is not None
-    # A difference that equals its margin but for the rounding of a subtraction is not larger.
-    if abs(row.gain) <= row.margin * (1 + 1e-9) + 1e-12:
-        return "unchanged"
-    certain = p_holm is not None and p_holm <= SIGNIFICANCE and row.ci95 is not None and not _holds_zero(row.ci95)
-    if not certain:
-        return "inconclusive"
-    return "regressed" if row.gain < 0 else "improved"
-
-
-def _holds_zero(ci95: tuple[float, float]) -> bool:
-    return ci95[0] <= 0 <= ci95[1]
-
-
-def _badness(row: ComparedRow) -> tuple[int, float]:
-    return VERDICTS.index(row.verdict), row.gain
-
-
 def _required(name: str, result: Result, policy: Policy) -> Iterator[RequiredValue]:
     """Every requirement on every model under every contract."""
     for group in group_runs(result):
@@ -350,32 +283,6 @@ def _required(name: str, result: Result, policy: Policy) -> Iterator[RequiredVal
                         value=combined.value if combined else None,
                         met=combined is not None and requirement.is_met(id, unit, combined.value),
                     )
-
-
-def _status(
-    kind: str,
-    rows: Sequence[ComparedRow],
-    required: Sequence[RequiredValue],
-    changes: Sequence[Change],
-    policy: Policy,
-    tolerance: Tolerance,
-    *,
-    gated: bool,
-) -> Any:
-    doubtful = any(row.verdict == "inconclusive" and row.gain < 0 for row in rows)
-    regressed = any(row.verdict == "regressed" for row in rows)
-    unmet = any(not one.met and one.value is not None for one in required)
-    if unmet or changes or (gated and (regressed or (doubtful and policy.on_inconclusive == "fail"))):
-        return "failed"
-    verdicts = {row.verdict for row in rows}
-    judged = any(row.difference is not None for row in rows) or any(one.value is not None for one in required)
-    # Whatever is tolerated: where nothing at all could be judged, nothing has passed.
-    if not judged and (gated or policy.requirements):
-        return "incomparable"
-    absent = "missing" in verdicts or any(one.value is None for one in required)
-    if (absent and not tolerance.missing) or ("incomparable" in verdicts and not tolerance.incomparable):
-        return "incomparable"
-    return "passed"
 
 
 def _notes_on(name: str, result: Result, base: Result) -> Iterator[str]:

@@ -14,18 +14,20 @@ from functools import partial
 from typing import Any, Literal
 
 import jax
-import numpy as np
 
 from cnnshift.data.base import Split
 from cnnshift.errors import InputError, MeasurementError
 from cnnshift.observations import Observations
 from cnnshift.shifts.base import Protocol
 from cnnshift.shifts.sets import ShiftSet
+from cnnshift.sweep.agreement import check_against_direct
 from cnnshift.sweep.device import PRECISION
+from cnnshift.sweep.job import Job
 from cnnshift.sweep.phases import phase_program
 from cnnshift.sweep.program import Block, Reference, block_program, reference_program
 from cnnshift.sweep.sharing import Sharing, find_sharing
 from cnnshift.sweep.subject import Subject
+from cnnshift.sweep.table import Table
 
 Progress = Callable[[int], None]
 
@@ -36,11 +38,6 @@ Engine = Literal["auto", "direct", "shared"]
 WORTH_IT = 2
 """The shared engine must save at least this factor of forward passes to be chosen: its heads and its check cost too."""
 
-TOLERATED = 1e-4
-"""Largest difference of probabilities between the engines that rounding explains."""
-
-BLOCK_SHIFTS = 64
-"""Most shifts in one call of the block program: the grain of progress and of an interruption."""
 
 CPU_BATCH, ACCELERATOR_BATCH = 128, 1024
 MAX_WIDTH = 64
@@ -105,12 +102,14 @@ def run_sweep(
         MeasurementError: `shared` was asked for, and does not agree with the direct engine; the model gave values that
             are not finite; or one image does not fit into memory.
     """
-    job = _Job(subject, split, protocol, shift_set)
+    job = Job(subject, split, protocol, shift_set)
     if (sharing := _choose(job, engine)) is not None:
         # A call takes all shifts of a batch: only several batches keep every core busy.
         size = batch_size or min(_default_batch(), max(SMALLEST_BATCH, math.ceil(len(split) / _lanes())))
         found = _with_memory(job, size, progress, partial(_shared, job, sharing, progress))
-        difference = check_against_direct(job, found)
+        with jax.default_matmul_precision(PRECISION):
+            reference, _ = _compile_reference(job, found.batch_size)
+        difference = check_against_direct(job, found.observations, found.batch_size, reference)
         if difference is None:
             return found
         if engine == "shared":
@@ -120,7 +119,7 @@ def run_sweep(
     return _with_memory(job, batch_size, progress, partial(_direct, job, width, progress))
 
 
-def _choose(job: _Job, engine: Engine) -> Sharing | None:
+def _choose(job: Job, engine: Engine) -> Sharing | None:
     """How to share forward passes; None to run every one."""
     if engine == "direct":
         return None
@@ -137,13 +136,13 @@ def _choose(job: _Job, engine: Engine) -> Sharing | None:
     return sharing
 
 
-def _with_memory(job: _Job, batch_size: int | None, progress: Progress, sweep: Callable[[_Table, int], Sweep]) -> Sweep:
+def _with_memory(job: Job, batch_size: int | None, progress: Progress, sweep: Callable[[Table, int], Sweep]) -> Sweep:
     """A sweep in batches as large as the memory allows."""
     images = len(job.split)
     limit = min(batch_size or _default_batch(), images)
     while True:
         batch = math.ceil(images / math.ceil(images / limit))
-        table = _Table(job)
+        table = Table(job)
         try:
             with jax.default_matmul_precision(PRECISION):
                 return sweep(table, batch)
@@ -156,7 +155,7 @@ def _with_memory(job: _Job, batch_size: int | None, progress: Progress, sweep: C
             limit = batch // 2
 
 
-def _shared(job: _Job, sharing: Sharing, progress: Progress, table: _Table, batch: int) -> Sweep:
+def _shared(job: Job, sharing: Sharing, progress: Progress, table: Table, batch: int) -> Sweep:
     started = time.perf_counter()
     state, parts = job.subject.state, job.subject.parts
     assert parts is not None
@@ -184,43 +183,7 @@ def _shared(job: _Job, sharing: Sharing, progress: Progress, table: _Table, batc
     return Sweep(observations, compile_seconds, seconds, batch, 1, flops, "shared", forwards)
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """What is to be swept, and how it is cut into batches of images and blocks of shifts."""
-
-    subject: Subject
-    split: Split
-    protocol: Protocol
-    shift_set: ShiftSet
-
-    def batch(self, start: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Images and labels from `start`, filled up to `size` with copies of the first; and the mask."""
-        images = self.split.images[start : start + size]
-        labels = self.split.labels[start : start + size]
-        missing = size - len(images)
-        if missing:
-            # Copies and not zeros: a model may be undefined on an image that does not exist.
-            images = np.concatenate([images, np.repeat(images[:1], missing, axis=0)])
-            labels = np.concatenate([labels, np.repeat(labels[:1], missing)])
-        return images, labels, (np.arange(size) < size - missing).astype(np.float32)
-
-    def block_size(self, width: int) -> int:
-        """Shifts per call: at most `BLOCK_SHIFTS`, evened out over the calls, a multiple of the width."""
-        calls = math.ceil(self.shift_set.count / BLOCK_SHIFTS)
-        return width * math.ceil(self.shift_set.count / calls / width)
-
-    def block(self, first: int, size: int, start: int, batch: int) -> tuple[np.ndarray, np.ndarray]:
-        """Shifts [s 2], or [s b 2] for per-image sets, from column `first`, filled up with zeros; and their mask."""
-        shifts = self.shift_set.shifts
-        if shifts.ndim == 3:
-            shifts = shifts[start : start + batch].transpose(1, 0, 2)
-            shifts = np.pad(shifts, ((0, 0), (0, batch - shifts.shape[1]), (0, 0)))
-        shifts = shifts[first : first + size]
-        mask = (np.arange(size) < len(shifts)).astype(np.float32)
-        return np.pad(shifts, ((0, size - len(shifts)), *((0, 0),) * (shifts.ndim - 1))), mask
-
-
-def _direct(job: _Job, width: int | None, progress: Progress, table: _Table, batch: int) -> Sweep:
+def _direct(job: Job, width: int | None, progress: Progress, table: Table, batch: int) -> Sweep:
     started = time.perf_counter()
     state, count = job.subject.state, job.shift_set.count
     reference, flops = _compile_reference(job, batch)
@@ -278,27 +241,27 @@ def _lanes() -> int:
     return min(cores, MAX_LANES)
 
 
-def _compile_reference(job: _Job, batch: int) -> tuple[Callable[..., Reference], float | None]:
+def _compile_reference(job: Job, batch: int) -> tuple[Callable[..., Reference], float | None]:
     sources, labels, _ = job.batch(0, batch)
     lowered = reference_program(job.subject.apply, job.protocol).lower(job.subject.state, sources, labels)
     flops = (lowered.cost_analysis() or {}).get("flops")
     return lowered.compile(), None if flops is None else flops / batch
 
 
-def _compile_block(job: _Job, reference: Callable[..., Reference], batch: int, width: int) -> Callable[..., Block]:
+def _compile_block(job: Job, reference: Callable[..., Reference], batch: int, width: int) -> Callable[..., Block]:
     per_image = job.shift_set.shifts.ndim == 3
     program = block_program(job.subject.apply, job.protocol, width=width, per_image=per_image)
     return program.lower(*_first_block(job, reference, batch, width)).compile()
 
 
-def _first_block(job: _Job, reference: Callable[..., Reference], batch: int, width: int) -> tuple[Any, ...]:
+def _first_block(job: Job, reference: Callable[..., Reference], batch: int, width: int) -> tuple[Any, ...]:
     """Arguments of the first call of the block program."""
     sources, labels, images_mask = job.batch(0, batch)
     seen = reference(job.subject.state, sources, labels)
     return (job.subject.state, sources, labels, seen, images_mask, *job.block(0, job.block_size(width), 0, batch))
 
 
-def _fastest_width(job: _Job, reference: Callable[..., Reference], batch: int) -> int:
+def _fastest_width(job: Job, reference: Callable[..., Reference], batch: int) -> int:
     """The number of shifts at once with the highest measured throughput, doubling while it pays by 5 %."""
     best, best_rate, width = 1, 0.0, 1
     while width <= min(MAX_WIDTH, job.shift_set.count):
@@ -320,103 +283,9 @@ def _fastest_width(job: _Job, reference: Callable[..., Reference], batch: int) -
     return best
 
 
-class _Table:
-    """The observations while they are being filled."""
-
-    def __init__(self, job: _Job) -> None:
-        self._split, self._set = job.split, job.shift_set
-        self._arrays: dict[str, np.ndarray] = {}
-        self.finished = 0
-
-    def _array(self, name: str, shape: tuple[int, ...], like: Any, dtype: Any = None) -> np.ndarray:
-        if name not in self._arrays:
-            self._arrays[name] = np.zeros(shape, dtype or like.dtype)
-        return self._arrays[name]
-
-    def put_reference(self, start: int, seen: Reference) -> None:
-        n = min(len(seen.prediction), len(self._split) - start)
-        rows = slice(start, start + n)
-        for name in ("prediction", "probability", "label_probability", "logits"):
-            values = np.asarray(getattr(seen, name))
-            self._array(f"reference_{name}", (len(self._split), *values.shape[1:]), values)[rows] = values[:n]
-
-    def put(self, start: int, first: int, block: Block) -> int:
-        """Enter a block; returns the number of image-shifts that it holds."""
-        n = min(block.sums.change.shape[0], len(self._split) - start)
-        s = min(block.shift_change.shape[0], self._set.count - first)
-        rows, columns = slice(start, start + n), slice(first, first + s)
-        total, count, classes = len(self._split), self._set.count, block.sums.change.shape[1]
-        for name, seen in block.seen._asdict().items():
-            if seen is not None:
-                self._array(name, (total, count), seen)[rows, columns] = np.asarray(seen)[:s, :n].T
-        for name, sums in block.sums._asdict().items():
-            self._array(name, (total, classes), sums, np.float64)[rows] += np.asarray(sums)[:n]
-        shift_change = np.asarray(block.shift_change)
-        self._array("shift_change", (count, classes), shift_change, np.float64)[columns] += shift_change[:s]
-        self.finished += n * s
-        return n * s
-
-    def observations(self) -> Observations:
-        a = self._arrays
-        if not (np.isfinite(a["reference_logits"]).all() and np.isfinite(a["distance"]).all()):
-            raise MeasurementError("The model gave logits that are not finite numbers; nothing was measured.")
-        return Observations(
-            shifts=self._set.shifts,
-            neighbours=self._set.neighbours,
-            labels=self._split.labels,
-            reference_prediction=a["reference_prediction"],
-            reference_probability=a["reference_probability"],
-            reference_label_probability=a["reference_label_probability"],
-            reference_logits=a["reference_logits"],
-            prediction=a["prediction"],
-            probability=a["probability"],
-            label_probability=a["label_probability"],
-            distance=a["distance"],
-            cosine=a.get("cosine"),
-            logit_change=a["change"] / self._set.count,
-            logit_square_change=a["square"] / self._set.count,
-            shift_logit_change=a["shift_change"] / len(self._split),
-        )
-
-
 def _default_batch() -> int:
     return CPU_BATCH if jax.default_backend() == "cpu" else ACCELERATOR_BATCH
 
 
 def _out_of_memory(error: Exception) -> bool:
     return "RESOURCE_EXHAUSTED" in str(error) or "out of memory" in str(error).lower()
-
-
-def check_against_direct(job: _Job, sweep: Sweep) -> str | None:
-    """Run the model itself on random pairs of image and shift, one per image of a batch: where it disagrees, or None.
-
-    Images are rolled on the host and go through the program of the unshifted images, which is compiled already.
-    """
-    seen, size = sweep.observations, sweep.batch_size
-    random = np.random.RandomState(len(job.split) + job.shift_set.count)
-    rows = random.randint(len(job.split), size=size)
-    columns = random.randint(job.shift_set.count, size=size)
-    margin, (height, width) = job.protocol.context, job.split.size
-    sources = np.array(job.split.images[rows])
-    window = np.s_[margin : margin + height, margin : margin + width]
-    for image, d in zip(sources, job.shift_set.shifts[columns], strict=True):
-        image[window] = np.roll(image[window], tuple(d), axis=(0, 1))
-    with jax.default_matmul_precision(PRECISION):
-        reference, _ = _compile_reference(job, size)
-        direct = reference(job.subject.state, sources, job.split.labels[rows])
-    probability = np.asarray(jax.nn.softmax(direct.logits))
-    shared = seen.prediction[rows, columns]
-    # Two classes that tie but for rounding may change places.
-    lead = probability.max(axis=1) - probability[np.arange(size), shared]
-    gaps = np.maximum(
-        np.abs(np.asarray(direct.label_probability) - seen.label_probability[rows, columns]),
-        np.abs(probability[np.arange(size), seen.reference_prediction[rows]] - seen.probability[rows, columns]),
-    )
-    worst = int(np.argmax(np.maximum(lead, gaps)))
-    if max(lead[worst], gaps[worst]) <= TOLERATED:
-        return None
-    dy, dx = job.shift_set.shifts[columns[worst]].tolist()
-    return (
-        f"image {rows[worst]} at shift (dy={dy}, dx={dx}): class {direct.prediction[worst]} directly, {shared[worst]} "
-        f"shared, probabilities {gaps[worst]:.2g} apart"
-    )

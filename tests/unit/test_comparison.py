@@ -10,9 +10,10 @@ import pytest
 from scipy import stats
 
 from cnnshift.comparison.api import compare
-from cnnshift.comparison.compare import Tolerance, _verdict, compare_models, compare_results
+from cnnshift.comparison.compare import compare_models, compare_results
 from cnnshift.comparison.difference import difference
 from cnnshift.comparison.gates import resolve_policy
+from cnnshift.comparison.verdicts import Tolerance, _verdict
 from cnnshift.errors import InputError
 from cnnshift.registry import METRICS
 from cnnshift.render.documents.comparison import comparison_document

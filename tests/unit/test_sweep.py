@@ -10,7 +10,7 @@ from cnnshift.data.base import Split
 from cnnshift.errors import MeasurementError
 from cnnshift.registry import PROTOCOLS
 from cnnshift.shifts.sets import enumerate_shifts
-from cnnshift.sweep import engine
+from cnnshift.sweep import engine, job
 from cnnshift.sweep.subject import Subject, subject_of
 
 N, SIZE, CONTEXT, CLASSES = 7, 6, 2, 4
@@ -121,7 +121,7 @@ def test_shifts_at_once_change_nothing(width, shifts):
 
 def test_several_blocks_equal_one(monkeypatch):
     whole = sweep("zero").observations
-    monkeypatch.setattr(engine, "BLOCK_SHIFTS", 5)
+    monkeypatch.setattr(job, "BLOCK_SHIFTS", 5)
     parts = sweep("zero").observations
     np.testing.assert_array_equal(whole.prediction, parts.prediction)
     np.testing.assert_allclose(whole.logit_change, parts.logit_change, atol=1e-6)

@@ -1,0 +1,52 @@
+"""What is to be swept, and how it is cut into batches of images and blocks of shifts."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from cnnshift.data.base import Split
+from cnnshift.shifts.base import Protocol
+from cnnshift.shifts.sets import ShiftSet
+from cnnshift.sweep.subject import Subject
+
+BLOCK_SHIFTS = 64
+"""Most shifts in one call of the block program: the grain of progress and of an interruption."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is to be swept, and how it is cut into batches of images and blocks of shifts."""
+
+    subject: Subject
+    split: Split
+    protocol: Protocol
+    shift_set: ShiftSet
+
+    def batch(self, start: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Images and labels from `start`, filled up to `size` with copies of the first; and the mask."""
+        images = self.split.images[start : start + size]
+        labels = self.split.labels[start : start + size]
+        missing = size - len(images)
+        if missing:
+            # Copies and not zeros: a model may be undefined on an image that does not exist.
+            images = np.concatenate([images, np.repeat(images[:1], missing, axis=0)])
+            labels = np.concatenate([labels, np.repeat(labels[:1], missing)])
+        return images, labels, (np.arange(size) < size - missing).astype(np.float32)
+
+    def block_size(self, width: int) -> int:
+        """Shifts per call: at most `BLOCK_SHIFTS`, evened out over the calls, a multiple of the width."""
+        calls = math.ceil(self.shift_set.count / BLOCK_SHIFTS)
+        return width * math.ceil(self.shift_set.count / calls / width)
+
+    def block(self, first: int, size: int, start: int, batch: int) -> tuple[np.ndarray, np.ndarray]:
+        """Shifts [s 2], or [s b 2] for per-image sets, from column `first`, filled up with zeros; and their mask."""
+        shifts = self.shift_set.shifts
+        if shifts.ndim == 3:
+            shifts = shifts[start : start + batch].transpose(1, 0, 2)
+            shifts = np.pad(shifts, ((0, 0), (0, batch - shifts.shape[1]), (0, 0)))
+        shifts = shifts[first : first + size]
+        mask = (np.arange(size) < len(shifts)).astype(np.float32)
+        return np.pad(shifts, ((0, size - len(shifts)), *((0, 0),) * (shifts.ndim - 1))), mask
