@@ -1,0 +1,49 @@
+"""Shorthands for the tests of comparisons."""
+
+from pathlib import Path
+
+import numpy as np
+
+from cnnshift.comparison.compare import compare_models, compare_results
+from cnnshift.comparison.gates import resolve_policy
+from cnnshift.comparison.verdicts import Tolerance
+from cnnshift.render.documents.comparison import comparison_document
+from tests.factories import make_outcomes, make_result, make_run
+
+OLD = Path(__file__).parent / "data" / "result-version-1.json"
+PLAIN = make_run({"accuracy": make_outcomes(150)})
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+def against(base, candidate, *, gates=(), require=(), inconclusive=None, exact=False, **tolerance):
+    """Compare two results, or two runs."""
+    two = {
+        name: one if hasattr(one, "runs") else make_result(one)
+        for name, one in {"base.json": base, "new.json": candidate}.items()
+    }
+    policy = resolve_policy(gates, require, inconclusive, project=Path("none.toml"))
+    return compare_results(two, policy, tolerance=Tolerance(**tolerance), exact=exact)
+
+
+def among(result, *, gates=(), require=(), inconclusive=None, reference=None, **tolerance):
+    policy = resolve_policy(gates, require, inconclusive, project=Path("none.toml"))
+    return compare_models("r.json", result, policy, reference=reference, tolerance=Tolerance(**tolerance))
+
+
+def only(comparison):
+    (row,) = comparison.rows
+    return row
+
+
+def advice(comparison):
+    return comparison_document(comparison).closing[-1]
+
+
+def of_outcomes(before, after, gates=("accuracy:1pp",), n=200, **options):
+    return against(
+        make_run({"accuracy": make_outcomes(before, n)}), make_run({"accuracy": make_outcomes(after, n)}),
+        gates=gates, **options,
+    )  # fmt: skip
