@@ -106,17 +106,18 @@ def run_sweep(
     if (sharing := _choose(job, engine)) is not None:
         # A call takes all shifts of a batch: only several batches keep every core busy.
         size = batch_size or min(_default_batch(), max(SMALLEST_BATCH, math.ceil(len(split) / _lanes())))
-        found = _with_memory(job, size, progress, partial(_shared, job, sharing, progress))
-        with jax.default_matmul_precision(PRECISION):
-            reference, _ = _compile_reference(job, found.batch_size)
-        difference = check_against_direct(job, found.observations, found.batch_size, reference)
-        if difference is None:
-            return found
-        if engine == "shared":
-            raise MeasurementError(f"The shared engine does not agree with the direct one: {difference}.")
-        log.warning("The shared engine does not agree with the direct one (%s); measuring directly.", difference)
-        progress(-found.observations.prediction.size)
+        try:
+            return _with_memory(job, size, progress, partial(_shared, job, sharing, progress))
+        except _DisagreementError as difference:
+            if engine == "shared":
+                raise MeasurementError(f"The shared engine does not agree with the direct one: {difference}.") from None
+            log.warning("The shared engine does not agree with the direct one (%s); measuring directly.", difference)
+            progress(-len(split) * shift_set.count)
     return _with_memory(job, batch_size, progress, partial(_direct, job, width, progress))
+
+
+class _DisagreementError(Exception):
+    """Where the shared engine does not see what the model says."""
 
 
 def _choose(job: Job, engine: Engine) -> Sharing | None:
@@ -167,25 +168,17 @@ def _shared(job: Job, sharing: Sharing, progress: Progress, table: Table, batch:
     protocol = replace(job.protocol, reach=max(job.protocol.reach, int(sharing.phases.max())))
     program = phase_program(parts, protocol, sharing).lower(*example).compile()
     compile_seconds = time.perf_counter() - started
-
-    def calls() -> Iterator[tuple[int, int, Callable[[], Block]]]:
-        for start in range(0, len(job.split), batch):
-            sources, labels, images_mask = job.batch(start, batch)
-            seen = reference(state, sources, labels)
-            table.put_reference(start, seen)
-            yield start, 0, partial(program, state, sources, labels, seen, images_mask, *how)
-
-    for start, first, done in _in_lanes(calls(), _lanes()):
-        progress(table.put(start, first, done))
-    observations = table.observations()
+    observations = _fill(table, job, batch, reference, program, lambda start: iter([(0, how)]), progress)
     seconds = time.perf_counter() - started - compile_seconds
+    if (difference := check_against_direct(job, observations, batch, reference)) is not None:
+        raise _DisagreementError(difference)
     forwards = len(job.split) * (len(sharing.phases) + 1)
     return Sweep(observations, compile_seconds, seconds, batch, 1, flops, "shared", forwards)
 
 
 def _direct(job: Job, width: int | None, progress: Progress, table: Table, batch: int) -> Sweep:
     started = time.perf_counter()
-    state, count = job.subject.state, job.shift_set.count
+    count = job.shift_set.count
     reference, flops = _compile_reference(job, batch)
     if width is None:
         width = 1 if jax.default_backend() == "cpu" else _fastest_width(job, reference, batch)
@@ -195,21 +188,48 @@ def _direct(job: Job, width: int | None, progress: Progress, table: Table, batch
     )
     compile_seconds = time.perf_counter() - started
 
+    def blocks(start: int) -> Iterator[tuple[int, tuple[Any, ...]]]:
+        return ((first, job.block(first, size, start, batch)) for first in range(0, count, size))
+
+    observations = _fill(table, job, batch, reference, block, blocks, progress)
+    seconds = time.perf_counter() - started - compile_seconds
+    forwards = len(job.split) * (count + 1)
+    return Sweep(observations, compile_seconds, seconds, batch, width, flops, "direct", forwards)
+
+
+def _fill(
+    table: Table,
+    job: Job,
+    batch: int,
+    reference: Callable[..., Reference],
+    program: Callable[..., Block],
+    blocks: Callable[[int], Iterator[tuple[int, tuple[Any, ...]]]],
+    progress: Progress,
+) -> Observations:
+    """Run a compiled program over all batches, and over the blocks of shifts of each.
+
+    Args:
+        table: what is filled.
+        job: what is swept.
+        batch: images of a call.
+        reference: the program of unshifted images.
+        program: of a block of shifts.
+        blocks: from the first image of a batch to its blocks: the first shift, and what the program needs of each.
+        progress: called with the number of image-shifts just finished.
+    """
+    state = job.subject.state
+
     def calls() -> Iterator[tuple[int, int, Callable[[], Block]]]:
         for start in range(0, len(job.split), batch):
             sources, labels, images_mask = job.batch(start, batch)
             seen = reference(state, sources, labels)
             table.put_reference(start, seen)
-            for first in range(0, count, size):
-                arguments = (state, sources, labels, seen, images_mask, *job.block(first, size, start, batch))
-                yield start, first, partial(block, *arguments)
+            for first, arguments in blocks(start):
+                yield start, first, partial(program, state, sources, labels, seen, images_mask, *arguments)
 
     for start, first, done in _in_lanes(calls(), _lanes()):
         progress(table.put(start, first, done))
-    observations = table.observations()
-    seconds = time.perf_counter() - started - compile_seconds
-    forwards = len(job.split) * (count + 1)
-    return Sweep(observations, compile_seconds, seconds, batch, width, flops, "direct", forwards)
+    return table.observations()
 
 
 def _in_lanes(calls: Iterator[tuple[int, int, Callable[[], Block]]], lanes: int) -> Iterator[tuple[int, int, Block]]:
