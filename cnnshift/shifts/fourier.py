@@ -1,0 +1,35 @@
+"""Shifts by any fraction of a pixel, by the Fourier shift theorem on the torus."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jaxtyping import Array, Complex, Float
+
+
+def fourier_shift(maps: Float[Array, "n h w c"], d: Float[Array, 2]) -> Float[Array, "n h w c"]:
+    """T_d of periodic maps, |d| any real number: every frequency k is multiplied by e^(−2πi k d / N).
+
+    The highest frequency of an even N has no sign, so that no real shift of it by a fraction exists. Its two halves
+    ±N/2 are shifted apart, which multiplies it by cos(πd): right at whole pixels, and 0 at half ones. On maps without
+    it T_a T_b = T_{a+b} exactly; at whole pixels the result is the roll, up to rounding.
+
+    Args:
+        maps: real, on the torus.
+        d: (dy, dx) in pixels of the map, positive = down and right; may be traced.
+    """
+    spectrum = jnp.fft.rfft2(maps, axes=(1, 2))
+    return jnp.fft.irfft2(spectrum * phase_factors(d, maps.shape[1:3]), s=maps.shape[1:3], axes=(1, 2))
+
+
+def phase_factors(d: Float[Array, 2], size: tuple[int, int]) -> Complex[Array, "1 h f 1"]:
+    """What `fourier_shift` multiplies the spectrum of `rfft2` with; f = w // 2 + 1."""
+    rows = _factors(d[0], jnp.fft.fftfreq(size[0]), size[0])
+    columns = _factors(d[1], jnp.fft.rfftfreq(size[1]), size[1])
+    return (rows[:, None] * columns[None, :])[None, :, :, None]
+
+
+def _factors(d: Float[Array, ""], frequencies: Float[Array, " f"], size: int) -> Complex[Array, " f"]:
+    # Whole turns are taken out before the product: frequencies are multiples of 1 / size.
+    turns = jnp.round(frequencies * size) * d % size / size
+    factors = jnp.exp(-2j * jnp.pi * turns)
+    return jnp.where(jnp.abs(frequencies) == 0.5, factors.real.astype(factors.dtype), factors)
