@@ -1,0 +1,1 @@
+"""Which layer of a network breaks translation, by how much, and why."""

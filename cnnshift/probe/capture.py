@@ -1,0 +1,257 @@
+"""What every layer of a network computes, in the order in which it is computed.
+
+A network is traced once. While it is, the methods of its modules note what they return, under a scope of their own;
+what happens between modules (`nnx.max_pool`, `jax.nn.relu`, adding a position embedding, a reshape: in NNX these are
+functions) is then found in the trace, where it carries the scope of the module that called it and its line of code.
+
+`nnx.capture` finds modules' outputs too; it loses their order, misses inherited methods, and sees no function.
+"""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import flax
+import jax
+from flax import nnx
+from jax.extend import core
+from jaxtyping import Array, Float
+
+from cnnshift.errors import InputError
+
+Outputs = Callable[[Any, Float[Array, "n h w c"]], list[Array]]
+"""(state, images) → what every step gives, in order."""
+
+_SCOPE = "cnnshift#"
+
+_SMALL = frozenset({"broadcast_in_dim", "convert_element_type", "copy", "stop_gradient", "transpose", "squeeze"})
+"""Operations that move nothing and compute nothing."""
+
+_TRANSPARENT = frozenset({"jit", "pjit", "closed_call", "custom_jvp_call", "custom_vjp_call", "remat", "checkpoint"})
+"""Operations that only call others; their name is that of what they call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that a network computes.
+
+    Attributes:
+        name: the module's path in the network, with the method where it is not `__call__`; of a function its name.
+        kind: the module's class; `function` where no module of its own computes it.
+        place: file and line of a function, as `net.py:12`, or an empty string.
+        shape: of one image's output.
+    """
+
+    name: str
+    kind: str
+    place: str
+    shape: tuple[int, ...]
+
+    @property
+    def is_function(self) -> bool:
+        """Whether it was computed between modules."""
+        return self.kind == "function"
+
+
+def capture(model: Callable[[Any], Any], images: Float[Array, "n h w c"]) -> tuple[list[Step], Outputs, Any]:
+    """Trace a network and list what it computes.
+
+    Listed is what has one array of numbers per image. A value that is handed on unchanged is listed once, under the
+    innermost module.
+
+    Args:
+        model: an NNX module (left in evaluation mode), or any function that JAX can trace.
+        images: a batch of the shape that will be used.
+
+    Returns:
+        The steps in the order of computation; a pure function that evaluates them; its state.
+
+    Raises:
+        InputError: the network cannot be traced on these images.
+    """
+    graph, state = None, {}
+    if isinstance(model, nnx.Module):
+        model.eval()
+        graph, state = nnx.split(model)
+    calls: list[_Call] = []
+
+    def run(state: Any, images: Array) -> tuple[Array, list[Array]]:
+        calls.clear()
+        if graph is None:
+            return model(images), []
+        module = nnx.merge(graph, state)
+        with _noting(module, calls):
+            logits = module(images)
+        return logits, [call.output for call in calls if call.output is not None]
+
+    try:
+        traced = jax.make_jaxpr(run)(state, images)
+    except Exception as problem:
+        # Whatever a stranger's model raises, the first line says what it was.
+        reason = str(problem).strip().partition("\n")[0]
+        raise InputError(
+            f"The model cannot be traced on images of shape {images.shape}: {type(problem).__name__}: {reason}"
+        ) from problem
+    noted = [call for call in calls if call.output is not None]
+    found = _ordered(traced.jaxpr, calls, noted, len(images))
+    program = core.jaxpr_as_fun(
+        core.ClosedJaxpr(traced.jaxpr.replace(outvars=[variable for variable, _ in found]), traced.consts)
+    )
+
+    def outputs(state: Any, images: Array) -> list[Array]:
+        return program(*jax.tree.leaves((state, images)))
+
+    return [step for _, step in found], outputs, state
+
+
+@dataclass(slots=True, eq=False)
+class _Call:
+    """A call of a module's method while it was traced; `inner` are the calls it made."""
+
+    label: str
+    path: str
+    method: str
+    kind: str
+    output: Array | None = None
+    inner: list[_Call] = field(default_factory=list)
+
+
+@contextmanager
+def _noting(root: nnx.Module, calls: list[_Call]) -> Iterator[None]:
+    """Let the methods of a module and of those in it append what they return to `calls`, in order of completion."""
+    paths = {id(module): ".".join(map(str, path)) for path, module in nnx.iter_modules(root)}
+    open_calls: list[_Call] = []
+    outermost = core.get_opaque_trace_state()
+    patched: list[tuple[type, str, Any]] = []
+
+    def note(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(self: Any, *args: Any, **kwargs: Any) -> Any:
+            path = paths.get(id(self))
+            overrides = any((call.path, call.method) == (path, name) for call in open_calls)
+            if path is None or overrides or core.get_opaque_trace_state() != outermost:
+                # A module made on the way, a method that calls the one it overrides, or a trace within the trace.
+                return method(self, *args, **kwargs)
+            call = _Call(f"{_SCOPE}{len(calls) + len(open_calls)}", path, name, type(self).__name__)
+            if open_calls:
+                open_calls[-1].inner.append(call)
+            open_calls.append(call)
+            try:
+                with jax.named_scope(call.label):
+                    result = method(self, *args, **kwargs)
+            finally:
+                open_calls.pop()
+            if isinstance(result, jax.Array):
+                call.output = result
+            calls.append(call)
+            return result
+
+        return noted
+
+    try:
+        for kind in {type(module) for _, module in nnx.iter_modules(root)}:
+            for name, method in _methods(kind):
+                patched.append((kind, name, vars(kind).get(name)))
+                setattr(kind, name, note(name, method))
+        yield
+    finally:
+        for kind, name, own in reversed(patched):
+            if own is None:
+                delattr(kind, name)
+            else:
+                setattr(kind, name, own)
+
+
+def _methods(kind: type) -> list[tuple[str, Callable[..., Any]]]:
+    """Methods that a module class or its ancestors define, but for those that every module has."""
+    own = [ancestor for ancestor in kind.__mro__ if ancestor not in nnx.Module.__mro__]
+    names = dict.fromkeys(
+        name for ancestor in own for name, value in vars(ancestor).items() if inspect.isfunction(value)
+    )
+    return [(name, getattr(kind, name)) for name in names if name == "__call__" or not name.startswith("_")]
+
+
+def _ordered(jaxpr: Any, calls: Sequence[_Call], noted: Sequence[_Call], count: int) -> list[tuple[Any, Step]]:
+    """Variables of a trace that are worth looking at, and what they are, in the order of computation."""
+    defined = {out: position for position, eqn in enumerate(jaxpr.eqns) for out in eqn.outvars}
+    found = dict(_functions(jaxpr, calls))
+    seen: set[str] = set()
+    for call, variable in zip(noted, jaxpr.outvars[1:], strict=True):
+        known = found.get(variable)
+        if variable not in defined or (known is not None and (call.inner or not known.is_function)):
+            continue
+        # A module goes by its path, until another of its methods has been seen under that name.
+        plain = call.path and (call.method == "__call__" or call.path not in seen)
+        name = call.path if plain else f"{call.path}.{call.method}".strip(".")
+        found[variable] = Step(name, call.kind, "", tuple(variable.aval.shape[1:]))
+        seen.add(call.path)
+    kept = [
+        (variable, step)
+        for variable, step in found.items()
+        if 2 <= len(variable.aval.shape) <= 4
+        and variable.aval.shape[0] == count
+        and jax.numpy.issubdtype(variable.aval.dtype, jax.numpy.floating)
+    ]
+    return _numbered(sorted(kept, key=lambda item: defined[item[0]]))
+
+
+def _numbered(found: Sequence[tuple[Any, Step]]) -> list[tuple[Any, Step]]:
+    """Steps with names of their own: a module that is called again gets a number."""
+    times: Counter[str] = Counter()
+    numbered = []
+    for variable, step in found:
+        times[step.name] += 1
+        again = times[step.name]
+        numbered.append((variable, step if again == 1 else replace(step, name=f"{step.name} ({again})")))
+    return numbered
+
+
+def _functions(jaxpr: Any, calls: Sequence[_Call]) -> Iterator[tuple[Any, Step]]:
+    """What is computed outside of the innermost modules: the last value of every call in the caller's code."""
+    by_label = {call.label: call for call in calls}
+    last: dict[Any, tuple[Any, Step]] = {}
+    for eqn in jaxpr.eqns:
+        scope = next((part for part in reversed(str(eqn.source_info.name_stack).split("/")) if part in by_label), None)
+        call = by_label[scope] if scope else None
+        path = call.path if call else ""
+        if (call is not None and not call.inner and path) or eqn.primitive.name in _SMALL or len(eqn.outvars) != 1:
+            continue
+        place, position, name = _origin(eqn)
+        step = Step(f"{path}: {name}" if path else name, "function", place, tuple(eqn.outvars[0].aval.shape[1:]))
+        last[(scope, position)] = (eqn.outvars[0], step)
+    yield from last.values()
+
+
+def _origin(eqn: Any) -> tuple[str, Any, str]:
+    """Where in the caller's code an operation comes from: file and line, the exact expression, what it calls."""
+    name = eqn.primitive.name
+    if name in _TRANSPARENT:
+        called = eqn.params.get("jaxpr") or eqn.params.get("call_jaxpr")
+        name = str(eqn.params.get("name") or getattr(called.jaxpr.debug_info, "func_name", name))
+    inside = ""
+    # Innermost first: the first frame that no library has is the caller's, the one before it is what was called.
+    for code, instruction in zip(*eqn.source_info.traceback.raw_frames(), strict=True):
+        if _is_library(code.co_filename):
+            inside = code.co_name
+            continue
+        span = next(itertools.islice(code.co_positions(), instruction // 2, None))
+        plain = inside.isidentifier() and not inside.startswith("_") and inside not in _WRAPPERS
+        place = f"{Path(code.co_filename).name}:{span[0]}"
+        return place, (code.co_filename, span), inside if plain and eqn.primitive.name not in _TRANSPARENT else name
+    return "", None, name
+
+
+def _is_library(file: str) -> bool:
+    return any(file.startswith(folder) for folder in _LIBRARIES)
+
+
+_LIBRARIES = (*(str(Path(inspect.getfile(package)).parent) for package in (jax, flax)), __file__)
+
+_WRAPPERS = frozenset({"reraise_with_filtered_traceback", "cache_miss", "deferring_binary_op", "meth", "wrapper", "op"})
+"""Functions of the libraries that stand between a call and what is called."""

@@ -1,0 +1,149 @@
+"""Which pixels a layer's positions depend on, measured: its cumulative stride, and how far the border reaches.
+
+Row after row (then column after column) of a few images is replaced by noise, and seen is which rows of every layer
+change. Where the set of input rows moves on by s pixels from one position to the next, s is the stride; where it is
+not the set of the middle of the map, moved, the border has a part in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Bool, Float
+
+from cnnshift.probe.capture import Outputs
+from cnnshift.probe.layout import Layout
+
+IMAGES = 4
+"""Images on which dependence is seen: enough that no maximum hides a row in all of them."""
+
+_UNTOUCHED = 1e-4
+"""A change below this share of a layer's largest change is rounding."""
+
+_FRACTION = 0.1
+"""How far a measured stride may be from a whole number, or from one over a whole number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dependence:
+    """Of one layer.
+
+    Attributes:
+        rows: [r, i]: whether row i of the map depends on row r of the image; None for a vector.
+        columns: the same of columns.
+        stride: pixels from one position of the map to the next; None for a vector, or where it cannot be told.
+    """
+
+    rows: Bool[np.ndarray, "H h"] | None
+    columns: Bool[np.ndarray, "W w"] | None
+    stride: Fraction | None
+
+    def inside(self, d: tuple[int, int]) -> Bool[np.ndarray, "h w"] | None:
+        """Positions that a circular shift by whole pixels cannot reach from the border.
+
+        Those that depend on the pixels of the middle of the map, moved, none of which has come in over the border. None
+        where there is no such position.
+        """
+        if self.rows is None or self.columns is None or self.stride is None:
+            return None
+        inside = np.logical_and.outer(_inside(self.rows, d[0], self.stride), _inside(self.columns, d[1], self.stride))
+        return inside if inside.any() else None
+
+
+def find_dependence(
+    outputs: Outputs, layouts: Sequence[Layout], state: Any, images: Float[Array, "n h w c"]
+) -> list[Dependence]:
+    """Measure it for every step of a network; `IMAGES` images are enough."""
+    height, width = images.shape[1:3]
+    noise = jax.random.uniform(jax.random.key(0), images.shape, images.dtype, images.min(), images.max() + 1)
+    folded = [layout for layout in layouts if layout.size is not None]
+
+    def maps(state: Any, images: Array) -> list[Array]:
+        found = zip(layouts, outputs(state, images), strict=True)
+        return [layout.fold(output) for layout, output in found if layout.size is not None]
+
+    @jax.jit
+    def changes(state: Any, images: Array, noise: Array) -> list[tuple[Array, Array]]:
+        rest = maps(state, images)
+
+        def replace(line: Array) -> list[tuple[Array, Array]]:
+            rows = (jnp.arange(height) == line)[None, :, None, None]
+            columns = (jnp.arange(width) == line - height)[None, None, :, None]
+            seen = maps(state, jnp.where(rows | columns, noise, images))
+            sizes = [jnp.abs(a - b).max(axis=(0, 3)) for a, b in zip(seen, rest, strict=True)]
+            return [(size.max(axis=1), size.max(axis=0)) for size in sizes]
+
+        return lax.map(replace, jnp.arange(height + width))
+
+    found = iter(changes(state, images, noise) if folded else [])
+    dependences: list[Dependence] = []
+    before: Dependence | None = None
+    for layout in layouts:
+        if layout.size is None:
+            dependences.append(Dependence(None, None, None))
+            continue
+        by_row, by_column = (np.asarray(change) for change in next(found))
+        rows, columns = _touched(by_row[:height]), _touched(by_column[height:])
+        strides = {_stride(rows), _stride(columns)}
+        stride = strides.pop() if len(strides) == 1 else None
+        before = Dependence(rows, columns, stride or _stride_after(before, rows, columns))
+        dependences.append(before)
+    return dependences
+
+
+def _stride_after(before: Dependence | None, rows: np.ndarray, columns: np.ndarray) -> Fraction | None:
+    """Where the border is everywhere: the stride of the map before, times what the sizes went down by."""
+    if before is None or before.rows is None or before.columns is None or before.stride is None:
+        return None
+    ratios = {round(a.shape[1] / b.shape[1]) for a, b in ((before.rows, rows), (before.columns, columns))}
+    return before.stride * ratios.pop() if len(ratios) == 1 and min(ratios) else None
+
+
+def _touched(change: Float[np.ndarray, "N n"]) -> Bool[np.ndarray, "N n"]:
+    return change > _UNTOUCHED * change.max(initial=0)
+
+
+def _stride(depends: Bool[np.ndarray, "N n"]) -> Fraction | None:
+    """The step of the sets' centres on the circle, or N / n where every position depends on all, as after a choice."""
+    pixels, positions = depends.shape
+    counts = depends.sum(axis=0)
+    if counts.min() == pixels or positions == 1:
+        return Fraction(pixels, positions) if pixels % positions == 0 or positions % pixels == 0 else None
+    # The border cuts sets off.
+    whole = counts == counts.max()
+    pairs = np.flatnonzero(whole[1:] & whole[:-1])
+    if not pairs.size or counts.max() == pixels:
+        return None
+    centres = np.exp(2j * np.pi * np.arange(pixels) / pixels) @ depends
+    steps = np.angle(centres[pairs + 1] / centres[pairs]) % (2 * np.pi) * pixels / (2 * np.pi)
+    return _nearest(float(np.median(steps)))
+
+
+def _nearest(step: float) -> Fraction | None:
+    if step <= 0:
+        return None
+    fraction = Fraction(round(step)) if step > 0.75 else Fraction(1, round(1 / step))
+    return fraction if abs(step - fraction) < _FRACTION * fraction else None
+
+
+def _inside(depends: Bool[np.ndarray, "N n"], d: int, stride: Fraction) -> Bool[np.ndarray, " n"]:
+    pixels, positions = depends.shape
+    first, last = max(d, 0), pixels - 1 + min(d, 0)
+    middle = positions // 2
+    model = np.flatnonzero(depends[:, middle])
+    if not model.size or model[0] == 0 or model[-1] == pixels - 1:
+        return np.zeros(positions, bool)
+
+    def expected(position: int) -> bool:
+        moved = model + stride * (position - middle)
+        found = np.flatnonzero(depends[:, position])
+        return len(found) == len(moved) and bool((found == moved).all()) and first <= found[0] and found[-1] <= last
+
+    return np.array([expected(position) for position in range(positions)])
