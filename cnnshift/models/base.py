@@ -153,6 +153,14 @@ class Classifier(nnx.Module):
         """
         return None
 
+    @classmethod
+    def remedies(cls, options: Any) -> Mapping[str, Mapping[str, str]]:
+        """What about these options breaks translation, and the options that would not: cause → keys and values.
+
+        Causes are named in the field's terms: stride, padding, head, activation, position embedding.
+        """
+        return {}
+
     @property
     def readout_kind(self) -> ReadoutKind:
         """How the logits depend on where the features are."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import ClassVar
 
 from flax import nnx
@@ -42,6 +43,20 @@ class Stacked(Classifier):
         wraps = all(isinstance(b.weights, Convolution) and b.weights.padding == "circular" for b in self.blocks)
         stride = math.prod(strides)
         return stride if wraps and size[0] % stride == 0 and size[1] % stride == 0 else None
+
+    @classmethod
+    def remedies(cls, options: TrunkOptions) -> Mapping[str, Mapping[str, str]]:
+        """Adaptive sampling, wrapping around, an average over positions, no activation."""
+        found: dict[str, Mapping[str, str]] = {}
+        if options.pool not in ("none", "aps"):
+            found["stride"] = {"pool": "aps"}
+        if options.padding != "circular":
+            found["padding"] = {"padding": "circular"}
+        if options.head == "flatten":
+            found["head"] = {"head": "gap"}
+        if options.activation != "identity":
+            found["activation"] = {"activation": "identity"}
+        return found
 
     @property
     def readout_kind(self) -> ReadoutKind:

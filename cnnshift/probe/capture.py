@@ -31,6 +31,9 @@ Outputs = Callable[[Any, Float[Array, "n h w c"]], list[Array]]
 
 _SCOPE = "cnnshift#"
 
+_LOOK_BACK = 16
+"""How many steps back the source of a section is looked for: the length of the longest branch."""
+
 _SMALL = frozenset({"broadcast_in_dim", "convert_element_type", "copy", "stop_gradient", "transpose", "squeeze"})
 """Operations that move nothing and compute nothing."""
 
@@ -60,7 +63,39 @@ class Step:
         return self.kind == "function"
 
 
-def capture(model: Callable[[Any], Any], images: Float[Array, "n h w c"]) -> tuple[list[Step], Outputs, Any]:
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A step as a function of an earlier one, through which everything that it sees of the image passes.
+
+    Attributes:
+        source: index of that step; -1 for the image.
+        through: indices of the steps in between.
+        run: (state, what the source gives) → what the step gives.
+    """
+
+    source: int
+    through: tuple[int, ...]
+    run: Callable[[Any, Array], Array]
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """A traced network, for batches of one size.
+
+    Attributes:
+        steps: in the order of computation.
+        outputs: all of them, as a pure function.
+        sections: each step on its own, after the nearest earlier one that it can be computed from.
+        state: the network's weights.
+    """
+
+    steps: list[Step]
+    outputs: Outputs
+    sections: list[Section]
+    state: Any
+
+
+def capture(model: Callable[[Any], Any], images: Float[Array, "n h w c"]) -> Capture:
     """Trace a network and list what it computes.
 
     Listed is what has one array of numbers per image. A value that is handed on unchanged is listed once, under the
@@ -69,9 +104,6 @@ def capture(model: Callable[[Any], Any], images: Float[Array, "n h w c"]) -> tup
     Args:
         model: an NNX module (left in evaluation mode), or any function that JAX can trace.
         images: a batch of the shape that will be used.
-
-    Returns:
-        The steps in the order of computation; a pure function that evaluates them; its state.
 
     Raises:
         InputError: the network cannot be traced on these images.
@@ -101,14 +133,39 @@ def capture(model: Callable[[Any], Any], images: Float[Array, "n h w c"]) -> tup
         ) from problem
     noted = [call for call in calls if call.output is not None]
     found = _ordered(traced.jaxpr, calls, noted, len(images))
-    program = core.jaxpr_as_fun(
-        core.ClosedJaxpr(traced.jaxpr.replace(outvars=[variable for variable, _ in found]), traced.consts)
-    )
+    variables, weights = [variable for variable, _ in found], len(jax.tree.leaves(state))
+    program = core.jaxpr_as_fun(core.ClosedJaxpr(traced.jaxpr.replace(outvars=variables), traced.consts))
 
     def outputs(state: Any, images: Array) -> list[Array]:
         return program(*jax.tree.leaves((state, images)))
 
-    return [step for _, step in found], outputs, state
+    sections = [_section(traced, variables, target, weights) for target in range(len(variables))]
+    return Capture([step for _, step in found], outputs, sections, state)
+
+
+def _section(traced: Any, variables: Sequence[Any], target: int, weights: int) -> Section:
+    """The part of a trace from the nearest earlier step to a step."""
+    (images,) = traced.jaxpr.invars[weights:]
+    for source in range(target - 1, max(-1, target - 1 - _LOOK_BACK), -1):
+        needed, chosen = {variables[target]}, []
+        for eqn in reversed(traced.jaxpr.eqns):
+            if variables[source] not in eqn.outvars and needed.intersection(eqn.outvars):
+                chosen.append(eqn)
+                needed.update(variable for variable in eqn.invars if not isinstance(variable, core.Literal))
+        if images in needed:
+            continue
+        invars = [*traced.jaxpr.invars[:weights], variables[source]]
+        part = traced.jaxpr.replace(invars=invars, outvars=[variables[target]], eqns=chosen[::-1])
+        computed = {out for eqn in chosen for out in eqn.outvars}
+        through = tuple(step for step in range(source + 1, target) if variables[step] in computed)
+        return Section(source, through, _as_function(core.ClosedJaxpr(part, traced.consts)))
+    whole = traced.jaxpr.replace(outvars=[variables[target]])
+    return Section(-1, tuple(range(target)), _as_function(core.ClosedJaxpr(whole, traced.consts)))
+
+
+def _as_function(part: core.ClosedJaxpr) -> Callable[[Any, Array], Array]:
+    program = core.jaxpr_as_fun(part)
+    return lambda state, value: program(*jax.tree.leaves(state), value)[0]
 
 
 @dataclass(slots=True, eq=False)
@@ -234,24 +291,22 @@ def _origin(eqn: Any) -> tuple[str, Any, str]:
     if name in _TRANSPARENT:
         called = eqn.params.get("jaxpr") or eqn.params.get("call_jaxpr")
         name = str(eqn.params.get("name") or getattr(called.jaxpr.debug_info, "func_name", name))
-    inside = ""
+    called = ""
     # Innermost first: the first frame that no library has is the caller's, the one before it is what was called.
     for code, instruction in zip(*eqn.source_info.traceback.raw_frames(), strict=True):
-        if _is_library(code.co_filename):
-            inside = code.co_name
+        if any(code.co_filename.startswith(folder) for folder in _LIBRARIES):
+            plain = code.co_name.isidentifier() and not code.co_name.startswith("_") and code.co_name not in _WRAPPERS
+            called = code.co_name if plain else called
             continue
         span = next(itertools.islice(code.co_positions(), instruction // 2, None))
-        plain = inside.isidentifier() and not inside.startswith("_") and inside not in _WRAPPERS
         place = f"{Path(code.co_filename).name}:{span[0]}"
-        return place, (code.co_filename, span), inside if plain and eqn.primitive.name not in _TRANSPARENT else name
+        return place, (code.co_filename, span), name if name != eqn.primitive.name else called or name
     return "", None, name
-
-
-def _is_library(file: str) -> bool:
-    return any(file.startswith(folder) for folder in _LIBRARIES)
 
 
 _LIBRARIES = (*(str(Path(inspect.getfile(package)).parent) for package in (jax, flax)), __file__)
 
-_WRAPPERS = frozenset({"reraise_with_filtered_traceback", "cache_miss", "deferring_binary_op", "meth", "wrapper", "op"})
+_WRAPPERS = frozenset(
+    {"bind", "cache_miss", "deferring_binary_op", "meth", "noted", "op", "reraise_with_filtered_traceback", "wrapper"}
+)
 """Functions of the libraries that stand between a call and what is called."""

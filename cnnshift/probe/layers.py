@@ -1,26 +1,34 @@
-"""The layer probe: every layer of a network under shifts, against an exactly equivariant control."""
+"""The layer probe: every layer of a network under shifts."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from jaxtyping import Array, Float
 
 from cnnshift.errors import MeasurementError
-from cnnshift.models.layers.convolution import Convolution
-from cnnshift.probe.capture import Step, capture
+from cnnshift.probe.capture import Capture, Step, capture
 from cnnshift.probe.dependence import IMAGES, Dependence, find_dependence
 from cnnshift.probe.formulas import eq_t
+from cnnshift.probe.layer import Layer, Own, Profile
 from cnnshift.probe.layout import find_layout
-from cnnshift.probe.program import Changes, Derivative, LayerErrors, derivative_program, error_program, rest_program
+from cnnshift.probe.program import (
+    Changes,
+    Derivative,
+    LayerErrors,
+    OwnErrors,
+    derivative_program,
+    error_program,
+    own_program,
+    rest_program,
+)
+from cnnshift.shifts.seams import stays_at_border
 from cnnshift.sweep.device import PRECISION
 
 SUBPIXEL = 1 / 3
@@ -31,78 +39,15 @@ SMALL_SHIFTS = 8
 
 DIRECTIONS = ((1, 0), (0, 1), (1, 1))
 
+ROLLS = tuple((half, d) for half in (0, 1) for d in DIRECTIONS)
+"""Of a layer's input, by one position and by half of the map."""
+
 MEMORY = 2**30
 """Bytes that the maps of all layers of all images may take, at rest, moved, and in two sums."""
 
-MARGIN = 10
-"""An error is that of an exact layer up to so many times the floor."""
 
-LEAST = 1e-5
-"""And in any case up to this: deep networks round more often than the control."""
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """A layer's errors by the size of the shift, means over images and directions.
-
-    Attributes:
-        size: |d|∞ in pixels, ascending.
-        error: `equivariance_error` over all positions.
-        inside: the same over the positions that the border cannot reach; NaN where there are none, or where the
-            stride does not divide the shift.
-        aligned: the same over all positions against the whole shift of the map that fits best, image by image: 0 where
-            an adaptive choice lets a map jump by whole positions. NaN for a layer without positions.
-        decibels: `eq_t`.
-    """
-
-    size: Float[np.ndarray, " d"]
-    error: Float[np.ndarray, " d"]
-    inside: Float[np.ndarray, " d"]
-    aligned: Float[np.ndarray, " d"]
-    decibels: Float[np.ndarray, " d"]
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """What the probe found about one layer.
-
-    Attributes:
-        step: which one it is.
-        stride: cumulative, in pixels; that of the last map before it for a layer without positions; None where it
-            cannot be told.
-        is_map: whether it has positions.
-        profile: errors by size of the shift.
-        normalized_variance: variance over whole shifts relative to that over images (Quiroga et al. 2021), of the
-            layer's own values, summed over positions and channels; NaN where images do not differ.
-        lie_derivative: mean square, see `derivative_program`; NaN for a map whose stride is unknown.
-        lie_derivative_abs: mean size.
-    """
-
-    step: Step
-    stride: Fraction | None
-    is_map: bool
-    profile: Profile
-    normalized_variance: float
-    lie_derivative: float
-    lie_derivative_abs: float
-
-
-@dataclass(frozen=True, slots=True)
-class Floor:
-    """What an exactly equivariant network gives here: rounding, for whole shifts and for those by a fraction."""
-
-    whole: float
-    subpixel: float
-
-    @property
-    def whole_tolerance(self) -> float:
-        """Largest error at a whole shift that counts as none."""
-        return max(MARGIN * self.whole, LEAST)
-
-    @property
-    def subpixel_tolerance(self) -> float:
-        """The same for fractions of a pixel."""
-        return max(MARGIN * self.subpixel, LEAST)
+BORDER = 1e-4
+"""A deviation below this share of the largest value is no sign of a border."""
 
 
 def probe_layers(
@@ -125,18 +70,19 @@ def probe_layers(
     with jax.default_matmul_precision(PRECISION):
         size = (images.shape[1], images.shape[2])
         few = jnp.asarray(images[:IMAGES])
-        steps, outputs, state = capture(model, few)
+        seen = capture(model, few)
+        steps, state = seen.steps, seen.state
         layouts = [find_layout(step.shape, size) for step in steps]
-        depends = find_dependence(outputs, layouts, state, few)
+        depends = find_dependence(seen.outputs, layouts, state, few)
         values = sum(math.prod(step.shape) for step in steps)
         batch = jnp.asarray(images[: max(2, MEMORY // (16 * values))])
         # A trace is one of a batch of its size.
-        _, outputs, _ = capture(model, batch)
+        seen = capture(model, batch)
         strides = [None if depend.stride is None else float(depend.stride) for depend in depends]
-        rest = rest_program(outputs, layouts)(state, batch)
+        rest = rest_program(seen.outputs, layouts)(state, batch)
         _check_finite(steps, rest)
         shifts = _shifts(depends, size)
-        run = error_program(outputs, layouts, strides)
+        run = error_program(seen.outputs, layouts, strides)
         sums = [Changes(jnp.zeros_like(value), jnp.zeros_like(value)) for value in rest]
         found: list[list[LayerErrors]] = []
         whole = 0
@@ -148,38 +94,12 @@ def probe_layers(
                 # The variance is one over whole shifts, and a fraction more would not be of their kind.
                 sums, whole = updated, whole + 1
             progress(done + 1, len(shifts))
-        derive = derivative_program(outputs, layouts, strides)
+        derive = derivative_program(seen.outputs, layouts, strides)
         derivatives = [derive(state, batch, jnp.asarray(d, batch.dtype)) for d in ((1, 0), (0, 1))]
-        return _layers(steps, depends, rest, shifts, found, sums, whole, jax.device_get(derivatives))
-
-
-def measure_floor(images: Float[np.ndarray, "n h w c"]) -> Floor:
-    """The errors of an exact network through the same programs: the rounding of this device at this precision.
-
-    Three circular convolutions at stride 1 with ReLU after each for whole shifts; the first one, before its ReLU, for
-    fractions.
-    """
-    shape, rngs = images.shape[1:], nnx.Rngs(0)
-    layers = [
-        Convolution((shape[0], shape[1], before), 8, 3, padding="circular", rngs=rngs) for before in (shape[2], 8, 8)
-    ]
-    control = probe_layers(_Control(layers), images)
-    return Floor(
-        max(float(layer.profile.error[layer.profile.size >= 1].max()) for layer in control),
-        float(control[0].profile.error[control[0].profile.size < 1].max()),
-    )
-
-
-class _Control(nnx.Module):
-    """Convolutions with ReLU after each."""
-
-    def __init__(self, layers: Sequence[Convolution]) -> None:
-        self.layers = nnx.List(layers)
-
-    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w e"]:
-        for layer in self.layers:
-            x = jax.nn.relu(layer(x))
-        return x
+        alone = own_program(seen.sections, layouts, strides)
+        given = jax.jit(seen.outputs)(state, batch)
+        own = [jax.device_get(alone(state, batch, given, jnp.asarray(d), jnp.asarray(half))) for half, d in ROLLS]
+        return _layers(seen, depends, rest, shifts, found, sums, whole, own, jax.device_get(derivatives))
 
 
 def _shifts(depends: Sequence[Dependence], size: tuple[int, int]) -> list[tuple[float, float]]:
@@ -212,22 +132,24 @@ def _check_finite(steps: Sequence[Step], rest: Sequence[Array]) -> None:
 
 
 def _layers(
-    steps: Sequence[Step],
+    seen: Capture,
     depends: Sequence[Dependence],
     rest: Sequence[Array],
     shifts: Sequence[tuple[float, float]],
     found: Sequence[Sequence[LayerErrors]],
     sums: Sequence[Changes],
     whole: int,
+    own: Sequence[Sequence[OwnErrors | None]],
     derivatives: Sequence[Sequence[Derivative]],
 ) -> list[Layer]:
     layers: list[Layer] = []
     stride: Fraction | None = Fraction(1)
-    for index, step in enumerate(steps):
+    for index, step in enumerate(seen.steps):
         is_map, depend = depends[index].rows is not None, depends[index]
         stride = depend.stride if is_map else stride
         known = not is_map or stride is not None
         errors = [at[index] for at in found]
+        alone = [at[index] for at in own]
         along = [one[index] for one in derivatives]
         layers.append(
             Layer(
@@ -235,12 +157,32 @@ def _layers(
                 stride,
                 is_map,
                 _profile(depend, shifts, errors, float(jnp.ptp(rest[index])), known),
+                seen.sections[index].through,
+                _own(alone),
                 _normalized_variance(sums[index], errors, shifts, rest[index], whole),
                 float(np.mean([one.square for one in along])) if known else math.nan,
                 float(np.mean([one.absolute for one in along])) if known else math.nan,
             )
         )
     return layers
+
+
+def _own(errors: Sequence[OwnErrors | None]) -> Own | None:
+    """Over the directions."""
+    if any(at is None for at in errors):
+        return None
+    known = [(at, half, d) for at, (half, d) in zip(errors, ROLLS, strict=True) if at is not None]
+    borders = []
+    for at, half, d in known:
+        touched = np.asarray(at.positions) > BORDER
+        if touched.any() and touched.size > 1:
+            far = [size // 2 if half else 1 for size in touched.shape]
+            borders.append(stays_at_border(touched, (far[0] * d[0], far[1] * d[1])))
+    return Own(
+        max(float(at.multiple) for at, _, _ in known),
+        None if not borders or None in borders else all(borders),
+        float(np.mean([at.between for at, half, _ in known if not half])),
+    )
 
 
 def _profile(
@@ -263,7 +205,7 @@ def _profile(
         return np.array([_mean(values[sizes == size]) for size in each])
 
     with np.errstate(divide="ignore"):
-        decibels = np.asarray(eq_t(means(square), np.asarray(amplitude)))
+        decibels = np.asarray(eq_t(jnp.asarray(means(square)), jnp.asarray(amplitude)))
     return Profile(each, means(error), means(inside), means(aligned), decibels)
 
 

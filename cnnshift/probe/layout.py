@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from jaxtyping import Array, Float
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +15,7 @@ class Layout:
 
     Attributes:
         size: (h, w) of the map; None for a vector, which has no positions.
-        skip: tokens before those of the map: 1 for a class token.
+        skip: tokens before those of the map: 1 for a class token; 0 for a map.
     """
 
     size: tuple[int, int] | None
@@ -24,21 +25,37 @@ class Layout:
         """The output as a map [n h w c], or as vectors [n e]."""
         if self.size is None:
             return output.reshape(len(output), -1)
-        return output[:, self.skip :].reshape(len(output), *self.size, -1) if output.ndim == 3 else output
+        tokens = output.reshape(len(output), self.skip + math.prod(self.size), -1)
+        return tokens[:, self.skip :].reshape(len(output), *self.size, -1)
+
+    def roll(self, output: Float[Array, "*shape"], q: Int[Array, " 2"]) -> Float[Array, "*shape"]:
+        """The output with its map rolled by whole positions, in the form the layer gave it; vectors stay."""
+        if self.size is None:
+            return output
+        rolled = jnp.roll(self.fold(output), q, axis=(1, 2))
+        tokens = rolled.reshape(len(output), math.prod(self.size), -1)
+        before = output.reshape(len(output), self.skip + math.prod(self.size), -1)[:, : self.skip]
+        return jnp.concatenate([before, tokens], axis=1).reshape(output.shape)
 
 
 def find_layout(shape: tuple[int, ...], size: tuple[int, int]) -> Layout:
-    """The layout of one image's output [h w c], [t c] or [e], for images of that size (H, W).
+    """The layout of one image's output [h w c], [t c], [t heads c] or [e], for images of that size (H, W).
 
-    A three-dimensional output is a map unless it has a single position. A two-dimensional one is a sequence of tokens
-    if they can be laid on the image, p × p pixels each, row by row, with or without one class token before them.
+    A map has the proportions of the image, as near as its whole sizes can come. Tokens can be laid on the image, p × p
+    pixels each, row by row, with or without one class token before them. All else is a vector.
     """
-    if len(shape) == 3:
-        return Layout((shape[0], shape[1]) if shape[0] * shape[1] > 1 else None)
-    if len(shape) == 2:
+    if len(shape) == 3 and min(shape[:2]) > 1 and _proportional(shape[:2], size):
+        return Layout((shape[0], shape[1]))
+    if len(shape) >= 2:
         for skip in (0, 1):
             tokens = shape[0] - skip
             patch = math.isqrt(size[0] * size[1] // tokens) if tokens > 1 else 0
             if patch and tokens * patch**2 == size[0] * size[1] and not (size[0] % patch or size[1] % patch):
                 return Layout((size[0] // patch, size[1] // patch), skip)
     return Layout(None)
+
+
+def _proportional(shape: tuple[int, ...], size: tuple[int, int]) -> bool:
+    """Whether one stride, up to a margin of a padding, explains both sides."""
+    rows, columns = (side / pixels for side, pixels in zip(shape, size, strict=True))
+    return max(rows, columns) <= 1.5 * min(rows, columns)

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
-from cnnshift.probe.capture import Outputs
+from cnnshift.probe.capture import Outputs, Section
 from cnnshift.probe.formulas import equivariance_error
 from cnnshift.probe.layout import Layout
 from cnnshift.shifts.fourier import fourier_shift
@@ -114,6 +114,78 @@ def _align(maps: Float[Array, "n h w c"], to: Float[Array, "n h w c"]) -> Float[
     correlation = jnp.fft.irfft2(spectra.sum(axis=-1), s=size, axes=(1, 2))
     best = correlation.reshape(len(maps), -1).argmax(axis=1)
     return jax.vmap(lambda map_, q: jnp.roll(map_, (q // size[1], q % size[1]), axis=(0, 1)))(maps, best)
+
+
+class OwnErrors(NamedTuple):
+    """A layer on its own, given what the layer before it gives at rest, rolled by whole positions.
+
+    Attributes:
+        multiple: largest `equivariance_error` of an image when the roll is a multiple of the layer's own stride.
+        positions: largest deviation at every position then, relative to the largest value; (1, 1) without positions.
+        between: mean error under a roll by one position against the best whole roll of the output; 0 at own stride 1.
+    """
+
+    multiple: Float[Array, ""]
+    positions: Float[Array, "h w"]
+    between: Float[Array, ""]
+
+
+def own_program(
+    sections: Sequence[Section], layouts: Sequence[Layout], strides: Sequence[float | None]
+) -> Callable[..., list[OwnErrors | None]]:
+    """(state, images, every layer's output at rest, direction, how far) → the own errors of every layer.
+
+    How far is 0 for one position, 1 for half of the map, where the seam of what was rolled is far from the border. None
+    for a layer after one without positions, and where a stride is unknown or smaller than that before it.
+    """
+
+    def own(
+        state: Any,
+        images: Float[Array, "n h w c"],
+        rest: list[Array],
+        direction: Int[Array, " 2"],
+        half: Int[Array, ""],
+    ) -> list[OwnErrors | None]:
+        image = Layout((images.shape[1], images.shape[2]))
+        # A section's source counts from -1.
+        sources = [(image, 1.0, images), *zip(layouts, strides, rest, strict=True)]
+        return [
+            _own_errors(section, sources[section.source + 1], sources[index + 1], state, direction, half)
+            for index, section in enumerate(sections)
+        ]
+
+    return jax.jit(own)
+
+
+Given = tuple[Layout, float | None, Array]
+"""A layer's layout, its stride and what it gives at rest."""
+
+
+def _own_errors(
+    section: Section, source: Given, target: Given, state: Any, direction: Int[Array, " 2"], half: Int[Array, ""]
+) -> OwnErrors | None:
+    (before, stride_before, given), (layout, stride, output) = source, target
+    if before.size is None:
+        return None
+    step = 1.0
+    if layout.size is not None:
+        if stride is None or stride_before is None or not (stride / stride_before).is_integer():
+            return None
+        step = stride / stride_before
+
+    def moved(q: Int[Array, " 2"]) -> Array:
+        return layout.fold(section.run(state, before.roll(given, q)))
+
+    at_rest = layout.fold(output)
+    q = jnp.where(half, jnp.array(layout.size or before.size) // 2, 1) * direction
+    now, expected = moved(int(step) * q), layout.fold(layout.roll(output, q))
+    wrong = jnp.abs(now - expected) / jnp.maximum(jnp.abs(expected).max(), 1e-30)
+    positions = wrong.max(axis=(0, 3)) if layout.size is not None else wrong.max()[None, None]
+    error = equivariance_error(now, expected).max()
+    if step == 1:
+        return OwnErrors(error, positions, jnp.zeros(()))
+    between = moved(direction)
+    return OwnErrors(error, positions, equivariance_error(between, _align(at_rest, between)).mean())
 
 
 def derivative_program(

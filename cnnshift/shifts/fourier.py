@@ -17,8 +17,9 @@ def fourier_shift(maps: Float[Array, "n h w c"], d: Float[Array, 2]) -> Float[Ar
         maps: real, on the torus.
         d: (dy, dx) in pixels of the map, positive = down and right; may be traced.
     """
+    size = maps.shape[1], maps.shape[2]
     spectrum = jnp.fft.rfft2(maps, axes=(1, 2))
-    return jnp.fft.irfft2(spectrum * phase_factors(d, maps.shape[1:3]), s=maps.shape[1:3], axes=(1, 2))
+    return jnp.fft.irfft2(spectrum * phase_factors(d, size), s=size, axes=(1, 2))
 
 
 def phase_factors(d: Float[Array, 2], size: tuple[int, int]) -> Complex[Array, "1 h f 1"]:

@@ -1,13 +1,11 @@
-"""Does a violation stay at the border, or is it everywhere?
-
-A padding treats the border as special. Under a shift the border of the image at rest has moved, the layer's own has
-not: the violation lies along these two seams. Aliasing knows no seams.
-"""
+"""Does a violation stay at the border, or is it everywhere? In words."""
 
 from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Bool, Int
+
+from cnnshift.shifts.seams import seam_distances, stays_at_border
 
 
 def describe_extent(touched: Bool[np.ndarray, "h w"], shift: Int[np.ndarray, " 2"]) -> str:
@@ -26,16 +24,16 @@ def describe_extent(touched: Bool[np.ndarray, "h w"], shift: Int[np.ndarray, " 2
         >>> describe_extent(touched, np.array([0, 1]))
         'it touches only columns {0, 1, 7} of 8: the border (padding)'
     """
-    rows, columns = (_distances(size, int(d)) for size, d in zip(touched.shape, shift, strict=True))
-    distance = np.minimum(rows[:, None], columns[None, :])
-    reach, farthest = distance[touched].max(), distance.max()
-    if farthest < 2:
+    border = stays_at_border(touched, (int(shift[0]), int(shift[1])))
+    if border is None:
         return "and the maps are too small to tell a border from aliasing"
-    if 2 * reach > farthest:
+    if not border:
         return (
             f"it touches {touched.sum()} of {touched.size} positions, not only the border: "
             f"aliasing, weights that depend on the position, or a padding whose influence reaches this far"
         )
+    rows, columns = (seam_distances(size, int(d)) for size, d in zip(touched.shape, shift, strict=True))
+    reach = np.minimum(rows[:, None], columns[None, :])[touched].max()
     lines = []
     if shift[0]:
         lines.append(_name("rows", np.asarray(rows <= reach if shift[1] else touched.any(axis=1))))
@@ -46,15 +44,3 @@ def describe_extent(touched: Bool[np.ndarray, "h w"], shift: Int[np.ndarray, " 2
 
 def _name(lines: str, which: np.ndarray) -> str:
     return f"{lines} {{{', '.join(str(i) for i in np.flatnonzero(which))}}} of {len(which)}"
-
-
-def _distances(size: int, shift: int) -> Int[np.ndarray, " size"]:
-    """Steps of every row (or column) from the nearer of the seams before 0 and before `shift`.
-
-    Beyond all reach where nothing moves along this axis: its seams fall on each other, and no violation comes of them.
-    """
-    if not shift % size:
-        return np.full(size, size)
-    index = np.arange(size)
-    seams = [np.minimum((index - seam) % size, (seam - 1 - index) % size) + 1 for seam in (0, shift)]
-    return np.minimum(*seams)

@@ -1,0 +1,113 @@
+"""Which part of a network is to blame for how much: one part exchanged at a time, by the same recipe and seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cnnshift.data.base import Split, to_unit
+from cnnshift.errors import InputError
+from cnnshift.models.base import parse_model
+from cnnshift.probe.formulas import equivariance_error
+from cnnshift.probe.layers import DIRECTIONS, SUBPIXEL
+from cnnshift.registry import METRICS, MODELS
+from cnnshift.results.explanation import Behaviour, Cause
+from cnnshift.shifts.circular import Circular
+from cnnshift.shifts.fourier import fourier_shift
+from cnnshift.shifts.sets import ShiftSet
+from cnnshift.spec import Spec
+from cnnshift.sweep.engine import run_sweep
+from cnnshift.sweep.subject import subject_of
+
+ACTIVATION = "activation"
+
+Obtain = Callable[[Spec], Callable[[Any], Any]]
+"""A spec → the trained network."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blame:
+    """Behaviour of the network as it is, with all parts exchanged, and with each alone exchanged or left."""
+
+    as_it_is: Behaviour
+    all_exchanged: Behaviour | None
+    causes: list[Cause]
+
+
+def find_causes(spec: Spec, obtain: Obtain, split: Split, shift_set: ShiftSet) -> Blame:
+    """Exchange the parts that the family knows remedies for, one at a time, and all but one at a time.
+
+    One at a time says what mending this part is worth while the others are broken; all but one what this part breaks
+    while the others are whole. Where parts hide behind each other, the two differ.
+
+    Args:
+        spec: family and architecture options.
+        obtain: trains a network.
+        split: the images.
+        shift_set: whole shifts, under which the consistency is measured on the torus.
+    """
+    family, options = parse_model(spec)
+    remedies = family.remedies(options)
+    measured: dict[str, Behaviour | str] = {}
+
+    def behave(changes: Mapping[str, str]) -> Behaviour | str:
+        changed = _changed(spec, changes)
+        if str(changed) not in measured:
+            try:
+                measured[str(changed)] = measure_behaviour(obtain(changed), split, shift_set)
+            except InputError as problem:
+                measured[str(changed)] = str(problem)
+        return measured[str(changed)]
+
+    as_it_is = measure_behaviour(obtain(spec), split, shift_set)
+    complete = behave(_together(remedies))
+    causes = []
+    for cause, changes in remedies.items():
+        alone = behave(changes)
+        left = behave(_together({name: others for name, others in remedies.items() if name != cause}))
+        causes.append(
+            Cause(
+                name=cause,
+                change=",".join(f"{key}={value}" for key, value in changes.items()),
+                alone=None if isinstance(alone, str) else alone,
+                left=None if isinstance(left, str) else left,
+                reason=next((found for found in (alone, left) if isinstance(found, str)), ""),
+            )
+        )
+    return Blame(as_it_is, None if isinstance(complete, str) else complete, causes)
+
+
+def measure_behaviour(model: Callable[[Any], Any], split: Split, shift_set: ShiftSet) -> Behaviour:
+    """How a network behaves on the torus: under whole shifts, at rest, and under a third of a pixel."""
+    subject = subject_of(model)
+    protocol = Circular(split.size, reach=shift_set.reach, context=split.context, background=split.background)
+    seen = run_sweep(subject, split, protocol, shift_set).observations
+    images = jnp.asarray(to_unit(split.windows))
+
+    @jax.jit
+    def change(state: Any, d: jax.Array) -> jax.Array:
+        logits, _ = subject.apply(state, images)
+        moved, _ = subject.apply(state, fourier_shift(images, d))
+        return equivariance_error(moved, logits).mean()
+
+    consistency, accuracy = (METRICS.load(id).summarize(seen).value for id in ("pairwise_consistency", "accuracy"))
+    assert consistency is not None
+    assert accuracy is not None
+    changes = [float(change(subject.state, jnp.array(d, images.dtype) * SUBPIXEL)) for d in DIRECTIONS]
+    return Behaviour(consistency=consistency, accuracy=accuracy, subpixel=float(np.mean(changes)))
+
+
+def _together(remedies: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    return {key: value for cause, changes in remedies.items() if cause != ACTIVATION for key, value in changes.items()}
+
+
+def _changed(spec: Spec, changes: Mapping[str, str]) -> Spec:
+    """A spec with other options; what belongs to a layer that is no longer there goes with it."""
+    wanted = {**spec.options, **changes}
+    allowed = MODELS.load(spec.name).options_type.keys(wanted)
+    return Spec(spec.name, {key: value for key, value in wanted.items() if key in allowed})

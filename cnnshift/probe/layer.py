@@ -1,0 +1,76 @@
+"""What a probe finds out about one layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from jaxtyping import Float
+
+from cnnshift.probe.capture import Step
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A layer's errors by the size of the shift, means over images and directions.
+
+    Attributes:
+        size: |d|∞ in pixels, ascending.
+        error: `equivariance_error` over all positions.
+        inside: the same over the positions that the border cannot reach; NaN where there are none, or where the
+            stride does not divide the shift.
+        aligned: the same over all positions against the whole shift of the map that fits best, image by image: 0 where
+            an adaptive choice lets a map jump by whole positions. NaN for a layer without positions.
+        decibels: `eq_t`.
+    """
+
+    size: Float[np.ndarray, " d"]
+    error: Float[np.ndarray, " d"]
+    inside: Float[np.ndarray, " d"]
+    aligned: Float[np.ndarray, " d"]
+    decibels: Float[np.ndarray, " d"]
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """What a layer does wrong by itself, given its input rolled by whole positions.
+
+    Attributes:
+        error: largest `equivariance_error` under rolls by multiples of its own stride.
+        at_border: whether all of it lies along the border; None where there is none, or the map is too small to tell.
+        between: mean error under rolls by one position against the best whole roll of the output; 0 at own stride 1.
+    """
+
+    error: float
+    at_border: bool | None
+    between: float
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """What the probe found about one layer.
+
+    Attributes:
+        step: which one it is.
+        stride: cumulative, in pixels; that of the last map before it for a layer without positions; None where it
+            cannot be told.
+        is_map: whether it has positions.
+        profile: errors by size of the shift, of everything up to this layer.
+        through: indices of the layers that `own` holds too, where it does not start from the layer before.
+        own: errors of this layer alone; None where it cannot be taken out of the network.
+        normalized_variance: variance over whole shifts relative to that over images (Quiroga et al. 2021), of the
+            layer's own values, summed over positions and channels; NaN where images do not differ.
+        lie_derivative: mean square, see `derivative_program`; NaN for a map whose stride is unknown.
+        lie_derivative_abs: mean size.
+    """
+
+    step: Step
+    stride: Fraction | None
+    is_map: bool
+    profile: Profile
+    through: tuple[int, ...]
+    own: Own | None
+    normalized_variance: float
+    lie_derivative: float
+    lie_derivative_abs: float
