@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cnnshift.bench.measure import measure
     from cnnshift.comparison.api import compare
     from cnnshift.data.base import Split
+    from cnnshift.explain.explain import explain
     from cnnshift.results.files import load_result
     from cnnshift.testing.equivariance import assert_shift_equivariant
     from cnnshift.testing.invariance import assert_shift_invariant
@@ -25,6 +26,7 @@ _PUBLIC = {
     "assert_shift_equivariant": "cnnshift.testing.equivariance",
     "assert_shift_invariant": "cnnshift.testing.invariance",
     "compare": "cnnshift.comparison.api",
+    "explain": "cnnshift.explain.explain",
     "measure": "cnnshift.bench.measure",
     "load_result": "cnnshift.results.files",
     "Split": "cnnshift.data.base",
@@ -37,6 +39,7 @@ __all__ = [
     "assert_shift_invariant",
     "compare",
     "errors",
+    "explain",
     "load_result",
     "measure",
 ]

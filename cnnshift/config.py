@@ -23,6 +23,9 @@ DEFAULT_SUITE = "standard"
 DEFAULT_GATES = ("accuracy", "shifted_accuracy", "worst_case_accuracy", "pairwise_consistency")
 """Metrics that `cnnshift compare` judges where nothing else is said, each with the margin of its own."""
 
+EXPLAINED_IMAGES = 200
+"""Test images that `cnnshift explain` looks at where nothing else is said."""
+
 SUB_TABLES = ("gates",)
 """Of `[tool.cnnshift]`: settings of other commands than the benchmark."""
 

@@ -5,23 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from cnnshift.bench.cell import Identity, measure_cell
+from cnnshift.bench.images import Images, test_images
 from cnnshift.bench.plan import plan_movement
 from cnnshift.config import DEFAULTS, checked
-from cnnshift.data.base import Split, open_dataset
-from cnnshift.errors import InputError
 from cnnshift.registry import METRICS, PROTOCOLS
-from cnnshift.results.schema import DatasetRecord, Run, TrainingRecord
-from cnnshift.spec import parse_spec
+from cnnshift.results.schema import Run, TrainingRecord
 from cnnshift.sweep.engine import Engine
 from cnnshift.sweep.subject import check_fits, subject_of
 
 
 def measure(
     model: Callable[[Any], Any],
-    data: str | Split | tuple[Any, Any] = DEFAULTS.dataset,
+    data: Images = DEFAULTS.dataset,
     *,
     protocol: str = DEFAULTS.protocols[0],
     shifts: str = DEFAULTS.shifts,
@@ -68,18 +64,7 @@ def measure(
     settings = checked(
         protocols=[protocol], shifts=shifts, max_shift=max_shift, step=step, metrics=metrics, limit=limit
     )
-    if isinstance(data, tuple):
-        data = _as_split(*data)
-    if isinstance(data, Split):
-        test, name_of_data, version = data, "(own images)", ""
-    else:
-        dataset = open_dataset(parse_spec(data, "data set"))
-        test, name_of_data, version = dataset.load("test"), str(dataset.spec), dataset.source.version
-    if limit is not None:
-        test = test.take(limit)
-    record = DatasetRecord(
-        name=name_of_data, version=version, split="test", n=len(test), size=test.size, fingerprint=test.fingerprint
-    )
+    test, record = test_images(data, settings.limit)
     movement = plan_movement(PROTOCOLS.load(protocol), test, record, settings)
     subject = subject_of(model)
     check_fits(subject, test)
@@ -104,15 +89,3 @@ def measure(
         engine=engine,
     )
     return run
-
-
-def _as_split(images: Any, labels: Any) -> Split:
-    pixels, classes = np.asarray(images), np.asarray(labels)
-    if pixels.ndim != 4 or classes.shape != pixels.shape[:1] or not np.issubdtype(classes.dtype, np.integer):
-        raise InputError(
-            f"data has images of shape {pixels.shape} and {classes.dtype} labels of shape {classes.shape}; allowed: "
-            "images [n h w c] and one whole number per image."
-        )
-    names = tuple(str(index) for index in range(int(classes.max(initial=0)) + 1))
-    pixels = pixels if pixels.dtype == np.uint8 else pixels.astype(np.float32)
-    return Split(pixels, classes, names, background=(0.0,) * pixels.shape[-1])

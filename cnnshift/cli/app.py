@@ -51,6 +51,7 @@ def main() -> None:
 def _app() -> typer.Typer:
     from cnnshift.cli.bench import bench
     from cnnshift.cli.compare import compare
+    from cnnshift.cli.explain import explain
     from cnnshift.cli.info import info
     from cnnshift.cli.listing import listing
     from cnnshift.cli.selftest import selftest
@@ -66,6 +67,7 @@ def _app() -> typer.Typer:
     app.callback()(_options)
     app.command("bench")(guarded(bench))
     app.command("compare")(guarded(compare))
+    app.command("explain")(guarded(explain))
     app.command("list")(guarded(listing))
     app.command("info")(guarded(info))
     app.command("selftest")(guarded(selftest))

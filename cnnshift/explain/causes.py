@@ -65,11 +65,13 @@ def find_causes(spec: Spec, obtain: Obtain, split: Split, shift_set: ShiftSet) -
         return measured[str(changed)]
 
     as_it_is = measure_behaviour(obtain(spec), split, shift_set)
-    complete = behave(_together(remedies))
+    everything = _together(remedies)
+    complete = behave(everything) if everything else ""
     causes = []
     for cause, changes in remedies.items():
         alone = behave(changes)
-        left = behave(_together({name: others for name, others in remedies.items() if name != cause}))
+        others = _together({name: exchanges for name, exchanges in remedies.items() if name != cause})
+        left = behave(others) if others else as_it_is
         causes.append(
             Cause(
                 name=cause,

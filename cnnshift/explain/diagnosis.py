@@ -26,9 +26,9 @@ def diagnose(layers: Sequence[Layer], floor: Floor) -> list[LayerRecord]:
     before: Layer | None = None
     border_kinds: set[str] = set()
     for layer in layers:
-        lost = _lost_alone(layer, floor, border_kinds) if layer.own else _first_seen(layer, before, floor)
+        found = _lost_alone(layer, floor, border_kinds) if layer.own else _first_seen(layer, before, floor)
         answered = {loss for index in layer.through for loss in records[index].lost}
-        lost = [loss for loss in lost if loss not in answered]
+        lost: list[Loss] = [loss for loss in found if loss not in answered]
         earlier = {loss for record in records for loss in record.lost}
         if not lost and earlier.isdisjoint({"samples", "fractions"}) and _loses_fractions(layer, before, floor):
             lost.append("fractions")
@@ -102,6 +102,7 @@ def _record(layer: Layer, lost: list[Loss]) -> LayerRecord:
         own_at_border=own.at_border if own else None,
         own_between=own.between if own else None,
         size=profile.size.tolist(),
+        change=profile.change.tolist(),
         error=_finite(profile.error),
         inside=_finite(profile.inside),
         aligned=_finite(profile.aligned),

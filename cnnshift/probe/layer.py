@@ -17,6 +17,7 @@ class Profile:
 
     Attributes:
         size: |d|∞ in pixels, ascending.
+        change: ‖φ(T_d x) − φ(x)‖ / ‖φ(x)‖, 0 for an invariant layer.
         error: `equivariance_error` over all positions.
         inside: the same over the positions that the border cannot reach; NaN where there are none, or where the
             stride does not divide the shift.
@@ -26,6 +27,7 @@ class Profile:
     """
 
     size: Float[np.ndarray, " d"]
+    change: Float[np.ndarray, " d"]
     error: Float[np.ndarray, " d"]
     inside: Float[np.ndarray, " d"]
     aligned: Float[np.ndarray, " d"]

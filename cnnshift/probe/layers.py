@@ -195,6 +195,7 @@ def _profile(
     sizes = np.array([max(d) for d in shifts])
     # A vector is all inside: nothing in it is nearer to the border than the rest.
     counts = np.array([depend.rows is None or bool(_mask(depend, d).any()) for d in shifts])
+    change = np.array([at.change.mean() for at in errors])
     error = np.array([at.error.mean() for at in errors]) if known else np.full(len(shifts), math.nan)
     inside = np.where(counts, [at.inside.mean() for at in errors], math.nan)
     aligned = np.array([at.aligned.mean() for at in errors])
@@ -206,7 +207,7 @@ def _profile(
 
     with np.errstate(divide="ignore"):
         decibels = np.asarray(eq_t(jnp.asarray(means(square)), jnp.asarray(amplitude)))
-    return Profile(each, means(error), means(inside), means(aligned), decibels)
+    return Profile(each, means(change), means(error), means(inside), means(aligned), decibels)
 
 
 def _mean(values: Float[np.ndarray, " s"]) -> float:

@@ -19,6 +19,7 @@ class LayerErrors(NamedTuple):
     """Of one layer at one shift d; g = φ(T_d x), h = T_d φ(x).
 
     Attributes:
+        change: ‖g − φ(x)‖ / ‖φ(x)‖, per image: the error of invariance.
         error: `equivariance_error`, per image.
         inside: the same over the positions of a mask, 0 where there are none.
         aligned: the same with h the best of all whole shifts of the map; NaN for a layer without positions.
@@ -27,6 +28,7 @@ class LayerErrors(NamedTuple):
         between: Σ of (mean over images of g − μ)².
     """
 
+    change: Float[Array, " n"]
     error: Float[Array, " n"]
     inside: Float[Array, " n"]
     aligned: Float[Array, " n"]
@@ -85,6 +87,7 @@ def error_program(
             everywhere = equivariance_error(now, expected)
             found.append(
                 LayerErrors(
+                    equivariance_error(now, before),
                     everywhere,
                     everywhere if before.ndim == 2 else equivariance_error(now, expected, mask),
                     jnp.full(len(now), jnp.nan) if before.ndim == 2 else equivariance_error(now, _align(before, now)),

@@ -22,10 +22,11 @@ class LayerRecord(Record):
     alone, given an input that moves along exactly: under rolls by multiples of its own stride, whether all of that lies
     along the border, and under rolls by one position of its input, against the best whole roll of its output.
 
-    The lists run over `size`, |d|∞ in pixels: `error` is ‖φ(T_d x) − T_d φ(x)‖ / ‖φ(x)‖ of everything up to this layer,
-    mean over images and directions; `inside` the same where the border cannot reach (null where there is no such place,
-    or the stride does not divide the shift); `aligned` against the best whole shift of the map; `eq_t` in decibels
-    (null where the error is 0).
+    The lists run over `size`, |d|∞ in pixels, means over images and directions: `change` is ‖φ(T_d x) − φ(x)‖ / ‖φ(x)‖,
+    the error of invariance of everything up to this layer; `error` is ‖φ(T_d x) − T_d φ(x)‖ / ‖φ(x)‖, that of
+    equivariance; `inside` the same where the border cannot reach (null where there is no such place, or the stride does
+    not divide the shift); `aligned` against the best whole shift of the map; `eq_t` in decibels (null where the error
+    is 0).
     """
 
     name: str
@@ -39,6 +40,7 @@ class LayerRecord(Record):
     own_at_border: bool | None
     own_between: float | None
     size: list[float]
+    change: list[float]
     error: list[float | None]
     inside: list[float | None]
     aligned: list[float | None]
@@ -79,7 +81,8 @@ class Explanation(Record):
 
     `floor_whole` and `floor_subpixel` are the errors of an exactly equivariant network on the same device at the same
     precision; an error up to `tolerance_whole` (`tolerance_subpixel`) counts as none. `run` says how far predictions
-    are stable; `words` is the answer for people.
+    are stable; `certificate` is a run over all circular shifts, of a network that lets them share forward passes;
+    `words` is the answer for people.
     """
 
     schema_: Literal["cnnshift.explanation"] = pydantic.Field(default="cnnshift.explanation", alias="schema")
@@ -97,6 +100,7 @@ class Explanation(Record):
     causes: list[Cause]
     causes_shifts: str
     run: Run
+    certificate: Run | None
     words: list[str]
 
     def __str__(self) -> str:

@@ -99,24 +99,28 @@ def _is_complete(group: Group) -> bool:
 
 
 def _certificates(group: Group) -> Iterator[str]:
-    """Of every network: invariant to all shifts, image by image, or the nearest counter-example."""
+    """Of every network, see `certify`."""
     for row in group.rows:
         for run in row.runs:
-            assert run.predictions is not None
-            name = row.model if len(row.runs) == 1 else f"{row.model} seed {run.seed}"
-            classes = unpack(run.predictions)
-            changes = classes != classes[:, :1]
-            stable, shifts = int((~changes.any(axis=1)).sum()), classes.shape[1]
-            passes = "" if run.engine is None else f" ({run.engine.forwards / run.dataset.n:,.0f} forward passes each)"
-            images = f"{stable:,} of {run.dataset.n:,} images"
-            if stable == run.dataset.n:
-                yield f"{name} is invariant to all {shifts:,} circular shifts: {images}{passes}."
-                continue
-            shift, image, column = _nearest_change(run, changes)
-            yield (
-                f"{name} is invariant to all {shifts:,} circular shifts for {images}{passes}; image {image} changes at "
-                f"(dy={shift[0]}, dx={shift[1]}): class {classes[image, 0]} → {classes[image, column]}."
-            )
+            yield certify(run, row.model if len(row.runs) == 1 else f"{row.model} seed {run.seed}")
+
+
+def certify(run: Run, name: str) -> str:
+    """Of a run over all circular shifts: invariant to them, image by image, or the nearest counter-example."""
+    assert run.predictions is not None
+    classes = unpack(run.predictions)
+    changes = classes != classes[:, :1]
+    stable, shifts = int((~changes.any(axis=1)).sum()), classes.shape[1]
+    passes = "" if run.engine is None else f" ({run.engine.forwards / run.dataset.n:,.0f} forward passes each)"
+    said = f"{name} is invariant to all {shifts:,} circular shifts"
+    images = f"{stable:,} of {run.dataset.n:,} images"
+    if stable == run.dataset.n:
+        return f"{said}: {images}{passes}."
+    shift, image, column = _nearest_change(run, changes)
+    return (
+        f"{said} for {images}{passes}; image {image} changes at (dy={shift[0]}, dx={shift[1]}): class "
+        f"{classes[image, 0]} → {classes[image, column]}."
+    )
 
 
 def _nearest_change(run: Run, changes: np.ndarray) -> tuple[tuple[int, int], int, int]:

@@ -1,0 +1,50 @@
+"""The images that a function of the Python API is given: a data set by name, or one's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from cnnshift.data.base import Split, open_dataset
+from cnnshift.errors import InputError
+from cnnshift.results.schema import DatasetRecord
+from cnnshift.spec import parse_spec
+
+Images = str | Split | tuple[Any, Any]
+"""A data set spec, a split, or (images [n h w c], labels [n])."""
+
+
+def test_images(data: Images, limit: int | None) -> tuple[Split, DatasetRecord]:
+    """The images to measure on, and what a run says about them.
+
+    Args:
+        data: a data set spec, whose test split is taken, or images of one's own.
+        limit: number of images, a seeded subset; None for all.
+
+    Raises:
+        InputError: an unknown data set, or arrays that are no images and labels.
+    """
+    if isinstance(data, str):
+        dataset = open_dataset(parse_spec(data, "data set"))
+        test, name, version = dataset.load("test"), str(dataset.spec), dataset.source.version
+    else:
+        test, name, version = _as_split(*data) if isinstance(data, tuple) else data, "(own images)", ""
+    if limit is not None:
+        test = test.take(limit)
+    record = DatasetRecord(
+        name=name, version=version, split="test", n=len(test), size=test.size, fingerprint=test.fingerprint
+    )
+    return test, record
+
+
+def _as_split(images: Any, labels: Any) -> Split:
+    pixels, classes = np.asarray(images), np.asarray(labels)
+    if pixels.ndim != 4 or classes.shape != pixels.shape[:1] or not np.issubdtype(classes.dtype, np.integer):
+        raise InputError(
+            f"data has images of shape {pixels.shape} and {classes.dtype} labels of shape {classes.shape}; allowed: "
+            "images [n h w c] and one whole number per image."
+        )
+    names = tuple(str(index) for index in range(int(classes.max(initial=0)) + 1))
+    pixels = pixels if pixels.dtype == np.uint8 else pixels.astype(np.float32)
+    return Split(pixels, classes, names, background=(0.0,) * pixels.shape[-1])

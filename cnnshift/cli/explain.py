@@ -1,0 +1,59 @@
+"""`cnnshift explain`: which layer of a network breaks translation, and why."""
+
+from __future__ import annotations
+
+import gc
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cnnshift.cli.output import check_outputs, emit
+from cnnshift.cli.terminal import note
+from cnnshift.config import DEFAULTS, EXPLAINED_IMAGES
+
+
+def explain(
+    model: Annotated[str, typer.Argument(metavar="MODEL_SPEC", help="family:key=value,… (see list models)")],
+    dataset: Annotated[str, typer.Option(help="Data set spec.")] = DEFAULTS.dataset,
+    limit: Annotated[int, typer.Option(metavar="N", min=2, help="Test images, a seeded subset.")] = EXPLAINED_IMAGES,
+    protocol: Annotated[str, typer.Option(help="How images move when predictions are watched.")] = "circular",
+    shifts: Annotated[str, typer.Option(help="Shift set; full gives a certificate.")] = DEFAULTS.shifts,
+    max_shift: Annotated[int, typer.Option(metavar="PX", help="Largest shift in pixels.")] = DEFAULTS.max_shift,
+    causes: Annotated[
+        bool, typer.Option("--causes/--no-causes", help="Train the networks that differ in one part, or all but one.")
+    ] = True,
+    epochs: Annotated[
+        int | None, typer.Option(metavar="N", help="Training epochs; 0 leaves the network untrained.")
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Of the training.")] = DEFAULTS.seed,
+    format: Annotated[str, typer.Option(help="See list formats; on stdout.")] = "table",
+    output: Annotated[
+        list[Path] | None, typer.Option("-o", "--output", help="Write a file too; its ending says the format.")
+    ] = None,
+) -> None:
+    """Show which layer breaks translation, by how much, and why, ending in plain words.
+
+    Example: cnnshift explain cnn:padding=circular,head=gap
+    """
+    check_outputs(format, output or ())
+    from cnnshift.sweep.device import prepare_backend
+
+    prepare_backend(deterministic=False)
+    from cnnshift.explain import explain as engine
+    from cnnshift.render.documents.explain import explain_document
+
+    gc.enable()
+    found = engine.explain(
+        model,
+        dataset,
+        protocol=protocol,
+        shifts=shifts,
+        max_shift=max_shift,
+        limit=limit,
+        epochs=epochs,
+        seed=seed,
+        causes=causes,
+        say=lambda what: note(f"{what} …"),
+    )
+    emit(explain_document(found), format, output or ())

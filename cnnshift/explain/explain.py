@@ -1,0 +1,192 @@
+"""`cnnshift.explain`: which layer of a network breaks translation, by how much, and why."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import cnnshift
+from cnnshift.bench.cell import Identity, measure_cell
+from cnnshift.bench.images import Images, test_images
+from cnnshift.bench.plan import Movement, plan_movement
+from cnnshift.config import DEFAULTS, EXPLAINED_IMAGES, BenchSettings, checked
+from cnnshift.data.base import Split, open_dataset, to_unit
+from cnnshift.errors import InputError
+from cnnshift.explain.causes import Blame, find_causes, measure_behaviour
+from cnnshift.explain.diagnosis import diagnose
+from cnnshift.explain.words import explain_in_words
+from cnnshift.probe.floor import measure_floor
+from cnnshift.probe.layers import probe_layers
+from cnnshift.registry import METRICS, PROTOCOLS
+from cnnshift.results.environment import describe_environment
+from cnnshift.results.explanation import Explanation
+from cnnshift.results.schema import DatasetRecord, Run, TrainingRecord
+from cnnshift.shifts.circular import Circular
+from cnnshift.shifts.sets import ShiftSet, enumerate_shifts
+from cnnshift.spec import Spec, parse_spec
+from cnnshift.sweep.device import describe_device
+from cnnshift.sweep.sharing import Sharing, find_sharing
+from cnnshift.sweep.subject import Subject, check_fits, subject_of
+from cnnshift.train.obtain import Trained, obtain, plan_training
+
+PROBED_IMAGES = 32
+"""Images whose layers are looked at; predictions are looked at on all."""
+
+CAUSE_SHIFTS = 4
+"""Largest shift under which the causes are compared, in pixels."""
+
+CONSISTENCY = "pairwise_consistency"
+
+Say = Callable[[str], None]
+"""Is told what is done next."""
+
+
+def explain(
+    model: str | Callable[[Any], Any],
+    data: Images = DEFAULTS.dataset,
+    *,
+    protocol: str = DEFAULTS.protocols[0],
+    max_shift: int = DEFAULTS.max_shift,
+    shifts: str = DEFAULTS.shifts,
+    limit: int | None = EXPLAINED_IMAGES,
+    epochs: int | None = DEFAULTS.epochs,
+    seed: int = DEFAULTS.seed,
+    causes: bool = True,
+    name: str = "model",
+    say: Say = lambda what: None,
+) -> Explanation:
+    """Find out which layer of a network breaks translation, and why.
+
+    Args:
+        model: a model spec, trained as `cnnshift bench` would; or a Flax NNX module or any traceable function of your
+            own, images [n h w c] on the scale 0..1 → logits [n k].
+        data: a data set spec, or images of your own, see `cnnshift.measure`.
+        protocol: under which predictions are watched; layers are always measured on the torus.
+        max_shift: largest shift at which predictions are watched, in pixels.
+        shifts: their shift set; `full` gives a certificate.
+        limit: number of images, a seeded subset; the layers of the first 32 are looked at.
+        epochs: of the training of a spec; 0 leaves it untrained.
+        seed: of the training of a spec.
+        causes: whether to train the networks that differ from a spec's in one part, or in all but one.
+        name: what a model of your own is called.
+        say: is told what is done next.
+
+    Returns:
+        The explanation; `print` shows its words, `layers` and `causes` hold the numbers.
+
+    Raises:
+        InputError: something that cannot be done, and what can.
+        MeasurementError: a layer, or the model, gave values that are not finite.
+
+    Example:
+        >>> import cnnshift
+        >>> found = cnnshift.explain("cnn:padding=circular,head=gap,pool=aps", epochs=0, limit=8, causes=False)
+        >>> found.layers[-1].lost, found.run.metric("pairwise_consistency").value
+        ([], 1.0)
+    """
+    settings = checked(protocols=[protocol], shifts=shifts, max_shift=max_shift, limit=limit, epochs=epochs, seed=seed)
+    test, record = test_images(data, settings.limit)
+    movement = plan_movement(PROTOCOLS.load(protocol), test, record, settings)
+    if isinstance(model, str):
+        if not isinstance(data, str):
+            raise InputError(f"The model '{model}' is a spec, which is trained on a data set; give one by its name.")
+        train = open_dataset(parse_spec(data, "data set")).load("train")
+        return _explain_spec(model, train, test, record, movement, settings, causes, say)
+    identity = Identity(name, type(model).__name__, None, {}, 0, TrainingRecord(recipe={}, cached=False), 0.0)
+    blame = Blame(measure_behaviour(model, test, _cause_shifts(test)), None, [])
+    return _explain(model, identity, test, record, movement, blame, say)
+
+
+def _explain_spec(
+    model: str,
+    train: Split,
+    test: Split,
+    record: DatasetRecord,
+    movement: Movement,
+    settings: BenchSettings,
+    causes: bool,
+    say: Say,
+) -> Explanation:
+    plan = plan_training(parse_spec(model, "model"), train, epochs=settings.epochs)
+    seed = plan.seed if plan.seed is not None else settings.seed
+    training = {key: value for key, value in parse_spec(model, "model").options.items() if key in ("augment", "epochs")}
+
+    @functools.cache
+    def trained(spec: str) -> Trained:
+        asked = plan_training(parse_spec(spec, "model"), train, epochs=settings.epochs)
+        say(f"training {asked.label}, or reading its weights")
+        return obtain(asked, train, seed=seed)
+
+    def network_of(spec: Spec) -> Callable[[Any], Any]:
+        return trained(str(Spec(spec.name, {**spec.options, **training}))).model
+
+    network = trained(str(Spec(plan.architecture.name, {**plan.architecture.options, **training})))
+    identity = Identity(
+        plan.label,
+        plan.architecture.name,
+        type(network.model).version,
+        plan.options,
+        seed,
+        TrainingRecord(recipe=network.recipe, cached=network.cached, final_loss=network.loss),
+        network.seconds,
+    )
+    if causes:
+        blame = find_causes(plan.architecture, network_of, test, _cause_shifts(test))
+    else:
+        blame = Blame(measure_behaviour(network.model, test, _cause_shifts(test)), None, [])
+    return _explain(network.model, identity, test, record, movement, blame, say)
+
+
+def _explain(
+    model: Callable[[Any], Any],
+    identity: Identity,
+    test: Split,
+    record: DatasetRecord,
+    movement: Movement,
+    blame: Blame,
+    say: Say,
+) -> Explanation:
+    subject = subject_of(model)
+    check_fits(subject, test)
+    say("watching predictions")
+    run, _ = measure_cell(subject, identity, test=test, dataset=record, movement=movement, metrics=tuple(METRICS))
+    images = to_unit(test.windows[:PROBED_IMAGES])
+    say("measuring the numerical floor")
+    floor = measure_floor(images)
+    say("measuring layers")
+    layers = probe_layers(model, images)
+    say("looking at all circular shifts")
+    certificate = _certify(subject, identity, test, record)
+    found = Explanation(
+        cnnshift_version=cnnshift.__version__,
+        environment=describe_environment(describe_device()),
+        images=len(images),
+        floor_whole=floor.whole,
+        floor_subpixel=floor.subpixel,
+        tolerance_whole=floor.whole_tolerance,
+        tolerance_subpixel=floor.subpixel_tolerance,
+        layers=diagnose(layers, floor),
+        as_it_is=blame.as_it_is,
+        all_exchanged=blame.all_exchanged,
+        causes=blame.causes,
+        causes_shifts=f"circular, |d|≤{_cause_shifts(test).reach}",
+        run=run,
+        certificate=certificate,
+        words=[],
+    )
+    return found.model_copy(update={"words": explain_in_words(found)})
+
+
+def _certify(subject: Subject, identity: Identity, test: Split, record: DatasetRecord) -> Run | None:
+    """A run over all circular shifts, where they can share forward passes."""
+    movement = plan_movement(Circular, test, record, checked(shifts="full"))
+    if not isinstance(find_sharing(subject, test, movement.protocol, movement.shift_set), Sharing):
+        return None
+    run, _ = measure_cell(subject, identity, test=test, dataset=record, movement=movement, metrics=(CONSISTENCY,))
+    return run
+
+
+def _cause_shifts(test: Split) -> ShiftSet:
+    reach = min(CAUSE_SHIFTS, min(test.size) - 1)
+    return enumerate_shifts("grid", max_shift=reach, step=1, size=test.size, wraps=True, images=len(test))
