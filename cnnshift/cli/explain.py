@@ -40,11 +40,11 @@ def explain(
     from cnnshift.sweep.device import prepare_backend
 
     prepare_backend(deterministic=False)
-    from cnnshift.explain import explain as engine
+    from cnnshift.explanation import api
     from cnnshift.render.documents.explain import explain_document
 
     gc.enable()
-    found = engine.explain(
+    found = api.explain(
         model,
         dataset,
         protocol=protocol,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -295,8 +296,8 @@ def _origin(eqn: Any) -> tuple[str, Any, str]:
     # Innermost first: the first frame that no library has is the caller's, the one before it is what was called.
     for code, instruction in zip(*eqn.source_info.traceback.raw_frames(), strict=True):
         if any(code.co_filename.startswith(folder) for folder in _LIBRARIES):
-            plain = code.co_name.isidentifier() and not code.co_name.startswith("_") and code.co_name not in _WRAPPERS
-            called = code.co_name if plain else called
+            if _NAMING.search(code.co_filename) and not code.co_name.startswith("_") and code.co_name not in _WRAPPERS:
+                called = code.co_name
             continue
         span = next(itertools.islice(code.co_positions(), instruction // 2, None))
         place = f"{Path(code.co_filename).name}:{span[0]}"
@@ -306,7 +307,8 @@ def _origin(eqn: Any) -> tuple[str, Any, str]:
 
 _LIBRARIES = (*(str(Path(inspect.getfile(package)).parent) for package in (jax, flax)), __file__)
 
-_WRAPPERS = frozenset(
-    {"bind", "cache_miss", "deferring_binary_op", "meth", "noted", "op", "reraise_with_filtered_traceback", "wrapper"}
-)
-"""Functions of the libraries that stand between a call and what is called."""
+_NAMING = re.compile(r"[/\\](flax|jax[/\\]_src[/\\](nn|numpy|lax|image))[/\\]")
+"""Folders of the libraries whose functions are what a caller calls by name."""
+
+_WRAPPERS = frozenset({"bind", "deferring_binary_op", "meth", "op", "wrapper"})
+"""Functions in them that stand between a call and what is called."""

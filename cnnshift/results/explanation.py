@@ -40,7 +40,7 @@ class LayerRecord(Record):
     own_at_border: bool | None
     own_between: float | None
     size: list[float]
-    change: list[float]
+    change: list[float | None]
     error: list[float | None]
     inside: list[float | None]
     aligned: list[float | None]
@@ -53,12 +53,13 @@ class LayerRecord(Record):
 class Behaviour(Record):
     """Pairwise consistency over whole shifts, accuracy at rest, and what a third of a pixel does to the logits.
 
-    `subpixel` is the mean of ‖f(T_d x) − f(x)‖ / ‖f(x)‖ over images and directions, |d|∞ = ⅓, shifted by Fourier.
+    `subpixel` is the mean of ‖f(T_d x) − f(x)‖ / ‖f(x)‖ over images and directions, |d|∞ = ⅓, shifted by Fourier;
+    null where logits are 0.
     """
 
     consistency: float
     accuracy: float
-    subpixel: float
+    subpixel: float | None
 
 
 class Cause(Record):

@@ -52,7 +52,8 @@ def _legend(found: Explanation) -> str:
         "alone: this layer by itself, its input moved exactly (multiples of its stride) · multiples: all layers up to "
         "this one, shifts by multiples of the stride; inside: where the border cannot reach · between: other whole "
         f"shifts · bars: 1 to {_last_size(found):g} px, full = 100 %, a dot: none · errors up to "
-        f"{found.tolerance_whole:.0e} are rounding (floor: {found.floor_whole:.0e} at whole shifts, {found.floor_subpixel:.0e} at ⅓ px)"
+        f"{found.tolerance_whole:.0e} are rounding (floor: {found.floor_whole:.0e} at whole shifts, "
+        f"{found.floor_subpixel:.0e} at ⅓ px)"
     )
 
 
@@ -107,7 +108,12 @@ def _cell(value: float | None, tolerance: float) -> Cell:
         return Cell("–", looks="dim")
     if value <= tolerance:
         return Cell("0" if value == 0 else f"{value:.0e}", looks="good")
-    return Cell(f"{percent(value)} %" if value < 1 else f"{value * 100:.0f} %")
+    return Cell(_per_cent(value))
+
+
+def _per_cent(value: float) -> str:
+    """A ratio that may exceed 1."""
+    return f"{percent(value)} %" if value <= 1 else f"{value * 100:.0f} %"
 
 
 def _worst(layer: LayerRecord, values: Sequence[float | None], *, multiples: bool) -> float | None:
@@ -141,7 +147,8 @@ def _cause_columns(found: Explanation) -> list[Column]:
         rows.append(("all", "every part but the activation", found.all_exchanged, None))
 
     def cells(behaviours: Sequence[Behaviour | None], field: str) -> list[Cell]:
-        return [Cell("" if b is None else f"{percent(getattr(b, field))} %") for b in behaviours]
+        values = [None if behaviour is None else getattr(behaviour, field) for behaviour in behaviours]
+        return [Cell("" if value is None else _per_cent(value)) for value in values]
 
     alone, left = [row[2] for row in rows], [row[3] for row in rows]
     return [

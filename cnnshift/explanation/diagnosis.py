@@ -102,7 +102,7 @@ def _record(layer: Layer, lost: list[Loss]) -> LayerRecord:
         own_at_border=own.at_border if own else None,
         own_between=own.between if own else None,
         size=profile.size.tolist(),
-        change=profile.change.tolist(),
+        change=_finite(profile.change),
         error=_finite(profile.error),
         inside=_finite(profile.inside),
         aligned=_finite(profile.aligned),

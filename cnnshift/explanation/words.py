@@ -45,7 +45,7 @@ def _equivariance(found: Explanation) -> Iterator[str]:
         name for loss, name in (("samples", "the strides allow it"), ("border", "the border is far")) if loss in lost
     ]
     where = f" where {' and '.join(limits)}" if limits else " at every whole shift"
-    whole = f"up to {kept[-1].name}" if dependent is not None else f"all {len(kept)} layers with positions"
+    whole = f"the layers up to {kept[-1].name}" if dependent is not None else f"all {len(kept)} layers with positions"
     yield (
         f"Equivariant, not invariant: {whole} move their maps along with the image{where} ({rounding}); the values of "
         f"{kept[0].name} change by {_share(_at(kept[0], 1))} of their size under a shift by 1 px."
@@ -96,11 +96,14 @@ def _border(found: Explanation) -> Iterator[str]:
 
 def _position(found: Explanation) -> Iterator[str]:
     """Weights or embeddings of positions."""
-    for layer in (layer for layer in found.layers if "position" in layer.lost):
+    losing = [layer for layer in found.layers if "position" in layer.lost]
+    if losing:
+        worst = max(losing, key=lambda layer: layer.own_error or 0.0)
+        names = ", ".join(map(_called, losing))
         yield (
-            f"Position: {_called(layer)} depends on where it is, inside the map as well as at its border: weights or "
-            f"an embedding of the positions themselves. Alone it is off by {_share(layer.own_error or 0.0)} of its "
-            "size."
+            f"Position: {names} {'depends' if len(losing) == 1 else 'depend'} on where things are, inside the map as "
+            "well as at its border: weights or an embedding of the positions themselves. "
+            f"{worst.name} alone is off by {_share(worst.own_error or 0.0)} of its size."
         )
 
 
@@ -248,7 +251,7 @@ def _stride(layer: LayerRecord) -> Fraction:
 
 def _at(layer: LayerRecord, size: float) -> float:
     """The change of a layer's values at a shift of that size."""
-    return layer.change[layer.size.index(size)]
+    return layer.change[layer.size.index(size)] or 0.0
 
 
 def _mean(layer: LayerRecord, *, multiples: bool) -> float:

@@ -100,8 +100,9 @@ def measure_behaviour(model: Callable[[Any], Any], split: Split, shift_set: Shif
     consistency, accuracy = (METRICS.load(id).summarize(seen).value for id in ("pairwise_consistency", "accuracy"))
     assert consistency is not None
     assert accuracy is not None
-    changes = [float(change(subject.state, jnp.array(d, images.dtype) * SUBPIXEL)) for d in DIRECTIONS]
-    return Behaviour(consistency=consistency, accuracy=accuracy, subpixel=float(np.mean(changes)))
+    subpixel = np.mean([float(change(subject.state, jnp.array(d, images.dtype) * SUBPIXEL)) for d in DIRECTIONS])
+    finite = float(subpixel) if np.isfinite(subpixel) else None
+    return Behaviour(consistency=consistency, accuracy=accuracy, subpixel=finite)
 
 
 def _together(remedies: Mapping[str, Mapping[str, str]]) -> dict[str, str]:

@@ -13,9 +13,9 @@ from cnnshift.bench.plan import Movement, plan_movement
 from cnnshift.config import DEFAULTS, EXPLAINED_IMAGES, BenchSettings, checked
 from cnnshift.data.base import Split, open_dataset, to_unit
 from cnnshift.errors import InputError
-from cnnshift.explain.causes import Blame, find_causes, measure_behaviour
-from cnnshift.explain.diagnosis import diagnose
-from cnnshift.explain.words import explain_in_words
+from cnnshift.explanation.causes import Blame, find_causes, measure_behaviour
+from cnnshift.explanation.diagnosis import diagnose
+from cnnshift.explanation.words import explain_in_words
 from cnnshift.probe.floor import measure_floor
 from cnnshift.probe.layers import probe_layers
 from cnnshift.registry import METRICS, PROTOCOLS
@@ -26,6 +26,7 @@ from cnnshift.shifts.circular import Circular
 from cnnshift.shifts.sets import ShiftSet, enumerate_shifts
 from cnnshift.spec import Spec, parse_spec
 from cnnshift.sweep.device import describe_device
+from cnnshift.sweep.engine import WORTH_IT
 from cnnshift.sweep.sharing import Sharing, find_sharing
 from cnnshift.sweep.subject import Subject, check_fits, subject_of
 from cnnshift.train.obtain import Trained, obtain, plan_training
@@ -181,7 +182,8 @@ def _explain(
 def _certify(subject: Subject, identity: Identity, test: Split, record: DatasetRecord) -> Run | None:
     """A run over all circular shifts, where they can share forward passes."""
     movement = plan_movement(Circular, test, record, checked(shifts="full"))
-    if not isinstance(find_sharing(subject, test, movement.protocol, movement.shift_set), Sharing):
+    sharing = find_sharing(subject, test, movement.protocol, movement.shift_set)
+    if not isinstance(sharing, Sharing) or len(sharing.phases) * WORTH_IT > movement.shift_set.count:
         return None
     run, _ = measure_cell(subject, identity, test=test, dataset=record, movement=movement, metrics=(CONSISTENCY,))
     return run
