@@ -241,8 +241,8 @@ def _ordered(jaxpr: Any, calls: Sequence[_Call], noted: Sequence[_Call], count: 
     found = dict(_functions(jaxpr, calls))
     seen: set[str] = set()
     for call, variable in zip(noted, jaxpr.outvars[1:], strict=True):
-        known = found.get(variable)
-        if variable not in defined or (known is not None and (call.inner or not known.is_function)):
+        known, whole = found.get(variable), not call.path and call.method == "__call__"
+        if variable not in defined or (known is not None and (call.inner or whole or not known.is_function)):
             continue
         # A module goes by its path, until another of its methods has been seen under that name.
         plain = call.path and (call.method == "__call__" or call.path not in seen)

@@ -119,11 +119,12 @@ def _stride(depends: Bool[np.ndarray, "N n"]) -> Fraction | None:
     # The border cuts sets off.
     whole = counts == counts.max()
     pairs = np.flatnonzero(whole[1:] & whole[:-1])
-    if not pairs.size or counts.max() == pixels:
+    if not pairs.size or counts.max() in (0, pixels):
         return None
     centres = np.exp(2j * np.pi * np.arange(pixels) / pixels) @ depends
-    steps = np.angle(centres[pairs + 1] / centres[pairs]) % (2 * np.pi) * pixels / (2 * np.pi)
-    return _nearest(float(np.median(steps)))
+    steps = np.abs(np.angle(centres[pairs + 1] / centres[pairs])) * pixels / (2 * np.pi)
+    # Their mean: a map that repeats its positions goes on at every second one only.
+    return _nearest(float(steps.mean()))
 
 
 def _nearest(step: float) -> Fraction | None:
@@ -144,6 +145,7 @@ def _inside(depends: Bool[np.ndarray, "N n"], d: int, stride: Fraction) -> Bool[
     def expected(position: int) -> bool:
         moved = model + stride * (position - middle)
         found = np.flatnonzero(depends[:, position])
-        return len(found) == len(moved) and bool((found == moved).all()) and first <= found[0] and found[-1] <= last
+        fits = len(found) == len(moved) and (found == moved).all()
+        return bool(fits and first <= found[0] and found[-1] <= last)
 
     return np.array([expected(position) for position in range(positions)])

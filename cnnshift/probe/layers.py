@@ -72,6 +72,7 @@ def probe_layers(
         few = jnp.asarray(images[:IMAGES])
         seen = capture(model, few)
         steps, state = seen.steps, seen.state
+        _check_finite(steps, jax.jit(seen.outputs)(state, few))
         layouts = [find_layout(step.shape, size) for step in steps]
         depends = find_dependence(seen.outputs, layouts, state, few)
         values = sum(math.prod(step.shape) for step in steps)
@@ -80,7 +81,6 @@ def probe_layers(
         seen = capture(model, batch)
         strides = [None if depend.stride is None else float(depend.stride) for depend in depends]
         rest = rest_program(seen.outputs, layouts)(state, batch)
-        _check_finite(steps, rest)
         shifts = _shifts(depends, size)
         run = error_program(seen.outputs, layouts, strides)
         sums = [Changes(jnp.zeros_like(value), jnp.zeros_like(value)) for value in rest]
@@ -90,7 +90,7 @@ def probe_layers(
             masks = [_mask(depend, d) for depend in depends]
             errors, updated = run(state, batch, rest, jnp.asarray(d, batch.dtype), masks, sums)
             found.append(jax.device_get(errors))
-            if float(d[0]).is_integer():
+            if _is_whole(d):
                 # The variance is one over whole shifts, and a fraction more would not be of their kind.
                 sums, whole = updated, whole + 1
             progress(done + 1, len(shifts))
@@ -107,7 +107,7 @@ def _shifts(depends: Sequence[Dependence], size: tuple[int, int]) -> list[tuple[
     strides = {int(depend.stride) for depend in depends if depend.stride is not None and depend.stride >= 1}
     whole = {*range(1, SMALL_SHIFTS + 1), *strides, *(2 * stride for stride in strides)}
     sizes = [SUBPIXEL, *(d for d in sorted(whole) if d < min(size))]
-    return [(d * dy, d * dx) for d in sizes for dy, dx in DIRECTIONS]
+    return [(float(d * dy), float(d * dx)) for d in sizes for dy, dx in DIRECTIONS]
 
 
 def _mask(depend: Dependence, d: tuple[float, float]) -> Float[Array, "h w"]:
@@ -119,8 +119,12 @@ def _mask(depend: Dependence, d: tuple[float, float]) -> Float[Array, "h w"]:
     return jnp.asarray(np.zeros(shape) if inside is None else inside, jnp.float32)
 
 
+def _is_whole(d: tuple[float, float]) -> bool:
+    return all(part.is_integer() for part in d)
+
+
 def _divides(stride: Fraction | None, d: tuple[float, float]) -> bool:
-    if stride is None or not all(float(part).is_integer() for part in d):
+    if stride is None or not _is_whole(d):
         return False
     return all((Fraction(int(part)) / stride).denominator == 1 for part in d)
 
@@ -221,7 +225,7 @@ def _normalized_variance(
     """By the law of total variance, over the whole shifts and the image at rest: m members of which one is unmoved."""
     members = whole + 1
     over_shifts = (sums.square / members - (sums.change / members) ** 2).mean(axis=0).sum()
-    at_rest = ((rest - rest.mean(axis=0)) ** 2).mean(axis=0).sum()
-    moved = sum(float(at.total - at.between) for at, d in zip(errors, shifts, strict=True) if float(d[0]).is_integer())
+    at_rest = ((rest - rest.mean(axis=0, keepdims=True)) ** 2).mean(axis=0).sum()
+    moved = sum(float(at.total - at.between) for at, d in zip(errors, shifts, strict=True) if _is_whole(d))
     over_images = (moved + float(at_rest)) / members
     return float(over_shifts) / over_images if over_images > 0 else math.nan

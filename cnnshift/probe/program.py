@@ -65,8 +65,9 @@ def error_program(
 ) -> Callable[..., tuple[list[LayerErrors], list[Changes]]]:
     """(state, images, rest, d, masks, sums so far) → errors of every layer at the shift d, and the sums.
 
-    d is traced, in pixels, whole or not: whole shifts of images, and of maps where the stride divides d, are rolls;
-    all others are made by the Fourier transform. A layer without positions must not move at all.
+    d is traced, in pixels, whole or not: whole shifts of images, and of maps where the stride divides d, are rolls; all
+    others are made by the Fourier transform. A layer without positions must not move at all. Masks are [h w], one for
+    each layer.
     """
     run = rest_program(outputs, layouts)
 
@@ -75,14 +76,14 @@ def error_program(
         images: Float[Array, "n h w c"],
         rest: list[Array],
         d: Float[Array, 2],
-        masks: list[Float[Array, "h w"]],
+        masks: list[Array],
         sums: list[Changes],
     ) -> tuple[list[LayerErrors], list[Changes]]:
         moved = run(state, _shift(images, d))
         found, added = [], []
         for now, before, stride, mask, total in zip(moved, rest, strides, masks, sums, strict=True):
             expected = before if stride is None or before.ndim == 2 else _shift(before, d / stride)
-            mean = before.mean(axis=0)
+            mean = before.mean(axis=0, keepdims=True)
             centred = now - mean
             everywhere = equivariance_error(now, expected)
             found.append(

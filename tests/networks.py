@@ -1,0 +1,66 @@
+"""Small networks of a stranger's own: what no family of the zoo holds."""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+
+class Functional(nnx.Module):
+    """Pooling and activation as functions, a strided convolution, a position embedding, a flatten head."""
+
+    def __init__(self, *, rngs):
+        self.conv1 = nnx.Conv(1, 4, (3, 3), rngs=rngs)
+        self.conv2 = nnx.Conv(4, 8, (3, 3), strides=2, rngs=rngs)
+        self.position = nnx.Param(jax.random.normal(rngs.params(), (1, 4, 4, 8)))
+        self.out = nnx.Linear(128, 5, rngs=rngs)
+
+    def __call__(self, x):
+        x = nnx.max_pool(nnx.relu(self.conv1(x)), (2, 2), (2, 2))
+        x = nnx.gelu(self.conv2(x))
+        x = x + self.position[...]
+        return self.out(x.reshape(len(x), -1))
+
+
+class Strided(nnx.Module):
+    """Circular convolutions, the first with a stride of 4, and a global average."""
+
+    def __init__(self, *, rngs):
+        self.c1 = nnx.Conv(1, 8, (5, 5), strides=4, padding="CIRCULAR", rngs=rngs)
+        self.c2 = nnx.Conv(8, 8, (3, 3), padding="CIRCULAR", rngs=rngs)
+        self.out = nnx.Linear(8, 5, rngs=rngs)
+
+    def __call__(self, x):
+        return self.out(nnx.relu(self.c2(nnx.relu(self.c1(x)))).mean(axis=(1, 2)))
+
+
+class Patches(nnx.Module):
+    """A vision transformer of one block on 4×4 patches, with or without a position embedding."""
+
+    def __init__(self, *, embedded: bool, rngs):
+        self.embed = nnx.Conv(1, 8, (4, 4), strides=4, padding="VALID", rngs=rngs)
+        self.attention = nnx.MultiHeadAttention(2, 8, decode=False, rngs=rngs)
+        self.norm = nnx.LayerNorm(8, rngs=rngs)
+        self.position = nnx.Param(jax.random.normal(rngs.params(), (1, 16, 8))) if embedded else None
+        self.out = nnx.Linear(8, 5, rngs=rngs)
+
+    def __call__(self, x):
+        tokens = self.embed(x).reshape(len(x), 16, 8)
+        if self.position is not None:
+            tokens = tokens + self.position[...]
+        tokens = tokens + self.attention(self.norm(tokens))
+        return self.out(tokens.mean(axis=1))
+
+
+class Residual(nnx.Module):
+    """Two branches with a stride each that meet in a sum."""
+
+    def __init__(self, *, rngs):
+        self.c1 = nnx.Conv(1, 4, (3, 3), padding="CIRCULAR", rngs=rngs)
+        self.c2 = nnx.Conv(4, 4, (3, 3), strides=2, padding="CIRCULAR", rngs=rngs)
+        self.shortcut = nnx.Conv(4, 4, (1, 1), strides=2, rngs=rngs)
+        self.out = nnx.Linear(4, 5, rngs=rngs)
+
+    def __call__(self, x):
+        h = nnx.relu(self.c1(x))
+        h = self.c2(h) + self.shortcut(h)
+        return self.out(jnp.mean(h, axis=(1, 2)))

@@ -1,0 +1,228 @@
+"""The layer probe against numpy, algebra and central differences."""
+
+from fractions import Fraction
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from cnnshift.errors import MeasurementError
+from cnnshift.models.base import build
+from cnnshift.models.layers.convolution import Convolution
+from cnnshift.probe.capture import capture
+from cnnshift.probe.dependence import find_dependence
+from cnnshift.probe.floor import measure_floor
+from cnnshift.probe.formulas import eq_t, equivariance_error
+from cnnshift.probe.layers import DIRECTIONS, probe_layers
+from cnnshift.probe.layout import Layout, find_layout
+from cnnshift.probe.program import derivative_program
+from cnnshift.shifts.fourier import fourier_shift
+from cnnshift.spec import parse_spec
+from tests.networks import Patches, Strided
+
+IMAGES = np.random.RandomState(0).rand(4, 16, 16, 1).astype(np.float32)
+
+
+def zoo(spec):
+    return build(parse_spec(spec, "model"), (16, 16, 1), 5, seed=0)
+
+
+class One(nnx.Module):
+    """A single convolution."""
+
+    def __init__(self, padding, stride=1):
+        self.conv = Convolution((16, 16, 1), 4, 3, padding=padding, stride=stride, rngs=nnx.Rngs(0))
+
+    def __call__(self, x):
+        return self.conv(x)
+
+
+@pytest.mark.parametrize(
+    ("spec", "strides"),
+    [
+        ("cnn:padding=circular,width=2,depth=2", ["1", "2", "2", "4"]),
+        ("cnn:padding=valid,width=2,depth=2", ["1", "2", "2", "4"]),
+        ("cnn:padding=full,width=2,depth=2", ["1", "2", "2", "4"]),
+        ("cnn:padding=circular,pool=aps,width=2,depth=2", ["1", "2", "2", "4"]),
+        ("cnn:pool=stride,width=2,depth=2", ["2", "4"]),
+    ],
+)
+def test_cumulative_strides_are_measured(spec, strides):
+    images = jnp.asarray(IMAGES)
+    found = capture(zoo(spec), images)
+    layouts = [find_layout(step.shape, (16, 16)) for step in found.steps]
+    depends = find_dependence(found.outputs, layouts, found.state, images)
+    kept = [d.stride for d, step in zip(depends, found.steps, strict=True) if step.name.endswith(("weights", "pool"))]
+    assert kept == [Fraction(stride) for stride in strides]
+
+
+def test_a_finer_map_has_a_stride_below_one():
+    def upsampled(x):
+        return jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
+
+    images = jnp.asarray(IMAGES)
+    found = capture(upsampled, images)
+    layouts = [find_layout(step.shape, (16, 16)) for step in found.steps]
+    assert find_dependence(found.outputs, layouts, found.state, images)[-1].stride == Fraction(1, 2)
+
+
+def test_inside_is_what_the_border_cannot_reach():
+    images = jnp.asarray(IMAGES)
+    found = capture(One("zero"), images)
+    depend = find_dependence(found.outputs, [Layout((16, 16))] * len(found.steps), found.state, images)[-1]
+    inside = depend.inside((3, -2))
+    assert inside is not None
+    # A 3×3 window must see neither the zeros nor the rows 0 to 2 that came in, nor the columns 14 and 15.
+    expected = np.zeros((16, 16), bool)
+    expected[4:15, 1:13] = True
+    np.testing.assert_array_equal(inside, expected)
+
+
+def test_errors_against_numpy():
+    layer = probe_layers(One("zero", stride=2), IMAGES)[-1]
+    conv = One("zero", stride=2).conv
+    rest = np.asarray(conv(jnp.asarray(IMAGES)))
+
+    def error(size):
+        found = []
+        for direction in DIRECTIONS:
+            d = (size * direction[0], size * direction[1])
+            moved = np.asarray(conv(jnp.asarray(np.roll(IMAGES, d, (1, 2)))))
+            expected = np.roll(rest, (d[0] // 2, d[1] // 2), (1, 2))
+            wrong = np.sqrt(((moved - expected) ** 2).sum(axis=(1, 2, 3)) / (expected**2).sum(axis=(1, 2, 3)))
+            found.append((wrong.mean(), ((moved - expected) ** 2).mean()))
+        return np.mean(found, axis=0)
+
+    for size in (2, 6):
+        index = layer.profile.size.tolist().index(size)
+        wrong, square = error(size)
+        np.testing.assert_allclose(layer.profile.error[index], wrong, rtol=1e-5)
+        decibels = 10 * np.log10(np.ptp(rest) ** 2 / square)
+        np.testing.assert_allclose(layer.profile.decibels[index], decibels, rtol=1e-4)
+    assert layer.stride == 2
+
+
+def test_normalized_variance_against_numpy():
+    layer = probe_layers(One("zero"), IMAGES)[-1]
+    conv = One("zero").conv
+    whole = [size for size in layer.profile.size if size >= 1]
+    shifts = [(0, 0), *((int(s * dy), int(s * dx)) for s in whole for dy, dx in DIRECTIONS)]
+    values = np.stack([np.asarray(conv(jnp.asarray(np.roll(IMAGES, d, (1, 2)))), np.float64) for d in shifts])
+    over_shifts = values.var(axis=0).mean(axis=0).sum()
+    over_images = values.var(axis=1).mean(axis=0).sum()
+    np.testing.assert_allclose(layer.normalized_variance, over_shifts / over_images, rtol=1e-4)
+
+
+def test_circular_layers_are_exact_at_multiples_and_zeros_err_at_the_border_only():
+    floor = measure_floor(IMAGES)
+    for spec, exact in (("cnn:padding=circular,width=2,depth=2", True), ("cnn:width=2,depth=2", False)):
+        for layer in probe_layers(zoo(spec), IMAGES):
+            if not layer.is_map or layer.stride is None:
+                continue
+            multiples = (layer.profile.size >= 1) & (layer.profile.size % float(layer.stride) == 0)
+            inside = layer.profile.inside[multiples]
+            assert np.nanmax(inside, initial=0) <= floor.whole_tolerance, layer.step
+            assert (layer.profile.error[multiples].max() <= floor.whole_tolerance) == exact, layer.step
+
+
+def test_own_errors_name_the_culprits():
+    own = {layer.step.name: layer.own for layer in probe_layers(zoo("cnn:width=2,depth=2"), IMAGES)}
+    for name in ("blocks.0.weights", "blocks.1.weights"):
+        assert own[name].error > 0.1
+        assert own[name].at_border
+        assert own[name].between == 0
+    for name in ("blocks.0.pool", "blocks.1.pool"):
+        assert own[name].error == 0
+        assert own[name].between > 0.1
+    assert own["blocks.1.activate"].error == 0
+    assert own["embed"].error > 0.5
+    assert own["classifier"] is None
+
+
+def test_an_adaptive_choice_jumps_by_whole_positions():
+    layers = probe_layers(zoo("cnn:padding=circular,pool=aps,head=gap,width=2,depth=2"), IMAGES)
+    pool = next(layer for layer in layers if layer.step.name == "blocks.1.pool")
+    assert pool.stride == 4
+    whole = pool.profile.size >= 1
+    assert pool.profile.aligned[whole].max() == 0
+    assert pool.profile.error[whole].max() > 0.1
+    assert layers[-1].profile.error[whole].max() < 1e-6
+
+
+def test_tokens_are_a_map():
+    layers = {layer.step.name: layer for layer in probe_layers(Patches(embedded=True, rngs=nnx.Rngs(0)), IMAGES)}
+    assert all(layers[name].stride == 4 for name in ("embed", "add", "attention.query", "attention.out"))
+    assert layers["add"].own.error > 0.5
+    assert not layers["add"].own.at_border
+    assert layers["attention.out"].own.error < 1e-6
+
+
+def test_values_that_are_not_finite_are_told():
+    with pytest.raises(MeasurementError, match=r"log.*not finite"):
+        probe_layers(lambda x: jnp.log(x - 2).mean(axis=(1, 2)), IMAGES)
+
+
+@pytest.mark.parametrize(
+    ("shape", "layout"),
+    [
+        ((8, 8, 3), Layout((8, 8))),
+        ((14, 14, 3), Layout((14, 14))),
+        ((1, 1, 7), Layout(None)),
+        ((16, 8), Layout((4, 4))),
+        ((17, 8), Layout((4, 4), skip=1)),
+        ((16, 2, 4), Layout((4, 4))),
+        ((15, 8), Layout(None)),
+        ((10,), Layout(None)),
+    ],
+)
+def test_layouts(shape, layout):
+    assert find_layout(shape, (16, 16)) == layout
+
+
+def test_rolling_tokens_keeps_the_class_token():
+    layout = Layout((2, 3), skip=1)
+    tokens = jnp.arange(2 * 7 * 4.0).reshape(2, 7, 2, 2)
+    rolled = layout.roll(tokens, jnp.array([1, 2]))
+    np.testing.assert_array_equal(rolled[:, 0], tokens[:, 0])
+    np.testing.assert_array_equal(layout.fold(rolled), np.roll(layout.fold(tokens), (1, 2), (1, 2)))
+
+
+def test_eq_t_of_the_paper():
+    # K12: an error of 0.01 on images from −1 to 1.
+    np.testing.assert_allclose(eq_t(jnp.array(0.01), jnp.array(2.0)), 26.0206, atol=1e-4)
+
+
+def test_equivariance_error_of_zeros():
+    zero, one = jnp.zeros((1, 2)), jnp.ones((1, 2))
+    assert equivariance_error(zero, zero)[0] == 0
+    assert equivariance_error(one, zero)[0] == np.inf
+
+
+@pytest.mark.parametrize("model", [Strided(rngs=nnx.Rngs(0)), zoo("cnn:activation=tanh,pool=avg,width=2,depth=2")])
+def test_the_lie_derivative_against_central_differences(model):
+    with jax.enable_x64(True):
+        images = jnp.asarray(IMAGES, jnp.float64)
+        graph, state = nnx.split(model)
+        wide = nnx.merge(graph, jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), state))
+        found = capture(wide, images)
+        layouts = [find_layout(step.shape, (16, 16)) for step in found.steps]
+        depends = find_dependence(found.outputs, layouts, found.state, images)
+        strides = [None if d.stride is None else float(d.stride) for d in depends]
+        direction = jnp.array([0.0, 1.0])
+
+        def moved_back(t):
+            outputs = found.outputs(found.state, fourier_shift(images, t * direction))
+            folded = [layout.fold(output) for layout, output in zip(layouts, outputs, strict=True)]
+            return [
+                value if stride is None or value.ndim == 2 else fourier_shift(value, -t * direction / stride)
+                for value, stride in zip(folded, strides, strict=True)
+            ]
+
+        derivatives = derivative_program(found.outputs, layouts, strides)(found.state, images, direction)
+        h = 1e-5
+        for derivative, after, before in zip(derivatives, moved_back(h), moved_back(-h), strict=True):
+            slope = (after - before) / (2 * h)
+            np.testing.assert_allclose(derivative.square, (slope**2).mean(), rtol=1e-6, atol=1e-12)
+            np.testing.assert_allclose(derivative.absolute, jnp.abs(slope).mean(), rtol=1e-6, atol=1e-12)
