@@ -249,7 +249,7 @@ def _stride(layer: LayerRecord) -> Fraction:
     return Fraction(layer.stride or 1)
 
 
-def _at(layer: LayerRecord, size: float) -> float:
+def _at(layer: LayerRecord, size: int) -> float:
     """The change of a layer's values at a shift of that size."""
     return layer.change[layer.size.index(size)] or 0.0
 
