@@ -21,8 +21,10 @@ def number(value: float, unit: str) -> str:
 
 def percent(value: float) -> str:
     """A fraction as per cent. "100" and "0" without decimals are exact; nothing else is rounded to them."""
+    if value < 0:
+        return f"−{percent(-value)}".replace("−<", ">−").replace("−>", "<−")
     if value in (0.0, 1.0):
-        return f"{value * 100:.0f}"
+        return f"{abs(value) * 100:.0f}"
     for decimals in (1, 2, 3):
         text = f"{value * 100:.{decimals}f}"
         if 0 < float(text) < 100:

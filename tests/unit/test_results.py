@@ -158,6 +158,10 @@ def test_a_file_of_version_1_is_read():
     first = result.runs[0]
     assert first.predictions is None
     assert first.family_version is None
+    assert first.by_radius.survival_ci95 is None
+    assert first.by_radius.sensitivity is None
+    assert first.by_shift.sensitivity is None
+    assert "not measured" in first.by_phase.reason
     accuracy = first.metric("accuracy")
     assert np.mean(unpack(accuracy.per_image)) == pytest.approx(accuracy.value)
 
