@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from cnnshift.results.groups import Group
-
-BARS = "▁▂▃▄▅▆▇█"
 
 
 def number(value: float, unit: str) -> str:
@@ -40,11 +36,6 @@ def interval(ci95: tuple[float, float] | None, unit: str) -> str:
 def count(value: int | float) -> str:
     """A count with a thousands separator."""
     return f"{value:,.0f}"
-
-
-def sparkline(fractions: Sequence[float]) -> str:
-    """One bar per fraction, on the fixed scale from 0 (lowest) to 1 (full)."""
-    return "".join(BARS[min(int(value * len(BARS)), len(BARS) - 1)] for value in fractions)
 
 
 def change(value: float, unit: str) -> str:

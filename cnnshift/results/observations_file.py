@@ -9,6 +9,7 @@ import tempfile
 import zipfile
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -72,5 +73,5 @@ def load_observations(path: Path) -> dict[str, Observations]:
 
 def _observations(arrays: dict[str, np.ndarray]) -> Observations:
     stride = arrays.pop("stride", None)
-    optional = {"neighbours": None, "cosine": None}
+    optional: dict[str, Any] = {"neighbours": None, "cosine": None}
     return Observations(**(optional | arrays), stride=None if stride is None else int(stride))
