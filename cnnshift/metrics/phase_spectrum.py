@@ -87,8 +87,9 @@ def evaluate_phase_spectrum(observations: Observations) -> Values | Unavailable:
     What depends on |d|∞ alone, as effects of the border do to a first approximation, cancels: it is 0 for an
     inconsistency that is a function of |d|∞ and 1 for a network that keeps its class on the grid and nowhere else. On
     whole squares |d|∞ = r the smaller of |dy| and |dx| has the same mean, r / 2, on the grid and off it, so that what
-    is linear in it cancels too. 0 says that nothing is due to the strides, not that the network is consistent; values
-    below 0 are chance, or borders that are worse along the axes and diagonals.
+    is linear in it cancels too. 0 does not say that the network is consistent: it may lose as much on the grid,
+    and one that has lost nearly everything at |d|∞ = S, for whatever reason, has no gap left to show. Values below 0 are
+    chance, or borders that are worse along the axes and diagonals.
 
     Only shifts by whole pixels count. For `random:K` an image counts if it has a shift on the grid and one off it at
     the same distance. Unavailable where S is unknown, or 1 (nothing is left out that could alias), or where no image
@@ -108,9 +109,11 @@ def evaluate_phase_spectrum(observations: Observations) -> Values | Unavailable:
     group = np.where(whole, 2 * ring + (phase == 0).all(axis=-1), 2 * number)
     shares = means_by_group(_stays(observations), group, 2 * number + 1)
     on, off = shares[:, 1:-1:2], shares[:, 0:-1:2]
+    if np.isnan(on).all():
+        return Unavailable(f"no shift is by multiples of the total stride of {stride} px")
     matched = ~np.isnan(on) & ~np.isnan(off)
     if not matched.any():
-        return Unavailable(f"no shift by a multiple of the total stride of {stride} px has another of the same radius")
+        return Unavailable(f"no shift by multiples of the total stride of {stride} px has another one of its radius")
     weight = np.where(matched, counts_by_group(group, images, 2 * number + 1)[:, 1:-1:2], 0)
     gap = np.where(matched, on - off, 0.0)
     total = weight.sum(axis=1)
