@@ -87,8 +87,8 @@ def evaluate_phase_spectrum(observations: Observations) -> Values | Unavailable:
     What depends on |d|∞ alone, as effects of the border do to a first approximation, cancels: it is 0 for an
     inconsistency that is a function of |d|∞ and 1 for a network that keeps its class on the grid and nowhere else. On
     whole squares |d|∞ = r the smaller of |dy| and |dx| has the same mean, r / 2, on the grid and off it, so that what
-    is linear in it cancels too. 0 does not say that the network is consistent: it may lose as much on the grid,
-    and one that has lost nearly everything at |d|∞ = S, for whatever reason, has no gap left to show. Values below 0 are
+    is linear in it cancels too. 0 does not say that the network is consistent: it may lose as much on the grid, and one
+    that has lost nearly everything at |d|∞ = S, for whatever reason, has no gap left to show. Values below 0 are
     chance, or borders that are worse along the axes and diagonals.
 
     Only shifts by whole pixels count. For `random:K` an image counts if it has a shift on the grid and one off it at
