@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Real
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +29,10 @@ class Observations:
         logit_change: mean over d of f(T_d x) − f(x), per class.
         logit_square_change: mean over d of (f(T_d x) − f(x))², per class.
         shift_logit_change: mean over the images of f(T_d x) − f(x), per shift and class.
+        stride: S, by what the model divides the resolution; None where it is not known.
     """
 
-    shifts: Int[np.ndarray, "s 2"] | Int[np.ndarray, "n s 2"]
+    shifts: Real[np.ndarray, "s 2"] | Real[np.ndarray, "n s 2"]
     neighbours: Int[np.ndarray, "p 2"] | None
     labels: Int[np.ndarray, " n"]
     reference_prediction: Int[np.ndarray, " n"]
@@ -46,9 +47,10 @@ class Observations:
     logit_change: Float[np.ndarray, "n k"]
     logit_square_change: Float[np.ndarray, "n k"]
     shift_logit_change: Float[np.ndarray, "s k"]
+    stride: int | None = None
 
     @property
-    def radius(self) -> Int[np.ndarray, " s"] | Int[np.ndarray, "n s"]:
+    def radius(self) -> Real[np.ndarray, " s"] | Real[np.ndarray, "n s"]:
         """|d|∞ of every shift, in pixels."""
         return np.abs(self.shifts).max(axis=-1)
 

@@ -199,6 +199,10 @@ METRICS = Registry(
             "the class changes between adjacent steps",
             "Hendrycks & Dietterich 2019",
         ),
+        "phase_spectrum": Entry(
+            "cnnshift.metrics.phase_spectrum:PHASE_SPECTRUM",
+            "by how much shifts off the grid of the total stride change the class more often than those on it",
+        ),
         "mac": Entry(
             "cnnshift.metrics.probability:MAC",
             "mean absolute change of the top class's probability",

@@ -11,6 +11,8 @@ from cnnshift.bench.plan import Movement
 from cnnshift.data.base import Split, to_unit
 from cnnshift.metrics.base import Metric, Unavailable
 from cnnshift.metrics.curves import by_radius, by_shift
+from cnnshift.metrics.phase_spectrum import by_phase
+from cnnshift.metrics.sensitivity import interclass_normaliser
 from cnnshift.observations import Observations
 from cnnshift.registry import METRICS
 from cnnshift.results.packing import pack
@@ -18,6 +20,7 @@ from cnnshift.results.schema import (
     DatasetRecord,
     EngineRecord,
     MetricResult,
+    PhaseTable,
     RadiusTable,
     Run,
     ShiftTable,
@@ -85,6 +88,7 @@ def measure_cell(
         progress=progress,
     )
     seen = sweep.observations
+    normaliser = interclass_normaliser(seen)
     run = Run(
         model=identity.model,
         family=identity.family,
@@ -100,8 +104,9 @@ def measure_cell(
         contract=movement.contract,
         metrics=[evaluate(METRICS.load(id), seen) for id in metrics],
         predictions=pack(seen.classes_seen) if seen.classes_seen.size <= MAX_PREDICTIONS else None,
-        by_shift=_shift_table(seen, test, movement),
-        by_radius=_radius_table(seen),
+        by_shift=_shift_table(seen, test, movement, normaliser),
+        by_radius=_radius_table(seen, normaliser),
+        by_phase=_phase_table(seen, subject.total_stride(test)),
         engine=EngineRecord(name=sweep.engine, forwards=sweep.forwards),
         timing=Timing(
             compile_seconds=sweep.compile_seconds,
@@ -137,7 +142,9 @@ def _finite(bounds: tuple[float, float] | None) -> tuple[float, float] | None:
     return bounds if bounds is not None and np.isfinite(bounds).all() else None
 
 
-def _shift_table(observations: Observations, test: Split, movement: Movement) -> ShiftTable:
+def _shift_table(
+    observations: Observations, test: Split, movement: Movement, normaliser: float | Unavailable
+) -> ShiftTable:
     profile = by_shift(observations)
     if isinstance(profile, Unavailable):
         return ShiftTable(reason=profile.reason)
@@ -148,10 +155,12 @@ def _shift_table(observations: Observations, test: Split, movement: Movement) ->
         accuracy=profile.accuracy.tolist(),
         consistency=profile.consistency.tolist(),
         information_loss=loss.tolist(),
+        sensitivity=_sensitivity(profile.distance, normaliser),
+        sensitivity_reason=_reason(normaliser),
     )
 
 
-def _radius_table(observations: Observations) -> RadiusTable:
+def _radius_table(observations: Observations, normaliser: float | Unavailable) -> RadiusTable:
     profile = by_radius(observations)
     return RadiusTable(
         radius=profile.radius.tolist(),
@@ -159,7 +168,39 @@ def _radius_table(observations: Observations) -> RadiusTable:
         images=profile.images.tolist(),
         accuracy=profile.accuracy.tolist(),
         consistency=profile.consistency.tolist(),
-        consistency_ci95=list(zip(profile.consistency_low.tolist(), profile.consistency_high.tolist(), strict=True)),
+        consistency_ci95=_intervals(profile.consistency_low, profile.consistency_high),
         worst_case_accuracy=profile.worst_case_accuracy.tolist(),
         survival=profile.survival.tolist(),
+        survival_ci95=_intervals(profile.survival_low, profile.survival_high),
+        sensitivity=_sensitivity(profile.distance, normaliser),
+        sensitivity_reason=_reason(normaliser),
     )
+
+
+def _phase_table(observations: Observations, stride: int | str) -> PhaseTable:
+    if isinstance(stride, str):
+        return PhaseTable(reason=stride)
+    profile = by_phase(observations, stride)
+    if isinstance(profile, Unavailable):
+        return PhaseTable(stride=stride, reason=profile.reason)
+    return PhaseTable(
+        stride=stride,
+        py=profile.py.tolist(),
+        px=profile.px.tolist(),
+        pairs=profile.pairs.tolist(),
+        images=profile.images.tolist(),
+        consistency=profile.consistency.tolist(),
+        consistency_ci95=_intervals(profile.consistency_low, profile.consistency_high),
+    )
+
+
+def _sensitivity(distance: np.ndarray, normaliser: float | Unavailable) -> list[float] | None:
+    return None if isinstance(normaliser, Unavailable) else (distance / normaliser).tolist()
+
+
+def _reason(found: float | Unavailable) -> str:
+    return found.reason if isinstance(found, Unavailable) else ""
+
+
+def _intervals(low: np.ndarray, high: np.ndarray) -> list[tuple[float, float]]:
+    return list(zip(low.tolist(), high.tolist(), strict=True))

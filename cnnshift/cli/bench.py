@@ -114,6 +114,14 @@ def bench(
         Path | None, typer.Option("-o", "--output", help="Write the result file.", rich_help_panel=OUTPUT)
     ] = None,
     format: Annotated[str, typer.Option(help="See list formats; on stdout.", rich_help_panel=OUTPUT)] = "table",
+    plots: Annotated[
+        bool | None,
+        typer.Option(
+            "--plots/--no-plots",
+            help="Draw maps over the shifts and curves by radius. (default: for one model, not for several)",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
     save_observations: Annotated[
         Path | None, typer.Option(help="Write what the models said (.npz).", rich_help_panel=OUTPUT)
     ] = None,
@@ -154,7 +162,7 @@ def bench(
         return
     from cnnshift.render.documents.bench import bench_document
 
-    emit(bench_document(result), format)
+    emit(bench_document(result, plots=plots), format)
 
 
 @dataclass(frozen=True, slots=True)

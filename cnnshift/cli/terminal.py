@@ -56,7 +56,9 @@ def style(stream: TextIO) -> Style:
     """Width and colour of a stream; a pipe or file has no width."""
     terminal = stream.isatty()
     width = shutil.get_terminal_size().columns if terminal else None
-    return Style(width, wants_color(_chosen[0], os.environ, terminal))
+    # What terminals say that can show more than 256 colours.
+    truecolor = os.environ.get("COLORTERM") in ("truecolor", "24bit")
+    return Style(width, wants_color(_chosen[0], os.environ, terminal), truecolor)
 
 
 def write(text: str) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Real
 
 from cnnshift.metrics.base import Unavailable
-from cnnshift.metrics.rings import Rings, find_rings, first_failure
+from cnnshift.metrics.groups import counts_by_group, means_by_group, share_intervals
+from cnnshift.metrics.rings import find_rings, first_failure
 from cnnshift.observations import Observations
-from cnnshift.stats.intervals import mean_interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +25,8 @@ class ShiftProfile:
         distance: mean of ‖f(T_d x) − f(x)‖₂, in logits.
     """
 
-    dy: Int[np.ndarray, " s"]
-    dx: Int[np.ndarray, " s"]
+    dy: Real[np.ndarray, " s"]
+    dx: Real[np.ndarray, " s"]
     accuracy: Float[np.ndarray, " s"]
     consistency: Float[np.ndarray, " s"]
     distance: Float[np.ndarray, " s"]
@@ -36,10 +36,10 @@ class ShiftProfile:
 class RadiusProfile:
     """One row per radius r of the shift set, ascending; the unshifted image is no row.
 
-    Accuracy and consistency are of the shifts with |d|∞ = r: per image the mean over its shifts,
-    then the mean over the images that have any. The last two are of all shifts with |d|∞ ≤ r,
-    and over all images, so that they never increase with r. For `random:K` they are of the shifts
-    that were drawn, and upper bounds of what all shifts would give.
+    Accuracy, consistency and distance are of the shifts with |d|∞ = r: per image the mean over its
+    shifts, then the mean over the images that have any. Worst case and survival are of all shifts
+    with |d|∞ ≤ r, and over all images, so that they never increase with r. For `random:K` they are
+    of the shifts that were drawn, and upper bounds of what all shifts would give.
 
     Attributes:
         radius: r in pixels.
@@ -51,9 +51,12 @@ class RadiusProfile:
         consistency_high: upper end.
         worst_case_accuracy: share of images that are correct at 0 and at every shift up to r.
         survival: share of images that keep the class of the unshifted image at every shift up to r.
+        survival_low: lower end of its 95 % interval over images.
+        survival_high: upper end.
+        distance: mean of ‖f(T_d x) − f(x)‖₂, in logits.
     """
 
-    radius: Int[np.ndarray, " r"]
+    radius: Real[np.ndarray, " r"]
     pairs: Int[np.ndarray, " r"]
     images: Int[np.ndarray, " r"]
     accuracy: Float[np.ndarray, " r"]
@@ -62,6 +65,9 @@ class RadiusProfile:
     consistency_high: Float[np.ndarray, " r"]
     worst_case_accuracy: Float[np.ndarray, " r"]
     survival: Float[np.ndarray, " r"]
+    survival_low: Float[np.ndarray, " r"]
+    survival_high: Float[np.ndarray, " r"]
+    distance: Float[np.ndarray, " r"]
 
 
 def by_shift(observations: Observations) -> ShiftProfile | Unavailable:
@@ -84,28 +90,27 @@ def by_shift(observations: Observations) -> ShiftProfile | Unavailable:
 def by_radius(observations: Observations) -> RadiusProfile:
     """Accuracy, consistency with its interval, worst case and survival at every radius."""
     radii, ring = find_rings(observations)
+    number, images = len(radii), len(observations.labels)
     correct, stays = _correct_and_stays(observations)
-    pairs = _count_per_ring(np.ones_like(stays), ring, len(radii))
-    counted = pairs > 0
-    accuracy = _count_per_ring(correct, ring, len(radii)) / np.where(counted, pairs, 1)
-    consistency = _count_per_ring(stays, ring, len(radii)) / np.where(counted, pairs, 1)
-    images = counted.sum(axis=0)
-    intervals = [
-        mean_interval(values[has], bounds=(0.0, 1.0)) for values, has in zip(consistency.T, counted.T, strict=True)
-    ]
+    accuracy, consistency = (means_by_group(flags, ring, number) for flags in (correct, stays))
+    limits = share_intervals(consistency)
     unshifted = observations.reference_prediction == observations.labels
-    wrong_from = np.where(unshifted, first_failure(correct, ring, len(radii)), 0)
+    wrong_from = np.where(unshifted, first_failure(correct, ring, number), 0)
+    survives = first_failure(stays, ring, number)[:, None] > np.arange(number)
+    survival_limits = share_intervals(survives.astype(np.float64))
     return RadiusProfile(
         radius=radii,
-        pairs=pairs.sum(axis=0),
-        images=images,
-        # An image that has no shift at r entered as 0 of 1: it adds nothing to the sum.
-        accuracy=accuracy.sum(axis=0) / images,
-        consistency=consistency.sum(axis=0) / images,
-        consistency_low=np.array([interval.low for interval in intervals]),
-        consistency_high=np.array([interval.high for interval in intervals]),
-        worst_case_accuracy=_survive(wrong_from, len(radii)),
-        survival=_survive(first_failure(stays, ring, len(radii)), len(radii)),
+        pairs=counts_by_group(ring, images, number).sum(axis=0),
+        images=(~np.isnan(consistency)).sum(axis=0),
+        accuracy=np.nanmean(accuracy, axis=0),
+        consistency=np.nanmean(consistency, axis=0),
+        consistency_low=limits[:, 0],
+        consistency_high=limits[:, 1],
+        worst_case_accuracy=(wrong_from[:, None] > np.arange(number)).mean(axis=0),
+        survival=survives.mean(axis=0),
+        survival_low=survival_limits[:, 0],
+        survival_high=survival_limits[:, 1],
+        distance=np.nanmean(means_by_group(observations.distance, ring, number), axis=0),
     )
 
 
@@ -115,14 +120,3 @@ def _correct_and_stays(
     prediction = observations.prediction
     correct = prediction == observations.labels[:, None]
     return correct, prediction == observations.reference_prediction[:, None]
-
-
-def _count_per_ring(flags: Bool[np.ndarray, "n s"], ring: Rings, number: int) -> Int[np.ndarray, "n {number}"]:
-    images = len(flags)
-    cells = ring + number * np.arange(images)[:, None]
-    return np.bincount(cells[flags], minlength=images * number).reshape(images, number)
-
-
-def _survive(fails_from: Int[np.ndarray, " n"], number: int) -> Float[np.ndarray, " {number}"]:
-    failures = np.bincount(fails_from, minlength=number + 1)[:number]
-    return (len(fails_from) - failures.cumsum()) / len(fails_from)

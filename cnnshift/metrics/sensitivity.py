@@ -22,8 +22,8 @@ def evaluate_sensitivity(observations: Observations) -> Summary | Unavailable:
     The normaliser is the median distance between the logits of two unshifted images with different
     labels (`interclass_distance`): a value of 1 says that a shift moves the output as far as a
     change of class does. It makes models with logits of different scale comparable. The interval
-    takes it as given; the method states it. Distances per shift, before the division, are in
-    `cnnshift.metrics.curves.by_shift`.
+    takes it as given; the method states it. Distances per shift and by radius, before the
+    division, are in `cnnshift.metrics.curves`.
 
     Unavailable where all images have one label, or where the normaliser is 0. Without an interval
     where all images have the same value, 0 for an invariant model: nothing bounds the next one.
@@ -31,15 +31,23 @@ def evaluate_sensitivity(observations: Observations) -> Summary | Unavailable:
     Source: Kauderer-Abrams 2017 (translation-sensitivity map, divided by the median inter-class
     distance in score space).
     """
+    normaliser = interclass_normaliser(observations)
+    if isinstance(normaliser, Unavailable):
+        return normaliser
+    values = observations.distance.mean(axis=1, dtype=np.float64) / normaliser
+    sampled = f" of {LARGEST_SAMPLE:,} sampled images" if len(values) > LARGEST_SAMPLE else ""
+    note = f"at a fixed median inter-class distance{sampled} of {normaliser:.4g}"
+    return summarize_mean(values, bounds=(0.0, math.inf), note=note)
+
+
+def interclass_normaliser(observations: Observations) -> float | Unavailable:
+    """What distances of logits are divided by; not available where it does not exist or is 0."""
     normaliser = interclass_distance(observations.reference_logits, observations.labels)
     if normaliser is None:
         return Unavailable("needs images of at least two classes")
     if normaliser == 0:
         return Unavailable("the logits of images of different classes do not differ")
-    values = observations.distance.mean(axis=1, dtype=np.float64) / normaliser
-    sampled = f" of {LARGEST_SAMPLE:,} sampled images" if len(values) > LARGEST_SAMPLE else ""
-    note = f"at a fixed median inter-class distance{sampled} of {normaliser:.4g}"
-    return summarize_mean(values, bounds=(0.0, math.inf), note=note)
+    return normaliser
 
 
 def interclass_distance(logits: Float[np.ndarray, "n k"], labels: Int[np.ndarray, " n"]) -> float | None:

@@ -162,6 +162,11 @@ class Classifier(nnx.Module):
         return {}
 
     @property
+    def total_stride(self) -> int | None:
+        """S, by what the trunk divides the resolution, whatever its borders; None where it is not convolutional."""
+        return None
+
+    @property
     def readout_kind(self) -> ReadoutKind:
         """How the logits depend on where the features are."""
         return "any"

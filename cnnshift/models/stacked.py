@@ -38,10 +38,9 @@ class Stacked(Classifier):
         self.classifier = nnx.Linear(size, classes, kernel_init=nnx.initializers.he_normal(), rngs=rngs)
 
     def circular_stride(self, size: tuple[int, int]) -> int | None:
-        """The product of the blocks' strides, where all that has borders wraps around and sizes divide."""
-        strides = [block.stride for block in self.blocks]
+        """The total stride, where all that has borders wraps around and sizes divide."""
         wraps = all(isinstance(b.weights, Convolution) and b.weights.padding == "circular" for b in self.blocks)
-        stride = math.prod(strides)
+        stride = self.total_stride
         return stride if wraps and size[0] % stride == 0 and size[1] % stride == 0 else None
 
     @classmethod
@@ -57,6 +56,11 @@ class Stacked(Classifier):
         if options.activation != "identity":
             found["activation"] = {"activation": "identity"}
         return found
+
+    @property
+    def total_stride(self) -> int:
+        """The product of the blocks' strides."""
+        return math.prod(block.stride for block in self.blocks)
 
     @property
     def readout_kind(self) -> ReadoutKind:

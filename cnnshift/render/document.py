@@ -42,14 +42,72 @@ class Column:
     optional: bool = False
 
 
+Number = int | float
+"""Whole pixels are ints, which a check of types at run time takes for no floats."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeatMap:
+    """Values over two axes, for people: one cell per pair of axis values, darker for lower ones.
+
+    Attributes:
+        title: what the values are.
+        values: one per row and column; None where there is none.
+        y: axis value of every row, from the top.
+        x: axis value of every column, from the left.
+        unit: of the values: "fraction" (shown as %), "px", or "" for a plain ratio.
+        low: where the scale of colours or shades begins.
+        high: where it ends.
+        axes: names of the two axes.
+        missing: why some cells have no value.
+    """
+
+    title: str
+    values: Sequence[Sequence[Number | None]]
+    y: Sequence[Number]
+    x: Sequence[Number]
+    unit: str
+    low: Number
+    high: Number
+    axes: tuple[str, str] = ("dy", "dx")
+    missing: str = "no value"
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Lines over one axis on one scale, for people.
+
+    Attributes:
+        title: what the values are, and over what.
+        x: axis value of every point, ascending.
+        lines: values by the name of their line; None where there is none.
+        unit: as in `HeatMap`.
+        low: where the scale of the bars begins.
+        high: where it ends.
+        axis: name of the axis.
+    """
+
+    title: str
+    x: Sequence[Number]
+    lines: Mapping[str, Sequence[Number | None]]
+    unit: str
+    low: Number
+    high: Number
+    axis: str = "|d|"
+
+
+Picture = HeatMap | Curve
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table with the line above it, the legend below it, and the sentences that follow from it."""
+    """A table with the line above it, the legend and pictures below it, and the sentences that follow from it."""
 
     title: str
     columns: Sequence[Column]
     legend: str = ""
     sentences: Sequence[str] = ()
+    pictures: Sequence[Picture] = ()
 
 
 @dataclass(frozen=True, slots=True)

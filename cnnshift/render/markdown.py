@@ -1,8 +1,11 @@
 """Format `markdown`: tables for a README, a pull request or a step summary."""
 
+import re
 from collections.abc import Iterable
 
+from cnnshift.render.canvas import plain
 from cnnshift.render.document import Cell, Document, Table
+from cnnshift.render.pictures import draw
 from cnnshift.render.style import Style
 
 
@@ -21,9 +24,18 @@ def _table(table: Table) -> str:
     ]
     if table.legend:
         lines += ["", f"*{_escape(table.legend)}*"]
+    if table.pictures:
+        lines += ["", *_fenced([plain(line).rstrip() for line in draw(table.pictures, color=False, width=None)[1:]])]
     if table.sentences:
         lines += ["", *(f"- {_escape(sentence)}" for sentence in table.sentences)]
     return "\n".join(lines)
+
+
+def _fenced(lines: list[str]) -> list[str]:
+    """Lines as they are, between marks that none of them can hold."""
+    longest = max((len(run) for line in lines for run in re.findall("`+", line)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return [fence, *lines, fence]
 
 
 def _row(cells: Iterable[str]) -> str:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from cnnshift.results.groups import Group
-
-BARS = "▁▂▃▄▅▆▇█"
 
 
 def number(value: float, unit: str) -> str:
@@ -21,8 +17,10 @@ def number(value: float, unit: str) -> str:
 
 def percent(value: float) -> str:
     """A fraction as per cent. "100" and "0" without decimals are exact; nothing else is rounded to them."""
+    if value < 0:
+        return f"−{percent(-value)}".replace("−<", ">−").replace("−>", "<−")
     if value in (0.0, 1.0):
-        return f"{value * 100:.0f}"
+        return f"{abs(value) * 100:.0f}"
     for decimals in (1, 2, 3):
         text = f"{value * 100:.{decimals}f}"
         if 0 < float(text) < 100:
@@ -38,11 +36,6 @@ def interval(ci95: tuple[float, float] | None, unit: str) -> str:
 def count(value: int | float) -> str:
     """A count with a thousands separator."""
     return f"{value:,.0f}"
-
-
-def sparkline(fractions: Sequence[float]) -> str:
-    """One bar per fraction, on the fixed scale from 0 (lowest) to 1 (full)."""
-    return "".join(BARS[min(int(value * len(BARS)), len(BARS) - 1)] for value in fractions)
 
 
 def change(value: float, unit: str) -> str:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import io
 
+from rich.color import Color
 from rich.console import Console
+from rich.style import Style as RichStyle
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from cnnshift.render.canvas import RGB, Line
 from cnnshift.render.document import Cell, Column, Document, Table
+from cnnshift.render.pictures import draw
 from cnnshift.render.style import Style
 
 WIDE = 150
@@ -33,7 +37,7 @@ def render(document: Document, style: Style) -> str:
         file=io.StringIO(),
         width=style.width or UNLIMITED,
         force_terminal=style.color,
-        color_system="standard" if style.color else None,
+        color_system=("truecolor" if style.truecolor else "256") if style.color else None,
         highlight=False,
         soft_wrap=style.width is None,
     )
@@ -45,6 +49,10 @@ def render(document: Document, style: Style) -> str:
         console.print(_table(table, style))
         if table.legend:
             console.print(Text(table.legend, style="dim"))
+        for line in draw(table.pictures, color=style.color, width=style.width):
+            console.print(_colored(line))
+        if table.pictures and table.sentences:
+            console.print()
         for sentence in table.sentences:
             console.print(Text(f"• {sentence}"))
         console.print()
@@ -71,6 +79,14 @@ def _table(table: Table, style: Style) -> RichTable:
     for cells in zip(*(column.cells for column in shown), strict=True):
         rich.add_row(*(_text(cell, beside, narrow) for cell in cells))
     return rich
+
+
+def _colored(line: Line) -> Text:
+    return Text.assemble(*((span.text, _rich_style(span.front, span.back)) for span in line), no_wrap=True)
+
+
+def _rich_style(front: RGB | None, back: RGB | None) -> RichStyle:
+    return RichStyle(color=front and Color.from_rgb(*front), bgcolor=back and Color.from_rgb(*back))
 
 
 def _has_details(columns: list[Column]) -> bool:

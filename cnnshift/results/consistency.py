@@ -119,7 +119,7 @@ def _holds(limits: tuple[float, float], value: float) -> bool:
 
 
 def _check_tables(run: Run) -> None:
-    for name in ("by_shift", "by_radius"):
+    for name in ("by_shift", "by_radius", "by_phase"):
         columns = {key: len(column) for key, column in getattr(run, name) if isinstance(column, list)}
         if len(set(columns.values())) > 1:
             lengths = ", ".join(f"{key} {length}" for key, length in columns.items())

@@ -9,6 +9,7 @@ import tempfile
 import zipfile
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -63,9 +64,14 @@ def load_observations(path: Path) -> dict[str, Observations]:
             for key in file.files:
                 name, _, field = key.rpartition("/")
                 cells.setdefault(name, {})[field] = file[key]
-        optional = {"neighbours": None, "cosine": None}
-        return {name: Observations(**{**optional, **arrays}) for name, arrays in cells.items()}
+        return {name: _observations(arrays) for name, arrays in cells.items()}
     except OSError as error:
         raise InputError(f"Cannot read {path}: {error.strerror or error}.") from None
     except (ValueError, TypeError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is not a file of observations: {error}.") from None
+
+
+def _observations(arrays: dict[str, np.ndarray]) -> Observations:
+    stride = arrays.pop("stride", None)
+    optional: dict[str, Any] = {"neighbours": None, "cosine": None}
+    return Observations(**(optional | arrays), stride=None if stride is None else int(stride))

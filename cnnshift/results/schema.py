@@ -117,20 +117,28 @@ class Timing(Record):
 
 
 class ShiftTable(Record):
-    """Columns over the shifts of an enumerated set; empty, with a reason, for shifts that differ by image."""
+    """Columns over the shifts of an enumerated set; empty, with a reason, for shifts that differ by image.
+
+    `sensitivity` is the mean distance of the logits, in units of the metric of that name; null with a reason where that
+    does not exist, and without one in files that were written before it was measured.
+    """
 
     dy: list[Integer] = []
     dx: list[Integer] = []
     accuracy: list[Number] = []
     consistency: list[Number] = []
     information_loss: list[Number] = []
+    sensitivity: list[Number] | None = None
+    sensitivity_reason: Text = ""
     reason: Text = ""
 
 
 class RadiusTable(Record):
     """Columns over the radii |d|∞ of the shifts: means at that radius; worst case and survival over all up to it.
 
-    `pairs` counts the (image, shift) pairs and `images` the images at that radius.
+    `pairs` counts the (image, shift) pairs and `images` the images at that radius. `sensitivity` is the mean distance
+    of the logits, as in `ShiftTable`. Files that were written before they were measured have neither it nor
+    `survival_ci95`.
     """
 
     radius: list[Integer]
@@ -141,6 +149,27 @@ class RadiusTable(Record):
     consistency_ci95: list[tuple[Number, Number]]
     worst_case_accuracy: list[Number]
     survival: list[Number]
+    survival_ci95: list[tuple[Number, Number]] | None = None
+    sensitivity: list[Number] | None = None
+    sensitivity_reason: Text = ""
+
+
+class PhaseTable(Record):
+    """Columns over the phases (py, px) = d mod `stride` of the shifts by whole pixels: consistency by sampling grid.
+
+    `stride` is the model's total stride, null where it is not known; the columns are empty, with a reason, where there
+    is no phase. `pairs` and `images` count as in `RadiusTable`; for an enumerated set, pairs / images is the number of
+    shifts of that phase.
+    """
+
+    stride: Count | None = None
+    py: list[Count] = []
+    px: list[Count] = []
+    pairs: list[Count] = []
+    images: list[Count] = []
+    consistency: list[Number] = []
+    consistency_ci95: list[tuple[Number, Number]] = []
+    reason: Text = ""
 
 
 class Run(Record):
@@ -166,6 +195,7 @@ class Run(Record):
     predictions: PackedArray | None
     by_shift: ShiftTable
     by_radius: RadiusTable
+    by_phase: PhaseTable = PhaseTable(reason="not measured by the version that wrote the file")
     engine: EngineRecord | None
     timing: Timing
 

@@ -24,7 +24,7 @@ from cnnshift.models.base import ReadoutKind
 from cnnshift.shifts.base import Protocol
 from cnnshift.shifts.sets import ShiftSet
 from cnnshift.sweep.device import PRECISION
-from cnnshift.sweep.subject import Subject
+from cnnshift.sweep.subject import Subject, stride_of_map
 
 TOLERANCE = 1e-4
 """Largest deviation from equivariance, relative to the largest feature, that rounding explains."""
@@ -94,15 +94,12 @@ def _measured(subject: Subject, split: Split, shift_set: ShiftSet) -> Sharing | 
     parts = subject.parts
     assert parts is not None
     images = to_unit(split.windows[:PROBES])
-    height, width = split.size
     with jax.default_matmul_precision(PRECISION):
         features = jax.jit(parts.features)
         at_rest = features(subject.state, images)
-        if at_rest.ndim != 4 or height % at_rest.shape[1] or width % at_rest.shape[2]:
-            return f"its features have shape {at_rest.shape[1:]}, which does not divide {height}×{width} pixels"
-        stride = height // at_rest.shape[1]
-        if stride != width // at_rest.shape[2]:
-            return "its stride is not the same on both axes"
+        stride = stride_of_map(at_rest.shape[1:], split.size)
+        if isinstance(stride, str):
+            return stride
         random = np.random.RandomState(0)
         rolls = [tuple(int(random.randint(size)) for size in at_rest.shape[1:3]) for _ in range(PROBES)] + [(1, 1)]
         for roll in rolls:

@@ -27,6 +27,8 @@ class Parts:
         features: (state, images) → a map with positions.
         head: (state, map) → (logits, penultimate features).
         stride: what the structure promises, see `Classifier.circular_stride`.
+        total_stride: what the structure says, see `Classifier.total_stride`, or why there is none; None where nothing
+            is known of the structure.
         readout: how the logits depend on where the features are.
         linear: state → (weights [e k], bias [k]) of a head that is linear in the flattened map, else None.
     """
@@ -34,6 +36,7 @@ class Parts:
     features: Callable[[Any, Float[Array, "n h w c"]], Float[Array, "n H W C"]]
     head: Callable[[Any, Float[Array, "n H W C"]], tuple[Float[Array, "n k"], Float[Array, "n e"]]]
     stride: Callable[[tuple[int, int]], int | None]
+    total_stride: int | str | None
     readout: ReadoutKind
     linear: Callable[[Any], tuple[Float[Array, "e k"], Float[Array, " k"]]] | None
 
@@ -68,6 +71,28 @@ class Subject:
             digest.update(repr((jax.tree_util.keystr(path), array.dtype.str, array.shape)).encode())
             digest.update(array.tobytes())
         return digest.hexdigest()
+
+    def total_stride(self, split: Split) -> int | str:
+        """S, by what the model divides the resolution of these images, or why there is no such number.
+
+        Where nothing is known of the structure it is the ratio of the image's size to that of the map of features.
+        """
+        if self.parts is None:
+            return "the model does not show its features"
+        if self.parts.total_stride is not None:
+            return self.parts.total_stride
+        images = jax.ShapeDtypeStruct((1, *split.size, split.channels), "float32")
+        shape = jax.eval_shape(self.parts.features, self.state, images).shape[1:]
+        return "its features have a single position" if shape[:2] == (1, 1) else stride_of_map(shape, split.size)
+
+
+def stride_of_map(shape: tuple[int, ...], size: tuple[int, int]) -> int | str:
+    """The ratio of an image's size (H, W) to that of a map of shape (h, w, c), or why there is none."""
+    if len(shape) != 3 or size[0] % shape[0] or size[1] % shape[1]:
+        return f"its features have shape {shape}, which does not divide {size[0]}×{size[1]} pixels"
+    if size[0] // shape[0] != size[1] // shape[1]:
+        return "its stride is not the same on both axes"
+    return size[0] // shape[0]
 
 
 def subject_of(model: Callable[[Array], Array]) -> Subject:
@@ -108,14 +133,15 @@ def subject_of(model: Callable[[Array], Array]) -> Subject:
 def _parts(model: nnx.Module, features: Any, head: Any, module: Callable[[Any], Any]) -> Parts:
     """What a model of the zoo says of its structure; of another one nothing is known."""
     if not isinstance(model, Classifier):
-        return Parts(features, head, lambda size: None, "any", None)
+        return Parts(features, head, lambda size: None, None, "any", None)
 
     def linear(state: Any) -> tuple[Array, Array]:
         layer = module(state).classifier
         return layer.kernel[...], layer.bias[...]
 
     kind = model.readout_kind
-    return Parts(features, head, model.circular_stride, kind, linear if kind == "linear" else None)
+    total = model.total_stride or "the model is not convolutional"
+    return Parts(features, head, model.circular_stride, total, kind, linear if kind == "linear" else None)
 
 
 def check_fits(subject: Subject, split: Split) -> None:

@@ -17,6 +17,7 @@ class Table:
 
     def __init__(self, job: Job) -> None:
         self._split, self._set = job.split, job.shift_set
+        self._stride = job.subject.total_stride(job.split)
         self._arrays: dict[str, np.ndarray] = {}
         self.finished = 0
 
@@ -74,4 +75,5 @@ class Table:
             logit_change=a["change"] / self._set.count,
             logit_square_change=a["square"] / self._set.count,
             shift_logit_change=a["shift_change"] / len(self._split),
+            stride=None if isinstance(self._stride, str) else self._stride,
         )

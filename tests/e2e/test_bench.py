@@ -51,6 +51,7 @@ def test_smoke_prints_the_table_and_the_answer(smoke):
     assert "exactly invariant on every shift tested" in done.stdout
     assert "…" not in "".join(line for line in done.stdout.splitlines() if line.startswith("cnn"))
     assert "\x1b" not in done.stdout
+    assert "is the reference" not in done.stdout
     assert "wrote r.json" in done.stderr
     assert "[2/2]" in done.stderr
 
@@ -125,8 +126,9 @@ def test_json_on_stdout_is_the_result(small, tmp_path):
 
 
 def test_a_selection_of_metrics_is_shown_whole(tmp_path):
-    done = cnnshift(*SMALL, "--metric", "kappa", "--metric", "mac", "-o", "r.json", cwd=tmp_path)
+    done = cnnshift(*SMALL, "--metric", "kappa", "--metric", "mac", "--plots", "-o", "r.json", cwd=tmp_path)
     assert done.returncode == 0
+    assert done.stdout.count("consistency of cnn:width=2 ") == 2
     assert [metric.id for metric in load_result(tmp_path / "r.json").runs[0].metrics] == ["kappa", "mac"]
 
 
@@ -135,6 +137,11 @@ def test_seeds_are_averaged_and_their_spread_is_shown(tmp_path):
     done = cnnshift("bench", "cnn:width=2", *few, cwd=tmp_path)
     assert "mean of 2 seeds" in done.stdout
     assert "±" in done.stdout
+    # One model is drawn unless it is refused.
+    assert "·: (0, 0) is the reference" in done.stdout
+    done = cnnshift("bench", "cnn:width=2", *few, "--no-plots", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "reference" not in done.stdout
 
 
 def test_dry_run_measures_nothing(tmp_path):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from cnnshift.data.base import Split
+from cnnshift.metrics.phase_spectrum import by_phase
 from cnnshift.models.base import build
 from cnnshift.registry import METRICS, PROTOCOLS
 from cnnshift.shifts.sets import enumerate_shifts
@@ -56,6 +57,11 @@ def test_k2_and_k3_a_stride_is_equivariant_to_its_multiples_only():
     for column, d in enumerate(seen.shifts):
         phases.setdefault(tuple(d % 8), []).append(seen.probability[:, column])
     assert len(phases) == 64
+    # Not one of them is a border, and the metric says that all of it is the stride.
+    rows = by_phase(seen, 8)
+    assert seen.stride == 8
+    assert rows.consistency[0] == 1
+    assert value("phase_spectrum", seen) == pytest.approx(1 - rows.consistency[(rows.py == 0) != (rows.px == 0)].mean())
     for same in phases.values():
         np.testing.assert_allclose(same, np.broadcast_to(same[0], np.shape(same)), atol=1e-5)
 

@@ -44,6 +44,7 @@ def observe(logits: np.ndarray, labels: np.ndarray = LABELS) -> Observations:
         logit_change=change.mean(axis=1),
         logit_square_change=(change**2).mean(axis=1),
         shift_logit_change=change.mean(axis=0),
+        stride=2,
     )
 
 
@@ -84,6 +85,7 @@ CONSISTENT = {
     "probability_range": 0.0,
     "invariance_radius": float(REACH),
     "feature_cosine": 1.0,
+    "phase_spectrum": 0.0,
 }
 KNOWN = {
     "constant": (
@@ -112,7 +114,7 @@ KNOWN = {
         | {"pairwise_consistency": 47 / 49, "pairwise_consistency_replacement": 2305 / 2401}
         # Of the 2·7·6 pairs of neighbours the four around the unshifted image flip.
         | {"flip_probability": 4 / 84, "invariance_radius": 0.0, "feature_cosine": 0.0}
-        | {"normalized_variance": None, "sensitivity": None},
+        | {"normalized_variance": None, "sensitivity": None, "phase_spectrum": 0.0},
     ),
 }
 CASES = [(model, name, value) for model, (_, values) in KNOWN.items() for name, value in values.items()]

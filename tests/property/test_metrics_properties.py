@@ -47,6 +47,7 @@ def observe(logits: np.ndarray, labels: np.ndarray) -> Observations:
         logit_change=change.mean(axis=1),
         logit_square_change=(change**2).mean(axis=1),
         shift_logit_change=change.mean(axis=0),
+        stride=2,
     )
 
 

@@ -6,6 +6,7 @@ import sys
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 import cnnshift
 from cnnshift.data.base import Split
@@ -81,3 +82,74 @@ def test_every_described_option_can_be_given_with_its_default(name):
     assert all(line.allowed for line in lines)
     given = {line.key: line.default for line in lines} | parse_spec(name, "model").options
     assert parse_options(family.options_type, name, given) == options
+
+
+class Opened(nnx.Module):
+    """A model of the user's own that shows its features: blocks of pixels, rows × columns of them."""
+
+    def __init__(self, rows, columns):
+        self.rows, self.columns = rows, columns
+
+    def features(self, images):
+        return images[:, :: self.rows, :: self.columns]
+
+    def embed(self, features):
+        return features.reshape(len(features), -1)
+
+    def classify(self, embedding):
+        return embedding[:, :3]
+
+    def __call__(self, images):
+        return self.classify(self.embed(self.features(images)))
+
+
+@pytest.mark.parametrize(
+    ("model", "stride", "reason"),
+    [
+        (linear, None, "does not show its features"),
+        (Opened(2, 2), 2, ""),
+        (Opened(1, 1), 1, ""),
+        (Opened(2, 1), None, "not the same on both axes"),
+        (Opened(3, 3), None, "(3, 3, 1), which does not divide 8×8 pixels"),
+        (Opened(4, 2), None, "not the same on both axes"),
+    ],
+)
+def test_the_stride_of_a_model_of_ones_own(model, stride, reason):
+    run = cnnshift.measure(model, OWN, protocol="zero", max_shift=2)
+    assert run.by_phase.stride == stride
+    assert reason in run.by_phase.reason
+    gap = run.metric("phase_spectrum")
+    if stride is None:
+        assert "total stride is known" in gap.reason
+        return
+    assert len(run.by_phase.py) == stride**2
+    assert sum(run.by_phase.pairs) == 6 * 24
+    assert gap.n == (0 if stride == 1 else 6)
+
+
+def test_a_single_position_has_no_stride():
+    class Pooled(Opened):
+        def features(self, images):
+            return images[:, :3, :1].reshape(len(images), 1, 1, 3)
+
+    assert "single position" in cnnshift.measure(Pooled(1, 1), OWN, max_shift=1).by_phase.reason
+
+
+def test_the_tables_hold_the_sensitivity_and_the_spread_of_the_survival():
+    run = cnnshift.measure(linear, OWN, max_shift=2)
+    table, sensitivity = run.by_shift, run.metric("sensitivity")
+    assert sensitivity.value == pytest.approx(np.mean(table.sensitivity))
+    radius = np.abs([table.dy, table.dx]).max(axis=0)
+    for row, r in enumerate(run.by_radius.radius):
+        assert run.by_radius.sensitivity[row] == pytest.approx(np.mean(np.array(table.sensitivity)[radius == r]))
+        low, high = run.by_radius.survival_ci95[row]
+        assert low <= run.by_radius.survival[row] <= high
+        assert low < high
+
+
+def test_without_an_interclass_distance_the_sensitivity_says_why():
+    one = Split(OWN.images, np.zeros(6, np.int32), ("a", "b", "c"), background=(0.0,))
+    run = cnnshift.measure(linear, one, max_shift=1)
+    for table in (run.by_shift, run.by_radius):
+        assert table.sensitivity is None
+        assert "two classes" in table.sensitivity_reason

@@ -20,10 +20,11 @@ from cnnshift.errors import InputError
 from cnnshift.metrics import evaluate
 from cnnshift.metrics.base import Metric, MetricSpec, Unavailable
 from cnnshift.metrics.curves import by_radius, by_shift
-from cnnshift.metrics.sensitivity import LARGEST_SAMPLE, interclass_distance
+from cnnshift.metrics.sensitivity import LARGEST_SAMPLE, interclass_distance, interclass_normaliser
 from cnnshift.observations import Observations
 from cnnshift.registry import METRICS
 from cnnshift.shifts.sets import enumerate_shifts
+from cnnshift.stats.intervals import mean_interval
 
 SIZE = 8
 SETS = ["grid", "coarse", "axis", "diagonal", "random:5"]
@@ -272,7 +273,8 @@ NEEDS_A_MAP = {
 
 
 def test_brute_force_covers_the_registry() -> None:
-    assert {*PER_IMAGE, *NEEDS_A_MAP, "kappa"} == set(METRICS)
+    # The last one has a file of its own, test_phase_spectrum.py.
+    assert {*PER_IMAGE, *NEEDS_A_MAP, "kappa", "phase_spectrum"} == set(METRICS)
 
 
 @pytest.mark.parametrize("shift_set", SETS)
@@ -484,21 +486,28 @@ def test_by_radius_matches_brute_force(shift_set: str) -> None:
         assert rows.worst_case_accuracy[row] == pytest.approx(
             mean([all(raw.predicted(i, d) == raw.labels[i] for d in inside[i]) for i in raw.images()])
         )
-        assert rows.survival[row] == pytest.approx(
-            mean([all(raw.predicted(i, d) == raw.predicted(i) for d in inside[i]) for i in raw.images()])
-        )
+        survives = [all(raw.predicted(i, d) == raw.predicted(i) for d in inside[i]) for i in raw.images()]
+        assert rows.survival[row] == pytest.approx(mean(survives))
+        limits = mean_interval(np.array(survives, dtype=float))
+        assert (rows.survival_low[row], rows.survival_high[row]) == (limits.low, limits.high)
+        distances = [mean([math.dist(raw.logits[i][d], raw.logits[i][0, 0]) for d in at(i, r)]) for i in has]
+        assert rows.distance[row] == pytest.approx(mean(distances))
 
 
 @pytest.mark.parametrize("shift_set", ENUMERATED)
 def test_the_last_radius_agrees_with_the_metrics(shift_set: str) -> None:
     _, table = run(shift_set)
     rows = by_radius(table)
-    values = evaluate(table, ["worst_case_accuracy", "invariance_radius", "reference_consistency"])
+    values = evaluate(table, ["worst_case_accuracy", "invariance_radius", "reference_consistency", "sensitivity"])
     assert rows.worst_case_accuracy[-1] == pytest.approx(values["worst_case_accuracy"].value)
     steps = np.diff(rows.radius, prepend=0)
     assert values["invariance_radius"].value == pytest.approx((rows.survival * steps).sum())
     weighted = (rows.consistency * rows.pairs).sum() / rows.pairs.sum()
     assert values["reference_consistency"].value == pytest.approx(weighted)
+    normaliser = interclass_normaliser(table)
+    assert not isinstance(normaliser, Unavailable)
+    weighted = (rows.distance * rows.pairs).sum() / rows.pairs.sum()
+    assert values["sensitivity"].value == pytest.approx(weighted / normaliser)
 
 
 def test_evaluate_keeps_the_order_and_rejects_unknown_names() -> None:
@@ -530,7 +539,7 @@ def test_contract(name: str) -> None:
     assert spec.version >= 1
     assert spec.default_margin > 0
     assert spec.unit in ("fraction", "px", "")
-    assert spec.unit != "fraction" or spec.bounds == (0.0, 1.0)
+    assert spec.unit != "fraction" or spec.bounds in ((0.0, 1.0), (-1.0, 1.0))
     assert metric.evaluate.__doc__
     assert "per image" in metric.evaluate.__doc__ or spec.bounds != (0.0, 1.0)
 
@@ -541,7 +550,7 @@ def test_titles_are_unique() -> None:
 
 
 def test_examples_in_docstrings() -> None:
-    for name in ("class_counts", "rings", "sensitivity"):
+    for name in ("class_counts", "groups", "rings", "sensitivity"):
         module = importlib.import_module(f"cnnshift.metrics.{name}")
         found = doctest.testmod(module)
         assert found.attempted

@@ -97,6 +97,22 @@ def test_number_of_parameters(width, depth):
 
 
 @pytest.mark.parametrize(
+    ("text", "stride"),
+    [
+        ("mlp", None),
+        ("cnn:depth=1", 2),
+        ("cnn:depth=3,padding=full", 8),
+        ("cnn:depth=3,pool=none", 1),
+        ("cnn:depth=2,pool=stride,padding=circular", 4),
+        ("cnn:depth=2,pool=aps,head=gap", 4),
+        ("locally_connected:depth=1,padding=valid", 2),
+    ],
+)
+def test_the_total_stride_is_the_product_of_the_blocks(text, stride):
+    assert make(text).total_stride == stride
+
+
+@pytest.mark.parametrize(
     ("text", "words"),
     [
         ("resnet", "Unknown model 'resnet'"),

@@ -14,7 +14,7 @@ from cnnshift.render.document import LEVELS, Cell, Column, Document, Finding, Ta
 from cnnshift.render.documents.answer import answer
 from cnnshift.render.documents.bench import bench_document
 from cnnshift.render.documents.listing import listing_document
-from cnnshift.render.numbers import percent, sparkline
+from cnnshift.render.numbers import percent
 from cnnshift.render.style import Style
 from cnnshift.results.groups import combine, group_runs
 from cnnshift.results.packing import pack
@@ -236,14 +236,15 @@ def test_seeds_are_combined_by_image():
         (0.999999, ">99.999"),
         (1e-7, "<0.001"),
         (0.0004, "0.04"),
+        (-0.0, "0"),
+        (-0.5, "−50.0"),
+        (-0.99951, "−99.95"),
+        (-1.0, "−100"),
+        (-1e-7, ">−0.001"),
     ],
 )
 def test_only_exact_values_read_as_0_or_100(value, text):
     assert percent(value) == text
-
-
-def test_sparkline_has_a_fixed_scale():
-    assert sparkline([0.0, 0.5, 1.0]) == "▁▅█"
 
 
 def test_the_answer_is_made_of_the_numbers():

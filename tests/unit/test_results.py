@@ -18,7 +18,8 @@ from cnnshift.results import files
 from cnnshift.results.consistency import MAX_TOTAL_BYTES
 from cnnshift.results.migration import STEPS
 from cnnshift.results.packing import MAX_BYTES, PackedArray, pack, unpack
-from cnnshift.results.schema import SCHEMA_VERSION, MetricResult, Result, schema_text
+from cnnshift.results.schema import SCHEMA_VERSION, MetricResult, PhaseTable, Result, schema_text
+from tests.factories import make_run
 
 OLD = Path(__file__).parents[1] / "data" / "result-version-1.json"
 
@@ -158,6 +159,10 @@ def test_a_file_of_version_1_is_read():
     first = result.runs[0]
     assert first.predictions is None
     assert first.family_version is None
+    assert first.by_radius.survival_ci95 is None
+    assert first.by_radius.sensitivity is None
+    assert first.by_shift.sensitivity is None
+    assert "not measured" in first.by_phase.reason
     accuracy = first.metric("accuracy")
     assert np.mean(unpack(accuracy.per_image)) == pytest.approx(accuracy.value)
 
@@ -229,3 +234,41 @@ def test_a_link_is_followed(tmp_path):
     files.write_text(tmp_path / "link", "new")
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "target").read_text() == "new"
+
+
+def test_tables_by_phase_and_radius_survive_the_file(tmp_path):
+    phases = PhaseTable(
+        stride=2,
+        py=[0, 1],
+        px=[1, 1],
+        pairs=[4, 4],
+        images=[4, 4],
+        consistency=[0.5, 0.25],
+        consistency_ci95=[(0, 1)] * 2,
+    )
+    plain = make_run({"accuracy": [1.0, 0.0, 1.0, 1.0]})
+    curves = {"survival_ci95": [(0.1, 0.9)], "sensitivity": [0.3], "sensitivity_reason": ""}
+    full = plain.model_copy(
+        update={
+            "by_phase": phases,
+            "by_radius": plain.by_radius.model_copy(update=curves),
+            "by_shift": plain.by_shift.model_copy(update={"sensitivity": [0.1] * 8}),
+        }
+    )
+    for run in (plain, full):
+        result = EMPTY.model_copy(update={"runs": [run]})
+        files.save_result(result, tmp_path / "r.json")
+        assert files.load_result(tmp_path / "r.json") == result
+
+
+@pytest.mark.parametrize(
+    ("table", "change"),
+    [("by_phase", {"py": [0]}), ("by_radius", {"sensitivity": [0.1, 0.2]}), ("by_shift", {"sensitivity": [0.1]})],
+)
+def test_new_columns_must_be_as_long_as_the_others(tmp_path, table, change):
+    run = make_run({"accuracy": [1.0, 0.0]})
+    document = json.loads(files.to_json(EMPTY.model_copy(update={"runs": [run]})))
+    document["runs"][0][table] |= change
+    (tmp_path / "r.json").write_text(json.dumps(document))
+    with pytest.raises(InputError, match=f"the columns of {table} have different lengths"):
+        files.load_result(tmp_path / "r.json")

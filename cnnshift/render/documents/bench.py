@@ -8,26 +8,40 @@ from typing import Any
 from cnnshift.render.document import Document, Finding, Table
 from cnnshift.render.documents.answer import answer
 from cnnshift.render.documents.columns import HEADLINE_METRICS, columns
+from cnnshift.render.documents.pictures import pictures
 from cnnshift.render.numbers import UNITS, headline, interval, number
-from cnnshift.results.groups import group_runs
+from cnnshift.results.groups import Group, group_runs
 from cnnshift.results.schema import Result, Run
 
 LEGEND = "[low, high]: 95 % interval over images · * best of its column · bars: 0 to 100 %"
 
 
-def bench_document(result: Result) -> Document:
-    """One table per protocol, one row per model; records are one per run and metric."""
+def bench_document(result: Result, *, plots: bool | None = None) -> Document:
+    """One table per protocol, one row per model; records are one per run and metric.
+
+    Args:
+        result: what was measured.
+        plots: whether its maps and curves are drawn below the tables; by default those of a single model.
+    """
     groups = group_runs(result)
+    if plots is None:
+        plots = len({run.model for run in result.runs}) == 1
     return Document(
         name="bench",
         content=result,
         records=[record for run in result.runs for record in _records(run)],
-        tables=[Table(headline(group), columns(group), LEGEND, answer(group)) for group in groups],
+        tables=[_table(group, plots=plots) for group in groups],
         opening=[] if groups else ["No cell was finished."],
         findings=[finding for run in result.runs for finding in _findings(run)],
         # A line per run, without what only a program that reads the whole file wants.
         lines=[run.model_dump(mode="json", exclude=_PER_IMAGE) for run in result.runs],
     )
+
+
+def _table(group: Group, *, plots: bool) -> Table:
+    no_map = group.example.by_shift.reason if plots else ""
+    legend = f"{LEGEND} · no map: {no_map}" if no_map else LEGEND
+    return Table(headline(group), columns(group), legend, answer(group), pictures(group) if plots else ())
 
 
 _PER_IMAGE: Any = {"predictions": True, "metrics": {"__all__": {"per_image"}}}

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from cnnshift.render.document import Cell, Column
-from cnnshift.render.numbers import UNITS, count, interval, number, sparkline
+from cnnshift.render.numbers import UNITS, count, interval, number
+from cnnshift.render.sparkline import sparkline, thin_out
 from cnnshift.results.groups import Group, combine
 
 HEADLINE_METRICS = ("accuracy", "shifted_accuracy", "worst_case_accuracy", "pairwise_consistency")
@@ -23,8 +24,9 @@ def columns(group: Group) -> list[Column]:
         curves = [np.mean([run.by_radius.accuracy for run in row.runs], axis=0) for row in group.rows]
         heading = f"accuracy at |d| = {radii[0]} … {radii[-1]}"
         # A wide set is thinned out evenly, ends included, so that its bars stay readable.
-        kept = np.unique(np.linspace(0, len(radii) - 1, min(len(radii), 16)).round().astype(int))
-        result.append(Column(heading, tuple(Cell(sparkline(curve[kept].tolist())) for curve in curves), numeric=False))
+        kept = thin_out(len(radii), 16)
+        cells = tuple(Cell(sparkline(curve[kept].tolist(), 0.0, 1.0)) for curve in curves)
+        result.append(Column(heading, cells, numeric=False))
     result.append(_count_column("params", [row.runs[0].params for row in group.rows]))
     speeds = [float(np.mean([run.timing.images_per_second for run in row.runs])) for row in group.rows]
     result.append(_count_column("images/s", speeds))

@@ -1,0 +1,29 @@
+"""A fraction as a colour: viridis, whose lightness grows evenly, so that equal steps look equal, also in grey."""
+
+from __future__ import annotations
+
+from cnnshift.render.canvas import RGB
+
+# At 0, 1/10, …, 1; what is interpolated between them is within 13 of 255. Source: van der Walt & Smith 2015, CC0.
+VIRIDIS: tuple[RGB, ...] = (
+    (68, 1, 84),
+    (72, 36, 117),
+    (65, 68, 135),
+    (53, 95, 141),
+    (42, 120, 142),
+    (33, 145, 140),
+    (34, 168, 132),
+    (68, 191, 112),
+    (122, 209, 81),
+    (189, 223, 38),
+    (253, 231, 37),
+)
+
+
+def color_at(fraction: float) -> RGB:
+    """The colour of a position on the scale, 0 (dark) to 1 (light); beyond the ends it is that of the end."""
+    place = min(max(fraction, 0.0), 1.0) * (len(VIRIDIS) - 1)
+    index = min(int(place), len(VIRIDIS) - 2)
+    share = place - index
+    red, green, blue = (round(a + share * (b - a)) for a, b in zip(VIRIDIS[index], VIRIDIS[index + 1], strict=True))
+    return red, green, blue
