@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from cnnshift.render.document import Cell, Column, Document, Finding, Table
-from cnnshift.render.numbers import percent, sparkline
+from cnnshift.render.documents.pictures import pictures
+from cnnshift.render.numbers import percent
+from cnnshift.render.sparkline import sparkline
 from cnnshift.results.explanation import Behaviour, Explanation, LayerRecord, Loss
+from cnnshift.results.groups import Group, Row
 
 LOST: dict[Loss, str] = {
     "samples": "between samples",
@@ -36,7 +40,8 @@ def explain_document(found: Explanation) -> Document:
                 "only: this part exchanged · all but: every other part exchanged (the activation never)",
             )
         )
-    tables[-1] = Table(tables[-1].title, tables[-1].columns, tables[-1].legend, found.words)
+    drawn = pictures(Group((Row(run.model, (run,)),)))
+    tables[-1] = replace(tables[-1], sentences=found.words, pictures=drawn)
     return Document(
         name="explain",
         content=found,
@@ -61,7 +66,7 @@ def _last_size(found: Explanation) -> float:
     return max(size for size in found.layers[0].size if size <= _BARS)
 
 
-_BARS, _EXACT = 8, "·"
+_BARS = 8
 
 
 def _shown(layers: Sequence[LayerRecord]) -> list[LayerRecord]:
@@ -132,10 +137,9 @@ def _is_multiple(size: float, stride: str | None) -> bool:
 
 
 def _bars(layer: LayerRecord, tolerance: float) -> str:
+    """A dot where the error is rounding, and where the stride is unknown."""
     errors = [error for size, error in zip(layer.size, layer.error, strict=True) if 1 <= size <= _BARS]
-    return "".join(
-        "?" if error is None else _EXACT if error <= tolerance else sparkline([min(error, 1.0)]) for error in errors
-    )
+    return sparkline([None if error is None or error <= tolerance else error for error in errors], 0.0, 1.0)
 
 
 def _cause_columns(found: Explanation) -> list[Column]:
