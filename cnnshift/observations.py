@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Real
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +14,7 @@ class Observations:
 
     Attributes:
         shifts: (dy, dx) in input pixels, without (0, 0): the same s shifts for all images, or s shifts per image.
+            Fractions are the 64-bit numbers nearest to them, so that equal ones are equal.
         neighbours: pairs of columns of `classes_seen` (0 is the unshifted image, i + 1 is shift i) that lie one step
             apart on a row, a column or, for the diagonal set, the diagonal; None where the shifts form no path.
         labels: y.
@@ -31,7 +32,7 @@ class Observations:
         shift_logit_change: mean over the images of f(T_d x) − f(x), per shift and class.
     """
 
-    shifts: Int[np.ndarray, "s 2"] | Int[np.ndarray, "n s 2"]
+    shifts: Real[np.ndarray, "s 2"] | Real[np.ndarray, "n s 2"]
     neighbours: Int[np.ndarray, "p 2"] | None
     labels: Int[np.ndarray, " n"]
     reference_prediction: Int[np.ndarray, " n"]
@@ -48,7 +49,7 @@ class Observations:
     shift_logit_change: Float[np.ndarray, "s k"]
 
     @property
-    def radius(self) -> Int[np.ndarray, " s"] | Int[np.ndarray, "n s"]:
+    def radius(self) -> Real[np.ndarray, " s"] | Real[np.ndarray, "n s"]:
         """|d|∞ of every shift, in pixels."""
         return np.abs(self.shifts).max(axis=-1)
 

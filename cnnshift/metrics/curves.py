@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Real
 
 from cnnshift.metrics.base import Unavailable
 from cnnshift.metrics.rings import Rings, find_rings, first_failure
@@ -25,8 +25,8 @@ class ShiftProfile:
         distance: mean of ‖f(T_d x) − f(x)‖₂, in logits.
     """
 
-    dy: Int[np.ndarray, " s"]
-    dx: Int[np.ndarray, " s"]
+    dy: Real[np.ndarray, " s"]
+    dx: Real[np.ndarray, " s"]
     accuracy: Float[np.ndarray, " s"]
     consistency: Float[np.ndarray, " s"]
     distance: Float[np.ndarray, " s"]
@@ -53,7 +53,7 @@ class RadiusProfile:
         survival: share of images that keep the class of the unshifted image at every shift up to r.
     """
 
-    radius: Int[np.ndarray, " r"]
+    radius: Real[np.ndarray, " r"]
     pairs: Int[np.ndarray, " r"]
     images: Int[np.ndarray, " r"]
     accuracy: Float[np.ndarray, " r"]

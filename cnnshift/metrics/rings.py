@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Int, Real
 
 from cnnshift.observations import Observations
 
 Rings = Int[np.ndarray, " s"] | Int[np.ndarray, "n s"]
 
 
-def find_rings(observations: Observations) -> tuple[Int[np.ndarray, " r"], Rings]:
+def find_rings(observations: Observations) -> tuple[Real[np.ndarray, " r"], Rings]:
     """Find the radii of a shift set, ascending, and for every shift the index of its radius.
 
     Returns:
