@@ -53,8 +53,11 @@ class Protocol(ABC):
             )
 
     def limit(self) -> int:
-        """Largest |d|∞ that this protocol can serve: by default one pixel less than the smaller side."""
-        return min(self.size) - 1
+        """Largest |d|∞ that this protocol can serve: by default one pixel less than the smaller side.
+
+        On the torus it is one less than the longer side: there shifts are taken modulo each side anyway.
+        """
+        return (max if self.wraps else min)(self.size) - 1
 
     @abstractmethod
     def extend(self, windows: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:

@@ -23,10 +23,6 @@ class Bilinear(Protocol):
     wraps = True
     fractional = True
 
-    def limit(self) -> int:
-        """As far as `circular`."""
-        return max(self.size) - 1
-
     def extend(self, windows: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
         """Continue the torus, by one pixel more than the shift: the neighbour of the last."""
         return pad(windows, self.reach + 1, "wrap")

@@ -9,7 +9,7 @@ from cnnshift.shifts.base import Protocol
 
 
 class Fourier(Protocol):
-    """The image as the sum of its frequencies, each of which moves: the one shift by fractions that loses nothing.
+    """The image as the sum of its frequencies, each of which moves: below the highest one nothing is lost.
 
     It is a shift in the full sense where nothing is at the highest frequency: T_a T_b = T_{a+b}, T_{−d} undoes T_d, and
     it commutes with every ideal anti-aliasing filter. An edge rings when it moves by a fraction: pixels overshoot by up
@@ -22,10 +22,6 @@ class Fourier(Protocol):
     name = "fourier"
     wraps = True
     fractional = True
-
-    def limit(self) -> int:
-        """As far as `circular`."""
-        return max(self.size) - 1
 
     def extend(self, windows: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
         """Nothing to add: every frequency goes on for ever."""
