@@ -20,12 +20,14 @@ def main(source: str, target: str) -> None:
     image = None
     for axis, row in zip(axes.flat, group.rows, strict=False):
         run = row.runs[0]
-        reach = run.protocol.max_shift
+        step = run.protocol.step
+        reach = int(run.protocol.max_shift / step)
         grid = np.full((2 * reach + 1, 2 * reach + 1), np.nan)
         grid[reach, reach] = run.metric("accuracy").value
         for dy, dx, accuracy in zip(run.by_shift.dy, run.by_shift.dx, run.by_shift.accuracy, strict=True):
-            grid[reach + dy, reach + dx] = accuracy
-        extent = (-reach - 0.5, reach + 0.5, reach + 0.5, -reach - 0.5)
+            grid[reach + round(dy / step), reach + round(dx / step)] = accuracy
+        edge = (reach + 0.5) * float(step)
+        extent = (-edge, edge, edge, -edge)
         image = axis.imshow(grid * 100, vmin=0, vmax=100, cmap="viridis", extent=extent)
         axis.set_title(row.model.replace(",", ",\n"), fontsize=8)
         axis.tick_params(labelsize=7)

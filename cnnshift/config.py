@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from fractions import Fraction
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,6 +17,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Lt, MinLen
 
 from cnnshift.errors import InputError
+from cnnshift.pixels import Pixels, write_pixels
 from cnnshift.registry import unknown
 
 DEFAULT_SUITE = "standard"
@@ -31,6 +33,34 @@ SUB_TABLES = ("gates",)
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """How far shifts go, and how far apart they are, in pixels."""
+
+    max_shift: Fraction
+    step: Fraction
+
+    @classmethod
+    def of(cls, *, fractional: bool, max_shift: Fraction | None = None, step: Fraction | None = None) -> Span:
+        """What was given, and the default for the rest.
+
+        Args:
+            fractional: whether the protocol moves by fractions of a pixel.
+            max_shift: what was given; it wins.
+            step: likewise.
+        """
+        default = FRACTIONS if fractional else WHOLE_PIXELS
+        return cls(default.max_shift if max_shift is None else max_shift, default.step if step is None else step)
+
+
+WHOLE_PIXELS = Span(Fraction(8), Fraction(1))
+"""Default of the protocols that move by whole pixels."""
+
+FRACTIONS = Span(Fraction(2), Fraction(1, 3))
+"""Default of those that move by fractions: 168 shifts. Thirds, because a network that over-samples twofold and aliases
+looks exact at halves."""
+
+
+@dataclass(frozen=True, slots=True)
 class BenchSettings:
     """Everything that decides what `cnnshift bench` measures.
 
@@ -40,8 +70,8 @@ class BenchSettings:
         canvas: side of a background canvas to centre the images on, in pixels; None for none.
         protocols: how images move.
         shifts: shift set: grid, full, axis, diagonal or random:K.
-        max_shift: R, largest |d|∞ in pixels.
-        step: spacing of the shifts in pixels.
+        max_shift: R, largest |d|∞ in pixels; None for the default of each protocol, see `Span`.
+        step: spacing of the shifts in pixels; None for the default of each protocol.
         metrics: ids of the metrics to compute; empty for all.
         seed: of the first training run.
         seeds: number of training runs per model, with seeds seed, seed + 1, …
@@ -57,8 +87,8 @@ class BenchSettings:
     canvas: Annotated[int, Ge(1)] | None = None
     protocols: Annotated[tuple[str, ...], MinLen(1)] = ("circular",)
     shifts: str = "grid"
-    max_shift: Annotated[int, Ge(1)] = 8
-    step: Annotated[int, Ge(1)] = 1
+    max_shift: Pixels | None = None
+    step: Pixels | None = None
     metrics: tuple[str, ...] = ()
     seed: Annotated[int, Ge(0), Lt(2**31)] = 0
     seeds: Annotated[int, Ge(1), Lt(2**16)] = 1
@@ -175,7 +205,13 @@ def suite_summary(name: str) -> str:
 
 def as_dict(settings: BenchSettings) -> dict[str, Any]:
     """Settings as plain values for a file."""
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(settings).items()}
+    return {key: _plain(value) for key, value in asdict(settings).items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Fraction):
+        return write_pixels(value)
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _names() -> list[str]:
@@ -249,7 +285,8 @@ def _validate(values: Mapping[str, Any], origins: Mapping[str, str]) -> BenchSet
         problems = []
         for problem in error.errors():
             key = str(problem["loc"][0])
-            message = problem["msg"][0].lower() + problem["msg"][1:]
+            message = problem["msg"].removeprefix("Value error, ")
+            message = message[0].lower() + message[1:]
             where = "" if origins[key] == "argument" else f" (from {origins[key]})"
             flag = f"--{key.replace('_', '-')}" if origins[key] == "flag" else f"{key}{where}"
             problems.append(f"{flag} is '{problem['input']}'; {message}.")

@@ -14,6 +14,7 @@ class Observations:
 
     Attributes:
         shifts: (dy, dx) in input pixels, without (0, 0): the same s shifts for all images, or s shifts per image.
+            Fractions are the 64-bit numbers nearest to them, so that equal ones are equal.
         neighbours: pairs of columns of `classes_seen` (0 is the unshifted image, i + 1 is shift i) that lie one step
             apart on a row, a column or, for the diagonal set, the diagonal; None where the shifts form no path.
         labels: y.

@@ -154,6 +154,15 @@ PROTOCOLS = Registry(
         ),
         "reflect": Entry("cnnshift.shifts.reflect:Reflect", "the mirrored image enters, border pixel not repeated"),
         "replicate": Entry("cnnshift.shifts.replicate:Replicate", "the border pixel is repeated"),
+        "fourier": Entry(
+            "cnnshift.shifts.fourier:Fourier",
+            "circular, by fractions of a pixel: every frequency moves; sharp, rings at edges",
+            "Karras et al. 2021",
+        ),
+        "bilinear": Entry(
+            "cnnshift.shifts.bilinear:Bilinear",
+            "circular, by fractions of a pixel: mean of four neighbours; blurs at fractions",
+        ),
     },
 )
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import Any
 
 from cnnshift.bench.cell import Identity, measure_cell
 from cnnshift.bench.images import Images, test_images
-from cnnshift.bench.plan import plan_movement
+from cnnshift.bench.plan import plan_movement, warn_of_halves
 from cnnshift.config import DEFAULTS, checked
 from cnnshift.registry import METRICS, PROTOCOLS
 from cnnshift.results.schema import Run, TrainingRecord
@@ -21,8 +22,8 @@ def measure(
     *,
     protocol: str = DEFAULTS.protocols[0],
     shifts: str = DEFAULTS.shifts,
-    max_shift: int = DEFAULTS.max_shift,
-    step: int = DEFAULTS.step,
+    max_shift: int | float | str | Fraction | None = DEFAULTS.max_shift,
+    step: int | float | str | Fraction | None = DEFAULTS.step,
     metrics: Sequence[str] = DEFAULTS.metrics,
     limit: int | None = DEFAULTS.limit,
     batch_size: int | None = DEFAULTS.batch_size,
@@ -37,8 +38,8 @@ def measure(
             a `cnnshift.Split`, which also knows a background and context. Images are uint8, or floats from 0 to 1.
         protocol: as for `cnnshift bench`, like all that follow.
         shifts: shift set.
-        max_shift: in pixels.
-        step: in pixels.
+        max_shift: in pixels; a fraction is written "1/3", 1 / 3 or Fraction(1, 3). None for the protocol's default.
+        step: in pixels, likewise.
         metrics: ids to compute; empty for all.
         limit: number of images, a seeded subset.
         batch_size: images per compiled step.
@@ -66,6 +67,7 @@ def measure(
     )
     test, record = test_images(data, settings.limit)
     movement = plan_movement(PROTOCOLS.load(protocol), test, record, settings)
+    warn_of_halves([movement])
     subject = subject_of(model)
     check_fits(subject, test)
     identity = Identity(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
-from cnnshift.config import BenchSettings
+from cnnshift.config import FRACTIONS, BenchSettings, Span
 from cnnshift.data.base import Split, open_dataset, to_unit
 from cnnshift.errors import InputError
 from cnnshift.registry import METRICS, PROTOCOLS
@@ -107,6 +108,7 @@ def make_plan(settings: BenchSettings) -> BenchPlan:
         fingerprint=test.fingerprint,
     )
     movements = tuple(plan_movement(protocol, test, record, settings) for _, protocol in protocols)
+    warn_of_halves(movements)
     trainings: dict[str, TrainingPlan] = {}
     for model in settings.models:
         training = plan_training(parse_spec(model, "model"), train, epochs=settings.epochs)
@@ -125,25 +127,39 @@ def plan_movement(protocol: type[Protocol], test: Split, record: DatasetRecord, 
     """
     # The protocol's own limits come first: "crop needs context" is better told than "max-shift is too large".
     protocol(test.size, reach=0, context=test.context, background=test.background)
+    span = Span.of(fractional=protocol.fractional, max_shift=settings.max_shift, step=settings.step)
     shift_set = enumerate_shifts(
         settings.shifts,
-        max_shift=settings.max_shift,
-        step=settings.step,
+        max_shift=span.max_shift,
+        step=span.step,
         size=test.size,
         wraps=protocol.wraps,
         images=len(test),
+        fractional=protocol.fractional,
     )
     moving = protocol(test.size, reach=shift_set.reach, context=test.context, background=test.background)
     description = ProtocolRecord(
         name=protocol.name,
         set=settings.shifts,
-        max_shift=shift_set.reach,
-        step=1 if settings.shifts == "full" else settings.step,
+        max_shift=shift_set.largest,
+        step=Fraction(1) if settings.shifts == "full" else span.step,
         count=shift_set.count,
         exhaustive=shift_set.exhaustive,
         information_loss=_mean_loss(moving, test, shift_set),
     )
     return Movement(moving, shift_set, description, _contract(record, description, protocol.version, shift_set))
+
+
+def warn_of_halves(movements: Sequence[Movement]) -> None:
+    """Say once where the only fractions are halves, which say too little."""
+    steps = {movement.record.step for movement in movements}
+    for step in sorted(step for step in steps if step.denominator == 2):
+        log.warning(
+            "step is %s: the only fractions of a pixel are halves, at which a network that over-samples twofold looks "
+            "exact even if it aliases; thirds would tell (step %s).",
+            step,
+            FRACTIONS.step,
+        )
 
 
 def _mean_loss(protocol: Protocol, test: Split, shift_set: ShiftSet) -> float:
@@ -156,7 +172,8 @@ def _mean_loss(protocol: Protocol, test: Split, shift_set: ShiftSet) -> float:
 
 def _contract(dataset: DatasetRecord, protocol: ProtocolRecord, version: int, shift_set: ShiftSet) -> str:
     """Hash of data, protocol, shifts and preprocessing; not of model, seed, device or batch size."""
-    shifts = np.ascontiguousarray(shift_set.shifts, dtype="<i4")
+    # Which part of a pixel a unit is, the step says.
+    shifts = np.ascontiguousarray(shift_set.units, dtype="<i4")
     terms = {
         "dataset": dataset.model_dump(mode="json"),
         "protocol": protocol.model_dump(mode="json", exclude={"information_loss"}),

@@ -14,7 +14,7 @@ import typer
 
 from cnnshift.cli.output import SUFFIXES, check_outputs, emit
 from cnnshift.cli.terminal import note, write
-from cnnshift.config import DEFAULT_SUITE, DEFAULTS, Resolved, resolve
+from cnnshift.config import DEFAULT_SUITE, DEFAULTS, FRACTIONS, WHOLE_PIXELS, Resolved, resolve
 from cnnshift.errors import InputError, SaveError
 
 if TYPE_CHECKING:
@@ -30,6 +30,12 @@ def _help(text: str, setting: str) -> str:
     default = getattr(DEFAULTS, setting)
     shown = " ".join(default) if isinstance(default, tuple) else default
     return f"{text} (default: {shown})" if shown not in (None, "", False) else text
+
+
+def _help_span(text: str, setting: str) -> str:
+    """The same for a setting whose default depends on the protocol."""
+    whole, fractions = getattr(WHOLE_PIXELS, setting), getattr(FRACTIONS, setting)
+    return f"{text} (default: {whole}; {fractions} where the protocol moves by fractions)"
 
 
 def bench(
@@ -62,10 +68,13 @@ def bench(
     ] = None,
     max_shift: Annotated[
         str | None,
-        typer.Option(metavar="PX", help=_help("Largest shift in pixels.", "max_shift"), rich_help_panel=MOVEMENT),
+        typer.Option(metavar="PX", help=_help_span("Largest shift in pixels.", "max_shift"), rich_help_panel=MOVEMENT),
     ] = None,
     step: Annotated[
-        str | None, typer.Option(metavar="PX", help=_help("Spacing in whole pixels.", "step"), rich_help_panel=MOVEMENT)
+        str | None,
+        typer.Option(
+            metavar="PX", help=_help_span("Spacing in pixels, as 2, 1/3, 0.25.", "step"), rich_help_panel=MOVEMENT
+        ),
     ] = None,
     seeds: Annotated[
         str | None, typer.Option(metavar="N", help=_help("Training runs per model.", "seeds"), rich_help_panel=TRAINING)

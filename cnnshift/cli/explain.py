@@ -10,7 +10,7 @@ import typer
 
 from cnnshift.cli.output import check_outputs, emit
 from cnnshift.cli.terminal import note
-from cnnshift.config import DEFAULTS, EXPLAINED_IMAGES
+from cnnshift.config import DEFAULTS, EXPLAINED_IMAGES, WHOLE_PIXELS
 
 
 def explain(
@@ -19,7 +19,10 @@ def explain(
     limit: Annotated[int, typer.Option(metavar="N", min=2, help="Test images, a seeded subset.")] = EXPLAINED_IMAGES,
     protocol: Annotated[str, typer.Option(help="How images move when predictions are watched.")] = "circular",
     shifts: Annotated[str, typer.Option(help="Shift set; full gives a certificate.")] = DEFAULTS.shifts,
-    max_shift: Annotated[int, typer.Option(metavar="PX", help="Largest shift in pixels.")] = DEFAULTS.max_shift,
+    max_shift: Annotated[
+        str | None, typer.Option(metavar="PX", help=f"Largest shift in pixels. (default: {WHOLE_PIXELS.max_shift})")
+    ] = None,
+    step: Annotated[str | None, typer.Option(metavar="PX", help="Spacing of the shifts. (default: 1)")] = None,
     causes: Annotated[
         bool, typer.Option("--causes/--no-causes", help="Train the networks that differ in one part, or all but one.")
     ] = True,
@@ -50,6 +53,7 @@ def explain(
         protocol=protocol,
         shifts=shifts,
         max_shift=max_shift,
+        step=step,
         limit=limit,
         epochs=epochs,
         seed=seed,

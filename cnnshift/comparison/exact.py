@@ -47,7 +47,7 @@ def _changed(base: Run, candidate: Run) -> Iterator[Change]:
         )
 
 
-def _shift(run: Run, column: int) -> tuple[int, int] | None:
+def _shift(run: Run, column: int) -> tuple[float | int, float | int] | None:
     """(dy, dx) of a column of the predictions; None where every image has shifts of its own."""
     if column == 0:
         return 0, 0

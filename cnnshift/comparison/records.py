@@ -6,7 +6,7 @@ from typing import Literal
 
 import pydantic
 
-from cnnshift.results.schema import Record
+from cnnshift.results.schema import Coordinate, Record
 
 Verdict = Literal["regressed", "missing", "incomparable", "inconclusive", "improved", "unchanged"]
 """What became of a row, worst first."""
@@ -86,7 +86,7 @@ class Change(Record):
     movement: str
     image: int
     shifts: int
-    shift: tuple[int, int] | None
+    shift: tuple[Coordinate, Coordinate] | None
     before: int
     after: int
 

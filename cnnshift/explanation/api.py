@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import cnnshift
 from cnnshift.bench.cell import Identity, measure_cell
 from cnnshift.bench.images import Images, test_images
-from cnnshift.bench.plan import Movement, plan_movement
+from cnnshift.bench.plan import Movement, plan_movement, warn_of_halves
 from cnnshift.config import DEFAULTS, EXPLAINED_IMAGES, BenchSettings, checked
 from cnnshift.data.base import Split, open_dataset, to_unit
 from cnnshift.errors import InputError
@@ -48,7 +49,8 @@ def explain(
     data: Images = DEFAULTS.dataset,
     *,
     protocol: str = DEFAULTS.protocols[0],
-    max_shift: int = DEFAULTS.max_shift,
+    max_shift: int | float | str | Fraction | None = DEFAULTS.max_shift,
+    step: int | float | str | Fraction | None = DEFAULTS.step,
     shifts: str = DEFAULTS.shifts,
     limit: int | None = EXPLAINED_IMAGES,
     epochs: int | None = DEFAULTS.epochs,
@@ -64,7 +66,8 @@ def explain(
             own, images [n h w c] on the scale 0..1 → logits [n k].
         data: a data set spec, or images of your own, see `cnnshift.measure`.
         protocol: under which predictions are watched; layers are always measured on the torus.
-        max_shift: largest shift at which predictions are watched, in pixels.
+        max_shift: largest shift at which predictions are watched, in pixels, as for `cnnshift.measure`.
+        step: spacing of these shifts, likewise.
         shifts: their shift set; `full` gives a certificate.
         limit: number of images, a seeded subset; the layers of the first 32 are looked at.
         epochs: of the training of a spec; 0 leaves it untrained.
@@ -86,9 +89,18 @@ def explain(
         >>> found.layers[-1].lost, found.run.metric("pairwise_consistency").value
         ([], 1.0)
     """
-    settings = checked(protocols=[protocol], shifts=shifts, max_shift=max_shift, limit=limit, epochs=epochs, seed=seed)
+    settings = checked(
+        protocols=[protocol],
+        shifts=shifts,
+        max_shift=max_shift,
+        step=step,
+        limit=limit,
+        epochs=epochs,
+        seed=seed,
+    )
     test, record = test_images(data, settings.limit)
     movement = plan_movement(PROTOCOLS.load(protocol), test, record, settings)
+    warn_of_halves([movement])
     if isinstance(model, str):
         if not isinstance(data, str):
             raise InputError(f"The model '{model}' is a spec, which is trained on a data set; give one by its name.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
+from cnnshift.pixels import show_pixels
 from cnnshift.render.documents.answer import certify
 from cnnshift.render.numbers import percent
 from cnnshift.results.explanation import Behaviour, Cause, Explanation, LayerRecord
@@ -153,9 +154,9 @@ def _predictions(found: Explanation) -> Iterator[str]:
         return
     nearest, farthest = table.radius[0], table.radius[-1]
     yield (
-        f"Predictions: a shift by {nearest:g} px changes {percent(1 - table.consistency[0])} % of them; "
-        f"{percent(table.survival[0])} % of the images keep their class at all shifts up to {nearest:g} px, "
-        f"{percent(table.survival[-1])} % up to {farthest:g} px {shifts}."
+        f"Predictions: a shift by {show_pixels(nearest)} px changes {percent(1 - table.consistency[0])} % of them; "
+        f"{percent(table.survival[0])} % of the images keep their class at all shifts up to {show_pixels(nearest)} px, "
+        f"{percent(table.survival[-1])} % up to {show_pixels(farthest)} px {shifts}."
     )
     yield from _augmented(run)
 
@@ -173,7 +174,7 @@ def _augmented(run: Run) -> Iterator[str]:
         inside = table.radius.index(int(augment))
         yield (
             f"Training moved its images by up to {augment} px: at that distance {percent(table.accuracy[inside])} % "
-            f"are right, at {table.radius[-1]:g} px {percent(table.accuracy[-1])} %."
+            f"are right, at {show_pixels(table.radius[-1])} px {percent(table.accuracy[-1])} %."
         )
 
 

@@ -54,7 +54,7 @@ def headline(group: Group) -> str:
     """What a table was measured on."""
     run = group.example
     lost = run.protocol.information_loss
-    loss = f" · {percent(lost)} % of the foreground energy lost" if run.protocol.name != "circular" else ""
+    loss = f" · {percent(lost)} % of the foreground energy lost" if lost else ""
     untrained = all(run.training.recipe.get("epochs") == 0 for row in group.rows for run in row.runs)
     seeds = max(len(row.runs) for row in group.rows)
     return (

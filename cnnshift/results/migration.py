@@ -30,5 +30,10 @@ def _predictions_and_family_version(document: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
-STEPS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _predictions_and_family_version}
+def _fractions(document: dict[str, Any]) -> dict[str, Any]:
+    """2 → 3: shifts may be fractions of a pixel; whole pixels are written as before."""
+    return document
+
+
+STEPS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _predictions_and_family_version, 2: _fractions}
 """From each older version to the next."""

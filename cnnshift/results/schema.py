@@ -1,4 +1,4 @@
-"""The result file's content: `schema` cnnshift.result, version 2.
+"""The result file's content: `schema` cnnshift.result, version 3.
 
 What a version changed, and how an older file becomes a newer one, is in `cnnshift.results.migration`.
 """
@@ -11,11 +11,12 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
+from cnnshift.pixels import Pixels
 from cnnshift.results.consistency import check_result
 from cnnshift.results.packing import PackedArray
 
 SCHEMA = "cnnshift.result"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 def _printable(text: str) -> str:
@@ -31,6 +32,13 @@ Integer = Annotated[int, pydantic.Field(ge=-(2**63), lt=2**63)]
 # Their squares and cubes, and sums of these, are finite.
 Number = Annotated[float, pydantic.Field(ge=-1e60, le=1e60)]
 Positive = Annotated[float, pydantic.Field(ge=0, le=1e60)]
+# Of a shift, in pixels: whole ones are whole numbers in the file, fractions the 64-bit numbers nearest to them.
+Coordinate = Annotated[
+    float,
+    pydantic.Field(ge=-1e9, le=1e9),
+    pydantic.AfterValidator(lambda d: int(d) if d.is_integer() else d),
+    pydantic.PlainSerializer(lambda d: d),
+]
 
 
 class Record(pydantic.BaseModel):
@@ -70,13 +78,14 @@ class DatasetRecord(Record):
 class ProtocolRecord(Record):
     """How images moved; `information_loss` is the mean fraction of the foreground energy that left the window.
 
-    `count` is the number of shifts per image, (0, 0) not among them.
+    `count` is the number of shifts per image, (0, 0) not among them. `max_shift`, the largest |d|∞, and `step` are in
+    pixels: whole numbers, or exact fractions as text ("1/3").
     """
 
     name: Text
     set: Text
-    max_shift: Count
-    step: Count
+    max_shift: Pixels
+    step: Pixels
     count: Count
     exhaustive: bool
     information_loss: Number
@@ -117,14 +126,14 @@ class Timing(Record):
 
 
 class ShiftTable(Record):
-    """Columns over the shifts of an enumerated set; empty, with a reason, for shifts that differ by image.
+    """Columns over the shifts, in pixels, of an enumerated set; empty, with a reason, where they differ by image.
 
     `sensitivity` is the mean distance of the logits, in units of the metric of that name; null with a reason where that
     does not exist, and without one in files that were written before it was measured.
     """
 
-    dy: list[Integer] = []
-    dx: list[Integer] = []
+    dy: list[Coordinate] = []
+    dx: list[Coordinate] = []
     accuracy: list[Number] = []
     consistency: list[Number] = []
     information_loss: list[Number] = []
@@ -141,7 +150,7 @@ class RadiusTable(Record):
     `survival_ci95`.
     """
 
-    radius: list[Integer]
+    radius: list[Coordinate]
     pairs: list[Integer]
     images: list[Integer]
     accuracy: list[Number]
@@ -208,7 +217,7 @@ class Result(Record):
     """A benchmark: finished runs, what was asked for, and where it ran."""
 
     schema_: Literal["cnnshift.result"] = pydantic.Field(default=SCHEMA, alias="schema")
-    schema_version: Literal[2] = SCHEMA_VERSION
+    schema_version: Literal[3] = SCHEMA_VERSION
     status: Literal["complete", "partial", "interrupted"]
     created: Text
     cnnshift_version: Text

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Inexact, Int, Real
 
 from cnnshift.errors import InputError
 
@@ -23,7 +23,7 @@ class Protocol(ABC):
 
     Attributes:
         size: (H, W) that the model sees.
-        reach: largest |d|∞ that will be asked for, in pixels.
+        reach: largest |d|∞ that will be asked for, in pixels; rounded up where it is a fraction.
         context: real pixels around the window on each side of the source images.
         background: value of an empty pixel, one per channel.
 
@@ -31,6 +31,7 @@ class Protocol(ABC):
         name: as on the command line.
         version: bump it when the protocol moves images differently: old numbers are then no longer comparable.
         wraps: whether the image is a torus.
+        fractional: whether it moves by fractions of a pixel.
     """
 
     size: tuple[int, int]
@@ -41,6 +42,7 @@ class Protocol(ABC):
     name: ClassVar[str]
     version: ClassVar[int] = 1
     wraps: ClassVar[bool] = False
+    fractional: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         limit = self.limit()
@@ -51,33 +53,33 @@ class Protocol(ABC):
             )
 
     def limit(self) -> int:
-        """Largest |d|∞ that this protocol can serve: by default one pixel less than the smaller side."""
-        return min(self.size) - 1
+        """Largest |d|∞ that this protocol can serve: by default one pixel less than the smaller side.
+
+        On the torus it is one less than the longer side: there shifts are taken modulo each side anyway.
+        """
+        return (max if self.wraps else min)(self.size) - 1
 
     @abstractmethod
     def extend(self, windows: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
         """Surround the windows with `reach` pixels on each side: what will enter when they move."""
 
-    def prepare(self, sources: Float[Array, "n Hs Ws c"]) -> Float[Array, "n H W c"]:
-        """Everything that does not depend on the shift.
+    def prepare(self, sources: Float[Array, "n Hs Ws c"]) -> Inexact[Array, "n H W c"]:
+        """Everything that does not depend on the shift: pixels, or a spectrum.
 
         Args:
             sources: the windows with `context` pixels on each side.
         """
         return self.extend(self.window(sources))
 
-    def move(self, prepared: Float[Array, "n H W c"], d: Int[Array, 2]) -> Float[Array, "n h w c"]:
+    def move(self, prepared: Inexact[Array, "n H W c"], d: Real[Array, 2]) -> Float[Array, "n h w c"]:
         """T_d of every image of a prepared batch; `d` may be traced, |d|∞ ≤ reach."""
-        count, _, _, channels = prepared.shape
-        zero = jnp.zeros((), d.dtype)
-        start = (zero, self.reach - d[0], self.reach - d[1], zero)
-        return lax.dynamic_slice(prepared, start, (count, *self.size, channels))
+        return cut(prepared, (self.reach - d[0], self.reach - d[1]), self.size)
 
-    def move_each(self, prepared: Float[Array, "n H W c"], d: Int[Array, "n 2"]) -> Float[Array, "n h w c"]:
+    def move_each(self, prepared: Inexact[Array, "n H W c"], d: Real[Array, "n 2"]) -> Float[Array, "n h w c"]:
         """T_d with a shift of its own for every image."""
         return jax.vmap(lambda image, shift: self.move(image[None], shift)[0])(prepared, d)
 
-    def shift(self, sources: Float[Array, "n Hs Ws c"], d: Int[Array, 2]) -> Float[Array, "n h w c"]:
+    def shift(self, sources: Float[Array, "n Hs Ws c"], d: Real[Array, 2]) -> Float[Array, "n h w c"]:
         """`prepare` and `move` in one."""
         return self.move(self.prepare(sources), d)
 
@@ -86,7 +88,7 @@ class Protocol(ABC):
         height, width = self.size
         return sources[:, self.context : self.context + height, self.context : self.context + width, :]
 
-    def loss(self, windows: Float[np.ndarray, "n h w c"], shifts: Int[np.ndarray, "s 2"]) -> Float[np.ndarray, "n s"]:
+    def loss(self, windows: Float[np.ndarray, "n h w c"], shifts: Real[np.ndarray, "s 2"]) -> Float[np.ndarray, "n s"]:
         """Fraction of the foreground energy Σ (x − background)² that leaves the window.
 
         0 for a protocol that wraps, and for an image that is all background.
@@ -103,6 +105,14 @@ class Protocol(ABC):
         kept = table[:, bottom, right] - table[:, top, right] - table[:, bottom, left] + table[:, top, left]
         total = table[:, -1, -1][:, None]
         return np.where(total > 0, 1 - kept / np.where(total > 0, total, 1), 0.0).clip(0, 1)
+
+
+def cut(
+    images: Inexact[Array, "n H W c"], corner: tuple[Int[Array, ""], Int[Array, ""]], size: tuple[int, int]
+) -> Inexact[Array, "n h w c"]:
+    """A window of the images; where its upper left corner lies may be traced."""
+    zero = jnp.zeros((), corner[0].dtype)
+    return lax.dynamic_slice(images, (zero, *corner, zero), (images.shape[0], *size, images.shape[3]))
 
 
 def pad(

@@ -11,10 +11,6 @@ class Circular(Protocol):
     name = "circular"
     wraps = True
 
-    def limit(self) -> int:
-        """One pixel less than the longer side: shifts are taken modulo each side anyway."""
-        return max(self.size) - 1
-
     def extend(self, windows: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
         """Continue the torus."""
         return pad(windows, self.reach, "wrap")

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from cnnshift.observations import Observations
+from cnnshift.pixels import show_shift
 from cnnshift.sweep.job import Job
 from cnnshift.sweep.program import Reference
 
@@ -19,7 +20,7 @@ def check_against_direct(job: Job, seen: Observations, size: int, reference: Cal
     """Run the model itself on random pairs of image and shift, as many as a batch has: where it disagrees, or None.
 
     Args:
-        job: what was swept, under a circular protocol.
+        job: what was swept, under a protocol that wraps, by whole pixels.
         seen: what the shared engine saw.
         size: images of a batch.
         reference: the compiled program of unshifted images; these are rolled on the host and go through it.
@@ -44,8 +45,8 @@ def check_against_direct(job: Job, seen: Observations, size: int, reference: Cal
     worst = int(np.argmax(np.maximum(lead, gaps)))
     if max(lead[worst], gaps[worst]) <= TOLERATED:
         return None
-    dy, dx = job.shift_set.shifts[columns[worst]].tolist()
+    shift = show_shift(job.shift_set.shifts[columns[worst]])
     return (
-        f"image {rows[worst]} at shift (dy={dy}, dx={dx}): class {direct.prediction[worst]} directly, {shared[worst]} "
+        f"image {rows[worst]} at shift {shift}: class {direct.prediction[worst]} directly, {shared[worst]} "
         f"shared, probabilities {gaps[worst]:.2g} apart"
     )

@@ -42,8 +42,12 @@ class Job:
         return width * math.ceil(self.shift_set.count / calls / width)
 
     def block(self, first: int, size: int, start: int, batch: int) -> tuple[np.ndarray, np.ndarray]:
-        """Shifts [s 2], or [s b 2] for per-image sets, from column `first`, filled up with zeros; and their mask."""
-        shifts = self.shift_set.shifts
+        """Shifts [s 2], or [s b 2] for per-image sets, from column `first`, filled up with zeros; and their mask.
+
+        Whole pixels are 32-bit integers, fractions 32-bit floats.
+        """
+        whole = self.shift_set.parts == 1
+        shifts = self.shift_set.shifts.astype(np.int32 if whole else np.float32)
         if shifts.ndim == 3:
             shifts = shifts[start : start + batch].transpose(1, 0, 2)
             shifts = np.pad(shifts, ((0, 0), (0, batch - shifts.shape[1]), (0, 0)))

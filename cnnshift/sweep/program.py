@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.stages import Wrapped
-from jaxtyping import Array, Float, Int, Shaped
+from jaxtyping import Array, Float, Int, Real, Shaped
 
 from cnnshift.data.base import to_unit
 from cnnshift.errors import InputError
@@ -88,12 +88,12 @@ def block_program(apply: Apply, protocol: Protocol, *, width: int, per_image: bo
         labels: Int[Array, " b"],
         reference: Reference,
         images_mask: Float[Array, " b"],
-        shifts: Int[Array, "s *b 2"],
+        shifts: Real[Array, "s *b 2"],
         shifts_mask: Float[Array, " s"],
     ) -> Block:
         prepared = protocol.prepare(to_unit(sources))
 
-        def observe(d: Int[Array, "*b 2"], counts: Float[Array, ""]) -> tuple[Seen, Sums, Float[Array, " k"]]:
+        def observe(d: Real[Array, "*b 2"], counts: Float[Array, ""]) -> tuple[Seen, Sums, Float[Array, " k"]]:
             logits, embedding = apply(state, move(prepared, d))
             change = logits - reference.logits
             cosine = None

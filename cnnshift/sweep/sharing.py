@@ -62,6 +62,8 @@ def find_sharing(subject: Subject, split: Split, protocol: Protocol, shift_set: 
     """
     if not protocol.wraps:
         return f"the protocol '{protocol.name}' does not wrap around"
+    if shift_set.parts != 1:
+        return "it shares between shifts by whole pixels, and these are fractions"
     if shift_set.shifts.ndim == 3:
         return "every image has shifts of its own"
     parts = subject.parts

@@ -88,9 +88,3 @@ def nearest_first(shifts: Int[np.ndarray, "s 2"]) -> Int[np.ndarray, " s"]:
     """Order of shifts by |d|∞, then |d|₁; of equals, down comes before up and right before left."""
     size = np.abs(shifts)
     return np.lexsort((-shifts[:, 1], -shifts[:, 0], size.sum(axis=1), size.max(axis=1)))
-
-
-def name_shift(shift: Any) -> str:
-    """A shift as a message names it."""
-    dy, dx = (int(part) for part in shift)
-    return f"(dy={dy}, dx={dx})"

@@ -14,9 +14,10 @@ from jaxtyping import Array, Bool, Float, Int
 
 from cnnshift.data.base import to_unit
 from cnnshift.errors import InputError, MeasurementError
+from cnnshift.pixels import show_shift
 from cnnshift.sweep.device import PRECISION
 from cnnshift.sweep.subject import Subject, subject_of
-from cnnshift.testing.arguments import as_images, check_batch_size, name_shift, nearest_first, output_shape
+from cnnshift.testing.arguments import as_images, check_batch_size, nearest_first, output_shape
 from cnnshift.testing.borders import describe_extent
 
 BATCH = 128
@@ -170,7 +171,7 @@ def _check_finite(values: Float[np.ndarray, " n"], d: np.ndarray) -> None:
     broken = np.flatnonzero(~np.isfinite(values))
     if len(broken):
         raise MeasurementError(
-            f"The layer gave values that are not finite numbers: image {broken[0]} at shift {name_shift(d)}."
+            f"The layer gave values that are not finite numbers: image {broken[0]} at shift {show_shift(d)}."
         )
 
 
@@ -198,7 +199,7 @@ def _moves(shifts: Any, steps: tuple[int, int], size: tuple[int, ...]) -> Int[np
             raise InputError(f"shifts are {shifts}; allowed: a list of (dy, dx) in whole pixels.")
         if len(wrong := given[(given % np.array(steps)).any(axis=1)]):
             raise InputError(
-                f"shifts hold {name_shift(wrong[0])}; allowed: multiples of the stride, {steps[0]} and {steps[1]}."
+                f"shifts hold {show_shift(wrong[0])}; allowed: multiples of the stride, {steps[0]} and {steps[1]}."
             )
     half = (np.array(size) - 1) // 2
     moves = np.unique((given + half) % np.array(size) - half, axis=0)
@@ -232,10 +233,10 @@ def _message(found: _Violations, images: int, moves: np.ndarray, steps: tuple[in
     if found.touched is not None:
         verb = "equivariant"
         extent = describe_extent(found.touched, found.nearest // np.array(steps))
-        extent = f"; at {name_shift(found.nearest)}, the smallest of them, {extent}"
+        extent = f"; at {show_shift(found.nearest)}, the smallest of them, {extent}"
     stride = steps[0] if steps[0] == steps[1] else steps
     return (
-        f"not shift {verb} [circular, stride {stride}]: worst image {found.image} at shift {name_shift(found.shift)}, "
+        f"not shift {verb} [circular, stride {stride}]: worst image {found.image} at shift {show_shift(found.shift)}, "
         f"output {where}: off by {found.error:.3g} ({relative}), allowed {found.allowed:.3g}; "
         f"{found.count} of {len(moves)} shifts violate it, in {found.images.sum()} of {images} images{extent}"
     )

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
+from cnnshift.config import Span
 from cnnshift.data.base import Split
 from cnnshift.errors import InputError
 from cnnshift.observations import Observations
+from cnnshift.pixels import read_pixels, show_shift
 from cnnshift.registry import PROTOCOLS
-from cnnshift.shifts.sets import enumerate_shifts
+from cnnshift.shifts.sets import ShiftSet, enumerate_shifts
 from cnnshift.sweep.engine import run_sweep
 from cnnshift.sweep.subject import subject_of
-from cnnshift.testing.arguments import as_images, check_batch_size, name_shift, nearest_first, output_shape
+from cnnshift.testing.arguments import as_images, check_batch_size, nearest_first, output_shape
 
 
 def assert_shift_invariant(
@@ -24,8 +27,8 @@ def assert_shift_invariant(
     *,
     protocol: str = "circular",
     shifts: str = "grid",
-    max_shift: int = 4,
-    step: int = 1,
+    max_shift: int | float | str | Fraction = 4,
+    step: int | float | str | Fraction | None = None,
     min_consistency: float | int = 1.0,
     background: float | int | Sequence[float] = 0.0,
     context: int = 0,
@@ -41,10 +44,12 @@ def assert_shift_invariant(
         model: an NNX module (left in evaluation mode), or any function that JAX can trace,
             images [n h w c] on the scale 0..1 → logits [n k].
         images: [n h w c], uint8, or floats from 0 to 1.
-        protocol: what enters at the border: `circular`, `zero`, `crop`, `reflect`, `replicate`.
+        protocol: what enters at the border: `circular`, `zero`, `crop`, `reflect`, `replicate`; or how fractions of a
+            pixel come about: `fourier`, `bilinear`.
         shifts: shift set: `grid`, `full`, `axis`, `diagonal`, `random:K`.
         max_shift: largest |d|∞ in pixels. The default, −4 … 4, meets every phase of total strides up to 9.
-        step: spacing of the shifts in pixels.
+        step: spacing of the shifts in pixels; under `fourier` and `bilinear` also a fraction, as "1/3" or 1 / 3. By
+            default that of the protocol, as for the benchmark: 1, or 1/3.
         min_consistency: what is required, from 0 to 1.
         background: value of an empty pixel, one for all channels or one per channel; `zero` moves it in.
         context: pixels of the images around the window that the model sees, on each side; `crop` needs them.
@@ -76,8 +81,16 @@ def assert_shift_invariant(
     mover(split.size, reach=0, context=split.context, background=split.background)
     if split.size == (1, 1):
         raise InputError("images are seen as 1×1 pixels, which no shift changes; allowed: at least 2 pixels.")
+    given = None if step is None else _pixels("step", step)
+    span = Span.of(fractional=mover.fractional, max_shift=_pixels("max_shift", max_shift), step=given)
     shift_set = enumerate_shifts(
-        shifts, max_shift=max_shift, step=step, size=split.size, wraps=mover.wraps, images=len(split)
+        shifts,
+        max_shift=span.max_shift,
+        step=span.step,
+        size=split.size,
+        wraps=mover.wraps,
+        images=len(split),
+        fractional=mover.fractional,
     )
     moving = mover(split.size, reach=shift_set.reach, context=split.context, background=split.background)
     subject = subject_of(model)
@@ -92,8 +105,15 @@ def assert_shift_invariant(
     # One division of whole numbers: the mean of per-image fractions could miss an equality by its rounding.
     consistency = int((~changes).sum()) / changes.size
     if consistency < min_consistency:
-        title = f"{protocol}, |d|≤{shift_set.reach}"
-        raise AssertionError(_message(seen, changes, consistency, min_consistency, title))
+        title = f"{protocol}, |d|≤{shift_set.largest}"
+        raise AssertionError(_message(seen, shift_set, changes, consistency, min_consistency, title))
+
+
+def _pixels(argument: str, value: Any) -> Fraction:
+    try:
+        return read_pixels(value)
+    except ValueError as problem:
+        raise InputError(f"{argument} is {value}; {problem}.") from None
 
 
 def _split(images: Any, background: float | int | Sequence[float], context: int) -> Split:
@@ -109,12 +129,19 @@ def _split(images: Any, background: float | int | Sequence[float], context: int)
     )
 
 
-def _message(seen: Observations, changes: np.ndarray, consistency: float, required: float | int, title: str) -> str:
+def _message(
+    seen: Observations,
+    shift_set: ShiftSet,
+    changes: np.ndarray,
+    consistency: float,
+    required: float | int,
+    title: str,
+) -> str:
     count, per_image = changes.shape
     often = changes.sum(axis=1)
     worst = int(often.argmax())
-    own = seen.shifts[worst] if seen.per_image_shifts else seen.shifts
-    order = nearest_first(own)
+    units = shift_set.units[worst] if seen.per_image_shifts else shift_set.units
+    order = nearest_first(units)
     column = int(order[changes[worst][order].argmax()])
     before, after = int(seen.reference_prediction[worst]), int(seen.prediction[worst, column])
     return (
@@ -123,6 +150,6 @@ def _message(seen: Observations, changes: np.ndarray, consistency: float, requir
         f"over {count} images × {per_image} shifts, required {required}; "
         f"{often.sum():,} of {changes.size:,} predictions change, in {(often > 0).sum()} images; "
         f"worst image {worst} ({often[worst]} of {per_image} shifts), "
-        f"its smallest shift {name_shift(own[column])}: class {before} → {after}, "
+        f"its smallest shift {show_shift(units[column] / shift_set.parts)}: class {before} → {after}, "
         f"P({before}) {seen.reference_probability[worst]:.4f} → {seen.probability[worst, column]:.4f}"
     )

@@ -1,8 +1,21 @@
 """Settings: which source wins, and what a mistake says."""
 
+from fractions import Fraction
+
 import pytest
 
-from cnnshift.config import DEFAULTS, load_suite, resolve, suite_names, suite_summary
+from cnnshift.config import (
+    DEFAULTS,
+    FRACTIONS,
+    WHOLE_PIXELS,
+    Span,
+    as_dict,
+    checked,
+    load_suite,
+    resolve,
+    suite_names,
+    suite_summary,
+)
 from cnnshift.errors import InputError
 
 
@@ -72,12 +85,31 @@ def test_all_unknown_keys_are_told_at_once_with_suggestions(resolve_here):
 
 def test_all_bad_values_are_told_at_once_with_their_origin(resolve_here):
     with pytest.raises(InputError) as caught:
-        resolve_here({"max_shift": "0", "step": "1.5"}, config="limit = 0")
+        resolve_here({"max_shift": "0", "step": "0.3333"}, config="limit = 0")
     text = str(caught.value)
-    assert "--max-shift is '0'" in text
-    assert "--step is '1.5'" in text
+    assert "--max-shift is '0'; allowed: pixels above 0" in text
+    assert "--step is '0.3333'; allowed: pixels above 0, whole or a fraction such as 1/3" in text
     assert "limit (from " in text
     assert "is '0'" in text
+
+
+def test_lengths_are_exact_fractions_from_every_source(resolve_here):
+    assert resolve_here({"step": "1/3"}).settings.step == Fraction(1, 3)
+    assert resolve_here(environ={"CNNSHIFT_STEP": "0.25"}).settings.step == Fraction(1, 4)
+    found = resolve_here(config="step = 0.25\nmax_shift = '4/3'").settings
+    assert (found.step, found.max_shift) == (Fraction(1, 4), Fraction(4, 3))
+    assert as_dict(found)["step"] == "1/4"
+    assert as_dict(checked(step=1 / 3, max_shift=3))["max_shift"] == 3
+    assert checked(step=1 / 3).step == Fraction(1, 3)
+
+
+def test_every_kind_of_protocol_has_a_span_of_its_own(resolve_here):
+    nothing = resolve_here().settings
+    assert (nothing.max_shift, nothing.step) == (None, None)
+    assert Span.of(fractional=False) == WHOLE_PIXELS == Span(Fraction(8), Fraction(1))
+    assert Span.of(fractional=True) == FRACTIONS == Span(Fraction(2), Fraction(1, 3))
+    assert Span.of(fractional=True, step=Fraction(1)) == Span(Fraction(2), Fraction(1))
+    assert Span.of(fractional=False, max_shift=Fraction(3)) == Span(Fraction(3), Fraction(1))
 
 
 @pytest.mark.parametrize(("content", "words"), [("a = ", "is not TOML"), (None, "Cannot read")])

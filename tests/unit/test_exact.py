@@ -43,6 +43,15 @@ def test_shifts_of_every_image_s_own_have_no_name():
     assert "a shift of its own" in advice(found)
 
 
+def test_fractional_shifts_are_named_as_fractions():
+    table = PLAIN.by_shift.model_copy(update={"dy": [dy / 3 for dy in PLAIN.by_shift.dy]})
+    flipped = CLASSES.copy()
+    flipped[3, 1] = 9
+    found = against(exactly(by_shift=table), exactly(predictions=flipped, by_shift=table), exact=True)
+    assert found.changes[0].shift == (-1 / 3, -1)
+    assert "(dy=-1/3, dx=-1)" in advice(found)
+
+
 def test_equal_predictions_pass():
     found = against(exactly(), exactly(), exact=True)
     assert (found.status, found.changes) == ("passed", [])

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from fractions import Fraction
 
 import jax.numpy as jnp
 import numpy as np
@@ -39,6 +40,8 @@ def test_own_images_and_a_plain_function():
         (lambda images: linear(images)[0], {}, ["gives shape (3,)"]),
         (lambda images: images @ jnp.ones((3, 3)), {}, ["cannot be applied to images of shape (n, 8, 8, 1)"]),
         (linear, {"max_shift": 8}, ["max-shift is 8", "7"]),
+        (linear, {"step": 1 / 3}, ["step is 1/3", "only the protocols fourier and bilinear"]),
+        (linear, {"step": "0.3333", "protocol": "fourier"}, ["step is '0.3333'", "such as 1/3"]),
         (linear, {"limit": 0}, ["limit is '0'"]),
         (linear, {"metrics": ["accurcy"]}, ["Did you mean 'accuracy'?"]),
         (linear, {"protocol": "rol"}, ["Unknown protocol 'rol'"]),
@@ -64,7 +67,26 @@ def test_arguments_of_the_wrong_type_are_one_sentence_too():
     assert len(said) == 3
     assert said[0].startswith("model is 'cnn'; a Flax NNX module")
     assert said[1].startswith("The model ")
-    assert said[2].startswith("max_shift is 'two'; input should be a valid integer")
+    assert said[2].startswith("max_shift is 'two'; allowed: pixels above 0, whole or a fraction such as 1/3")
+
+
+@pytest.mark.parametrize("protocol", ["fourier", "bilinear"])
+def test_fractions_of_a_pixel(protocol):
+    run = cnnshift.measure(linear, OWN, protocol=protocol)
+    assert (run.protocol.count, run.protocol.max_shift, run.protocol.step) == (168, 2, Fraction(1, 3))
+    assert run.protocol.information_loss == 0
+    assert not run.protocol.exhaustive
+    assert run.by_radius.radius == [k / 3 for k in range(1, 7)]
+    assert cnnshift.measure(linear, OWN, protocol=protocol, step=1 / 3).contract == run.contract
+    assert cnnshift.measure(linear, OWN, protocol=protocol, step="1/4").contract != run.contract
+    whole = cnnshift.measure(linear, OWN, protocol=protocol, step=1)
+    assert whole.by_shift.dy == cnnshift.measure(linear, OWN, max_shift=2).by_shift.dy
+
+
+@pytest.mark.parametrize(("step", "warned"), [("1/2", True), (1.5, True), ("1/4", False), ("1/3", False), (1, False)])
+def test_halves_alone_are_warned_of(step, warned, caplog):
+    cnnshift.measure(linear, OWN, protocol="fourier", step=step, metrics=["accuracy"])
+    assert ("the only fractions of a pixel are halves" in caplog.text) == warned
 
 
 def test_a_limit_above_the_data_is_told(caplog):

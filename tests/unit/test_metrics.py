@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections import Counter
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ from cnnshift.shifts.sets import enumerate_shifts
 from cnnshift.stats.intervals import mean_interval
 
 SIZE = 8
-SETS = ["grid", "coarse", "axis", "diagonal", "random:5"]
+SETS = ["grid", "coarse", "thirds", "axis", "diagonal", "random:5"]
 ENUMERATED = SETS[:-1]
 
 
@@ -38,7 +39,7 @@ class Raw:
     labels: list[int]
     logits: list[dict[tuple[int, int], np.ndarray]]
     features: list[dict[tuple[int, int], np.ndarray]]
-    step: int
+    step: int | Fraction
 
     def shifts(self, i: int) -> list[tuple[int, int]]:
         return [d for d in self.logits[i] if d != (0, 0)]
@@ -94,10 +95,12 @@ def observe(
 
 
 def run(shift_set: str, *, images: int = 14, classes: int = 4, seed: int = 0) -> tuple[Raw, Observations]:
-    """A random two-layer network over rolled random images."""
+    """A random two-layer network over random images, rolled by one pixel for every unit of a shift."""
     rng = np.random.default_rng(seed)
-    name, step = ("grid", 2) if shift_set == "coarse" else (shift_set, 1)
-    chosen = enumerate_shifts(name, max_shift=2 * step, step=step, size=(SIZE, SIZE), wraps=False, images=images)
+    name, step = {"coarse": ("grid", 2), "thirds": ("grid", Fraction(1, 3))}.get(shift_set, (shift_set, 1))
+    chosen = enumerate_shifts(
+        name, max_shift=2 * step, step=step, size=(SIZE, SIZE), wraps=False, images=images, fractional=True
+    )
     pixels = rng.normal(size=(images, SIZE, SIZE))
     pixels += 2 * np.add.outer(rng.normal(size=images), np.zeros((SIZE, SIZE)))
     first = rng.normal(size=(SIZE * SIZE, 6)) / SIZE + 0.1
@@ -105,11 +108,12 @@ def run(shift_set: str, *, images: int = 14, classes: int = 4, seed: int = 0) ->
     labels = rng.integers(classes, size=images)
     logits, features = [], []
     for i in range(images):
-        of_image = chosen.shifts if chosen.shifts.ndim == 2 else chosen.shifts[i]
+        of_image = chosen.units if chosen.units.ndim == 2 else chosen.units[i]
         logits.append({})
         features.append({})
-        for dy, dx in [(0, 0), *((int(a), int(b)) for a, b in of_image)]:
-            seen = np.tanh(np.roll(pixels[i], (dy, dx), axis=(0, 1)).ravel() @ first)
+        for units in [(0, 0), *((int(a), int(b)) for a, b in of_image)]:
+            seen = np.tanh(np.roll(pixels[i], units, axis=(0, 1)).ravel() @ first)
+            dy, dx = (Fraction(unit, chosen.parts) for unit in units)
             features[-1][dy, dx] = seen
             logits[-1][dy, dx] = 2 * seen @ second
     raw = Raw([int(y) for y in labels], logits, features, step)
@@ -451,7 +455,7 @@ def test_by_shift_matches_brute_force(shift_set: str) -> None:
     assert len(rows.dy) == len(raw.shifts(0))
     for row, d in enumerate(raw.shifts(0)):
         everywhere = raw.images()
-        assert (rows.dy[row], rows.dx[row]) == d
+        assert (rows.dy[row], rows.dx[row]) == tuple(map(float, d))
         assert rows.accuracy[row] == mean([raw.predicted(i, d) == raw.labels[i] for i in everywhere])
         assert rows.consistency[row] == mean([raw.predicted(i, d) == raw.predicted(i) for i in everywhere])
         assert rows.distance[row] == pytest.approx(
@@ -472,7 +476,7 @@ def test_by_radius_matches_brute_force(shift_set: str) -> None:
         return [d for d in raw.shifts(i) if max(map(abs, d)) == r]
 
     radii = sorted({max(map(abs, d)) for i in raw.images() for d in raw.shifts(i)})
-    assert rows.radius.tolist() == radii
+    assert rows.radius.tolist() == list(map(float, radii))
     for row, r in enumerate(radii):
         has = [i for i in raw.images() if at(i, r)]
         inside = {i: [d for d in raw.logits[i] if max(map(abs, d)) <= r] for i in raw.images()}

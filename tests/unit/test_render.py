@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -72,7 +73,13 @@ def run(
         training=TrainingRecord(recipe={"augment": augment}, cached=False, final_loss=0.1),
         dataset=DatasetRecord(name="toy", version="1", split="test", n=4, size=(8, 8), fingerprint="f"),
         protocol=ProtocolRecord(
-            name=protocol, set="grid", max_shift=2, step=1, count=24, exhaustive=True, information_loss=0.125
+            name=protocol,
+            set="grid",
+            max_shift=2,
+            step=1,
+            count=24,
+            exhaustive=True,
+            information_loss=0.125 if protocol == "zero" else 0,
         ),
         contract=protocol,
         metrics=[
@@ -291,6 +298,33 @@ def test_a_counter_example_is_the_nearest_change():
         "cnn is invariant to all 4 circular shifts for 2 of 4 images; image 2 changes at (dy=0, dx=1): class 0 → 5."
     ) in said
     assert "exactly invariant" not in said
+
+
+def fractional():
+    one = run(protocol="fourier")
+    protocol = one.protocol.model_copy(update={"step": Fraction(1, 3), "max_shift": Fraction(5, 3)})
+    radii = one.by_radius.model_copy(update={"radius": [1 / 3, 5 / 3]})
+    return one.model_copy(update={"protocol": protocol, "by_radius": radii})
+
+
+def test_fractions_of_a_pixel_are_shown_as_fractions():
+    document = bench_document(result(fractional()))
+    text = FORMATS.load("markdown")(document, Style())
+    assert "toy · 4 test images × 24 shifts \\[fourier, \\|d\\|≤5/3, step 1/3\\]**" in text
+    assert "accuracy at \\|d\\| = 1/3 … 5/3" in text
+    assert "No: moving an image by up to 5/3 px in steps of 1/3 px changes the class" in text
+    records = document.records
+    assert {(one["max_shift"], one["step"]) for one in records} == {("5/3", "1/3")}
+    assert ",5/3,1/3," in FORMATS.load("csv")(document, Style())
+    (line,) = FORMATS.load("jsonl")(document, Style()).splitlines()[:1]
+    assert json.loads(line)["protocol"]["step"] == "1/3"
+
+
+def test_full_says_that_it_has_whole_pixels_only_where_there_are_others():
+    one = with_predictions([[3] * 4, [1] * 4, [0] * 4, [2] * 4])
+    elsewhere = one.model_copy(update={"protocol": one.protocol.model_copy(update={"name": "fourier"})})
+    said = answer(group_runs(result(elsewhere))[0])
+    assert "cnn is invariant to all 4 shifts by whole pixels: 4 of 4 images." in said
 
 
 def test_seeds_count_alike_whatever_number_of_images_counts_in_them():

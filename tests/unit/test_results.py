@@ -5,6 +5,7 @@ import json
 import os
 import time
 import zlib
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,11 @@ from cnnshift.results import files
 from cnnshift.results.consistency import MAX_TOTAL_BYTES
 from cnnshift.results.migration import STEPS
 from cnnshift.results.packing import MAX_BYTES, PackedArray, pack, unpack
-from cnnshift.results.schema import SCHEMA_VERSION, MetricResult, PhaseTable, Result, schema_text
-from tests.factories import make_run
+from cnnshift.results.schema import SCHEMA_VERSION, MetricResult, PhaseTable, Result, ShiftTable, schema_text
+from tests.factories import make_result, make_run
 
-OLD = Path(__file__).parents[1] / "data" / "result-version-1.json"
+DATA = Path(__file__).parents[1] / "data"
+OLD = DATA / "result-version-1.json"
 
 EMPTY = Result(
     status="complete",
@@ -92,6 +94,15 @@ def with_run(**fields) -> bytes:
     return json.dumps(document | {"runs": [run]}).encode()
 
 
+def with_protocol(**fields) -> bytes:
+    return with_run(protocol=json.loads(OLD.read_text())["runs"][0]["protocol"] | fields)
+
+
+def with_shifts(**first) -> bytes:
+    table = json.loads(OLD.read_text())["runs"][0]["by_shift"]
+    return with_run(by_shift=table | {key: [value, *table[key][1:]] for key, value in first.items()})
+
+
 def with_array(**fields) -> bytes:
     metric = json.loads(OLD.read_text())["runs"][0]["metrics"][0]
     return with_run(metrics=[metric | {"per_image": metric["per_image"] | fields}])
@@ -112,11 +123,15 @@ def with_array(**fields) -> bytes:
         (changed(schema_version="1"), "schema_version '1'"),
         (changed(schema_version=0), "schema_version 0"),
         (changed(schema_version=SCHEMA_VERSION + 1), "which a newer cnnshift wrote.* upgrade it"),
-        (changed(extra=1), "of version 2: extra: extra inputs are not permitted"),
+        (changed(extra=1), "of version 3: extra: extra inputs are not permitted"),
         (changed(runs={}), "runs: input should be a valid list"),
         (changed(status="finished"), "status: input should be 'complete', 'partial' or 'interrupted'"),
         (changed(schema_version=1, runs=[7]), "of version 1: runs.0: input should be"),
         (with_run(metrics=float("nan")), "runs.0.metrics"),
+        (with_protocol(step="1/0"), "protocol.step: allowed: pixels above 0"),
+        (with_protocol(max_shift=-1), "protocol.max_shift: allowed: pixels above 0"),
+        (with_shifts(dy="x"), "by_shift.dy.0: input should be a valid number"),
+        (with_shifts(dx=1e300), "by_shift.dx.0: input should be less than or equal to"),
         (with_array(shape=[2**20, 2**20]), "the packed array 'accuracy' has shape .*12"),
         (with_array(shape=[13]), "has shape .*12"),
         (with_array(dtype="|O"), "dtype: input should be"),
@@ -165,6 +180,37 @@ def test_a_file_of_version_1_is_read():
     assert "not measured" in first.by_phase.reason
     accuracy = first.metric("accuracy")
     assert np.mean(unpack(accuracy.per_image)) == pytest.approx(accuracy.value)
+
+
+def test_a_file_of_version_2_is_read_and_its_whole_pixels_stay_whole():
+    path = DATA / "result-version-2.json"
+    old = json.loads(path.read_text())
+    assert old["schema_version"] == 2
+    result = files.load_result(path)
+    new = json.loads(files.to_json(result))
+    assert new.pop("schema_version") == SCHEMA_VERSION
+    # Text, and not numbers: 2 and 2.0 are equal.
+    assert json.dumps(new) == json.dumps({key: value for key, value in old.items() if key != "schema_version"})
+
+
+def test_fractions_survive_a_file(tmp_path):
+    thirds = [k / 3 for k in (-2, -1, 1, 2)]
+    run = make_run(
+        {"accuracy": [1.0, 0.0]},
+        protocol={"name": "fourier", "max_shift": Fraction(2, 3), "step": Fraction(1, 3), "count": 4},
+        by_shift=ShiftTable(
+            dy=thirds, dx=[0, 1, -1, 2.0], accuracy=[1] * 4, consistency=[1] * 4, information_loss=[0] * 4
+        ),
+    )
+    path = tmp_path / "r.json"
+    files.save_result(make_result(run), path)
+    document = json.loads(path.read_text())["runs"][0]
+    assert (document["protocol"]["max_shift"], document["protocol"]["step"]) == ("2/3", "1/3")
+    assert json.dumps(document["by_shift"]["dx"]) == "[0, 1, -1, 2]"
+    found = files.load_result(path).runs[0]
+    assert found == run
+    assert found.by_shift.dy == thirds
+    assert found.protocol.movement == "fourier, |d|≤2/3, step 1/3"
 
 
 def test_migration_covers_every_version():

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import fields
+from fractions import Fraction
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +12,9 @@ from flax import nnx
 from cnnshift.data.base import Split
 from cnnshift.errors import InputError, MeasurementError
 from cnnshift.models.base import build
+from cnnshift.shifts.bilinear import Bilinear
 from cnnshift.shifts.circular import Circular
+from cnnshift.shifts.fourier import Fourier
 from cnnshift.shifts.sets import enumerate_shifts
 from cnnshift.shifts.zero import Zero
 from cnnshift.spec import parse_spec
@@ -96,6 +99,24 @@ def test_other_protocols_and_shifts_per_image_are_not_shared():
     assert "does not wrap" in zero
     assert "of its own" in each
     assert "does not show" in find_sharing(subject_of(lambda x: x), SPLIT, Circular((16, 16), reach=5), shift_set())
+
+
+@pytest.mark.parametrize("protocol", [Fourier, Bilinear])
+def test_fractions_are_not_shared_but_whole_pixels_are(protocol):
+    model = subject_of(network("head=gap,depth=2"))
+    thirds = enumerate_shifts(
+        "grid", max_shift=1, step=Fraction(1, 3), size=(16, 16), wraps=True, images=len(SPLIT), fractional=True
+    )
+    found = find_sharing(model, SPLIT, protocol((16, 16), reach=1), thirds)
+    assert isinstance(found, str)
+    assert "fractions" in found
+    whole = shift_set()
+    direct, shared = (
+        run_sweep(model, SPLIT, protocol((16, 16), reach=whole.reach), whole, engine=engine).observations
+        for engine in ("direct", "shared")
+    )
+    np.testing.assert_array_equal(shared.prediction, direct.prediction)
+    np.testing.assert_allclose(shared.probability, direct.probability, atol=1e-5)
 
 
 def test_auto_shares_where_it_saves_work():

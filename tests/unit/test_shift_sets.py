@@ -1,7 +1,11 @@
 """Shift sets: enumerated, distinct, without the reference, and with the right neighbours."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cnnshift.errors import InputError
 from cnnshift.shifts.sets import enumerate_shifts
@@ -95,6 +99,9 @@ def test_number_of_neighbours_matches_the_closed_form(name, wraps, count):
         ("grid", {"max_shift": 8}, ["max-shift is 8", "1", "7"]),
         ("grid", {"max_shift": 1, "step": 2}, ["max-shift is 1", "2"]),
         ("grid", {"step": 0}, ["step is 0"]),
+        ("grid", {"step": Fraction(1, 3)}, ["step is 1/3", "fourier and bilinear", "whole pixels"]),
+        ("axis", {"max_shift": Fraction(5, 2)}, ["max-shift is 5/2", "fourier and bilinear"]),
+        ("grid", {"step": Fraction(2, 3), "max_shift": Fraction(1, 3), "fractional": True}, ["1/3", "2/3 (the step)"]),
         ("full", {}, ["not circular"]),
         ("random:0", {}, ["random:1", "random:48"]),
         ("random:49", {}, ["random:48"]),
@@ -106,3 +113,88 @@ def test_what_cannot_be_enumerated_is_an_error(name, changes, words):
     with pytest.raises(InputError) as caught:
         make(name, **changes)
     assert all(word in str(caught.value) for word in words)
+
+
+def brute_force(name, max_shift, step, size, wraps):
+    """All multiples of the step up to the largest, as pairs of fractions, the torus taken out one turn at a time."""
+    line = [k * step for k in range(-200, 201) if abs(k * step) <= max_shift]
+    shifts = {(dy, dx) for dy in line for dx in line}
+    if name == "axis":
+        shifts = {(dy, dx) for dy, dx in shifts if not (dy and dx)}
+    if name == "diagonal":
+        shifts = {(dy, dx) for dy, dx in shifts if abs(dy) == abs(dx)}
+
+    def nearest(d, side):
+        if not wraps:
+            return d
+        # The representative in (−side/2, side/2].
+        while d > Fraction(side, 2):
+            d -= side
+        while d <= -Fraction(side, 2):
+            d += side
+        return d
+
+    return {(nearest(dy, size[0]), nearest(dx, size[1])) for dy, dx in shifts} - {(0, 0)}
+
+
+@pytest.mark.parametrize("name", ["grid", "axis", "diagonal"])
+@given(
+    step=st.fractions(min_value=Fraction(1, 5), max_value=2, max_denominator=5),
+    times=st.integers(1, 9),
+    size=st.tuples(st.integers(4, 7), st.integers(4, 7)),
+    wraps=st.booleans(),
+)
+def test_fractional_sets_hold_exactly_their_shifts(name, step, times, size, wraps):
+    max_shift = min(times * step, min(size) - Fraction(1, 7))
+    found = make(name, step=step, max_shift=max_shift, size=size, wraps=wraps, fractional=True)
+    exact = [(Fraction(int(dy), found.parts), Fraction(int(dx), found.parts)) for dy, dx in found.units]
+    expected = brute_force(name, max_shift, step, size, wraps)
+    assert set(exact) == expected
+    assert exact == sorted(expected)
+    assert found.largest == max(max(map(abs, d)) for d in expected)
+    assert found.reach == -(-found.largest.numerator // found.largest.denominator)
+    assert [tuple(d) for d in found.shifts.tolist()] == [(float(dy), float(dx)) for dy, dx in exact]
+    # Adjacent are those one step apart, on the torus if it is one.
+    places = {d: i for i, d in enumerate([(Fraction(0), Fraction(0)), *exact])}
+    steps = [(step, step), (step, -step)] if name == "diagonal" else [(step, 0), (0, step)]
+    pairs = set()
+    for (dy, dx), i in places.items():
+        for a, b in steps:
+            there = (dy + a, dx + b)
+            same = [
+                j
+                for (y, x), j in places.items()
+                if (y, x) == there or (wraps and not (y - there[0]) % size[0] and not (x - there[1]) % size[1])
+            ]
+            pairs |= {(min(i, j), max(i, j)) for j in same if i != j}
+    assert {tuple(pair) for pair in found.neighbours.tolist()} == pairs
+
+
+def test_whole_shifts_stay_whole_numbers():
+    found = make("grid", step=Fraction(2), max_shift=Fraction(3), fractional=True)
+    assert found.shifts.dtype == np.int32
+    np.testing.assert_array_equal(found.shifts, make("grid", step=2).shifts)
+    assert (found.parts, found.largest, found.reach) == (1, 2, 2)
+    thirds = make("grid", step=Fraction(1, 3), max_shift=2, fractional=True)
+    assert (thirds.count, thirds.parts, thirds.exhaustive) == (168, 3, False)
+    assert thirds.shifts.dtype == np.float64
+
+
+def test_a_third_and_its_double_are_exactly_equal_as_numbers():
+    # What radii and neighbours rely on: one rounding, of the quotient, for every shift.
+    found = make("grid", step=Fraction(1, 3), max_shift=2, size=(9, 9), fractional=True)
+    assert sorted(set(np.abs(found.shifts).ravel().tolist())) == [k / 3 for k in range(7)]
+
+
+def test_random_fractions_are_distinct_and_of_the_grid():
+    found = make("random:20", step=Fraction(1, 3), max_shift=1, fractional=True)
+    grid = {tuple(d) for d in make("grid", step=Fraction(1, 3), max_shift=1, fractional=True).units.tolist()}
+    for own in found.units.tolist():
+        assert len({tuple(d) for d in own}) == 20
+        assert {tuple(d) for d in own} <= grid
+    assert found.shifts.shape == (5, 20, 2)
+
+
+def test_full_has_whole_shifts_whatever_the_step():
+    found = make("full", step=Fraction(1, 3), wraps=True, fractional=True)
+    assert (found.count, found.parts, found.shifts.dtype) == (63, 1, np.int32)

@@ -1,5 +1,7 @@
 """The engine against a plain loop over images and shifts."""
 
+from fractions import Fraction
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -47,10 +49,19 @@ class Net(nnx.Module):
 NET = Net(rngs=nnx.Rngs(0))
 
 
-def sweep(name="circular", shifts="grid", max_shift=2, subject=None, split=SPLIT, **options):
+FRACTIONAL = [name for name in PROTOCOLS if PROTOCOLS.load(name).fractional]
+
+
+def sweep(name="circular", shifts="grid", max_shift=2, step=1, subject=None, split=SPLIT, **options):
     protocol = PROTOCOLS.load(name)
     shift_set = enumerate_shifts(
-        shifts, max_shift=max_shift, step=1, size=split.size, wraps=protocol.wraps, images=len(split)
+        shifts,
+        max_shift=max_shift,
+        step=step,
+        size=split.size,
+        wraps=protocol.wraps,
+        images=len(split),
+        fractional=protocol.fractional,
     )
     moving = protocol(split.size, reach=shift_set.reach, context=split.context, background=split.background)
     return engine.run_sweep(subject or subject_of(NET), split, moving, shift_set, **options)
@@ -66,7 +77,7 @@ def brute_force(name, shifts):
         own = shifts[n] if shifts.ndim == 3 else shifts
 
         def see(d, pixels=pixels):
-            image = protocol.shift(pixels, jnp.asarray(d, jnp.int32))
+            image = protocol.shift(pixels, jnp.asarray(d, jnp.float32 if protocol.fractional else jnp.int32))
             return np.asarray(NET(image))[0].astype(float), np.asarray(NET.embed(image))[0].astype(float)
 
         f0, e0 = see((0, 0))
@@ -102,6 +113,19 @@ def test_observations_equal_a_plain_loop(name, shifts):
     np.testing.assert_array_equal(seen.labels, SPLIT.labels)
 
 
+@pytest.mark.parametrize("name", FRACTIONAL)
+@pytest.mark.parametrize("shifts", ["grid", "diagonal", "random:5"])
+def test_observations_at_fractions_equal_a_plain_loop(name, shifts, monkeypatch):
+    # Blocks of another length than the set, and batches of another length than the data: both are filled up.
+    monkeypatch.setattr(job, "BLOCK_SHIFTS", 9)
+    found = sweep(name, shifts, max_shift=1, step=Fraction(1, 3), batch_size=3)
+    seen = found.observations
+    assert found.engine == "direct"
+    assert (seen.shifts.dtype, seen.radius.max()) == (np.float64, 1)
+    for field, expected in brute_force(name, seen.shifts).items():
+        np.testing.assert_allclose(getattr(seen, field), expected, rtol=1e-4, atol=2e-5, err_msg=field)
+
+
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 7, 64])
 def test_batch_size_changes_nothing(batch_size):
     one, other = sweep(batch_size=5).observations, sweep(batch_size=batch_size).observations
@@ -128,7 +152,8 @@ def test_several_blocks_equal_one(monkeypatch):
     np.testing.assert_allclose(whole.shift_logit_change, parts.shift_logit_change, atol=1e-6)
 
 
-def test_one_compilation_per_sweep():
+@pytest.mark.parametrize(("name", "step"), [("zero", 1), ("fourier", Fraction(2, 3))])
+def test_one_compilation_per_sweep(name, step):
     traced = []
     inner = subject_of(NET)
 
@@ -136,8 +161,8 @@ def test_one_compilation_per_sweep():
         traced.append(images.shape)
         return inner.apply(state, images)
 
-    sweep("zero", subject=Subject(apply, inner.state), batch_size=3)
-    # Once in the reference, once in the block of shifts; 24 shifts and 3 batches add nothing.
+    sweep(name, step=step, subject=Subject(apply, inner.state), batch_size=3)
+    # Once in the reference, once in the block of shifts; many shifts and 3 batches add nothing.
     assert traced == [(3, SIZE, SIZE, 3)] * 2
 
 

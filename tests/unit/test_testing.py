@@ -303,6 +303,24 @@ def test_zeros_at_the_border_and_shifts_per_image():
     assert "its smallest shift (dy=1, dx=0): class 0 → 1" in message
 
 
+def test_fractions_of_a_pixel():
+    # The mean of all pixels is the frequency 0, which no shift changes; whether any is large is another matter.
+    mean = lambda x: jnp.stack([x.mean(axis=(1, 2, 3)), jnp.full(len(x), 0.3)], axis=1)  # noqa: E731
+    peak = lambda x: jnp.stack([x.max(axis=(1, 2, 3)), jnp.full(len(x), 0.7)], axis=1)  # noqa: E731
+    line = np.zeros((1, 8, 8, 1), np.float32)
+    line[:, 3] = 1
+    for protocol in ("fourier", "bilinear"):
+        assert_shift_invariant(mean, line, protocol=protocol, max_shift=1)
+        assert_shift_invariant(peak, line, protocol=protocol, max_shift=1, step=1)
+    message = failure(assert_shift_invariant, peak, line, protocol="bilinear", max_shift=1)
+    assert "[bilinear, |d|≤1]: consistency 0.4166 over 1 images × 48 shifts" in message
+    assert "its smallest shift (dy=1/3, dx=0): class 0 → 1" in message
+    message = failure(assert_shift_invariant, peak, line, protocol="fourier", max_shift=0.5, step=1 / 4)
+    # Half a pixel leaves 64 % of a line, a quarter 90 %.
+    assert "[fourier, |d|≤1/2]" in message
+    assert "its smallest shift (dy=1/2, dx=0)" in message
+
+
 def test_crop_takes_the_pixels_that_are_there():
     inner = PIXELS.copy()
     assert_shift_invariant(lambda x: x.mean(axis=1).repeat(2, -1)[:, 0], inner, protocol="crop", context=2, max_shift=2)
@@ -337,6 +355,8 @@ def test_logits_that_are_not_finite_are_no_violation():
         (positional, {"shifts": "gird"}, "Unknown shift set 'gird'; allowed: grid"),
         (positional, {"max_shift": 8}, "max-shift is 8; allowed: 1 .* to 7"),
         (positional, {"step": 0}, "step is 0; allowed"),
+        (positional, {"step": 0.5}, "step is 1/2, a fraction of a pixel, by which only the protocols fourier and"),
+        (positional, {"step": "0.333333", "protocol": "fourier"}, "step is 0.333333; allowed: pixels above 0"),
         (positional, {"batch_size": -1}, "batch_size is -1; allowed"),
         (positional, {"background": (0.0, 0.0)}, r"background is \(0.0, 0.0\); allowed: 1 values"),
         (positional, {"background": 2.0}, r"background is \(2.0,\); allowed"),

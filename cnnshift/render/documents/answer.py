@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from cnnshift.pixels import show_pixels, show_shift
 from cnnshift.render.numbers import interval, percent
 from cnnshift.results.groups import Combined, Group, Row, combine
 from cnnshift.results.packing import unpack
@@ -32,7 +33,9 @@ def _verdict(group: Group) -> Iterator[str]:
     plain, shifted = combine(row.runs, "accuracy"), combine(row.runs, "shifted_accuracy")
     if not (changes and plain and shifted):
         return
-    moved = f"moving an image by up to {row.runs[0].protocol.max_shift} px"
+    protocol = row.runs[0].protocol
+    steps = f" in steps of {protocol.step} px" if protocol.step % 1 else ""
+    moved = f"moving an image by up to {protocol.max_shift} px{steps}"
     if changes.value == 1:
         if not _is_informed(row):
             return
@@ -74,8 +77,8 @@ def _augmentation(group: Group) -> Iterator[str]:
         inside, outside = radii.index(int(trained)), len(radii) - 1
         yield (
             f"Training {twin.model} with shifts of up to {trained} px moves its accuracy inside that range "
-            f"(|d| = {trained}) from {_at(twin, inside)} to {_at(row, inside)} %, and outside (|d| = {radii[-1]}) "
-            f"from {_at(twin, outside)} to {_at(row, outside)} %."
+            f"(|d| = {trained}) from {_at(twin, inside)} to {_at(row, inside)} %, and outside "
+            f"(|d| = {show_pixels(radii[-1])}) from {_at(twin, outside)} to {_at(row, outside)} %."
         )
         return
 
@@ -112,18 +115,20 @@ def certify(run: Run, name: str) -> str:
     changes = classes != classes[:, :1]
     stable, shifts = int((~changes.any(axis=1)).sum()), classes.shape[1]
     passes = "" if run.engine is None else f" ({run.engine.forwards / run.dataset.n:,.0f} forward passes each)"
-    said = f"{name} is invariant to all {shifts:,} circular shifts"
+    # Other protocols of the torus also move by fractions, which the set `full` has none of.
+    by = "circular shifts" if run.protocol.name == "circular" else "shifts by whole pixels"
+    said = f"{name} is invariant to all {shifts:,} {by}"
     images = f"{stable:,} of {run.dataset.n:,} images"
     if stable == run.dataset.n:
         return f"{said}: {images}{passes}."
     shift, image, column = _nearest_change(run, changes)
     return (
-        f"{said} for {images}{passes}; image {image} changes at (dy={shift[0]}, dx={shift[1]}): class "
-        f"{classes[image, 0]} → {classes[image, column]}."
+        f"{said} for {images}{passes}; image {image} changes at {show_shift(shift)}: class {classes[image, 0]} → "
+        f"{classes[image, column]}."
     )
 
 
-def _nearest_change(run: Run, changes: np.ndarray) -> tuple[tuple[int, int], int, int]:
+def _nearest_change(run: Run, changes: np.ndarray) -> tuple[tuple[float | int, float | int], int, int]:
     """The smallest shift that changes an image's class: (dy, dx), the image, and the column of its predictions."""
     shifts = np.array([run.by_shift.dy, run.by_shift.dx]).T
     columns = np.flatnonzero(changes.any(axis=0))

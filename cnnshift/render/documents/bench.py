@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from cnnshift.pixels import write_pixels
 from cnnshift.render.document import Document, Finding, Table
 from cnnshift.render.documents.answer import answer
 from cnnshift.render.documents.columns import HEADLINE_METRICS, columns
@@ -58,8 +59,8 @@ def _records(run: Run) -> Iterator[dict[str, Any]]:
             "dataset": run.dataset.name,
             "protocol": run.protocol.name,
             "shifts": run.protocol.set,
-            "max_shift": run.protocol.max_shift,
-            "step": run.protocol.step,
+            "max_shift": write_pixels(run.protocol.max_shift),
+            "step": write_pixels(run.protocol.step),
             "metric": metric.id,
             "version": metric.version,
             "value": metric.value,

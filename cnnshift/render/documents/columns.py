@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from cnnshift.pixels import show_pixels
 from cnnshift.render.document import Cell, Column
 from cnnshift.render.numbers import UNITS, count, interval, number
 from cnnshift.render.sparkline import sparkline, thin_out
@@ -22,7 +23,7 @@ def columns(group: Group) -> list[Column]:
     radii = group.example.by_radius.radius
     if len(radii) > 1 and {"accuracy", "shifted_accuracy"} & set(shown):
         curves = [np.mean([run.by_radius.accuracy for run in row.runs], axis=0) for row in group.rows]
-        heading = f"accuracy at |d| = {radii[0]} … {radii[-1]}"
+        heading = f"accuracy at |d| = {show_pixels(radii[0])} … {show_pixels(radii[-1])}"
         # A wide set is thinned out evenly, ends included, so that its bars stay readable.
         kept = thin_out(len(radii), 16)
         cells = tuple(Cell(sparkline(curve[kept].tolist(), 0.0, 1.0)) for curve in curves)

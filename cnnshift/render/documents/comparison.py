@@ -14,6 +14,7 @@ from cnnshift.comparison.records import (
     Standing,
     Verdict,
 )
+from cnnshift.pixels import show_shift
 from cnnshift.render.document import Cell, Column, Document, Finding, Level, Looks, Table
 from cnnshift.render.numbers import UNITS, change, count, number, percent
 
@@ -179,7 +180,7 @@ def _changes(changes: Sequence[Change]) -> Table:
 
 
 def _first(one: Change) -> str:
-    where = "a shift of its own" if one.shift is None else f"(dy={one.shift[0]}, dx={one.shift[1]})"
+    where = "a shift of its own" if one.shift is None else show_shift(one.shift)
     return f"{where}: class {one.before} → {one.after}"
 
 

@@ -1,0 +1,56 @@
+"""Lengths in pixels: what is read as which fraction, and how it is written."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cnnshift.pixels import MAX_DENOMINATOR, read_pixels, show_pixels, show_shift, write_pixels
+
+LENGTHS = st.fractions(min_value=Fraction(1, MAX_DENOMINATOR), max_value=1000, max_denominator=MAX_DENOMINATOR)
+
+
+@pytest.mark.parametrize(
+    ("given_", "expected"),
+    [
+        (2, (2, 1)),
+        ("2", (2, 1)),
+        (" 1/3 ", (1, 3)),
+        ("2/6", (1, 3)),
+        ("0.25", (1, 4)),
+        (".5", (1, 2)),
+        ("8.0", (8, 1)),
+        (0.25, (1, 4)),
+        (1 / 3, (1, 3)),
+        (5 / 7, (5, 7)),
+        (Fraction(4, 3), (4, 3)),
+    ],
+)
+def test_lengths_are_read_as_fractions(given_, expected):
+    assert read_pixels(given_) == Fraction(*expected)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["0", 0, "-1", -0.5, "1/0", "x", "", "1/3/4", "1e3", "1e999999999", "inf", float("nan"), float("inf"), "0.3333",
+     0.3333, "1/101", True, None, [1], 10**9, "٣"],
+)  # fmt: skip
+def test_what_is_no_length_is_told_what_is(wrong):
+    with pytest.raises(ValueError, match=r"allowed: pixels above 0, whole or a fraction such as 1/3 .* at most 100"):
+        read_pixels(wrong)
+
+
+@given(LENGTHS)
+def test_lengths_survive_a_file_and_binary_numbers(length):
+    written = write_pixels(length)
+    assert isinstance(written, int) == (length.denominator == 1)
+    assert read_pixels(written) == read_pixels(float(length)) == length
+    assert show_pixels(float(-length)) == str(-length)
+
+
+def test_shifts_are_shown_as_fractions():
+    assert show_shift(np.array([-4, 5]) / 3) == "(dy=-4/3, dx=5/3)"
+    assert show_shift(np.array([-4, 5], np.int32)) == "(dy=-4, dx=5)"
+    assert show_pixels(0.123456) == "0.123456"
