@@ -13,13 +13,13 @@ bench: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/cnnshift bench
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 test-newest:
 	@test -n "$(NEWEST_PYTHON)" || { echo "No Python 3.12 or 3.13 found; nothing was tested."; exit 1; }
 	$(NEWEST_PYTHON) -m venv .venv-newest
 	.venv-newest/bin/python -m pip --disable-pip-version-check install --quiet --upgrade -e '.[dev]'
-	.venv-newest/bin/python -m pytest -n auto
+	.venv-newest/bin/python -m pytest -n auto --dist loadgroup
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .

@@ -33,6 +33,11 @@ hypothesis.settings.load_profile("cnnshift")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The cache folder of this test process: empty at first, never the user's."""
     folder = tmp_path_factory.mktemp("cache")
+    # Compiled programs are shared by all processes of this run; of weights and results each has its own.
+    workers = "PYTEST_XDIST_WORKER" in os.environ
+    programs = (tmp_path_factory.getbasetemp().parent if workers else tmp_path_factory.getbasetemp()) / "programs"
+    programs.mkdir(exist_ok=True)
+    (folder / "xla").symlink_to(programs, target_is_directory=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CNNSHIFT_CACHE_DIR", str(folder))
         # The same programs are compiled in many tests; compiling each once halves the time of the suite.

@@ -23,6 +23,8 @@ from cnnshift.models.layers.dense_max import dense_max
 from cnnshift.models.layers.max_pool import MaxPool
 from cnnshift.observations import Observations
 from cnnshift.registry import METRICS, PROTOCOLS
+from cnnshift.selftest.fractions import activation_error, decibel_error
+from cnnshift.selftest.patches import patch_error
 from cnnshift.shifts.sets import enumerate_shifts
 from cnnshift.spec import parse_spec
 from cnnshift.sweep.device import PRECISION
@@ -250,10 +252,19 @@ IDENTITIES: Mapping[str, Identity] = {
         "a fully connected head sees where things are", lambda: _pooled("none", "flatten"), 0.05, at_least=True
     ),
     "K9": Identity("the average over the orbit of any network is invariant", _orbit),
+    "K11": Identity("a square at twice the resolution is exact at ⅓ px", lambda: activation_error(jnp.square, 1 / 3)),
+    "K11c": Identity("and a rectifier is not", lambda: activation_error(jax.nn.relu, 1 / 3), 1e-3, at_least=True),
+    "K11h": Identity("though at ½ px it looks exact", lambda: activation_error(jax.nn.relu, 1 / 2)),
+    "K12": Identity("an error of 0.01 on values from −1 to 1 is 26.0206 dB", decibel_error),
     "K13": Identity("within a margin circular, zero and crop agree, bit by bit", _margin, 0.0),
     "K15": Identity("zero padding errs in rows and columns 0, 1, N − 1 only", _border),
     "K15c": Identity("and errs there", _border_is_seen, 1e-3, at_least=True),
     "K18": Identity("a constant classifier: consistency 1, flips 0, mac 0, kappa 0", _constant, 0.0),
     "K18b": Identity("the worst case is at most the mean and falls with the radius", _worst_case, 0.0),
+    "K19": Identity(
+        "a vision transformer without positions: invariant to a patch", lambda: patch_error(4, embedded=False)
+    ),
+    "K19c": Identity("and not to 1 pixel", lambda: patch_error(1, embedded=False), 1e-3, at_least=True),
+    "K19p": Identity("nor, with a position embedding, to a patch", lambda: patch_error(4, embedded=True), 1e-3, True),
     "E": Identity("the shared engine sees what the direct one sees", _engines),
 }

@@ -14,6 +14,9 @@ from cnnshift.registry import METRICS
 from cnnshift.results.files import load_result
 from cnnshift.results.observations_file import load_observations
 
+# One process makes what the tests of this file share.
+pytestmark = pytest.mark.xdist_group("bench")
+
 COMMAND = str(Path(sys.executable).parent / "cnnshift")
 # Two untrained networks on few images and shifts: everything but training, in seconds.
 SMALL = ("bench", "cnn:width=2", "cnn:width=2,padding=circular,head=gap,pool=aps", "--epochs", "0", "--limit", "12",

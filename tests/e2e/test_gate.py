@@ -21,6 +21,9 @@ from cnnshift.models.layers.max_pool import MaxPool
 from cnnshift.models.layers.polyphase_pool import PolyphasePool
 from cnnshift.results.files import load_result, save_result
 
+# One process makes what the tests of this file share.
+pytestmark = pytest.mark.xdist_group("gate")
+
 ROOT = Path(__file__).parents[2]
 BASELINE = ROOT / "benchmarks" / "baselines" / "smoke.json"
 WEIGHTS = ROOT / "benchmarks" / "baselines" / "weights"

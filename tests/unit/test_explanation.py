@@ -20,6 +20,9 @@ from cnnshift.shifts.sets import enumerate_shifts
 from cnnshift.spec import parse_spec
 from tests.networks import Functional, Patches, Residual, Strided
 
+# One process makes what the tests of this file share.
+pytestmark = pytest.mark.xdist_group("explanation")
+
 RANDOM = np.random.RandomState(0)
 IMAGES, LABELS = RANDOM.rand(6, 16, 16, 1).astype(np.float32), np.arange(6) % 5
 SPLIT = cnnshift.Split(IMAGES, LABELS.astype(np.int32), tuple("abcde"), background=(0.0,))
