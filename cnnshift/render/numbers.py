@@ -46,6 +46,9 @@ def change(value: float, unit: str) -> str:
     return f"{sign}{text}{UNITS_OF_CHANGE[unit]}"
 
 
+TORUS = ("circular", "fourier", "bilinear")
+"""Protocols under which nothing can leave, which is not worth a word."""
+
 UNITS = {"fraction": " %", "px": " px", "": ""}
 UNITS_OF_CHANGE = {"fraction": " pp", "px": " px", "": ""}
 
@@ -54,7 +57,7 @@ def headline(group: Group) -> str:
     """What a table was measured on."""
     run = group.example
     lost = run.protocol.information_loss
-    loss = f" · {percent(lost)} % of the foreground energy lost" if lost else ""
+    loss = f" · {percent(lost)} % of the foreground energy lost" if run.protocol.name not in TORUS else ""
     untrained = all(run.training.recipe.get("epochs") == 0 for row in group.rows for run in row.runs)
     seeds = max(len(row.runs) for row in group.rows)
     return (

@@ -73,13 +73,7 @@ def run(
         training=TrainingRecord(recipe={"augment": augment}, cached=False, final_loss=0.1),
         dataset=DatasetRecord(name="toy", version="1", split="test", n=4, size=(8, 8), fingerprint="f"),
         protocol=ProtocolRecord(
-            name=protocol,
-            set="grid",
-            max_shift=2,
-            step=1,
-            count=24,
-            exhaustive=True,
-            information_loss=0.125 if protocol == "zero" else 0,
+            name=protocol, set="grid", max_shift=2, step=1, count=24, exhaustive=True, information_loss=0.125
         ),
         contract=protocol,
         metrics=[
