@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from cnnshift.data.base import Split, to_unit
 from cnnshift.errors import InputError
 from cnnshift.models.base import parse_model
 from cnnshift.probe.formulas import equivariance_error
-from cnnshift.probe.layers import DIRECTIONS, SUBPIXEL
+from cnnshift.probe.layers import SUBPIXEL
+from cnnshift.probe.own import DIRECTIONS
+from cnnshift.probe.torus import shift_maps
 from cnnshift.registry import METRICS, MODELS
 from cnnshift.results.explanation import Behaviour, Cause
 from cnnshift.shifts.circular import Circular
-from cnnshift.shifts.fourier import fourier_shift
 from cnnshift.shifts.sets import ShiftSet
 from cnnshift.spec import Spec
 from cnnshift.sweep.engine import run_sweep
@@ -89,18 +89,15 @@ def measure_behaviour(model: Callable[[Any], Any], split: Split, shift_set: Shif
     subject = subject_of(model)
     protocol = Circular(split.size, reach=shift_set.reach, context=split.context, background=split.background)
     seen = run_sweep(subject, split, protocol, shift_set).observations
-    images = jnp.asarray(to_unit(split.windows))
+    images = to_unit(split.windows)
 
-    @jax.jit
-    def change(state: Any, d: jax.Array) -> jax.Array:
-        logits, _ = subject.apply(state, images)
-        moved, _ = subject.apply(state, fourier_shift(images, d))
-        return equivariance_error(moved, logits).mean()
-
+    apply = jax.jit(lambda state, images: subject.apply(state, images)[0])
     consistency, accuracy = (METRICS.load(id).summarize(seen).value for id in ("pairwise_consistency", "accuracy"))
     assert consistency is not None
     assert accuracy is not None
-    subpixel = np.mean([float(change(subject.state, jnp.array(d, images.dtype) * SUBPIXEL)) for d in DIRECTIONS])
+    logits = apply(subject.state, images)
+    moved = [shift_maps(images, (SUBPIXEL * dy, SUBPIXEL * dx)).astype(images.dtype) for dy, dx in DIRECTIONS]
+    subpixel = np.mean([equivariance_error(apply(subject.state, each), logits) for each in moved])
     finite = float(subpixel) if np.isfinite(subpixel) else None
     return Behaviour(consistency=consistency, accuracy=accuracy, subpixel=finite)
 

@@ -36,7 +36,7 @@ def activation_error(activate: Callable[[Array], Array], fraction: float) -> flo
 
 def decibel_error() -> float:
     """Deviation from 26.0206 dB, which is an error of 0.01 on values from −1 to 1, relative to it."""
-    return abs(float(eq_t(jnp.array(0.01), jnp.array(2.0))) / 26.0206 - 1)
+    return abs(float(eq_t(np.array([0.01]), 2.0)[0]) / 26.0206 - 1)
 
 
 def _resample(x: Float[Array, "n h w c"], size: int) -> Float[Array, "n H W c"]:

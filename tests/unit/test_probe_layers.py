@@ -15,9 +15,10 @@ from cnnshift.probe.capture import capture
 from cnnshift.probe.dependence import find_dependence
 from cnnshift.probe.floor import measure_floor
 from cnnshift.probe.formulas import eq_t, equivariance_error
-from cnnshift.probe.layers import DIRECTIONS, probe_layers
+from cnnshift.probe.layers import probe_layers
 from cnnshift.probe.layout import Layout, find_layout
-from cnnshift.probe.program import derivative_program
+from cnnshift.probe.own import DIRECTIONS
+from cnnshift.probe.torus import align, shift_maps, slope
 from cnnshift.shifts.fourier import fourier_shift
 from cnnshift.spec import parse_spec
 from tests.networks import Patches, Strided
@@ -191,38 +192,60 @@ def test_rolling_tokens_keeps_the_class_token():
 
 def test_eq_t_of_the_paper():
     # K12: an error of 0.01 on images from −1 to 1.
-    np.testing.assert_allclose(eq_t(jnp.array(0.01), jnp.array(2.0)), 26.0206, atol=1e-4)
+    np.testing.assert_allclose(eq_t(np.array([0.01]), 2.0), 26.0206, atol=1e-4)
 
 
 def test_equivariance_error_of_zeros():
-    zero, one = jnp.zeros((1, 2)), jnp.ones((1, 2))
+    zero, one = np.zeros((1, 2)), np.ones((1, 2))
     assert equivariance_error(zero, zero)[0] == 0
     assert equivariance_error(one, zero)[0] == np.inf
 
 
-@pytest.mark.parametrize("model", [Strided(rngs=nnx.Rngs(0)), zoo("cnn:activation=tanh,pool=avg,width=2,depth=2")])
+@pytest.mark.parametrize("model", [Strided(rngs=nnx.Rngs(0)), zoo("cnn:activation=tanh,pool=avg,width=2,depth=1")])
 def test_the_lie_derivative_against_central_differences(model):
     with jax.enable_x64(True):
-        images = jnp.asarray(IMAGES, jnp.float64)
         graph, state = nnx.split(model)
         wide = nnx.merge(graph, jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), state))
-        found = capture(wide, images)
+        images = IMAGES[:2].astype(np.float64)
+        layers = probe_layers(wide, images)
+        found = capture(wide, jnp.asarray(images))
         layouts = [find_layout(step.shape, (16, 16)) for step in found.steps]
-        depends = find_dependence(found.outputs, layouts, found.state, images)
-        strides = [None if d.stride is None else float(d.stride) for d in depends]
-        direction = jnp.array([0.0, 1.0])
+        run = jax.jit(found.outputs)
 
-        def moved_back(t):
-            outputs = found.outputs(found.state, fourier_shift(images, t * direction))
+        def moved_back(t, direction):
+            outputs = run(found.state, fourier_shift(jnp.asarray(images), t * direction))
             folded = [layout.fold(output) for layout, output in zip(layouts, outputs, strict=True)]
             return [
-                value if stride is None or value.ndim == 2 else fourier_shift(value, -t * direction / stride)
-                for value, stride in zip(folded, strides, strict=True)
+                fourier_shift(value, -t * direction / float(layer.stride)) if layer.is_map else value
+                for value, layer in zip(folded, layers, strict=True)
             ]
 
-        derivatives = derivative_program(found.outputs, layouts, strides)(found.state, images, direction)
         h = 1e-5
-        for derivative, after, before in zip(derivatives, moved_back(h), moved_back(-h), strict=True):
-            slope = (after - before) / (2 * h)
-            np.testing.assert_allclose(derivative.square, (slope**2).mean(), rtol=1e-6, atol=1e-12)
-            np.testing.assert_allclose(derivative.absolute, jnp.abs(slope).mean(), rtol=1e-6, atol=1e-12)
+        slopes = [
+            [(after - before) / (2 * h) for after, before in zip(moved_back(h, d), moved_back(-h, d), strict=True)]
+            for d in (jnp.array([1.0, 0.0]), jnp.array([0.0, 1.0]))
+        ]
+        for layer, *both in zip(layers, *slopes, strict=True):
+            square = np.mean([float((slope**2).mean()) for slope in both])
+            size = np.mean([float(jnp.abs(slope).mean()) for slope in both])
+            np.testing.assert_allclose(layer.lie_derivative, square, rtol=1e-6, atol=1e-12)
+            np.testing.assert_allclose(layer.lie_derivative_abs, size, rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [(8, 6), (7, 9), (8, 5)])
+@pytest.mark.parametrize("d", [(2.0, -3.0), (1 / 3, 0.5), (-0.25, 2.75)])
+def test_maps_move_on_the_host_as_images_do_on_the_device(size, d):
+    maps = np.random.RandomState(1).rand(2, *size, 3).astype(np.float32)
+    np.testing.assert_allclose(shift_maps(maps, d), fourier_shift(jnp.asarray(maps), jnp.array(d)), atol=1e-6)
+
+
+def test_the_slope_is_that_of_the_shift():
+    maps, direction, h = np.random.RandomState(1).rand(2, 8, 7, 3), (0.5, -1.0), 1e-5
+    after, before = (shift_maps(maps, (t * direction[0], t * direction[1])) for t in (h, -h))
+    np.testing.assert_allclose(slope(maps, direction), (after - before) / (2 * h), atol=1e-8)
+
+
+def test_alignment_finds_the_roll_of_every_map():
+    maps = np.random.RandomState(1).rand(3, 6, 5, 2)
+    rolled = np.stack([np.roll(one, q, (0, 1)) for one, q in zip(maps, [(1, 2), (0, 0), (5, 4)], strict=True)])
+    np.testing.assert_array_equal(align(maps, rolled), rolled)
