@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from fractions import Fraction
+from numbers import Integral
 from typing import Annotated, Any, SupportsFloat
 
 MAX_DENOMINATOR = 100
@@ -30,8 +31,8 @@ def read_pixels(value: Any) -> Fraction:
         found = Fraction(value) if _TEXT.fullmatch(value) else None
     elif isinstance(value, float):
         found = _nearest(value)
-    elif isinstance(value, int | Fraction) and not isinstance(value, bool):
-        found = Fraction(value)
+    elif isinstance(value, Integral | Fraction) and not isinstance(value, bool):
+        found = Fraction(int(value) if isinstance(value, Integral) else value)
     if found is None or found.denominator > MAX_DENOMINATOR or not 0 < found < 10**9:
         raise ValueError(_ALLOWED)
     return found

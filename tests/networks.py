@@ -64,3 +64,31 @@ class Residual(nnx.Module):
         h = nnx.relu(self.c1(x))
         h = self.c2(h) + self.shortcut(h)
         return self.out(jnp.mean(h, axis=(1, 2)))
+
+
+class Looped(nnx.Module):
+    """The same statement for every layer."""
+
+    def __init__(self, *, rngs):
+        shapes = ((1, 4), (4, 4))
+        self.convs = nnx.List([nnx.Conv(i, o, (3, 3), padding="CIRCULAR", rngs=rngs) for i, o in shapes])
+        self.out = nnx.Linear(4, 5, rngs=rngs)
+
+    def __call__(self, x):
+        for conv in self.convs:
+            x = nnx.max_pool(nnx.relu(conv(x)), (2, 2), (2, 2))
+        return self.out(x.mean(axis=(1, 2)))
+
+
+class Wrapped(nnx.Module):
+    """Convolutions without a margin, behind one that wraps around."""
+
+    def __init__(self, *, rngs):
+        self.c1 = nnx.Conv(1, 4, (3, 3), padding="VALID", rngs=rngs)
+        self.c2 = nnx.Conv(4, 4, (3, 3), padding="VALID", rngs=rngs)
+        self.out = nnx.Linear(4, 5, rngs=rngs)
+
+    def __call__(self, x):
+        for conv in (self.c1, self.c2):
+            x = nnx.relu(conv(jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="wrap")))
+        return self.out(x.mean(axis=(1, 2)))

@@ -18,7 +18,7 @@ def explain(
     dataset: Annotated[str, typer.Option(help="Data set spec.")] = DEFAULTS.dataset,
     limit: Annotated[int, typer.Option(metavar="N", min=2, help="Test images, a seeded subset.")] = EXPLAINED_IMAGES,
     protocol: Annotated[str, typer.Option(help="How images move when predictions are watched.")] = "circular",
-    shifts: Annotated[str, typer.Option(help="Shift set; full gives a certificate.")] = DEFAULTS.shifts,
+    shifts: Annotated[str, typer.Option(help="Shift set; full: all circular shifts.")] = DEFAULTS.shifts,
     max_shift: Annotated[
         str | None, typer.Option(metavar="PX", help=f"Largest shift in pixels. (default: {WHOLE_PIXELS.max_shift})")
     ] = None,

@@ -68,7 +68,8 @@ def explain(
         protocol: under which predictions are watched; layers are always measured on the torus.
         max_shift: largest shift at which predictions are watched, in pixels, as for `cnnshift.measure`.
         step: spacing of these shifts, likewise.
-        shifts: their shift set; `full` gives a certificate.
+        shifts: their shift set. `full` certifies any network; one whose structure lets shifts share forward passes
+            is certified in any case.
         limit: number of images, a seeded subset; the layers of the first 32 are looked at.
         epochs: of the training of a spec; 0 leaves it untrained.
         seed: of the training of a spec.
@@ -106,6 +107,7 @@ def explain(
             raise InputError(f"The model '{model}' is a spec, which is trained on a data set; give one by its name.")
         train = open_dataset(parse_spec(data, "data set")).load("train")
         return _explain_spec(model, train, test, record, movement, settings, causes, say)
+    check_fits(subject_of(model), test)
     identity = Identity(name, type(model).__name__, None, {}, 0, TrainingRecord(recipe={}, cached=False), 0.0)
     blame = Blame(measure_behaviour(model, test, _cause_shifts(test)), None, [])
     return _explain(model, identity, test, record, movement, blame, say)
@@ -161,7 +163,6 @@ def _explain(
     say: Say,
 ) -> Explanation:
     subject = subject_of(model)
-    check_fits(subject, test)
     say("watching predictions")
     run, _ = measure_cell(subject, identity, test=test, dataset=record, movement=movement, metrics=tuple(METRICS))
     images = to_unit(test.windows[:PROBED_IMAGES])
@@ -170,7 +171,8 @@ def _explain(
     say("measuring layers")
     layers = probe_layers(model, images)
     say("looking at all circular shifts")
-    certificate = _certify(subject, identity, test, record)
+    whole = movement.record.set == "full" and movement.protocol.wraps
+    certificate = run if whole else _certify(subject, identity, test, record)
     found = Explanation(
         cnnshift_version=cnnshift.__version__,
         environment=describe_environment(describe_device()),

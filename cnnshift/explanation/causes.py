@@ -15,16 +15,20 @@ from cnnshift.models.base import parse_model
 from cnnshift.probe.formulas import equivariance_error
 from cnnshift.probe.layers import SUBPIXEL
 from cnnshift.probe.own import DIRECTIONS
-from cnnshift.probe.torus import shift_maps
+from cnnshift.probe.torus import host, shift_maps
 from cnnshift.registry import METRICS, MODELS
 from cnnshift.results.explanation import Behaviour, Cause
 from cnnshift.shifts.circular import Circular
 from cnnshift.shifts.sets import ShiftSet
 from cnnshift.spec import Spec
+from cnnshift.sweep.device import PRECISION
 from cnnshift.sweep.engine import run_sweep
 from cnnshift.sweep.subject import subject_of
 
 ACTIVATION = "activation"
+
+SUBPIXEL_IMAGES = 128
+"""Images, at most, that are moved by a third of a pixel: one batch."""
 
 Obtain = Callable[[Spec], Callable[[Any], Any]]
 """A spec → the trained network."""
@@ -95,9 +99,10 @@ def measure_behaviour(model: Callable[[Any], Any], split: Split, shift_set: Shif
     consistency, accuracy = (METRICS.load(id).summarize(seen).value for id in ("pairwise_consistency", "accuracy"))
     assert consistency is not None
     assert accuracy is not None
-    logits = apply(subject.state, images)
     moved = [shift_maps(images, (SUBPIXEL * dy, SUBPIXEL * dx)).astype(images.dtype) for dy, dx in DIRECTIONS]
-    subpixel = np.mean([equivariance_error(apply(subject.state, each), logits) for each in moved])
+    with jax.default_matmul_precision(PRECISION):
+        logits = host(apply(subject.state, images))
+        subpixel = np.mean([equivariance_error(host(apply(subject.state, each)), logits) for each in moved])
     finite = float(subpixel) if np.isfinite(subpixel) else None
     return Behaviour(consistency=consistency, accuracy=accuracy, subpixel=finite)
 

@@ -19,27 +19,41 @@ _JUMP = 3
 def diagnose(layers: Sequence[Layer], floor: Floor) -> list[LayerRecord]:
     """The layers as a file holds them, each with what it loses.
 
-    A layer that can be taken out of the network answers for itself alone. One that cannot (two branches enter it)
-    answers for what it is the first to show.
+    A layer that can be taken out of the network answers for itself alone. One that cannot (its map has not the
+    size that its stride leaves) answers for what it is the first to show.
     """
     records: list[LayerRecord] = []
     before: Layer | None = None
-    border_kinds: set[str] = set()
     for layer in layers:
-        found = _lost_alone(layer, floor, border_kinds) if layer.own else _first_seen(layer, before, floor)
+        found = _lost_alone(layer, floor, records) if layer.own else _first_seen(layer, before, floor)
         answered = {loss for index in layer.through for loss in records[index].lost}
-        lost: list[Loss] = [loss for loss in found if loss not in answered]
+        # What a vector inherits from maps on the way to it is their doing.
+        lost: list[Loss] = [loss for loss in found if loss not in answered and not (loss == "place" and answered)]
         earlier = {loss for record in records for loss in record.lost}
         if not lost and earlier.isdisjoint({"samples", "fractions"}) and _loses_fractions(layer, before, floor):
             lost.append("fractions")
-        if "border" in lost:
-            border_kinds.add(layer.step.kind)
         records.append(_record(layer, lost))
-        before = layer
-    return records
+        before = layer if layer.is_map and layer.stride is not None else before
+    return _without_artefacts(records, layers, floor)
 
 
-def _lost_alone(layer: Layer, floor: Floor, border_kinds: set[str]) -> list[Loss]:
+def _without_artefacts(records: list[LayerRecord], layers: Sequence[Layer], floor: Floor) -> list[LayerRecord]:
+    """Without what a later map shows to have been none: a margin alone (a padding that wraps) is no torus by itself."""
+    exact = [
+        index
+        for index, layer in enumerate(layers)
+        if layer.is_map and layer.stride is not None and _worst(layer, "error", multiples=True) <= floor.whole_tolerance
+    ]
+    last = max(exact, default=-1)
+    return [
+        record.model_copy(update={"lost": [loss for loss in record.lost if loss not in ("border", "position")]})
+        if index < last
+        else record
+        for index, record in enumerate(records)
+    ]
+
+
+def _lost_alone(layer: Layer, floor: Floor, records: Sequence[LayerRecord]) -> list[Loss]:
     own = layer.own
     assert own is not None
     lost: list[Loss] = []
@@ -48,34 +62,38 @@ def _lost_alone(layer: Layer, floor: Floor, border_kinds: set[str]) -> list[Loss
     if own.error > floor.whole_tolerance:
         if not layer.is_map:
             lost.append("place")
-        elif own.at_border or (own.at_border is None and layer.step.kind in border_kinds):
-            # On a map too small to tell, a layer of a kind that has been seen to err at its border errs there.
-            lost.append("border")
+        elif own.at_border is None:
+            # The border is everywhere: what layers of its kind lost where it was not.
+            kind = [loss for record in records if record.kind == layer.step.kind for loss in record.lost]
+            lost.append("position" if "position" in kind else "border")
         else:
-            lost.append("position")
+            lost.append("border" if own.at_border else "position")
     return lost
 
 
 def _first_seen(layer: Layer, before: Layer | None, floor: Floor) -> list[Loss]:
-    if before is None or not (layer.is_map and before.is_map):
+    """Of a layer that cannot be taken out of the network: what it is the first to show."""
+    if not layer.is_map or layer.stride is None:
         return []
     lost: list[Loss] = []
-    now, then = _worst(layer, "aligned", multiples=False), _worst(before, "aligned", multiples=False)
-    if now > floor.whole_tolerance >= then:
+    coarser = before.stride if before is not None and before.stride is not None else Fraction(1)
+    if layer.stride > coarser and _worst(layer, "aligned", multiples=False) > floor.whole_tolerance:
         lost.append("samples")
-    if _worst(layer, "error", multiples=True) > floor.whole_tolerance >= _worst(before, "error", multiples=True):
+    then = 0.0 if before is None else _worst(before, "error", multiples=True)
+    if _worst(layer, "error", multiples=True) > floor.whole_tolerance >= then:
         inside = _worst(layer, "inside", multiples=True)
         lost.append("border" if inside <= floor.whole_tolerance else "position")
     return lost
 
 
 def _worst(layer: Layer, values: str, *, multiples: bool) -> float:
-    """The largest of some values at whole shifts that are, or are not, multiples of the stride; 0 if there are none."""
-    if layer.stride is None:
-        return 0.0
-    whole = [(size, value) for size, value in zip(layer.profile.size, getattr(layer.profile, values), strict=True)
-             if size >= 1 and ((Fraction(int(size)) / layer.stride).denominator == 1) == multiples]  # fmt: skip
-    return max((float(value) for _, value in whole if not math.isnan(value)), default=0.0)
+    """The largest of some values at whole shifts that are, or are not, multiples of the period; 0 if there are none."""
+    whole = [
+        float(value)
+        for size, value in zip(layer.profile.size, getattr(layer.profile, values), strict=True)
+        if size >= 1 and ((Fraction(int(size)) / layer.period).denominator == 1) == multiples
+    ]
+    return max((value for value in whole if not math.isnan(value)), default=0.0)
 
 
 def _subpixel(layer: Layer) -> float:
@@ -96,11 +114,12 @@ def _record(layer: Layer, lost: list[Loss]) -> LayerRecord:
         place=layer.step.place,
         shape=list(layer.step.shape),
         stride=None if layer.stride is None else str(layer.stride),
+        period=str(layer.period),
         is_map=layer.is_map,
         lost=lost,
-        own_error=own.error if own else None,
+        own_error=_finite([own.error])[0] if own else None,
         own_at_border=own.at_border if own else None,
-        own_between=own.between if own else None,
+        own_between=_finite([own.between])[0] if own else None,
         size=profile.size.tolist(),
         change=_finite(profile.change),
         error=_finite(profile.error),

@@ -8,7 +8,7 @@ from fractions import Fraction
 from cnnshift.pixels import show_pixels
 from cnnshift.render.documents.answer import certify
 from cnnshift.render.numbers import percent
-from cnnshift.results.explanation import Behaviour, Cause, Explanation, LayerRecord
+from cnnshift.results.explanation import Explanation, LayerRecord
 from cnnshift.results.schema import Run
 
 
@@ -32,51 +32,91 @@ def explain_in_words(found: Explanation) -> list[str]:
 def _equivariance(found: Explanation) -> Iterator[str]:
     """How far the maps move along with the image, and that this is not invariance."""
     maps = [layer for layer in found.layers if layer.is_map]
-    if not maps:
-        yield "No layer has positions: nothing moves along with the image, and every shift makes another input of it."
+    measured = [layer for layer in maps if layer.stride is not None and layer.error[0] is not None]
+    if not measured:
+        yield "No layer that can be seen has positions: nothing is known to move along with the image."
         return
     rounding = f"errors up to {_short(found.tolerance_whole)} are rounding here"
-    dependent = next((layer for layer in maps if "position" in layer.lost), None)
-    kept = maps if dependent is None else maps[: maps.index(dependent)]
+    failing = next((layer for layer in measured if not _moves_along(layer, found)), None)
+    kept = measured if failing is None else measured[: measured.index(failing)]
     if not kept:
-        yield f"Not equivariant: from {_called(maps[0])} on, nothing moves along with the image."
+        yield f"Not equivariant: from {_called(measured[0])} on, maps do not move along with the image."
         return
     lost = {loss for layer in kept for loss in layer.lost}
-    limits = [
-        name for loss, name in (("samples", "the strides allow it"), ("border", "the border is far")) if loss in lost
-    ]
+    reasons = (("samples", "the strides allow it"), ("border", "the border is far"))
+    limits = [name for loss, name in reasons if loss in lost]
     where = f" where {' and '.join(limits)}" if limits else " at every whole shift"
-    whole = f"the layers up to {kept[-1].name}" if dependent is not None else f"all {len(kept)} layers with positions"
-    yield (
-        f"Equivariant, not invariant: {whole} move their maps along with the image{where} ({rounding}); the values of "
-        f"{kept[0].name} change by {_share(_at(kept[0], 1))} of their size under a shift by 1 px."
+    count = (
+        f"all {len(kept)} layers with positions" if len(kept) > 1 else f"the one layer with positions, {kept[0].name},"
     )
+    if len(measured) < len(maps):
+        count = f"{len(kept)} of {len(maps)} layers with positions (the others could not be measured)"
+    whole = count if failing is None else f"the layers up to {kept[-1].name}"
+    change = _at(kept[0], 1)
+    said = "equivariant" if change <= found.tolerance_whole else "equivariant, not invariant"
+    yield (
+        f"{_upper(said)}: {whole} {'moves its map' if len(kept) == 1 and failing is None else 'move their maps'} along "
+        f"with the image{where} ({rounding})"
+        + ("." if change <= found.tolerance_whole else f"; the values of {kept[0].name} change by {_share(change)} of "
+           "their size under a shift by 1 px.")
+    )  # fmt: skip
+
+
+def _moves_along(layer: LayerRecord, found: Explanation) -> bool:
+    """Whether a map follows the shifts that no stride is in the way of, apart from the border where there is an inside.
+
+    Where the border is everywhere nothing speaks against it but a loss of positions, here or before.
+    """
+    inside = [value for value in _at_multiples(layer, layer.inside) if value is not None]
+    if inside:
+        return max(inside) <= found.tolerance_whole
+    before = found.layers[: found.layers.index(layer) + 1]
+    errors = [value for value in _at_multiples(layer, layer.error) if value is not None]
+    lost = {loss for each in before for loss in each.lost}
+    if max(errors, default=0.0) <= found.tolerance_whole:
+        return True
+    return "border" in lost and "position" not in lost and all(each.is_map for each in before)
+
+
+def _at_multiples(layer: LayerRecord, values: Sequence[float | None]) -> list[float | None]:
+    sizes = set(_sizes_at_multiples(layer))
+    return [value for size, value in zip(layer.size, values, strict=True) if size in sizes]
+
+
+def _sizes_at_multiples(layer: LayerRecord) -> list[float]:
+    period = Fraction(layer.period)
+    return [size for size in layer.size if size >= 1 and (Fraction(size) / period).denominator == 1]
 
 
 def _samples(found: Explanation) -> Iterator[str]:
     """Which shifts the strides leave."""
     losing = [layer for layer in found.layers if layer.is_map and "samples" in layer.lost]
-    strided = [layer for layer in found.layers if layer.is_map and _stride(layer) > 1]
+    strided = [layer for layer in found.layers if layer.is_map and Fraction(layer.stride or 1) > 1]
     if losing:
-        last = losing[-1]
-        stride, missed = _stride(last), _mean(last, multiples=False)
+        last, first = max(losing, key=lambda layer: Fraction(layer.period)), losing[0]
         steps = ", ".join(f"{layer.name} ({layer.stride} px)" for layer in losing)
+        between = set(last.size) - set(_sizes_at_multiples(last))
+        missed = [e for size, e in zip(last.size, last.error, strict=True) if size in between and size >= 1 and e]
         yield (
-            f"Stride: {steps}. At the end only shifts by multiples of {stride} px, 1 of {stride**2}, can be followed; "
-            f"between them the map of {last.name} is off by {_share(missed)} of its size."
+            f"Stride: {steps}. At the end only shifts by multiples of {last.period} px, 1 of "
+            f"{Fraction(last.period) ** 2}, can be followed"
+            + (
+                f"; between them the map of {last.name} is off by up to {_share(max(missed))} of its size."
+                if missed
+                else "."
+            )
         )
-        first = losing[0]
-        index = found.layers.index(first)
-        before = found.layers[index - 1] if index else None
-        if before is not None and before.is_map and _at(first, 1) < _at(before, 1):
+        before = [layer for layer in found.layers[: found.layers.index(first)] if layer.is_map]
+        if before and _at(first, 1) < _at(before[-1], 1):
             yield (
-                f"Pooling forgives a little: a shift by 1 px changes {before.name} by {_share(_at(before, 1))} of its "
-                f"size, and {first.name} by {_share(_at(first, 1))}."
+                f"A little is forgiven: a shift by 1 px changes {before[-1].name} by {_share(_at(before[-1], 1))} of "
+                f"its size, and {_called(first)} by {_share(_at(first, 1))}."
             )
     elif strided and not any("position" in layer.lost for layer in strided):
+        coarse = max(Fraction(layer.stride or 1) for layer in strided)
         yield (
-            f"Stride: maps are up to {max(_stride(layer) for layer in strided)} px coarse, but jump by whole positions "
-            "whatever the shift: what is kept is chosen by content, not by place."
+            f"Stride: maps are up to {coarse} px coarse, but jump by whole positions whatever the shift: what is "
+            "kept is chosen by content, not by place."
         )
 
 
@@ -90,8 +130,8 @@ def _border(found: Explanation) -> Iterator[str]:
         yield (
             f"Border: {_list(losing)} {'errs' if len(losing) == 1 else 'err'} along the border"
             + (f" and nowhere else (inside: {_short(max(inside))})" if exact else "")
-            + f": it does not wrap around, and tells where things are. {worst.name} alone is off by "
-            f"{_share(worst.own_error or 0.0)} of its size when half of the map has come in over it."
+            + ": it does not wrap around, and tells where things are."
+            + _alone(worst)
         )
 
 
@@ -103,9 +143,14 @@ def _position(found: Explanation) -> Iterator[str]:
         names = ", ".join(map(_called, losing))
         yield (
             f"Position: {names} {'depends' if len(losing) == 1 else 'depend'} on where things are, inside the map as "
-            "well as at its border: weights or an embedding of the positions themselves. "
-            f"{worst.name} alone is off by {_share(worst.own_error or 0.0)} of its size."
+            "well as at its border, as weights or an embedding of the positions do." + _alone(worst)
         )
+
+
+def _alone(layer: LayerRecord) -> str:
+    if layer.own_error is None:
+        return ""
+    return f" {layer.name} alone is off by up to {_share(layer.own_error)} of its size."
 
 
 def _fractions(found: Explanation) -> Iterator[str]:
@@ -121,28 +166,32 @@ def _fractions(found: Explanation) -> Iterator[str]:
 def _head(found: Explanation) -> Iterator[str]:
     """Whether the head asks where things are."""
     layers = found.layers
-    last = next((layer for layer in reversed(layers) if layer.is_map), None)
-    first = next((layer for layer in layers[layers.index(last) + 1 :] if not layer.is_map), None) if last else None
-    if last is None or first is None:
+    last = next((index for index in reversed(range(len(layers))) if layers[index].is_map), None)
+    if last is None or last + 1 == len(layers):
         return
-    logits = layers[-1]
+    vectors, logits = layers[last + 1 :], layers[-1]
+    telling = next((layer for layer in layers if "place" in layer.lost), None)
     # An adaptive choice follows every whole shift.
-    stride = _stride(last) if any("samples" in layer.lost for layer in layers) else Fraction(1)
-    size, error = _nearest_multiple(logits, stride)
-    at = f"a shift by {size:g} px" if size else "a shift"
-    allowed = ", which the strides allow for," if stride > 1 else ""
-    if "place" in first.lost:
+    period = Fraction(logits.period) if any("samples" in layer.lost for layer in layers) else Fraction(1)
+    size, error = _nearest_multiple(logits, period)
+    if size is None or error is None:
+        return
+    at = f"a shift by {size:g} px"
+    allowed = ", which the strides allow for," if period > 1 else ""
+    if telling is not None:
         yield (
-            f"Head: {_called(first)} tells places apart: every position has weights of its own behind it. {_upper(at)}"
-            f"{allowed} changes the logits by {_share(error)} of their size."
+            f"Head: {_called(telling)} tells places apart: what comes after it weighs every position on its own. "
+            f"{_upper(at)}{allowed} changes the logits by {_share(error)} of their size."
         )
     elif error <= found.tolerance_whole:
-        yield f"Head: {_called(first)} does not ask where things are: {at}{allowed} leaves the logits as they are."
-    else:
+        yield f"Head: {_called(vectors[0])} does not ask where things are: {at}{allowed} leaves the logits as they are."
+    elif any(_breaks(layer) for layer in layers):
         yield (
-            f"Head: {_called(first)} does not ask where things are; {at}{allowed} still changes the logits by "
+            f"Head: {_called(vectors[0])} does not ask where things are; {at}{allowed} still changes the logits by "
             f"{_share(error)} of their size, through what came before."
         )
+    else:
+        yield f"Head: {at}{allowed} changes the logits by {_share(error)} of their size."
 
 
 def _predictions(found: Explanation) -> Iterator[str]:
@@ -152,12 +201,13 @@ def _predictions(found: Explanation) -> Iterator[str]:
     if all(value == 1 for value in table.survival):
         yield f"Predictions: not one changes at any of the {run.protocol.count:,} shifts {shifts}."
         return
-    nearest, farthest = table.radius[0], table.radius[-1]
-    yield (
-        f"Predictions: a shift by {show_pixels(nearest)} px changes {percent(1 - table.consistency[0])} % of them; "
-        f"{percent(table.survival[0])} % of the images keep their class at all shifts up to {show_pixels(nearest)} px, "
-        f"{percent(table.survival[-1])} % up to {show_pixels(farthest)} px {shifts}."
-    )
+    nearest, farthest = (show_pixels(radius) for radius in (table.radius[0], table.radius[-1]))
+    said = f"Predictions: a shift by {nearest} px changes {percent(1 - table.consistency[0])} % of them"
+    if not run.protocol.set.startswith("random"):
+        said += f"; {percent(table.survival[0])} % of the images keep their class at all shifts looked at up to "
+        said += f"{nearest} px"
+        said += f", {percent(table.survival[-1])} % up to {farthest} px" if farthest != nearest else ""
+    yield f"{said} {shifts}."
     yield from _augmented(run)
 
 
@@ -182,30 +232,34 @@ def _blame(found: Explanation) -> Iterator[str]:
     """What every part is worth, with the others whole."""
     parts = [(cause, cause.left) for cause in found.causes if cause.left is not None and cause.name != "activation"]
     whole = found.all_exchanged
-    if not parts or whole is None:
+    if len(parts) < 2 or whole is None:
         return
     ranked = sorted(parts, key=lambda part: part[1].consistency)
     said = ", ".join(f"{cause.name} {percent(left.consistency)} %" for cause, left in ranked)
     yield (
-        f"Blame: with every part mended {percent(whole.consistency)} % of the pairs of shifts agree; with one of them "
-        f"left as it is: {said}. The network as it is: {percent(found.as_it_is.consistency)} %."
+        f"Blame: with every part exchanged that can be, {percent(whole.consistency)} % of the pairs of shifts agree; "
+        f"with one of them left as it is: {said}. The network as it is: {percent(found.as_it_is.consistency)} % "
+        f"{_causes_seen(found)}."
     )
 
 
 def _advice(found: Explanation) -> Iterator[str]:
-    """One change, all changes, and the command that measures them."""
+    """One change, all changes, and what they cost."""
     usable = [cause for cause in found.causes if cause.name != "activation"]
+    now = found.as_it_is
     if not usable:
-        if found.as_it_is.consistency < 1 and any(_breaks(layer) or "place" in layer.lost for layer in found.layers):
+        if now.consistency < 1 and any(_breaks(layer) or "place" in layer.lost for layer in found.layers):
             yield _advice_from_layers(found.layers)
         return
-    best = _best_single(usable)
-    if best is not None:
-        cause, alone = best
+    tried = [(cause, cause.alone) for cause in usable if cause.alone is not None]
+    best = max(tried, key=lambda part: part[1].consistency, default=None)
+    if best is None or best[1].consistency < now.consistency + _WORTH_IT:
+        yield f"Change first: no exchange by itself moves the consistency up by a point {_causes_seen(found)}."
+    else:
         yield (
-            f"Change first: {cause.change}, which alone moves the consistency from "
-            f"{percent(found.as_it_is.consistency)} to {percent(alone.consistency)} %, and the accuracy from "
-            f"{percent(found.as_it_is.accuracy)} to {percent(alone.accuracy)} %."
+            f"Change first: {best[0].change}, which alone moves the consistency from {percent(now.consistency)} to "
+            f"{percent(best[1].consistency)} %, and the accuracy from {percent(now.accuracy)} to "
+            f"{percent(best[1].accuracy)} % {_causes_seen(found)}."
         )
     if found.all_exchanged is not None and len(usable) > 1:
         options = ",".join(cause.change for cause in usable)
@@ -215,9 +269,12 @@ def _advice(found: Explanation) -> Iterator[str]:
         )
 
 
-def _best_single(causes: Sequence[Cause]) -> tuple[Cause, Behaviour] | None:
-    tried = [(cause, cause.alone) for cause in causes if cause.alone is not None]
-    return max(tried, key=lambda part: part[1].consistency, default=None)
+_WORTH_IT = 0.01
+"""A smaller gain is not worth a recommendation: each network is trained once."""
+
+
+def _causes_seen(found: Explanation) -> str:
+    return f"[{found.causes_shifts}, {found.run.dataset.n:,} images, one seed]"
 
 
 def _advice_from_layers(layers: Sequence[LayerRecord]) -> str:
@@ -246,31 +303,17 @@ def _list(layers: Sequence[LayerRecord]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _stride(layer: LayerRecord) -> Fraction:
-    return Fraction(layer.stride or 1)
-
-
 def _at(layer: LayerRecord, size: int) -> float:
-    """The change of a layer's values at a shift of that size."""
-    return layer.change[layer.size.index(size)] or 0.0
+    """The change of a layer's values at a shift of that size; 0 where that was not measured."""
+    return (layer.change[layer.size.index(size)] or 0.0) if size in layer.size else 0.0
 
 
-def _mean(layer: LayerRecord, *, multiples: bool) -> float:
-    stride = _stride(layer)
-    values = [
-        error
-        for size, error in zip(layer.size, layer.error, strict=True)
-        if size >= 1 and error is not None and ((Fraction(size) / stride).denominator == 1) == multiples
-    ]
-    return sum(values) / len(values) if values else 0.0
-
-
-def _nearest_multiple(layer: LayerRecord, stride: Fraction) -> tuple[float | None, float]:
-    """The smallest whole shift that the stride allows for, and the layer's error there."""
+def _nearest_multiple(layer: LayerRecord, period: Fraction) -> tuple[float | None, float | None]:
+    """The smallest whole shift that no stride is in the way of, and the layer's error there."""
     for size, error in zip(layer.size, layer.error, strict=True):
-        if size >= 1 and error is not None and (Fraction(size) / stride).denominator == 1:
+        if size >= 1 and error is not None and (Fraction(size) / period).denominator == 1:
             return size, error
-    return None, 0.0
+    return None, None
 
 
 def _share(value: float) -> str:

@@ -9,9 +9,12 @@ functions) is then found in the trace, where it carries the scope of the module 
 
 from __future__ import annotations
 
+import functools
 import inspect
 import itertools
+import os
 import re
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -32,7 +35,10 @@ Outputs = Callable[[Any, Float[Array, "n h w c"]], list[Array]]
 
 _SCOPE = "cnnshift#"
 
-_LOOK_BACK = 16
+_PATCHING = threading.Lock()
+"""Classes are patched while a network is traced: one at a time."""
+
+_LOOK_BACK = 64
 """How many steps back the source of a section is looked for: the length of the longest branch."""
 
 _SMALL = frozenset({"broadcast_in_dim", "convert_element_type", "copy", "stop_gradient", "transpose", "squeeze"})
@@ -109,6 +115,9 @@ def capture(model: Callable[[Any], Any], images: Float[Array, "n h w c"]) -> Cap
     Raises:
         InputError: the network cannot be traced on these images.
     """
+    if not isinstance(model, nnx.Module):
+        # What is compiled would be one opaque operation.
+        model = inspect.unwrap(model)
     graph, state = None, {}
     if isinstance(model, nnx.Module):
         model.eval()
@@ -125,7 +134,8 @@ def capture(model: Callable[[Any], Any], images: Float[Array, "n h w c"]) -> Cap
         return logits, [call.output for call in calls if call.output is not None]
 
     try:
-        traced = jax.make_jaxpr(run)(state, images)
+        with _PATCHING:
+            traced = jax.make_jaxpr(run)(state, images)
     except Exception as problem:
         # Whatever a stranger's model raises, the first line says what it was.
         reason = str(problem).strip().partition("\n")[0]
@@ -133,7 +143,8 @@ def capture(model: Callable[[Any], Any], images: Float[Array, "n h w c"]) -> Cap
             f"The model cannot be traced on images of shape {images.shape}: {type(problem).__name__}: {reason}"
         ) from problem
     noted = [call for call in calls if call.output is not None]
-    found = _ordered(traced.jaxpr, calls, noted, len(images))
+    of_image = _reached(traced.jaxpr, traced.jaxpr.invars[len(jax.tree.leaves(state)) :])
+    found = [each for each in _ordered(traced.jaxpr, calls, noted, len(images)) if each[0] in of_image]
     variables, weights = [variable for variable, _ in found], len(jax.tree.leaves(state))
     program = core.jaxpr_as_fun(core.ClosedJaxpr(traced.jaxpr.replace(outvars=variables), traced.consts))
 
@@ -142,6 +153,15 @@ def capture(model: Callable[[Any], Any], images: Float[Array, "n h w c"]) -> Cap
 
     sections = [_section(traced, variables, target, weights) for target in range(len(variables))]
     return Capture([step for _, step in found], outputs, sections, state)
+
+
+def _reached(jaxpr: Any, start: Sequence[Any]) -> set[Any]:
+    """Everything that is computed from some variables."""
+    reached = set(start)
+    for eqn in jaxpr.eqns:
+        if any(variable in reached for variable in eqn.invars if not isinstance(variable, core.Literal)):
+            reached.update(eqn.outvars)
+    return reached
 
 
 def _section(traced: Any, variables: Sequence[Any], target: int, weights: int) -> Section:
@@ -190,6 +210,7 @@ def _noting(root: nnx.Module, calls: list[_Call]) -> Iterator[None]:
     patched: list[tuple[type, str, Any]] = []
 
     def note(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(method)
         def noted(self: Any, *args: Any, **kwargs: Any) -> Any:
             path = paths.get(id(self))
             overrides = any((call.path, call.method) == (path, name) for call in open_calls)
@@ -273,17 +294,24 @@ def _numbered(found: Sequence[tuple[Any, Step]]) -> list[tuple[Any, Step]]:
 def _functions(jaxpr: Any, calls: Sequence[_Call]) -> Iterator[tuple[Any, Step]]:
     """What is computed outside of the innermost modules: the last value of every call in the caller's code."""
     by_label = {call.label: call for call in calls}
-    last: dict[Any, tuple[Any, Step]] = {}
+    before, found = None, []
     for eqn in jaxpr.eqns:
         scope = next((part for part in reversed(str(eqn.source_info.name_stack).split("/")) if part in by_label), None)
         call = by_label[scope] if scope else None
         path = call.path if call else ""
-        if (call is not None and not call.inner and path) or eqn.primitive.name in _SMALL or len(eqn.outvars) != 1:
+        if call is not None and not call.inner and path:
+            before = None
+            continue
+        if eqn.primitive.name in _SMALL or len(eqn.outvars) != 1:
             continue
         place, position, name = _origin(eqn)
         step = Step(f"{path}: {name}" if path else name, "function", place, tuple(eqn.outvars[0].aval.shape[1:]))
-        last[(scope, position)] = (eqn.outvars[0], step)
-    yield from last.values()
+        if found and before == (scope, position):
+            # What goes on within one call.
+            found.pop()
+        found.append((eqn.outvars[0], step))
+        before = (scope, position)
+    yield from found
 
 
 def _origin(eqn: Any) -> tuple[str, Any, str]:
@@ -305,7 +333,7 @@ def _origin(eqn: Any) -> tuple[str, Any, str]:
     return "", None, name
 
 
-_LIBRARIES = (*(str(Path(inspect.getfile(package)).parent) for package in (jax, flax)), __file__)
+_LIBRARIES = (*(f"{Path(inspect.getfile(package)).parent}{os.sep}" for package in (jax, flax)), __file__)
 
 _NAMING = re.compile(r"[/\\](flax|jax[/\\]_src[/\\](nn|numpy|lax|image))[/\\]")
 """Folders of the libraries whose functions are what a caller calls by name."""

@@ -27,6 +27,9 @@ IMAGES = 4
 _UNTOUCHED = 1e-4
 """A change below this share of a layer's largest change is rounding."""
 
+_CENTRED = 0.05
+"""A set of pixels whose centre of mass on the circle is nearer to its middle than this has none."""
+
 _FRACTION = 0.1
 """How far a measured stride may be from a whole number, or from one over a whole number."""
 
@@ -58,9 +61,17 @@ class Dependence:
 
 
 def find_dependence(
-    outputs: Outputs, layouts: Sequence[Layout], state: Any, images: Float[Array, "n h w c"]
+    outputs: Outputs, layouts: Sequence[Layout], sources: Sequence[int], state: Any, images: Float[Array, "n h w c"]
 ) -> list[Dependence]:
-    """Measure it for every step of a network; `IMAGES` images are enough."""
+    """Measure it for every step of a network; `IMAGES` images are enough.
+
+    Args:
+        outputs: all steps, see `Capture`.
+        layouts: where their positions are.
+        sources: of every step, the one that it is computed from, -1 for the image.
+        state: the network's weights.
+        images: a batch.
+    """
     height, width = images.shape[1:3]
     noise = jax.random.uniform(jax.random.key(0), images.shape, images.dtype, images.min(), images.max() + 1)
     folded = [layout for layout in layouts if layout.size is not None]
@@ -83,27 +94,35 @@ def find_dependence(
         return lax.map(replace, jnp.arange(height + width))
 
     found = iter(changes(state, images, noise) if folded else [])
-    dependences: list[Dependence] = []
-    before: Dependence | None = None
-    for layout in layouts:
+    image = Dependence(np.eye(height, dtype=bool), np.eye(width, dtype=bool), Fraction(1))
+    # A section's source counts from -1.
+    given = [image]
+    for layout, source in zip(layouts, sources, strict=True):
         if layout.size is None:
-            dependences.append(Dependence(None, None, None))
+            given.append(Dependence(None, None, None))
             continue
         by_row, by_column = (np.asarray(change) for change in next(found))
         rows, columns = _touched(by_row[:height]), _touched(by_column[height:])
-        strides = {_stride(rows), _stride(columns)}
-        stride = strides.pop() if len(strides) == 1 else None
-        before = Dependence(rows, columns, stride or _stride_after(before, rows, columns))
-        dependences.append(before)
-    return dependences
+        given.append(_dependence(given[source + 1], rows, columns))
+    return given[1:]
 
 
-def _stride_after(before: Dependence | None, rows: np.ndarray, columns: np.ndarray) -> Fraction | None:
-    """Where the border is everywhere: the stride of the map before, times what the sizes went down by."""
-    if before is None or before.rows is None or before.columns is None or before.stride is None:
+def _dependence(before: Dependence, rows: Bool[np.ndarray, "H h"], columns: Bool[np.ndarray, "W w"]) -> Dependence:
+    down, across = _stride(rows), _stride(columns)
+    if (down and columns.all()) or (across and rows.all()):
+        # One axis has an order in the image and the other one has none: these are not the two sides of a map.
+        return Dependence(rows, columns, None)
+    strides = {down or _stride_after(before, 0, rows), across or _stride_after(before, 1, columns)}
+    return Dependence(rows, columns, strides.pop() if len(strides) == 1 else None)
+
+
+def _stride_after(before: Dependence, axis: int, depends: Bool[np.ndarray, "N n"]) -> Fraction | None:
+    """Where the border is everywhere: the stride of the source, times what the size went down by."""
+    source = (before.rows, before.columns)[axis]
+    if source is None or before.stride is None:
         return None
-    ratios = {round(a.shape[1] / b.shape[1]) for a, b in ((before.rows, rows), (before.columns, columns))}
-    return before.stride * ratios.pop() if len(ratios) == 1 and min(ratios) else None
+    ratio = source.shape[1] / depends.shape[1]
+    return before.stride * (Fraction(round(ratio)) if ratio > 0.75 else Fraction(1, round(1 / ratio)))
 
 
 def _touched(change: Float[np.ndarray, "N n"]) -> Bool[np.ndarray, "N n"]:
@@ -111,20 +130,24 @@ def _touched(change: Float[np.ndarray, "N n"]) -> Bool[np.ndarray, "N n"]:
 
 
 def _stride(depends: Bool[np.ndarray, "N n"]) -> Fraction | None:
-    """The step of the sets' centres on the circle, or N / n where every position depends on all, as after a choice."""
-    pixels, positions = depends.shape
-    counts = depends.sum(axis=0)
-    if counts.min() == pixels or positions == 1:
-        return Fraction(pixels, positions) if pixels % positions == 0 or positions % pixels == 0 else None
-    # The border cuts sets off.
-    whole = counts == counts.max()
-    pairs = np.flatnonzero(whole[1:] & whole[:-1])
-    if not pairs.size or counts.max() in (0, pixels):
+    """The step of the sets' centres on the circle, over neighbours of one size that the border does not cut off."""
+    pixels, _ = depends.shape
+    counts, whole = depends.sum(axis=0), uncut(depends)
+    pairs = np.flatnonzero(whole[1:] & whole[:-1] & (counts[1:] == counts[:-1]))
+    centres = np.exp(2j * np.pi * np.arange(pixels) / pixels) @ depends / np.maximum(counts, 1)
+    # A set that goes around evenly has no centre.
+    pairs = pairs[(np.abs(centres[pairs]) > _CENTRED) & (np.abs(centres[pairs + 1]) > _CENTRED)]
+    if not pairs.size:
         return None
-    centres = np.exp(2j * np.pi * np.arange(pixels) / pixels) @ depends
     steps = np.abs(np.angle(centres[pairs + 1] / centres[pairs])) * pixels / (2 * np.pi)
     # Their mean: a map that repeats its positions goes on at every second one only.
     return _nearest(float(steps.mean()))
+
+
+def uncut(depends: Bool[np.ndarray, "N n"]) -> Bool[np.ndarray, " n"]:
+    """Positions whose pixels the border does not cut off: none at it, or going around it, and never all of them."""
+    first, last, counts = depends[0], depends[-1], depends.sum(axis=0)
+    return (first == last) & (counts > 0) & (counts < len(depends))
 
 
 def _nearest(step: float) -> Fraction | None:

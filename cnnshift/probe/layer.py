@@ -40,7 +40,8 @@ class Own:
 
     Attributes:
         error: largest `equivariance_error` under rolls by multiples of its own stride.
-        at_border: whether all of it lies along the border; None where there is none, or the map is too small to tell.
+        at_border: whether all of it lies as near to the border as its window reaches; None where there is no error, or
+            the border is everywhere.
         between: mean error under rolls by one position against the best whole roll of the output; 0 at own stride 1.
     """
 
@@ -57,6 +58,7 @@ class Layer:
         step: which one it is.
         stride: cumulative, in pixels; that of the last map before it for a layer without positions; None where it
             cannot be told.
+        period: the largest stride so far, in pixels: shifts by its multiples are those that no stride is in the way of.
         is_map: whether it has positions.
         profile: errors by size of the shift, of everything up to this layer.
         through: indices of the layers that `own` holds too, where it does not start from the layer before.
@@ -69,6 +71,7 @@ class Layer:
 
     step: Step
     stride: Fraction | None
+    period: Fraction
     is_map: bool
     profile: Profile
     through: tuple[int, ...]

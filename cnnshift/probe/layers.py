@@ -19,7 +19,7 @@ from cnnshift.probe.layer import Layer
 from cnnshift.probe.layout import Layout, find_layout
 from cnnshift.probe.own import DIRECTIONS, measure_own
 from cnnshift.probe.tally import Tally
-from cnnshift.probe.torus import shift_maps, slope
+from cnnshift.probe.torus import host, shift_maps, slope
 from cnnshift.sweep.device import PRECISION
 
 SUBPIXEL = 1 / 3
@@ -38,23 +38,25 @@ _BYTES = 4 + 4 + 8 + 8
 def probe_layers(
     model: Callable[[Any], Any],
     images: Float[np.ndarray, "n h w c"],
-    *,
-    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Layer]:
     """Measure every layer of a network.
+
+    Layers whose values are not finite, as a masked logarithm, and those whose positions cannot be told are in the list
+    with nothing measured.
 
     Args:
         model: an NNX module (left in evaluation mode), or a function that JAX can trace.
         images: on the scale 0..1; fewer are used where the maps of all layers would not fit in memory.
-        progress: called with the shifts done and their number.
 
     Raises:
         InputError: the network cannot be traced on these images.
-        MeasurementError: a layer gave values that are not finite.
+        MeasurementError: the last layer gave values that are not finite.
     """
     with jax.default_matmul_precision(PRECISION):
         few = jnp.asarray(images[:IMAGES])
         seen = capture(model, few)
+        if not seen.steps:
+            return []
         steps, values = seen.steps, sum(math.prod(step.shape) for step in seen.steps)
         layouts = [find_layout(step.shape, (images.shape[1], images.shape[2])) for step in steps]
         images = images[: max(2, MEMORY // (_BYTES * values))]
@@ -63,31 +65,37 @@ def probe_layers(
         every = capture(model, batch)
         run = jax.jit(every.outputs)
         given = run(every.state, batch)
-        _check_finite(steps, given)
-        depends = find_dependence(seen.outputs, layouts, seen.state, few)
+        _check_finite(steps[-1], given[-1])
+        usable = [
+            layout.known and bool(jnp.isfinite(value).all()) for layout, value in zip(layouts, given, strict=True)
+        ]
+        depends = find_dependence(seen.outputs, layouts, [section.source for section in seen.sections], seen.state, few)
         strides = [None if depend.stride is None else float(depend.stride) for depend in depends]
 
         def maps(moved: Float[np.ndarray, "n h w c"]) -> list[np.ndarray]:
             outputs = run(every.state, jnp.asarray(moved, batch.dtype))
-            return [np.asarray(layout.fold(output)) for layout, output in zip(layouts, outputs, strict=True)]
+            return [host(layout.fold(output)) for layout, output in zip(layouts, outputs, strict=True)]
 
-        tallies = [Tally(rest, depend) for rest, depend in zip(maps(images), depends, strict=True)]
+        tallies = [
+            Tally(rest, depend, measured=each) for rest, depend, each in zip(maps(images), depends, usable, strict=True)
+        ]
         shifts = _shifts(depends, (images.shape[1], images.shape[2]))
-        for done, d in enumerate(shifts):
+        for d in shifts:
             for tally, now in zip(tallies, maps(shift_maps(images, d)), strict=True):
                 tally.add(d, now)
-            progress(done + 1, len(shifts))
-        own = measure_own(every.sections, layouts, strides, every.state, batch, given)
+        own = measure_own(every.sections, layouts, strides, every.state, batch, given, depends)
         derivatives = _derivatives(every, layouts, strides, images)
     layers: list[Layer] = []
-    stride: Fraction | None = Fraction(1)
+    stride, period = Fraction(1), Fraction(1)
     for index, (step, tally) in enumerate(zip(steps, tallies, strict=True)):
         stride = tally.depend.stride if tally.is_map else stride
+        period = max(period, stride or period)
         squares = [each[index] for each in derivatives]
         layers.append(
             Layer(
                 step,
                 stride,
+                period,
                 tally.is_map,
                 tally.profile(),
                 every.sections[index].through,
@@ -121,9 +129,9 @@ def _derivatives(
         outputs, tangents = push(seen.state, batch, jnp.asarray(slope(images, direction), batch.dtype))
         along = []
         for layout, stride, output, tangent in zip(layouts, strides, outputs, tangents, strict=True):
-            lie = np.asarray(layout.fold(tangent), np.float64)
+            lie = host(layout.fold(tangent)).astype(np.float64)
             if layout.size is not None:
-                back = slope(np.asarray(layout.fold(output), np.float64), direction)
+                back = slope(host(layout.fold(output)).astype(np.float64), direction)
                 lie = lie - back / (math.nan if stride is None else stride)
             along.append((float((lie**2).mean()), float(np.abs(lie).mean())))
         found.append(along)
@@ -138,7 +146,6 @@ def _shifts(depends: Sequence[Dependence], size: tuple[int, int]) -> list[tuple[
     return [(float(d * dy), float(d * dx)) for d in sizes for dy, dx in DIRECTIONS]
 
 
-def _check_finite(steps: Sequence[Step], rest: Sequence[Array]) -> None:
-    for step, value in zip(steps, rest, strict=True):
-        if not bool(jnp.isfinite(value).all()):
-            raise MeasurementError(f"The layer {step.name} ({step.kind}) gave values that are not finite.")
+def _check_finite(step: Step, value: Array) -> None:
+    if not bool(jnp.isfinite(value).all()):
+        raise MeasurementError(f"The layer {step.name} ({step.kind}), the last one, gave values that are not finite.")

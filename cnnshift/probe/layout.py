@@ -14,12 +14,14 @@ class Layout:
     """How to see a layer's output as a map.
 
     Attributes:
-        size: (h, w) of the map; None for a vector, which has no positions.
+        size: (h, w) of the map; None for a vector, which has no positions, and for what is neither.
         skip: tokens before those of the map: 1 for a class token; 0 for a map.
+        known: False for what is neither a map nor a vector: nothing can be said of it.
     """
 
     size: tuple[int, int] | None
     skip: int = 0
+    known: bool = True
 
     def fold(self, output: Float[Array, "*shape"]) -> Float[Array, "n h w c"] | Float[Array, "n e"]:
         """The output as a map [n h w c], or as vectors [n e]."""
@@ -42,7 +44,7 @@ def find_layout(shape: tuple[int, ...], size: tuple[int, int]) -> Layout:
     """The layout of one image's output [h w c], [t c], [t heads c] or [e], for images of that size (H, W).
 
     A map has the proportions of the image, as near as its whole sizes can come. Tokens can be laid on the image, p × p
-    pixels each, row by row, with or without one class token before them. All else is a vector.
+    pixels each, row by row, with or without one class token before them. A vector has one position.
     """
     if len(shape) == 3 and min(shape[:2]) > 1 and _proportional(shape[:2], size):
         return Layout((shape[0], shape[1]))
@@ -52,7 +54,7 @@ def find_layout(shape: tuple[int, ...], size: tuple[int, int]) -> Layout:
             patch = math.isqrt(size[0] * size[1] // tokens) if tokens > 1 else 0
             if patch and tokens * patch**2 == size[0] * size[1] and not (size[0] % patch or size[1] % patch):
                 return Layout((size[0] // patch, size[1] // patch), skip)
-    return Layout(None)
+    return Layout(None, known=len(shape) == 1 or math.prod(shape[:-1]) == 1)
 
 
 def _proportional(shape: tuple[int, ...], size: tuple[int, int]) -> bool:

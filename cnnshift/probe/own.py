@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,11 +12,12 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from cnnshift.probe.capture import Section
+from cnnshift.probe.dependence import Dependence, uncut
 from cnnshift.probe.formulas import equivariance_error
 from cnnshift.probe.layer import Own
 from cnnshift.probe.layout import Layout
-from cnnshift.probe.torus import align
-from cnnshift.shifts.seams import stays_at_border
+from cnnshift.probe.torus import align, host
+from cnnshift.shifts.seams import seam_reach
 
 DIRECTIONS = ((1, 0), (0, 1), (1, 1))
 
@@ -33,6 +35,7 @@ def measure_own(
     state: Any,
     images: Float[Array, "n h w c"],
     rest: Sequence[Array],
+    depends: Sequence[Dependence],
 ) -> list[Own | None]:
     """What every layer does wrong by itself.
 
@@ -46,16 +49,19 @@ def measure_own(
         state: the network's weights.
         images: a batch.
         rest: what every layer gives for it.
+        depends: which pixels their positions depend on.
 
     Returns:
-        None for a layer after one without positions, and where a stride is unknown or smaller than that before it.
+        None for a layer after one without positions, where a stride is unknown or smaller than that before it, and
+        where the map does not have the size that the stride leaves of the one before.
     """
     image = Layout((images.shape[1], images.shape[2]))
     # A section's source counts from -1.
     given = [(image, 1.0, images), *zip(layouts, strides, rest, strict=True)]
     steps = [_step(given[section.source + 1], given[index + 1]) for index, section in enumerate(sections)]
+    reaches = [_reach(section.source, index, depends, strides) for index, section in enumerate(sections)]
     run = jax.jit(_rolled(sections, given, steps))
-    found: list[list[tuple[float, bool | None, float | None]]] = [[] for _ in sections]
+    found: list[list[tuple[float, int | None, float | None]]] = [[] for _ in sections]
     for half in (False, True):
         for direction in DIRECTIONS:
             rolls = [_roll(given[section.source + 1][0], target[0], direction, half=half)
@@ -64,19 +70,40 @@ def measure_own(
             for index, values in enumerate(moved):
                 if values is not None:
                     found[index].append(_judge(given[index + 1], rolls[index], *values, half=half))
-    return [_own(each) if each else None for each in found]
+    return [_own(each, reach) if each else None for each, reach in zip(found, reaches, strict=True)]
+
+
+def _reach(source: int, target: int, depends: Sequence[Dependence], strides: Sequence[float | None]) -> int | None:
+    """How many positions of its output from a seam a layer's window can see it; None where the window is unknown."""
+    rows, stride = depends[target].rows, strides[target]
+    before = np.eye(len(rows), dtype=bool) if source < 0 and rows is not None else depends[source].rows
+    step = 1.0 if source < 0 else strides[source]
+    if (
+        rows is None
+        or before is None
+        or stride is None
+        or step is None
+        or not (uncut(rows).any() and uncut(before).any())
+    ):
+        return None
+    widths = [int(each.sum(axis=0)[uncut(each)].max()) for each in (before, rows)]
+    window = (widths[1] - widths[0]) / step + 1
+    # All of a window may lie on one side. What is pointwise sees no seam.
+    return math.ceil((window - 1) / (stride / step))
 
 
 def _step(source: Given, target: Given) -> int | None:
     """The layer's own stride; 1 for one without positions; None where it has none."""
     (before, stride_before, _), (layout, stride, _) = source, target
-    if before.size is None:
+    if before.size is None or not layout.known:
         return None
     if layout.size is None:
         return 1
     if stride is None or stride_before is None or not (stride / stride_before).is_integer():
         return None
-    return int(stride / stride_before)
+    step = int(stride / stride_before)
+    # Where the sizes do not divide (a padding by itself, a margin that is lost), the two are not on one torus.
+    return step if before.size == (step * layout.size[0], step * layout.size[1]) else None
 
 
 def _roll(source: Layout, target: Layout, direction: tuple[int, int], *, half: bool) -> tuple[int, int]:
@@ -113,26 +140,28 @@ def _rolled(sections: Sequence[Section], given: Sequence[Given], steps: Sequence
 
 def _judge(
     target: Given, roll: tuple[int, int], now: Array, between: Array | None, *, half: bool
-) -> tuple[float, bool | None, float | None]:
-    """Error at a multiple, whether it stays at the border, and the error between multiples."""
+) -> tuple[float, int | None, float | None]:
+    """Error at a multiple, how far from the seams it reaches, and the error between multiples."""
     layout, _, output = target
-    at_rest = np.asarray(layout.fold(output))
+    at_rest = host(layout.fold(output))
     expected = at_rest if layout.size is None else np.roll(at_rest, roll, axis=(1, 2))
-    error = float(equivariance_error(now, expected).max())
+    error = float(equivariance_error(host(now), expected).max())
     missed = None
     if between is not None and not half:
-        missed = float(equivariance_error(between, align(at_rest, np.asarray(between))).mean())
-    wrong = np.abs(np.asarray(now) - expected) > BORDER * np.abs(expected).max(initial=1e-30)
-    if layout.size is None or not wrong.any():
-        return error, None, missed
-    return error, stays_at_border(wrong.any(axis=(0, 3)), roll), missed
+        missed = float(equivariance_error(host(between), align(at_rest, host(between))).mean())
+    wrong = np.abs(host(now) - expected) > BORDER * np.abs(expected).max(initial=1e-30)
+    reach = None if layout.size is None or not wrong.any() else seam_reach(wrong.any(axis=(0, 3)), roll)
+    return error, reach, missed
 
 
-def _own(found: Sequence[tuple[float, bool | None, float | None]]) -> Own:
-    broken = [at_border for error, at_border, _ in found if error > BORDER]
+def _own(found: Sequence[tuple[float, int | None, float | None]], window: int | None) -> Own:
+    # The rolls by one position come first. Those by half of the map have four seams near each other, and are only asked
+    # where content far from the border lets the others see none.
+    near, far = ([reach for _, reach, _ in half if reach is not None] for half in (found[:3], found[3:]))
+    reached = near or far
     missed = [between for _, _, between in found if between is not None]
     return Own(
         max(error for error, _, _ in found),
-        None if not broken or None in broken else all(broken),
+        max(reached) <= window if reached and window is not None else None,
         float(np.mean(missed)) if missed else 0.0,
     )

@@ -22,10 +22,12 @@ class Tally:
     Args:
         rest: what the layer gives at rest, maps [n h w c] or vectors [n e].
         depend: what its positions depend on.
+        measured: whether anything is to be measured; values that are not finite are not.
     """
 
-    def __init__(self, rest: np.ndarray, depend: Dependence) -> None:
-        self.rest, self.depend = rest, depend
+    def __init__(self, rest: np.ndarray, depend: Dependence, *, measured: bool = True) -> None:
+        self.rest, self.depend, self.measured = rest if measured else np.zeros(rest.shape), depend, measured
+        rest = self.rest
         self._mean = rest.mean(axis=0, dtype=np.float64, keepdims=True)
         self._change, self._square = np.zeros(rest.shape), np.zeros(rest.shape)
         # Of the images at rest: Σ of the mean square, Σ of the squared mean, of what deviates from their mean.
@@ -39,6 +41,9 @@ class Tally:
 
     def add(self, d: Shift, now: np.ndarray) -> None:
         """What the layer gives at a shift d, in pixels."""
+        if not self.measured:
+            self._rows.append((max(d), math.nan, math.nan, math.nan, math.nan, math.nan))
+            return
         expected, mask = self._expected(d), self.depend.inside((int(d[0]), int(d[1])))
         error, inside, aligned, square = (math.nan,) * 4
         if expected is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float
 
@@ -9,6 +11,12 @@ Maps = Float[np.ndarray, "n h w c"]
 
 NEAR_WHOLE = 1e-6
 """A stride of 3 makes thirds, which no float is."""
+
+
+def host(values: Any) -> np.ndarray:
+    """What a layer gives, as numbers of at least 32 bits."""
+    array = np.asarray(values)
+    return array if array.dtype == np.float64 else array.astype(np.float32)
 
 
 def shift_maps(maps: Maps, d: tuple[float, float]) -> Maps:

@@ -18,7 +18,8 @@ class LayerRecord(Record):
     """A layer, in the order of computation.
 
     `stride` is cumulative, in pixels (a fraction such as 1/2 where a map is finer than the image), that of the last map
-    for a layer without positions (`is_map` false). `own_error`, `own_at_border` and `own_between` are of this layer
+    for a layer without positions (`is_map` false), null where it cannot be told; `period` is the largest stride so far:
+    no stride is in the way of shifts by its multiples. `own_error`, `own_at_border` and `own_between` are of this layer
     alone, given an input that moves along exactly: under rolls by multiples of its own stride, whether all of that lies
     along the border, and under rolls by one position of its input, against the best whole roll of its output.
 
@@ -34,6 +35,7 @@ class LayerRecord(Record):
     place: str
     shape: list[int]
     stride: str | None
+    period: str
     is_map: bool
     lost: list[Loss]
     own_error: float | None

@@ -13,8 +13,9 @@ class Fourier(Protocol):
 
     It is a shift in the full sense where nothing is at the highest frequency: T_a T_b = T_{a+b}, T_{−d} undoes T_d, and
     it commutes with every ideal anti-aliasing filter. An edge rings when it moves by a fraction: pixels overshoot by up
-    to 14 % of the edge's height, beside a line of one pixel by 21 %. Nothing clips them to 0..1, because a clip would
-    no longer be a shift (T_{−d} would not undo it): what the model sees can be outside of what it was trained on.
+    to 14 % of the edge's height, 29 % at a corner, and 21 % beside a line of one pixel. Nothing clips them to 0..1,
+    because a clip would no longer be a shift (T_{−d} would not undo it): what the model sees can be outside
+    of what it was trained on.
 
     Source: Karras et al. 2021 (EQ-T_frac, equivariance to fractional translation), there with a Lanczos filter.
     """

@@ -22,6 +22,12 @@ def seam_distances(size: int, shift: int) -> Int[np.ndarray, " size"]:
     return np.minimum(*seams)
 
 
+def seam_reach(touched: Bool[np.ndarray, "h w"], shift: tuple[int, int]) -> int:
+    """How many positions from the nearest seam a violation reaches: 1 is beside it, 0 where nothing is touched."""
+    rows, columns = (seam_distances(size, d) for size, d in zip(touched.shape, shift, strict=True))
+    return int(np.minimum(rows[:, None], columns[None, :])[touched].max(initial=0))
+
+
 def stays_at_border(touched: Bool[np.ndarray, "h w"], shift: tuple[int, int]) -> bool | None:
     """Whether a violation reaches at most half as far from the seams as there is anything; None on maps too small.
 
@@ -32,4 +38,4 @@ def stays_at_border(touched: Bool[np.ndarray, "h w"], shift: tuple[int, int]) ->
     rows, columns = (seam_distances(size, d) for size, d in zip(touched.shape, shift, strict=True))
     distance = np.minimum(rows[:, None], columns[None, :])
     farthest = distance.max()
-    return None if farthest < 2 else bool(2 * distance[touched].max(initial=0) <= farthest)
+    return None if farthest < 2 else 2 * seam_reach(touched, shift) <= int(farthest)

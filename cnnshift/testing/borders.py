@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Int
 
-from cnnshift.shifts.seams import seam_distances, stays_at_border
+from cnnshift.shifts.seams import seam_distances, seam_reach, stays_at_border
 
 
 def describe_extent(touched: Bool[np.ndarray, "h w"], shift: Int[np.ndarray, " 2"]) -> str:
@@ -33,7 +33,7 @@ def describe_extent(touched: Bool[np.ndarray, "h w"], shift: Int[np.ndarray, " 2
             f"aliasing, weights that depend on the position, or a padding whose influence reaches this far"
         )
     rows, columns = (seam_distances(size, int(d)) for size, d in zip(touched.shape, shift, strict=True))
-    reach = np.minimum(rows[:, None], columns[None, :])[touched].max()
+    reach = seam_reach(touched, (int(shift[0]), int(shift[1])))
     lines = []
     if shift[0]:
         lines.append(_name("rows", np.asarray(rows <= reach if shift[1] else touched.any(axis=1))))

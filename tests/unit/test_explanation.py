@@ -2,6 +2,7 @@
 
 import json
 
+import jax
 import numpy as np
 import pytest
 from flax import nnx
@@ -18,7 +19,7 @@ from cnnshift.render.documents.explain import explain_document
 from cnnshift.render.style import Style
 from cnnshift.shifts.sets import enumerate_shifts
 from cnnshift.spec import parse_spec
-from tests.networks import Functional, Patches, Residual, Strided
+from tests.networks import Functional, Looped, Patches, Residual, Strided, Wrapped
 
 # One process makes what the tests of this file share.
 pytestmark = pytest.mark.xdist_group("explanation")
@@ -51,8 +52,27 @@ def zoo(spec):
             zoo("locally_connected:width=2,depth=1,pool=none,head=gap"),
             {"blocks.0.weights": ["position"]},
         ),
+        # A loop over layers runs the same line again and again.
+        (
+            Looped(rngs=nnx.Rngs(0)),
+            {"relu": ["fractions"], "max_pool": ["samples"], "max_pool (2)": ["samples"]},
+        ),
+        # A padding of one's own, then a convolution without: neither is a torus alone, both are together.
+        (Wrapped(rngs=nnx.Rngs(0)), {"relu": ["fractions"]}),
+        # The border, and the windows behind it, reach across the whole map.
+        (
+            zoo("cnn:kernel=5,width=2,depth=2"),
+            {"blocks.0.weights": ["border"], "blocks.0.pool": ["samples"], "blocks.1.weights": ["border"],
+             "blocks.1.pool": ["samples"], "embed": ["place"]},
+        ),
+        (
+            zoo("cnn:padding=valid,width=2,depth=1"),
+            {"blocks.0.weights": ["border"], "blocks.0.pool": ["samples"], "embed": ["place"]},
+        ),
+        (jax.jit(lambda x: nnx.max_pool(x, (2, 2), (2, 2)).mean(axis=(1, 2))), {"max_pool": ["samples"]}),
     ],
-    ids=["functional", "strided", "patches", "patches with positions", "residual", "locally connected"],
+    ids=["functional", "strided", "patches", "patches with positions", "residual", "locally connected", "looped",
+         "wrapped", "wide windows", "valid", "compiled"],
 )  # fmt: skip
 def test_every_layer_answers_for_what_it_loses(model, lost):
     records = diagnose(probe_layers(model, IMAGES), Floor(0.0, 3e-7))

@@ -54,7 +54,8 @@ def test_cumulative_strides_are_measured(spec, strides):
     images = jnp.asarray(IMAGES)
     found = capture(zoo(spec), images)
     layouts = [find_layout(step.shape, (16, 16)) for step in found.steps]
-    depends = find_dependence(found.outputs, layouts, found.state, images)
+    sources = [section.source for section in found.sections]
+    depends = find_dependence(found.outputs, layouts, sources, found.state, images)
     kept = [d.stride for d, step in zip(depends, found.steps, strict=True) if step.name.endswith(("weights", "pool"))]
     assert kept == [Fraction(stride) for stride in strides]
 
@@ -66,13 +67,16 @@ def test_a_finer_map_has_a_stride_below_one():
     images = jnp.asarray(IMAGES)
     found = capture(upsampled, images)
     layouts = [find_layout(step.shape, (16, 16)) for step in found.steps]
-    assert find_dependence(found.outputs, layouts, found.state, images)[-1].stride == Fraction(1, 2)
+    sources = [section.source for section in found.sections]
+    assert find_dependence(found.outputs, layouts, sources, found.state, images)[-1].stride == Fraction(1, 2)
 
 
 def test_inside_is_what_the_border_cannot_reach():
     images = jnp.asarray(IMAGES)
     found = capture(One("zero"), images)
-    depend = find_dependence(found.outputs, [Layout((16, 16))] * len(found.steps), found.state, images)[-1]
+    sources = [section.source for section in found.sections]
+    layouts = [Layout((16, 16))] * len(found.steps)
+    depend = find_dependence(found.outputs, layouts, sources, found.state, images)[-1]
     inside = depend.inside((3, -2))
     assert inside is not None
     # A 3×3 window must see neither the zeros nor the rows 0 to 2 that came in, nor the columns 14 and 15.
@@ -161,8 +165,15 @@ def test_tokens_are_a_map():
 
 
 def test_values_that_are_not_finite_are_told():
-    with pytest.raises(MeasurementError, match=r"log.*not finite"):
+    with pytest.raises(MeasurementError, match=r"mean.*not finite"):
         probe_layers(lambda x: jnp.log(x - 2).mean(axis=(1, 2)), IMAGES)
+    # A masked logarithm is nobody's defect.
+    layers = probe_layers(lambda x: jnp.where(x > 0.5, jnp.log(x - 0.5), 0).mean(axis=(1, 2)), IMAGES)
+    assert layers[-1].profile.error[-1] < 1e-6
+
+
+def test_a_constant_has_no_layers():
+    assert probe_layers(lambda x: jnp.ones((len(x), 5)), IMAGES) == []
 
 
 @pytest.mark.parametrize(
@@ -174,7 +185,8 @@ def test_values_that_are_not_finite_are_told():
         ((16, 8), Layout((4, 4))),
         ((17, 8), Layout((4, 4), skip=1)),
         ((16, 2, 4), Layout((4, 4))),
-        ((15, 8), Layout(None)),
+        ((15, 8), Layout(None, known=False)),
+        ((15, 8, 3), Layout(None, known=False)),
         ((10,), Layout(None)),
     ],
 )

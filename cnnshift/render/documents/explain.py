@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 from cnnshift.render.document import Cell, Column, Document, Finding, Table
@@ -55,15 +56,15 @@ def explain_document(found: Explanation) -> Document:
 def _legend(found: Explanation) -> str:
     return (
         "alone: this layer by itself, its input moved exactly (multiples of its stride) · multiples: all layers up to "
-        "this one, shifts by multiples of the stride; inside: where the border cannot reach · between: other whole "
-        f"shifts · bars: 1 to {_last_size(found):g} px, full = 100 %, a dot: none · errors up to "
+        "this one, shifts by multiples of the largest stride so far; inside: where the border cannot reach · between: "
+        f"other whole shifts · bars: 1 to {_last_size(found):g} px, full = 100 %, a dot: none · errors up to "
         f"{found.tolerance_whole:.0e} are rounding (floor: {found.floor_whole:.0e} at whole shifts, "
         f"{found.floor_subpixel:.0e} at ⅓ px)"
     )
 
 
 def _last_size(found: Explanation) -> float:
-    return max(size for size in found.layers[0].size if size <= _BARS)
+    return max((size for layer in found.layers[:1] for size in layer.size if size <= _BARS), default=_BARS)
 
 
 _BARS = 8
@@ -97,7 +98,11 @@ def _layer_columns(found: Explanation) -> list[Column]:
             optional=True,
         ),
         Column("between", [_cell(_worst(layer, layer.error, multiples=False), tolerance) for layer in layers]),
-        Column("⅓ px", [_cell(layer.error[0], found.tolerance_subpixel) for layer in layers], optional=True),
+        Column(
+            "⅓ px",
+            [_cell(layer.error[0] if layer.error else None, found.tolerance_subpixel) for layer in layers],
+            optional=True,
+        ),
         Column("by shift", [Cell(_bars(layer, tolerance)) for layer in layers], numeric=False),
         Column("lost", [_lost(layer) for layer in layers], numeric=False),
     ]
@@ -126,14 +131,13 @@ def _worst(layer: LayerRecord, values: Sequence[float | None], *, multiples: boo
     found = [
         value
         for size, value in zip(layer.size, values, strict=True)
-        if size >= 1 and value is not None and _is_multiple(size, layer.stride) == multiples
+        if size >= 1 and value is not None and _is_multiple(size, layer.period) == multiples
     ]
     return max(found, default=None)
 
 
-def _is_multiple(size: float, stride: str | None) -> bool:
-    top, _, bottom = (stride or "1").partition("/")
-    return (size * int(bottom or 1)) % int(top) == 0
+def _is_multiple(size: float, period: str) -> bool:
+    return (Fraction(size) / Fraction(period)).denominator == 1
 
 
 def _bars(layer: LayerRecord, tolerance: float) -> str:
