@@ -13,6 +13,7 @@ Simulated coverage: `python -m benchmarks statistics`, printed in benchmarks/REA
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from cnnshift.stats.intervals import (
 )
 from cnnshift.stats.root import find_root
 from cnnshift.stats.signed import limits_signed, split_signs
+from cnnshift.stats.special import normal_cdf, normal_quantile
 
 # Differences may leave their bounds by the rounding error of means over shifts, relative to w.
 _SLACK = 1e-9
@@ -157,13 +159,19 @@ def invert_limits(limits: Callable[[float], tuple[float, float]], mean: float) -
         mean: the estimate.
     """
 
-    def beyond(log_p: float) -> float:
+    def p_of(z: float) -> float:
+        """p-value at which a normal statistic is z. Limits are nearly linear in z, and a zero is soon found."""
+        return 2 * float(normal_cdf(-z))
+
+    @functools.cache
+    def beyond(z: float) -> float:
         """How far the limit on the side of 0 is from 0; positive where the interval does not hold 0."""
-        low, high = limits(math.exp(log_p))
+        low, high = limits(p_of(z))
         return low if mean > 0 else -high
 
+    most = -float(normal_quantile(LEAST_P / 2))
     if mean == 0 or beyond(0.0) <= 0:
         return 1.0
-    if beyond(math.log(LEAST_P)) > 0:
+    if beyond(most) > 0:
         return LEAST_P
-    return math.exp(find_root(beyond, math.log(LEAST_P), 0.0))
+    return p_of(find_root(beyond, 0.0, most))

@@ -1,6 +1,6 @@
 """Where a function crosses zero.
 
-scipy's `brentq` does the same, but importing `scipy.optimize` takes half as long as a comparison of results may.
+scipy's `brentq` does the same, but importing scipy takes half as long as a comparison of results may.
 """
 
 from __future__ import annotations
