@@ -64,8 +64,8 @@ def split_signs(differences: Float[np.ndarray, "r n"]) -> Signed:
 def limits_signed(parts: Signed, tail: float | Float[np.ndarray, " r"]) -> Limits:
     """Limits of r means, in units of w; `tail` is the probability beyond each limit, 0.5 at most."""
     gain, loss = parts.gain[0], parts.loss[0]
-    both = (np.concatenate(pair) for pair in zip(parts.gain, parts.loss, strict=True))
-    lows, highs = limits_bounded(*both, parts.n, np.tile(np.broadcast_to(tail, gain.shape), 2))
+    mean, variance, third = (np.concatenate(pair) for pair in zip(parts.gain, parts.loss, strict=True))
+    lows, highs = limits_bounded(mean, variance, third, parts.n, np.tile(np.broadcast_to(tail, gain.shape), 2))
     (gain_low, loss_low), (gain_high, loss_high) = np.split(lows, 2), np.split(highs, 2)
     low = gain - loss - _combine(gain - gain_low, loss_high - loss, parts.correlation)
     high = gain - loss + _combine(gain_high - gain, loss - loss_low, parts.correlation)
