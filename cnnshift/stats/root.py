@@ -1,11 +1,19 @@
-"""Where a function crosses zero.
+"""Where a function crosses zero: one point at a time, or many.
 
 scipy's `brentq` does the same, but importing scipy takes half as long as a comparison of results may.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float
+
+# Points of the first round of `find_fall`, and of the others, relative to the width of the enclosure.
+_FIRST = 13
+_AROUND = np.concatenate([[-1.0], -(10.0 ** np.arange(-1, -6, -1)), [0.0], 10.0 ** np.arange(-5, 0), [1.0]])
 
 
 def find_root(function: Callable[[float], float], low: float, high: float, *, tolerance: float = 1e-10) -> float:
@@ -43,3 +51,36 @@ def find_root(function: Callable[[float], float], low: float, high: float, *, to
             f_high = f_high / 2 if side == -1 else f_high
             side = -1
     return low if abs(f_low) < abs(f_high) else high
+
+
+def find_fall(
+    function: Callable[[Float[np.ndarray, " r"]], Float[np.ndarray, " r"]],
+    low: float,
+    high: float,
+    *,
+    tolerance: float = 1e-10,
+) -> float:
+    """Where a falling function reaches 0, from its values at many points at once: cheaper than point by point.
+
+    Every round encloses the zero between two points and interpolates linearly between them, which leaves an error of
+    the square of the width; the points of the next round crowd around the interpolated one. Three rounds are usual.
+
+    Args:
+        function: falling and continuous between the ends, with a curvature in units of 1 or less.
+        low: the one end, returned where the function is not positive there.
+        high: the other end; infinity is returned where the function is positive there.
+        tolerance: error at which to stop, in units of x.
+    """
+    x = np.linspace(low, high, _FIRST)
+    f = function(x)
+    if f[0] <= 0 or f[-1] > 0:
+        return low if f[0] <= 0 else math.inf
+    while True:
+        # The ends have kept their signs, but for rounding.
+        i = 1 + int(np.argmax(np.append(f[1:-1] <= 0, True)))
+        width = x[i] - x[i - 1]
+        zero = float(np.clip(x[i - 1] + width * f[i - 1] / (f[i - 1] - f[i]), x[i - 1], x[i]))
+        if width**2 <= tolerance:
+            return zero
+        x = np.clip(zero + width * _AROUND, x[i - 1], x[i])
+        f = function(x)

@@ -188,7 +188,7 @@ def _widen(value: float, low: float, high: float, extra: float) -> tuple[float, 
 def _invert(limits: LimitsAt, spread: Spread) -> float:
     """p-value: twice the tail at which the limit on the side of 0 is 0, which is found by its h."""
     mean = limits.mean
-    alone = invert_limits(lambda p: limits(p / 2), mean)
+    alone = invert_limits(limits)
     if alone == 1 or not spread.scale:
         return alone
 
