@@ -52,7 +52,7 @@ _LEAST_SHAPE = 0.5
 _CLOSE = 1e-5
 _MOST_STEPS = 50
 # As many entries are solved at a time as a processor keeps the nodes of near.
-_CHUNK = 64
+_CHUNK = 256
 
 # Remainder of Stirling's formula, DLMF 5.11.1: B₂ₖ / (2k (2k − 1)), the last first.
 _STIRLING = (-691 / 360360, 1 / 1188, -1 / 1680, 1 / 1260, -1 / 360, 1 / 12)
