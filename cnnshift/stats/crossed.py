@@ -71,6 +71,8 @@ class Spread:
 
         return math.exp(find_root(beyond, log_scale - log_span, log_scale + log_span))
 
-    def extra(self, half_width: float, tail: float) -> float:
-        """Square of the half-width that the runs add to that of the images."""
-        return max(0.0, half_width**2 - float(normal_quantile(tail)) ** 2 * self.image_variance)
+    def extra(
+        self, half_width: float | Float[np.ndarray, " r"], tail: float | Float[np.ndarray, " r"]
+    ) -> float | Float[np.ndarray, " r"]:
+        """Squares of the half-widths that the runs add to those of the images."""
+        return np.maximum(0.0, half_width**2 - normal_quantile(tail) ** 2 * self.image_variance)

@@ -11,9 +11,11 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 
-# Points of the first round of `find_fall`, and of the others, relative to the width of the enclosure.
-_FIRST = 13
-_AROUND = np.concatenate([[-1.0], -(10.0 ** np.arange(-1, -6, -1)), [0.0], 10.0 ** np.arange(-5, 0), [1.0]])
+# Shares of the enclosure at which `find_fall` looks in every round, and, from the second, how far from the zero that
+# is expected, as shares of the width.
+_SHARES = np.linspace(0.0, 1.0, 5)
+_AROUND = np.concatenate([-(10.0 ** np.arange(-1, -5, -1)), [0.0], 10.0 ** np.arange(-4, 0)])
+_FIRST = _SHARES.size + _AROUND.size
 
 
 def find_root(function: Callable[[float], float], low: float, high: float, *, tolerance: float = 1e-10) -> float:
@@ -63,7 +65,8 @@ def find_fall(
     """Where a falling function reaches 0, from its values at many points at once: cheaper than point by point.
 
     Every round encloses the zero between two points and interpolates linearly between them, which leaves an error of
-    the square of the width; the points of the next round crowd around the interpolated one. Three rounds are usual.
+    the square of the width; the points of the next round crowd around the interpolated one. Three rounds are usual
+    where the function is nearly linear, and every round leaves a quarter of the width at most.
 
     Args:
         function: falling and continuous between the ends, with a curvature in units of 1 or less.
@@ -82,5 +85,6 @@ def find_fall(
         zero = float(np.clip(x[i - 1] + width * f[i - 1] / (f[i - 1] - f[i]), x[i - 1], x[i]))
         if width**2 <= tolerance:
             return zero
-        x = np.clip(zero + width * _AROUND, x[i - 1], x[i])
+        around = np.clip(zero + width * _AROUND, x[i - 1], x[i])
+        x = np.unique(np.concatenate([x[i - 1] + width * _SHARES[:-1], around, x[i : i + 1]]))
         f = function(x)
