@@ -86,5 +86,5 @@ def find_fall(
         if width**2 <= tolerance:
             return zero
         around = np.clip(zero + width * _AROUND, x[i - 1], x[i])
-        x = np.unique(np.concatenate([x[i - 1] + width * _SHARES[:-1], around, x[i : i + 1]]))
+        x = np.sort(np.concatenate([x[i - 1] + width * _SHARES[:-1], around, x[i : i + 1]]))
         f = function(x)
