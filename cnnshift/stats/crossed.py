@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from cnnshift.stats.root import find_root
+from cnnshift.stats.special import gamma_quantile, normal_cdf, normal_quantile
 
 # The expectation over C is a sum over its quantiles at these log odds, equally spaced.
 _LOG_ODDS = np.linspace(-32.0, 32.0, 81)
@@ -43,14 +44,12 @@ class Spread:
     """Distribution of V(C), and the half-widths h that go with it."""
 
     def __init__(self, image_variance: float, groups: list[MeanSquares], n: int) -> None:
-        from scipy import special
-
         self.image_variance = image_variance
-        odds = special.expit(_LOG_ODDS)
-        weights = odds * special.expit(-_LOG_ODDS)
+        p = 1 / (1 + np.exp(-_LOG_ODDS))
+        weights = p * p[::-1]
         self._variance, self._weights = np.full(1, image_variance), np.ones(1)
         for group in groups:
-            chi = 2 * special.gammaincinv((group.m - 1) / 2, odds)
+            chi = 2 * gamma_quantile((group.m - 1) / 2, p)
             excess = np.maximum(0.0, (group.m - 1) * group.between_seeds / chi - group.residual) / (n * group.m)
             self._variance = np.add.outer(self._variance, excess).ravel()
             self._weights = np.multiply.outer(self._weights, weights / weights.sum()).ravel()
@@ -58,10 +57,8 @@ class Spread:
 
     def tail(self, half_width: float) -> float:
         """Probability beyond one limit at a distance of `half_width`."""
-        from scipy import special
-
         spread = np.sqrt(np.maximum(self._variance, 1e-300))
-        return float(self._weights @ special.ndtr(-half_width / spread))
+        return float(self._weights @ normal_cdf(-half_width / spread))
 
     def half_width(self, tail: float) -> float:
         """The h at which that probability is `tail`; 0 where nothing varies."""
@@ -74,8 +71,8 @@ class Spread:
 
         return math.exp(find_root(beyond, log_scale - log_span, log_scale + log_span))
 
-    def extra(self, half_width: float, tail: float) -> float:
-        """Square of the half-width that the runs add to that of the images."""
-        from scipy import special
-
-        return max(0.0, half_width**2 - float(special.ndtri(tail)) ** 2 * self.image_variance)
+    def extra(
+        self, half_width: float | Float[np.ndarray, " r"], tail: float | Float[np.ndarray, " r"]
+    ) -> float | Float[np.ndarray, " r"]:
+        """Squares of the half-widths that the runs add to those of the images."""
+        return np.maximum(0.0, half_width**2 - normal_quantile(tail) ** 2 * self.image_variance)

@@ -59,6 +59,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Shaped
 
+from cnnshift.stats.special import beta_quantile, gamma_quantile, normal_quantile, student_quantile
+
 # Distances from the nearer bound, in units of the range and in whole images, up to which the first
 # interval of the module docstring is used alone, and from which the second is.
 _NEAR, _FAR = 0.05, 0.08
@@ -178,15 +180,18 @@ def limits_bounded(
     tail: float | Float[np.ndarray, " r"],
 ) -> Limits:
     """Limits of means of values in [0, 1] from their central moments, for r samples of size n ≥ 2."""
+    tail = np.broadcast_to(tail, mean.shape)
     share = _share_conservative(mean, variance, n)
-    if (variance < _EQUAL).all():
-        # The closed form is all there is, and needs no special functions: importing them takes as long as the rest.
-        low, high = _limits_equal(mean, n, tail)
-        return np.minimum(low, mean), np.maximum(high, mean)
-    exact = _limits_conservative(mean, variance, n, tail)
-    skewed = _limits_skewed(mean, variance, third, n, tail)
-    low = share * exact[0] + (1 - share) * np.clip(skewed[0], 0.0, 1.0)
-    high = share * exact[1] + (1 - share) * np.clip(skewed[1], 0.0, 1.0)
+    low, high = _limits_equal(mean, n, tail)
+    differ = variance >= _EQUAL
+    # Quantiles are what takes time here: none is computed whose weight is 0.
+    if (some := differ & (share > 0)).any():
+        low[some], high[some] = _limits_conservative(mean[some], variance[some], n, tail[some])
+    if (some := share < 1).any():
+        weight = share[some]
+        skewed = _limits_skewed(mean[some], variance[some], third[some], n, tail[some])
+        low[some] = weight * low[some] + (1 - weight) * np.clip(skewed[0], 0.0, 1.0)
+        high[some] = weight * high[some] + (1 - weight) * np.clip(skewed[1], 0.0, 1.0)
     return np.minimum(low, mean), np.maximum(high, mean)
 
 
@@ -210,7 +215,7 @@ def _method_bounded(
 
 
 def _limits_equal(mean: Float[np.ndarray, " r"], n: int, tail: float | Float[np.ndarray, " r"]) -> Limits:
-    """The same for n values that all equal the mean."""
+    """Limits for n values that all equal the mean: the closed form in 1 of the module docstring."""
     remaining = tail ** (1 / n)
     return mean * remaining, 1 - (1 - mean) * remaining
 
@@ -218,20 +223,14 @@ def _limits_equal(mean: Float[np.ndarray, " r"], n: int, tail: float | Float[np.
 def _limits_conservative(
     mean: Float[np.ndarray, " r"], variance: Float[np.ndarray, " r"], n: int, tail: float | Float[np.ndarray, " r"]
 ) -> Limits:
-    """Clopper-Pearson limits for values in [0, 1]: 1 of the module docstring."""
-    from scipy import special
-
-    equal = variance < _EQUAL
-    limits = []
-    ends = ((0.0, special.betaincinv), (1.0, special.betainccinv))
-    for (added, quantile), closed in zip(ends, _limits_equal(mean, n, tail), strict=True):
-        centre = (n * mean + added) / (n + 1)
-        spread = (n * variance + n / (n + 1) * (mean - added) ** 2) / (n + 1)
-        # Beta(a, b) has mean a / (a + b) and variance mean (1 − mean) / (a + b + 1).
-        size = centre * (1 - centre) * (n + 2) / np.where(equal, 1.0, spread) - 1
-        a, b = (np.where(equal, 1.0, size * c) for c in (centre, 1 - centre))
-        limits.append(np.where(equal, closed, quantile(a, b, tail)))
-    return limits[0], limits[1]
+    """Clopper-Pearson limits for values in [0, 1] that vary: 1 of the module docstring."""
+    added = np.array([[0.0], [1.0]])
+    centre = (n * mean + added) / (n + 1)
+    spread = (n * variance + n / (n + 1) * (mean - added) ** 2) / (n + 1)
+    # Beta(a, b) has mean a / (a + b) and variance mean (1 − mean) / (a + b + 1).
+    size = centre * (1 - centre) * (n + 2) / spread - 1
+    low, high = beta_quantile(size * centre, size * (1 - centre), tail, upper=added == 1)
+    return low, high
 
 
 def _limits_skewed(
@@ -241,21 +240,19 @@ def _limits_skewed(
     n: int,
     tail: float | Float[np.ndarray, " r"],
 ) -> Limits:
-    """Limits that follow the skewness: 2 of the module docstring. Equal values give a point."""
-    from scipy import special
-
-    z = -special.ndtri(tail)
-    equal = variance < _EQUAL
-    sample_variance = np.where(equal, 0.0, variance) * n / (n - 1)
-    jump = np.where(equal, 0.0, third) / np.where(equal, 1.0, variance)
+    """Limits that follow the skewness, of values that vary: 2 of the module docstring."""
+    z = -normal_quantile(tail)
+    sample_variance = variance * n / (n - 1)
+    jump = third / variance
     size = np.abs(jump)
     few = n * sample_variance < _MANY_JUMPS * size**2
     jumps = np.where(few, n * sample_variance, 1.0) / np.where(few, size**2, 1.0)
     # Q(k + ½) − k = ±z √k + (2 z² + 1) / 6 + O(1 / √k)
     centre = size * (2 * z**2 + 1) / 6
     half = z * np.sqrt(n * sample_variance)
-    below = np.where(few, size * (special.gammaincinv(jumps + 0.5, tail) - jumps), centre - half)
-    above = np.where(few, size * (special.gammainccinv(jumps + 0.5, tail) - jumps), centre + half)
+    lower, upper = gamma_quantile(jumps + 0.5, tail, upper=np.array([[False], [True]]))
+    below = np.where(few, size * (lower - jumps), centre - half)
+    above = np.where(few, size * (upper - jumps), centre + half)
     left = jump < 0
     return mean + np.where(left, -above, below) / n, mean + np.where(left, -below, above) / n
 
@@ -272,10 +269,8 @@ def limits_unbounded(
     T + γ T² / 3 + γ² T³ / 27 + γ / 6 is distributed like t to second order, where γ is the skewness
     of the values divided by √n. Its inverse is a cube root, so the limits are in order.
     """
-    from scipy import special
-
     skewness = third / variance**1.5 / math.sqrt(n)
-    t = -special.stdtrit(n - 1, tail)
+    t = -student_quantile(n - 1, tail)
     small = np.abs(skewness) < _NO_SKEWNESS
     divisor = np.where(small, 1.0, skewness)
 

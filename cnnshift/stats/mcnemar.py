@@ -13,6 +13,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Shaped
 
+from cnnshift.stats.special import binomial_tail
+
 
 def mcnemar(base: Shaped[np.ndarray, " n"], candidate: Shaped[np.ndarray, " n"]) -> float:
     """Exact two-sided p-value of "both have the same probability of 1"; 1 where no image differs.
@@ -39,6 +41,4 @@ def mcnemar(base: Shaped[np.ndarray, " n"], candidate: Shaped[np.ndarray, " n"])
     gained, lost = int((second > first).sum()), int((second < first).sum())
     if gained == lost:
         return 1.0
-    from scipy import special
-
-    return min(1.0, 2 * float(special.bdtr(min(gained, lost), gained + lost, 0.5)))
+    return min(1.0, 2 * binomial_tail(min(gained, lost), gained + lost))

@@ -28,8 +28,9 @@ from cnnshift.stats.intervals import (
     moments_of,
     tail_probability,
 )
-from cnnshift.stats.root import find_root
+from cnnshift.stats.root import find_fall
 from cnnshift.stats.signed import limits_signed, split_signs
+from cnnshift.stats.special import normal_cdf, normal_quantile
 
 # Differences may leave their bounds by the rounding error of means over shifts, relative to w.
 _SLACK = 1e-9
@@ -89,7 +90,7 @@ def p_value(differences: Shaped[np.ndarray, " n"], *, bounds: tuple[float, float
         0.0061
     """
     limits = limits_of(differences, bounds)
-    return invert_limits(lambda p: limits(p / 2), limits.mean)
+    return invert_limits(limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,21 +98,26 @@ class LimitsAt:
     """Limits of one mean difference as a function of the probability beyond each limit.
 
     Attributes:
-        limits: from a probability to one lower and one upper limit, in units of `scale`.
+        limits: from r probabilities to as many lower and upper limits, in units of `scale`.
         mean: the estimate, which all of them hold.
         scale: of the limits.
         method: how they are found, in words.
     """
 
-    limits: Callable[[float], Limits]
+    limits: Callable[[Float[np.ndarray, " r"]], Limits]
     mean: float
     scale: float
     method: str
 
     def __call__(self, tail: float) -> tuple[float, float]:
         """Both limits."""
-        low, high = self.limits(tail)
-        return min(self.scale * float(low[0]), self.mean), max(self.scale * float(high[0]), self.mean)
+        low, high = self.at(np.array([tail]))
+        return float(low[0]), float(high[0])
+
+    def at(self, tails: Float[np.ndarray, " r"]) -> Limits:
+        """Both limits for each of r probabilities."""
+        low, high = self.limits(tails)
+        return np.minimum(self.scale * low, self.mean), np.maximum(self.scale * high, self.mean)
 
 
 def limits_of(differences: Shaped[np.ndarray, " n"], bounds: tuple[float, float] | None) -> LimitsAt:
@@ -120,14 +126,21 @@ def limits_of(differences: Shaped[np.ndarray, " n"], bounds: tuple[float, float]
     mean, largest = float(d.mean()), float(np.abs(d).max())
     if half_range is not None and d.size > 1:
         parts = split_signs(np.clip(d[None] / half_range, -1.0, 1.0))
-        return LimitsAt(lambda tail: limits_signed(parts, tail), mean, half_range, "MOVER of gains and losses")
+        return LimitsAt(lambda tails: limits_signed(parts, tails), mean, half_range, "MOVER of gains and losses")
     if half_range is None and np.ptp(d) > AGREEMENT * largest:
-        moments = moments_of(d[None] / largest)
+        moments = np.array(moments_of(d[None] / largest))
         hall = "skewness-corrected t (Hall)"
-        return LimitsAt(lambda tail: limits_unbounded(*moments, d.size, tail), mean, largest, hall)
+
+        def limits(tails: Float[np.ndarray, " r"]) -> Limits:
+            first, second, third = np.repeat(moments, tails.size, axis=1)
+            return limits_unbounded(first, second, third, d.size, tails)
+
+        return LimitsAt(limits, mean, largest, hall)
     reason = "one image" if d.size == 1 else "all images equal"
-    ends = np.full(1, math.inf if half_range is None else half_range)
-    return LimitsAt(lambda _: (-ends, ends), mean, 1.0, f"the bounds ({reason})")
+    end = math.inf if half_range is None else half_range
+    return LimitsAt(
+        lambda tails: (np.full(tails.shape, -end), np.full(tails.shape, end)), mean, 1.0, f"the bounds ({reason})"
+    )
 
 
 def _check(
@@ -149,21 +162,17 @@ def _check(
     return d, half_range
 
 
-def invert_limits(limits: Callable[[float], tuple[float, float]], mean: float) -> float:
-    """p-value of "the mean is 0": 1 − the greatest level at which the limits do not hold 0.
+def invert_limits(limits: LimitsAt) -> float:
+    """p-value of "the mean is 0": 1 − the greatest level at which the limits do not hold 0."""
+    mean = limits.mean
 
-    Args:
-        limits: from a p-value, 1 − level, to limits that move outwards as it falls.
-        mean: the estimate.
-    """
-
-    def beyond(log_p: float) -> float:
-        """How far the limit on the side of 0 is from 0; positive where the interval does not hold 0."""
-        low, high = limits(math.exp(log_p))
+    def beyond(z: Float[np.ndarray, " r"]) -> Float[np.ndarray, " r"]:
+        """How far the limits on the side of 0 are from 0; positive where the intervals do not hold 0."""
+        low, high = limits.at(normal_cdf(-z))
         return low if mean > 0 else -high
 
-    if mean == 0 or beyond(0.0) <= 0:
+    if mean == 0:
         return 1.0
-    if beyond(math.log(LEAST_P)) > 0:
-        return LEAST_P
-    return math.exp(find_root(beyond, math.log(LEAST_P), 0.0))
+    # Limits are nearly linear in the quantile z of the normal distribution.
+    z = find_fall(beyond, 0.0, -float(normal_quantile(LEAST_P / 2)))
+    return max(2 * float(normal_cdf(-z)), LEAST_P)

@@ -44,7 +44,9 @@ from jaxtyping import Float, Shaped
 from cnnshift.stats.crossed import SPAN, Spread, analyse_variance
 from cnnshift.stats.intervals import tail_probability
 from cnnshift.stats.paired import LEAST_P, LimitsAt, invert_limits, limits_of
-from cnnshift.stats.root import find_root
+from cnnshift.stats.root import find_fall
+
+Levels = Float[np.ndarray, " r"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +161,8 @@ def _summarise(
     spread = Spread(image_variance, groups, n)
     limits = limits_of(means, bounds)
     image_low, image_high = limits(tail)
-    low, high = _widen(value, image_low, image_high, spread.extra(spread.half_width(tail), tail))
+    extra = spread.extra(spread.half_width(tail), tail)
+    low, high = (float(end) for end in _widen(value, image_low, image_high, extra))
     if bounds is not None:
         low, high = max(low, bounds[0]), min(high, bounds[1])
     own = n * image_variance - sum(group.residual / group.m for group in groups)
@@ -180,26 +183,28 @@ def _summarise(
     )
 
 
-def _widen(value: float, low: float, high: float, extra: float) -> tuple[float, float]:
+def _widen(
+    value: float, low: float | Levels, high: float | Levels, extra: float | Levels
+) -> tuple[float | Levels, float | Levels]:
     """Limits with the squared half-width of the runs added."""
-    return value - math.sqrt((value - low) ** 2 + extra), value + math.sqrt((high - value) ** 2 + extra)
+    return value - np.sqrt((value - low) ** 2 + extra), value + np.sqrt((high - value) ** 2 + extra)
 
 
 def _invert(limits: LimitsAt, spread: Spread) -> float:
     """p-value: twice the tail at which the limit on the side of 0 is 0, which is found by its h."""
     mean = limits.mean
-    alone = invert_limits(lambda p: limits(p / 2), mean)
+    alone = invert_limits(limits)
     if alone == 1 or not spread.scale:
         return alone
 
-    def beyond(log_h: float) -> float:
-        h = math.exp(log_h)
-        tail = max(spread.tail(h), LEAST_P / 2)
-        low, high = _widen(mean, *limits(tail), spread.extra(h, tail))
-        return low if mean > 0 else -high
+    def beyond(log_h: Levels) -> Levels:
+        h = np.exp(log_h)
+        tails = np.maximum([spread.tail(float(x)) for x in h], LEAST_P / 2)
+        low, high = _widen(mean, *limits.at(tails), spread.extra(h, tails))
+        return np.asarray(low if mean > 0 else -high)
 
     log_scale, log_span = math.log(spread.scale), math.log(SPAN)
-    if beyond(log_scale - log_span) <= 0:
+    log_h = find_fall(beyond, log_scale - log_span, log_scale + log_span)
+    if log_h == log_scale - log_span:
         return 1.0
-    h = math.exp(find_root(beyond, log_scale - log_span, log_scale + log_span))
-    return max(alone, 2 * spread.tail(h))
+    return max(alone, 2 * spread.tail(math.exp(log_h)))

@@ -61,17 +61,25 @@ def split_signs(differences: Float[np.ndarray, "r n"]) -> Signed:
     return Signed(gain, loss, np.where(spread > 0, np.maximum(correlation, -1.0), 0.0), differences.shape[1])
 
 
-def limits_signed(parts: Signed, tail: float | Float[np.ndarray, " r"]) -> Limits:
-    """Limits of r means, in units of w; `tail` is the probability beyond each limit, 0.5 at most."""
-    gain_low, gain_high = limits_bounded(*parts.gain, parts.n, tail)
-    loss_low, loss_high = limits_bounded(*parts.loss, parts.n, tail)
-    gain, loss = parts.gain[0], parts.loss[0]
+def limits_signed(parts: Signed, tail: float | Float[np.ndarray, " k"]) -> Limits:
+    """Limits of means, in units of w; `tail` is the probability beyond each limit, 0.5 at most.
+
+    Either of r samples at one or r probabilities, or of one sample at k of them.
+    """
+    (gain, *_), (loss, *_) = parts.gain, parts.loss
+    tails = np.broadcast_to(tail, np.broadcast_shapes(np.shape(tail), gain.shape))
+    mean, variance, third = (
+        np.concatenate([np.broadcast_to(part, tails.shape) for part in pair])
+        for pair in zip(parts.gain, parts.loss, strict=True)
+    )
+    lows, highs = limits_bounded(mean, variance, third, parts.n, np.tile(tails, 2))
+    (gain_low, loss_low), (gain_high, loss_high) = np.split(lows, 2), np.split(highs, 2)
     low = gain - loss - _combine(gain - gain_low, loss_high - loss, parts.correlation)
     high = gain - loss + _combine(gain_high - gain, loss - loss_low, parts.correlation)
     return np.maximum(low, -1.0), np.minimum(high, 1.0)
 
 
 def _combine(
-    a: Float[np.ndarray, " r"], b: Float[np.ndarray, " r"], correlation: Float[np.ndarray, " r"]
-) -> Float[np.ndarray, " r"]:
+    a: Float[np.ndarray, " k"], b: Float[np.ndarray, " k"], correlation: Float[np.ndarray, " r"]
+) -> Float[np.ndarray, " k"]:
     return np.sqrt(a**2 + b**2 - 2 * correlation * (a * b))
