@@ -29,7 +29,6 @@ def main() -> None:
         contestants = {
             "python -c pass": run(sys.executable, "-c", "pass"),
             "import typer, rich": run(sys.executable, "-c", "import typer, rich.table, rich.console"),
-            "import scipy.special": run(sys.executable, "-c", "import scipy.special"),
             "cnnshift --help": run(COMMAND, "--help"),
             "cnnshift bench --help": run(COMMAND, "bench", "--help"),
             "cnnshift list metrics": run(COMMAND, "list", "metrics"),

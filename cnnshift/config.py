@@ -25,6 +25,9 @@ DEFAULT_SUITE = "standard"
 DEFAULT_GATES = ("accuracy", "shifted_accuracy", "worst_case_accuracy", "pairwise_consistency")
 """Metrics that `cnnshift compare` judges where nothing else is said, each with the margin of its own."""
 
+DIAGNOSTIC_METRICS = ("phase_spectrum",)
+"""Metrics that say why and not how good: a better network may have more of them. No pattern of a gate asks for them."""
+
 EXPLAINED_IMAGES = 200
 """Test images that `cnnshift explain` looks at where nothing else is said."""
 

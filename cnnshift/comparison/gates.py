@@ -15,7 +15,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from cnnshift.config import DEFAULT_GATES, find_project, project_table
+from cnnshift.config import DEFAULT_GATES, DIAGNOSTIC_METRICS, find_project, project_table
 from cnnshift.errors import InputError
 from cnnshift.registry import METRICS, unknown
 
@@ -161,8 +161,12 @@ class Policy:
         """The last gate that matches a metric, of those that are for its unit."""
         if not self.explicit:
             return Gate(id, METRICS.load(id).spec.default_margin, "")
-        found = (gate for gate in reversed(self.gates) if fnmatchcase(id, gate.pattern) and gate.is_for(unit))
+        found = (gate for gate in reversed(self.gates) if _asks_for(gate.pattern, id) and gate.is_for(unit))
         return next(found, None)
+
+
+def _asks_for(pattern: str, id: str) -> bool:
+    return pattern == id or (id not in DIAGNOSTIC_METRICS and fnmatchcase(id, pattern))
 
 
 def matching(patterns: Sequence[str], ids: Iterable[str]) -> list[str]:

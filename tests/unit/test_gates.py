@@ -265,3 +265,11 @@ def test_all_unknown_keys_are_told_at_once(project):
 def test_on_inconclusive_is_one_of_three(choice):
     with pytest.raises(InputError, match="allowed: warn, fail, pass"):
         resolve_policy(on_inconclusive=choice)
+
+
+def test_a_pattern_does_not_judge_a_diagnosis():
+    policy = Policy((Gate("*", 0.01, "pp"),))
+    there = {"accuracy": "fraction", "phase_spectrum": "fraction"}
+    assert policy.metrics(there) == ["accuracy"]
+    named = Policy((Gate("phase_spectrum", 0.01, "pp"),))
+    assert named.metrics(there) == ["phase_spectrum"]
