@@ -9,31 +9,24 @@ functions) is then found in the trace, where it carries the scope of the module 
 
 from __future__ import annotations
 
-import functools
 import inspect
-import itertools
-import os
-import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
-import flax
 import jax
 from flax import nnx
 from jax.extend import core
 from jaxtyping import Array, Float
 
 from cnnshift.errors import InputError
+from cnnshift.probe.noting import Call, noting
+from cnnshift.probe.origin import origin_of
 
 Outputs = Callable[[Any, Float[Array, "n h w c"]], list[Array]]
 """(state, images) → what every step gives, in order."""
-
-_SCOPE = "cnnshift#"
 
 _PATCHING = threading.Lock()
 """Classes are patched while a network is traced: one at a time."""
@@ -43,9 +36,6 @@ _LOOK_BACK = 64
 
 _SMALL = frozenset({"broadcast_in_dim", "convert_element_type", "copy", "stop_gradient", "transpose", "squeeze"})
 """Operations that move nothing and compute nothing."""
-
-_TRANSPARENT = frozenset({"jit", "pjit", "closed_call", "custom_jvp_call", "custom_vjp_call", "remat", "checkpoint"})
-"""Operations that only call others; their name is that of what they call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +112,14 @@ def capture(model: Callable[[Any], Any], images: Float[Array, "n h w c"]) -> Cap
     if isinstance(model, nnx.Module):
         model.eval()
         graph, state = nnx.split(model)
-    calls: list[_Call] = []
+    calls: list[Call] = []
 
     def run(state: Any, images: Array) -> tuple[Array, list[Array]]:
         calls.clear()
         if graph is None:
             return model(images), []
         module = nnx.merge(graph, state)
-        with _noting(module, calls):
+        with noting(module, calls):
             logits = module(images)
         return logits, [call.output for call in calls if call.output is not None]
 
@@ -189,74 +179,7 @@ def _as_function(part: core.ClosedJaxpr) -> Callable[[Any, Array], Array]:
     return lambda state, value: program(*jax.tree.leaves(state), value)[0]
 
 
-@dataclass(slots=True, eq=False)
-class _Call:
-    """A call of a module's method while it was traced; `inner` are the calls it made."""
-
-    label: str
-    path: str
-    method: str
-    kind: str
-    output: Array | None = None
-    inner: list[_Call] = field(default_factory=list)
-
-
-@contextmanager
-def _noting(root: nnx.Module, calls: list[_Call]) -> Iterator[None]:
-    """Let the methods of a module and of those in it append what they return to `calls`, in order of completion."""
-    paths = {id(module): ".".join(map(str, path)) for path, module in nnx.iter_modules(root)}
-    open_calls: list[_Call] = []
-    outermost = core.get_opaque_trace_state()
-    patched: list[tuple[type, str, Any]] = []
-
-    def note(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(method)
-        def noted(self: Any, *args: Any, **kwargs: Any) -> Any:
-            path = paths.get(id(self))
-            overrides = any((call.path, call.method) == (path, name) for call in open_calls)
-            if path is None or overrides or core.get_opaque_trace_state() != outermost:
-                # A module made on the way, a method that calls the one it overrides, or a trace within the trace.
-                return method(self, *args, **kwargs)
-            call = _Call(f"{_SCOPE}{len(calls) + len(open_calls)}", path, name, type(self).__name__)
-            if open_calls:
-                open_calls[-1].inner.append(call)
-            open_calls.append(call)
-            try:
-                with jax.named_scope(call.label):
-                    result = method(self, *args, **kwargs)
-            finally:
-                open_calls.pop()
-            if isinstance(result, jax.Array):
-                call.output = result
-            calls.append(call)
-            return result
-
-        return noted
-
-    try:
-        for kind in {type(module) for _, module in nnx.iter_modules(root)}:
-            for name, method in _methods(kind):
-                patched.append((kind, name, vars(kind).get(name)))
-                setattr(kind, name, note(name, method))
-        yield
-    finally:
-        for kind, name, own in reversed(patched):
-            if own is None:
-                delattr(kind, name)
-            else:
-                setattr(kind, name, own)
-
-
-def _methods(kind: type) -> list[tuple[str, Callable[..., Any]]]:
-    """Methods that a module class or its ancestors define, but for those that every module has."""
-    own = [ancestor for ancestor in kind.__mro__ if ancestor not in nnx.Module.__mro__]
-    names = dict.fromkeys(
-        name for ancestor in own for name, value in vars(ancestor).items() if inspect.isfunction(value)
-    )
-    return [(name, getattr(kind, name)) for name in names if name == "__call__" or not name.startswith("_")]
-
-
-def _ordered(jaxpr: Any, calls: Sequence[_Call], noted: Sequence[_Call], count: int) -> list[tuple[Any, Step]]:
+def _ordered(jaxpr: Any, calls: Sequence[Call], noted: Sequence[Call], count: int) -> list[tuple[Any, Step]]:
     """Variables of a trace that are worth looking at, and what they are, in the order of computation."""
     defined = {out: position for position, eqn in enumerate(jaxpr.eqns) for out in eqn.outvars}
     found = dict(_functions(jaxpr, calls))
@@ -291,7 +214,7 @@ def _numbered(found: Sequence[tuple[Any, Step]]) -> list[tuple[Any, Step]]:
     return numbered
 
 
-def _functions(jaxpr: Any, calls: Sequence[_Call]) -> Iterator[tuple[Any, Step]]:
+def _functions(jaxpr: Any, calls: Sequence[Call]) -> Iterator[tuple[Any, Step]]:
     """What is computed outside of the innermost modules: the last value of every call in the caller's code."""
     by_label = {call.label: call for call in calls}
     before, found = None, []
@@ -304,7 +227,7 @@ def _functions(jaxpr: Any, calls: Sequence[_Call]) -> Iterator[tuple[Any, Step]]
             continue
         if eqn.primitive.name in _SMALL or len(eqn.outvars) != 1:
             continue
-        place, position, name = _origin(eqn)
+        place, position, name = origin_of(eqn)
         step = Step(f"{path}: {name}" if path else name, "function", place, tuple(eqn.outvars[0].aval.shape[1:]))
         if found and before == (scope, position):
             # What goes on within one call.
@@ -312,31 +235,3 @@ def _functions(jaxpr: Any, calls: Sequence[_Call]) -> Iterator[tuple[Any, Step]]
         found.append((eqn.outvars[0], step))
         before = (scope, position)
     yield from found
-
-
-def _origin(eqn: Any) -> tuple[str, Any, str]:
-    """Where in the caller's code an operation comes from: file and line, the exact expression, what it calls."""
-    name = eqn.primitive.name
-    if name in _TRANSPARENT:
-        called = eqn.params.get("jaxpr") or eqn.params.get("call_jaxpr")
-        name = str(eqn.params.get("name") or getattr(called.jaxpr.debug_info, "func_name", name))
-    called = ""
-    # Innermost first: the first frame that no library has is the caller's, the one before it is what was called.
-    for code, instruction in zip(*eqn.source_info.traceback.raw_frames(), strict=True):
-        if any(code.co_filename.startswith(folder) for folder in _LIBRARIES):
-            if _NAMING.search(code.co_filename) and not code.co_name.startswith("_") and code.co_name not in _WRAPPERS:
-                called = code.co_name
-            continue
-        span = next(itertools.islice(code.co_positions(), instruction // 2, None))
-        place = f"{Path(code.co_filename).name}:{span[0]}"
-        return place, (code.co_filename, span), name if name != eqn.primitive.name else called or name
-    return "", None, name
-
-
-_LIBRARIES = (*(f"{Path(inspect.getfile(package)).parent}{os.sep}" for package in (jax, flax)), __file__)
-
-_NAMING = re.compile(r"[/\\](flax|jax[/\\]_src[/\\](nn|numpy|lax|image))[/\\]")
-"""Folders of the libraries whose functions are what a caller calls by name."""
-
-_WRAPPERS = frozenset({"bind", "deferring_binary_op", "meth", "op", "wrapper"})
-"""Functions in them that stand between a call and what is called."""
