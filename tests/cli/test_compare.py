@@ -1,7 +1,6 @@
-"""`cnnshift compare`: exit codes, files, streams, formats, and what it says of bad files."""
+"""`cnnshift compare`: exit codes, files, streams, formats."""
 
 import csv
-import gc
 import io
 import json
 import os
@@ -10,40 +9,19 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from junitparser import JUnitXml
 
-from cnnshift.cli import main
 from cnnshift.registry import FORMATS
 from cnnshift.results import files
-from cnnshift.results.files import save_result, to_json
-from tests.factories import make_outcomes, make_result, make_run, make_summary
+from cnnshift.results.files import save_result
+from tests.cli.stored import CLASSES, LONG, run
+from tests.factories import make_outcomes, make_result, make_run
 
 COMMAND = str(Path(sys.executable).parent / "cnnshift")
 ROOT = Path(__file__).parents[2]
-
-CLASSES = np.arange(200 * 9).reshape(200, 9) % 7
 FLIPPED = CLASSES.copy()
 FLIPPED[17, 3] = 9
-
-
-def values(accuracy=150, consistency=0.8, kappa=0.5):
-    spread = np.linspace(-0.1, 0.1, 200)
-    return {
-        "accuracy": make_outcomes(accuracy),
-        "pairwise_consistency": consistency + spread,
-        "kappa": make_summary("kappa", kappa),
-        "mac": 0.2 - spread,
-    }
-
-
-def run(accuracy=150, predictions=CLASSES, **options):
-    return make_run(values(accuracy), predictions=predictions, **options)
-
-
-LONG = "cnn:pool=blur,padding=circular,head=gap,blur=5,width=32,depth=4,augment=shift4"
-
 RESULTS = {
     "base": make_result(run()),
     "same": make_result(run()),
@@ -64,23 +42,6 @@ def folder(tmp_path, monkeypatch):
         save_result(result, tmp_path / f"{name}.json")
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-@pytest.fixture
-def cnnshift(monkeypatch, capfd):
-    """Run the command in this process: exit code, stdout, stderr."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["cnnshift", *arguments])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        streams = capfd.readouterr()
-        # The command is made for a process of its own, and switches the collector off.
-        gc.enable()
-        assert "Traceback" not in streams.err
-        return stop.value.code or 0, streams.out, streams.err
-
-    return call
 
 
 def in_process_of_its_own(*arguments, **environ):
@@ -345,99 +306,6 @@ def test_no_engine_is_imported():
     loaded = set(done.stderr.split())
     assert not {"jax", "jaxlib", "flax", "optax", "tensorflow_datasets", "tensorflow", "matplotlib", "pandas"} & loaded
     assert {"numpy", "pydantic"} < loaded
-
-
-TEXT = to_json(RESULTS["two"])
-DOCUMENT = json.loads(TEXT)
-
-
-def changed(path, value):
-    """The document with another value at a path."""
-    document = json.loads(TEXT)
-    at = document
-    for key in path[:-1]:
-        at = at[key]
-    at[path[-1]] = value
-    return json.dumps(document)
-
-
-def renamed(path, name):
-    document = json.loads(TEXT)
-    at = document
-    for key in path[:-1]:
-        at = at[key]
-    at[name] = at.pop(path[-1])
-    return json.dumps(document)
-
-
-METRIC = ("runs", 0, "metrics", 0)
-
-BAD = {
-    "truncated": (TEXT[:3000], "is not JSON"),
-    "empty": ("", "is not JSON"),
-    "not JSON": ("accuracy: 0.9\n", "is not JSON"),
-    "other JSON": ('{"a": 1}', "is not a result file"),
-    "a comparison": ('{"schema": "cnnshift.comparison"}', "its schema is 'cnnshift.comparison'"),
-    "bit-flipped": (TEXT.replace('"data":"eN', '"data":"eO', 1).replace('"data": "eN', '"data": "eO', 1), "is damaged"),
-    "renamed field": (renamed(("runs", 0, "params"), "parameters"), "runs.0.params: field required"),
-    "unknown field": (changed(("runs", 0, "note"), "x"), "runs.0.note: extra inputs are not permitted"),
-    "newer": (changed(("schema_version",), 99), "schema_version 99, which a newer cnnshift wrote"),
-    "claims a gigabyte": (
-        changed((*METRIC, "per_image", "shape"), [2**30]),
-        "has shape (1073741824,); (200,) is needed",
-    ),
-    "claims a gigabyte twice": (
-        json.dumps(json.loads(changed((*METRIC, "per_image", "shape"), [2**30])) | {}).replace(
-            '"n": 200', f'"n": {2**30}'
-        ),
-        "is needed",
-    ),
-    "reversed interval": (changed((*METRIC, "ci95"), [0.9, 0.1]), "which is not in its interval (0.9, 0.1)"),
-    "value beyond": (changed((*METRIC, "value"), 1.5), "which is not in its interval"),
-    "value of other images": (changed((*METRIC, "value"), 0.76), "but its values per image have the mean 0.75"),
-    "reversed bounds": (changed((*METRIC, "bounds"), [1, 0]), "the first must be less than the second"),
-    "narrow bounds": (changed((*METRIC, "bounds"), [0, 0.8]), "not finite or not within its bounds"),
-    "metric twice": (
-        changed(("runs", 0, "metrics"), DOCUMENT["runs"][0]["metrics"] + [DOCUMENT["runs"][0]["metrics"][1]]),
-        "has the metric 'pairwise_consistency' twice",
-    ),
-    "run twice": (changed(("runs",), DOCUMENT["runs"] + DOCUMENT["runs"]), "two runs of cnn with seed 0"),
-    "another protocol": (changed(("runs", 1, "protocol", "step"), 2), "differ in their data set or protocol"),
-    "another definition": (changed(("runs", 1, "metrics", 0, "unit"), "px"), "has another unit in another run"),
-    "uneven columns": (changed(("runs", 0, "by_shift", "dy"), [0]), "the columns of by_shift have different lengths"),
-    "huge number": (changed(("runs", 0, "params"), 10**30), "runs.0.params: input should be less than"),
-    "negative count": (changed(("runs", 0, "dataset", "n"), -1), "runs.0.dataset.n: input should be greater than"),
-    "not a number": (changed((*METRIC, "value"), float("nan")), "finite number"),
-    "unknown unit": (changed((*METRIC, "unit"), "percent"), "unit: input should be 'fraction', 'px' or ''"),
-    "escape codes": (changed(("runs", 0, "model"), "\x1b[31mcnn"), "control character '\\x1b'"),
-    "predictions that are no classes": (
-        changed(("runs", 0, "predictions", "dtype"), "<f4"),
-        "predictions are not whole numbers",
-    ),
-}
-
-
-@pytest.mark.parametrize("case", BAD)
-@pytest.mark.parametrize("place", [0, 1])
-def test_bad_files_are_one_sentence(case, place, folder, cnnshift):
-    content, words = BAD[case]
-    assert content != TEXT
-    (folder / "bad.json").write_text(content)
-    named = ["bad.json", "two.json"] if place == 0 else ["two.json", "bad.json"]
-    code, out, err = cnnshift("compare", *named, "--exit-zero")
-    assert (code, out) == (2, "")
-    assert err.startswith("error: bad.json ")
-    assert words in err
-    assert err.count("\n") == 1
-    assert len(err) < 400
-
-
-def test_a_sparse_file_of_a_gigabyte_is_not_read(folder, cnnshift):
-    with open(folder / "huge.json", "wb") as file:
-        file.truncate(2**30)
-    code, _, err = cnnshift("compare", "base.json", "huge.json")
-    assert code == 2
-    assert "huge.json has 1,073,741,824 bytes; allowed: at most" in err
 
 
 @pytest.mark.parametrize("format", FORMATS)

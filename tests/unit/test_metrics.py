@@ -2,133 +2,19 @@
 
 from __future__ import annotations
 
-import doctest
-import importlib
 import itertools
 import math
 import statistics
-import subprocess
-import sys
 from collections import Counter
-from dataclasses import dataclass, replace
-from fractions import Fraction
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from cnnshift.errors import InputError
-from cnnshift.metrics import evaluate
-from cnnshift.metrics.base import Metric, MetricSpec, Unavailable
-from cnnshift.metrics.curves import by_radius, by_shift
-from cnnshift.metrics.sensitivity import LARGEST_SAMPLE, interclass_distance, interclass_normaliser
-from cnnshift.observations import Observations
+from cnnshift.metrics.sensitivity import LARGEST_SAMPLE, interclass_distance
 from cnnshift.registry import METRICS
-from cnnshift.shifts.sets import enumerate_shifts
-from cnnshift.stats.intervals import mean_interval
-
-SIZE = 8
-SETS = ["grid", "coarse", "thirds", "axis", "diagonal", "random:5"]
-ENUMERATED = SETS[:-1]
-
-
-@dataclass(frozen=True)
-class Raw:
-    """A model's outputs: `logits[i][d]` for every shift d of image i, (0, 0) included."""
-
-    labels: list[int]
-    logits: list[dict[tuple[int, int], np.ndarray]]
-    features: list[dict[tuple[int, int], np.ndarray]]
-    step: int | Fraction
-
-    def shifts(self, i: int) -> list[tuple[int, int]]:
-        return [d for d in self.logits[i] if d != (0, 0)]
-
-    def predicted(self, i: int, d: tuple[int, int] = (0, 0)) -> int:
-        return int(np.argmax(self.logits[i][d]))
-
-    def probability(self, i: int, d: tuple[int, int], c: int) -> float:
-        exponentials = [math.exp(float(f)) for f in self.logits[i][d]]
-        return exponentials[c] / sum(exponentials)
-
-    def images(self) -> range:
-        return range(len(self.labels))
-
-
-def observe(
-    logits: np.ndarray,
-    labels: np.ndarray,
-    shifts: np.ndarray,
-    neighbours: np.ndarray | None = None,
-    features: np.ndarray | None = None,
-) -> Observations:
-    """The table that a sweep makes of logits [n m k], whose row 0 is the unshifted image."""
-    n = len(logits)
-    rows = np.arange(n)
-    exponentials = np.exp(logits - logits.max(axis=2, keepdims=True))
-    probability = exponentials / exponentials.sum(axis=2, keepdims=True)
-    predicted = logits.argmax(axis=2)
-    of_class = probability[rows, :, predicted[:, 0]]
-    of_label = probability[rows, :, labels]
-    change = logits[:, 1:] - logits[:, :1]
-    cosine = None
-    if features is not None:
-        unit = features / np.linalg.norm(features, axis=2, keepdims=True)
-        cosine = (unit[:, 1:] * unit[:, :1]).sum(axis=2)
-    return Observations(
-        shifts=shifts,
-        neighbours=neighbours,
-        labels=labels,
-        reference_prediction=predicted[:, 0],
-        reference_probability=of_class[:, 0],
-        reference_label_probability=of_label[:, 0],
-        reference_logits=logits[:, 0],
-        prediction=predicted[:, 1:],
-        probability=of_class[:, 1:],
-        label_probability=of_label[:, 1:],
-        distance=np.sqrt((change**2).sum(axis=2)),
-        cosine=cosine,
-        logit_change=change.mean(axis=1),
-        logit_square_change=(change**2).mean(axis=1),
-        shift_logit_change=change.mean(axis=0),
-    )
-
-
-def run(shift_set: str, *, images: int = 14, classes: int = 4, seed: int = 0) -> tuple[Raw, Observations]:
-    """A random two-layer network over random images, rolled by one pixel for every unit of a shift."""
-    rng = np.random.default_rng(seed)
-    name, step = {"coarse": ("grid", 2), "thirds": ("grid", Fraction(1, 3))}.get(shift_set, (shift_set, 1))
-    chosen = enumerate_shifts(
-        name, max_shift=2 * step, step=step, size=(SIZE, SIZE), wraps=False, images=images, fractional=True
-    )
-    pixels = rng.normal(size=(images, SIZE, SIZE))
-    pixels += 2 * np.add.outer(rng.normal(size=images), np.zeros((SIZE, SIZE)))
-    first = rng.normal(size=(SIZE * SIZE, 6)) / SIZE + 0.1
-    second = rng.normal(size=(6, classes))
-    labels = rng.integers(classes, size=images)
-    logits, features = [], []
-    for i in range(images):
-        of_image = chosen.units if chosen.units.ndim == 2 else chosen.units[i]
-        logits.append({})
-        features.append({})
-        for units in [(0, 0), *((int(a), int(b)) for a, b in of_image)]:
-            seen = np.tanh(np.roll(pixels[i], units, axis=(0, 1)).ravel() @ first)
-            dy, dx = (Fraction(unit, chosen.parts) for unit in units)
-            features[-1][dy, dx] = seen
-            logits[-1][dy, dx] = 2 * seen @ second
-    raw = Raw([int(y) for y in labels], logits, features, step)
-    table = observe(
-        np.array([list(row.values()) for row in logits]),
-        labels,
-        chosen.shifts,
-        chosen.neighbours,
-        np.array([list(row.values()) for row in features]),
-    )
-    return raw, table
-
-
-def mean(values: list[float]) -> float:
-    return sum(values) / len(values)
+from tests.observing import ENUMERATED, SETS, Raw, mean, observe, run
 
 
 def brute_accuracy(raw: Raw) -> list[float]:
@@ -269,6 +155,8 @@ PER_IMAGE = {
     "sensitivity": brute_sensitivity,
     "feature_cosine": brute_feature_cosine,
 }
+
+
 NEEDS_A_MAP = {
     "invariance_radius": brute_invariance_radius,
     "flip_probability": brute_flip_probability,
@@ -445,129 +333,3 @@ def test_interclass_distance_of_coinciding_logits_is_exactly_zero() -> None:
     nearly = same * np.float32(1 + 1e-5)
     apart = interclass_distance(np.stack([same] * 30 + [nearly] * 30), np.repeat([0, 1], 30))
     assert apart == pytest.approx(math.dist(same, nearly), rel=1e-4)
-
-
-@pytest.mark.parametrize("shift_set", ENUMERATED)
-def test_by_shift_matches_brute_force(shift_set: str) -> None:
-    raw, table = run(shift_set)
-    rows = by_shift(table)
-    assert not isinstance(rows, Unavailable)
-    assert len(rows.dy) == len(raw.shifts(0))
-    for row, d in enumerate(raw.shifts(0)):
-        everywhere = raw.images()
-        assert (rows.dy[row], rows.dx[row]) == tuple(map(float, d))
-        assert rows.accuracy[row] == mean([raw.predicted(i, d) == raw.labels[i] for i in everywhere])
-        assert rows.consistency[row] == mean([raw.predicted(i, d) == raw.predicted(i) for i in everywhere])
-        assert rows.distance[row] == pytest.approx(
-            mean([math.dist(raw.logits[i][d], raw.logits[i][0, 0]) for i in everywhere])
-        )
-
-
-def test_by_shift_says_why_random_shifts_have_no_map() -> None:
-    assert by_shift(run("random:5")[1]) == Unavailable("needs the same shifts for every image")
-
-
-@pytest.mark.parametrize("shift_set", [*SETS, "random:1"])
-def test_by_radius_matches_brute_force(shift_set: str) -> None:
-    raw, table = run(shift_set)
-    rows = by_radius(table)
-
-    def at(i: int, r: int) -> list[tuple[int, int]]:
-        return [d for d in raw.shifts(i) if max(map(abs, d)) == r]
-
-    radii = sorted({max(map(abs, d)) for i in raw.images() for d in raw.shifts(i)})
-    assert rows.radius.tolist() == list(map(float, radii))
-    for row, r in enumerate(radii):
-        has = [i for i in raw.images() if at(i, r)]
-        inside = {i: [d for d in raw.logits[i] if max(map(abs, d)) <= r] for i in raw.images()}
-        correct = [mean([raw.predicted(i, d) == raw.labels[i] for d in at(i, r)]) for i in has]
-        stays = [mean([raw.predicted(i, d) == raw.predicted(i) for d in at(i, r)]) for i in has]
-        assert rows.images[row] == len(has)
-        assert rows.pairs[row] == sum(len(at(i, r)) for i in has)
-        assert rows.accuracy[row] == pytest.approx(mean(correct))
-        assert rows.consistency[row] == pytest.approx(mean(stays))
-        assert rows.consistency_low[row] <= rows.consistency[row] <= rows.consistency_high[row]
-        assert rows.worst_case_accuracy[row] == pytest.approx(
-            mean([all(raw.predicted(i, d) == raw.labels[i] for d in inside[i]) for i in raw.images()])
-        )
-        survives = [all(raw.predicted(i, d) == raw.predicted(i) for d in inside[i]) for i in raw.images()]
-        assert rows.survival[row] == pytest.approx(mean(survives))
-        limits = mean_interval(np.array(survives, dtype=float))
-        assert (rows.survival_low[row], rows.survival_high[row]) == (limits.low, limits.high)
-        distances = [mean([math.dist(raw.logits[i][d], raw.logits[i][0, 0]) for d in at(i, r)]) for i in has]
-        assert rows.distance[row] == pytest.approx(mean(distances))
-
-
-@pytest.mark.parametrize("shift_set", ENUMERATED)
-def test_the_last_radius_agrees_with_the_metrics(shift_set: str) -> None:
-    _, table = run(shift_set)
-    rows = by_radius(table)
-    values = evaluate(table, ["worst_case_accuracy", "invariance_radius", "reference_consistency", "sensitivity"])
-    assert rows.worst_case_accuracy[-1] == pytest.approx(values["worst_case_accuracy"].value)
-    steps = np.diff(rows.radius, prepend=0)
-    assert values["invariance_radius"].value == pytest.approx((rows.survival * steps).sum())
-    weighted = (rows.consistency * rows.pairs).sum() / rows.pairs.sum()
-    assert values["reference_consistency"].value == pytest.approx(weighted)
-    normaliser = interclass_normaliser(table)
-    assert not isinstance(normaliser, Unavailable)
-    weighted = (rows.distance * rows.pairs).sum() / rows.pairs.sum()
-    assert values["sensitivity"].value == pytest.approx(weighted / normaliser)
-
-
-def test_evaluate_keeps_the_order_and_rejects_unknown_names() -> None:
-    _, table = run("grid")
-    assert list(evaluate(table, ["mac", "accuracy"])) == ["mac", "accuracy"]
-    with pytest.raises(InputError, match="fidelity"):
-        evaluate(table, ["fidelty"])
-
-
-def test_metrics_do_not_change_the_observations() -> None:
-    _, table = run("grid")
-    before = {name: np.copy(getattr(table, name)) for name in Observations.__slots__}
-    evaluate(table, METRICS)
-    by_radius(table)
-    for name, value in before.items():
-        np.testing.assert_array_equal(getattr(table, name), value)
-
-
-@pytest.mark.parametrize("name", METRICS)
-def test_contract(name: str) -> None:
-    metric = METRICS.load(name)
-    assert isinstance(metric, Metric)
-    spec: MetricSpec = metric.spec
-    assert spec.id == name
-    assert METRICS[name].reference in spec.reference
-    assert bool(METRICS[name].reference) == bool(spec.reference)
-    assert spec.title == spec.title.strip().lower()
-    assert len(spec.title) <= 30
-    assert spec.version >= 1
-    assert spec.default_margin > 0
-    assert spec.unit in ("fraction", "px", "")
-    assert spec.unit != "fraction" or spec.bounds in ((0.0, 1.0), (-1.0, 1.0))
-    assert metric.evaluate.__doc__
-    assert "per image" in metric.evaluate.__doc__ or spec.bounds != (0.0, 1.0)
-
-
-def test_titles_are_unique() -> None:
-    titles = [METRICS.load(name).spec.title for name in METRICS]
-    assert len(set(titles)) == len(titles)
-
-
-def test_examples_in_docstrings() -> None:
-    for name in ("class_counts", "groups", "rings", "sensitivity"):
-        module = importlib.import_module(f"cnnshift.metrics.{name}")
-        found = doctest.testmod(module)
-        assert found.attempted
-        assert not found.failed
-
-
-def test_metrics_import_no_jax() -> None:
-    code = (
-        "import sys\n"
-        "from cnnshift.registry import METRICS\n"
-        "import cnnshift.metrics.curves\n"
-        "for name in METRICS: METRICS.load(name)\n"
-        "heavy = {'jax', 'flax', 'optax', 'sklearn', 'pandas'} & set(sys.modules)\n"
-        "assert not heavy, heavy\n"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,82 @@
+"""The tables of a result against loops over the raw logits of a small model, one shift at a time."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from cnnshift.metrics import evaluate
+from cnnshift.metrics.base import Unavailable
+from cnnshift.metrics.curves import by_radius, by_shift
+from cnnshift.metrics.sensitivity import interclass_normaliser
+from cnnshift.stats.intervals import mean_interval
+from tests.observing import ENUMERATED, SETS, mean, run
+
+
+@pytest.mark.parametrize("shift_set", ENUMERATED)
+def test_by_shift_matches_brute_force(shift_set: str) -> None:
+    raw, table = run(shift_set)
+    rows = by_shift(table)
+    assert not isinstance(rows, Unavailable)
+    assert len(rows.dy) == len(raw.shifts(0))
+    for row, d in enumerate(raw.shifts(0)):
+        everywhere = raw.images()
+        assert (rows.dy[row], rows.dx[row]) == tuple(map(float, d))
+        assert rows.accuracy[row] == mean([raw.predicted(i, d) == raw.labels[i] for i in everywhere])
+        assert rows.consistency[row] == mean([raw.predicted(i, d) == raw.predicted(i) for i in everywhere])
+        assert rows.distance[row] == pytest.approx(
+            mean([math.dist(raw.logits[i][d], raw.logits[i][0, 0]) for i in everywhere])
+        )
+
+
+def test_by_shift_says_why_random_shifts_have_no_map() -> None:
+    assert by_shift(run("random:5")[1]) == Unavailable("needs the same shifts for every image")
+
+
+@pytest.mark.parametrize("shift_set", [*SETS, "random:1"])
+def test_by_radius_matches_brute_force(shift_set: str) -> None:
+    raw, table = run(shift_set)
+    rows = by_radius(table)
+
+    def at(i: int, r: int) -> list[tuple[int, int]]:
+        return [d for d in raw.shifts(i) if max(map(abs, d)) == r]
+
+    radii = sorted({max(map(abs, d)) for i in raw.images() for d in raw.shifts(i)})
+    assert rows.radius.tolist() == list(map(float, radii))
+    for row, r in enumerate(radii):
+        has = [i for i in raw.images() if at(i, r)]
+        inside = {i: [d for d in raw.logits[i] if max(map(abs, d)) <= r] for i in raw.images()}
+        correct = [mean([raw.predicted(i, d) == raw.labels[i] for d in at(i, r)]) for i in has]
+        stays = [mean([raw.predicted(i, d) == raw.predicted(i) for d in at(i, r)]) for i in has]
+        assert rows.images[row] == len(has)
+        assert rows.pairs[row] == sum(len(at(i, r)) for i in has)
+        assert rows.accuracy[row] == pytest.approx(mean(correct))
+        assert rows.consistency[row] == pytest.approx(mean(stays))
+        assert rows.consistency_low[row] <= rows.consistency[row] <= rows.consistency_high[row]
+        assert rows.worst_case_accuracy[row] == pytest.approx(
+            mean([all(raw.predicted(i, d) == raw.labels[i] for d in inside[i]) for i in raw.images()])
+        )
+        survives = [all(raw.predicted(i, d) == raw.predicted(i) for d in inside[i]) for i in raw.images()]
+        assert rows.survival[row] == pytest.approx(mean(survives))
+        limits = mean_interval(np.array(survives, dtype=float))
+        assert (rows.survival_low[row], rows.survival_high[row]) == (limits.low, limits.high)
+        distances = [mean([math.dist(raw.logits[i][d], raw.logits[i][0, 0]) for d in at(i, r)]) for i in has]
+        assert rows.distance[row] == pytest.approx(mean(distances))
+
+
+@pytest.mark.parametrize("shift_set", ENUMERATED)
+def test_the_last_radius_agrees_with_the_metrics(shift_set: str) -> None:
+    _, table = run(shift_set)
+    rows = by_radius(table)
+    values = evaluate(table, ["worst_case_accuracy", "invariance_radius", "reference_consistency", "sensitivity"])
+    assert rows.worst_case_accuracy[-1] == pytest.approx(values["worst_case_accuracy"].value)
+    steps = np.diff(rows.radius, prepend=0)
+    assert values["invariance_radius"].value == pytest.approx((rows.survival * steps).sum())
+    weighted = (rows.consistency * rows.pairs).sum() / rows.pairs.sum()
+    assert values["reference_consistency"].value == pytest.approx(weighted)
+    normaliser = interclass_normaliser(table)
+    assert not isinstance(normaliser, Unavailable)
+    weighted = (rows.distance * rows.pairs).sum() / rows.pairs.sum()
+    assert values["sensitivity"].value == pytest.approx(weighted / normaliser)
