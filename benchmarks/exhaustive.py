@@ -13,6 +13,7 @@ from cnnshift.models.base import Classifier, Options
 from cnnshift.models.layers.convolution import Convolution
 from cnnshift.models.layers.head import embed, embedding_size
 from cnnshift.models.layers.max_pool import MaxPool
+from cnnshift.models.stage import Layer, Stage
 from cnnshift.shifts.circular import Circular
 from cnnshift.shifts.sets import enumerate_shifts
 from cnnshift.sweep.device import prepare_backend
@@ -39,17 +40,21 @@ class ThreeConvolutions(Classifier):
         self.pool = MaxPool(1, padding="circular", options=Options(), rngs=rngs)
         self.classifier = nnx.Linear(embedding_size(*shape, readout), 10, rngs=rngs)
 
-    def circular_stride(self, size: tuple[int, int]) -> int:
-        return 2**self.halvings
+    def circular_stages(self, size: tuple[int, int]) -> list[Stage]:
+        def dense(index: int) -> Layer:
+            return lambda x: jax.nn.relu(self.convolutions[index](x))
+
+        halves = [index < self.halvings for index in range(3)]
+        return [Stage(2, dense(i), self.pool) if half else Stage(1, dense(i), lambda x: x)
+                for i, half in enumerate(halves)]  # fmt: skip
 
     @property
     def readout_kind(self) -> str:
         return "linear" if self.readout == "flatten" else "global"
 
     def features(self, images: jax.Array) -> jax.Array:
-        for index, convolution in enumerate(self.convolutions):
-            images = jax.nn.relu(convolution(images))
-            images = self.pool(images) if index < self.halvings else images
+        for stage in self.circular_stages(images.shape[1:3]):
+            images = stage.sample(stage.dense(images))
         return images
 
     def embed(self, features: jax.Array) -> jax.Array:

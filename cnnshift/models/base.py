@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -12,6 +12,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from cnnshift.errors import InputError
+from cnnshift.models.stage import Stage
 from cnnshift.registry import DOWNSAMPLERS, MODELS
 from cnnshift.spec import Spec
 
@@ -146,10 +147,11 @@ class Classifier(nnx.Module):
     def classify(self, embedding: Float[Array, "n e"]) -> Float[Array, "n k"]:
         """The last linear layer."""
 
-    def circular_stride(self, size: tuple[int, int]) -> int | None:
-        """S with features(T_{S q} x) = T_q features(x) for every circular shift by a multiple of S.
+    def circular_stages(self, size: tuple[int, int]) -> Sequence[Stage] | None:
+        """The trunk as stages, one after the other, on images of that size (H, W) that wrap around.
 
-        None where the structure does not promise it for images of that size (H, W).
+        None where the structure does not promise that it is equivariant to circular shifts by multiples of S, the
+        product of the stages' strides: features(T_{S q} x) = T_q features(x).
         """
         return None
 

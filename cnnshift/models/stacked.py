@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from flax import nnx
@@ -13,6 +13,7 @@ from cnnshift.models.base import Classifier, ReadoutKind
 from cnnshift.models.layers.convolution import Convolution
 from cnnshift.models.layers.head import Head, embed, embedding_size
 from cnnshift.models.layers.trunk import MakeWeights, TrunkOptions, make_blocks
+from cnnshift.models.stage import Stage
 
 
 class Stacked(Classifier):
@@ -37,11 +38,11 @@ class Stacked(Classifier):
         size = embedding_size(*shape, options.head)
         self.classifier = nnx.Linear(size, classes, kernel_init=nnx.initializers.he_normal(), rngs=rngs)
 
-    def circular_stride(self, size: tuple[int, int]) -> int | None:
-        """The total stride, where all that has borders wraps around and sizes divide."""
+    def circular_stages(self, size: tuple[int, int]) -> Sequence[Stage] | None:
+        """The blocks, where all that has borders wraps around and the total stride divides both sizes."""
         wraps = all(isinstance(b.weights, Convolution) and b.weights.padding == "circular" for b in self.blocks)
-        stride = self.total_stride
-        return stride if wraps and size[0] % stride == 0 and size[1] % stride == 0 else None
+        divides = all(side % self.total_stride == 0 for side in size)
+        return [Stage(b.stride, b.dense, b.sample) for b in self.blocks] if wraps and divides else None
 
     @classmethod
     def remedies(cls, options: TrunkOptions) -> Mapping[str, Mapping[str, str]]:

@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
@@ -161,12 +161,10 @@ def _shared(job: Job, sharing: Sharing, progress: Progress, table: Table, batch:
     state, parts = job.subject.state, job.subject.parts
     assert parts is not None
     reference, flops = _compile_reference(job, batch)
-    how = (sharing.phases, sharing.weights, sharing.index)
+    how = (sharing.weights, sharing.index)
     sources, labels, images_mask = job.batch(0, batch)
     example = (state, sources, labels, reference(state, sources, labels), images_mask, *how)
-    # A phase may be further than the shifts themselves: −1 is 7 pixels the other way at a stride of 8.
-    protocol = replace(job.protocol, reach=max(job.protocol.reach, int(sharing.phases.max())))
-    program = phase_program(parts, protocol, sharing).lower(*example).compile()
+    program = phase_program(parts, job.protocol, sharing).lower(*example).compile()
     compile_seconds = time.perf_counter() - started
     observations = _fill(table, job, batch, reference, program, lambda start: iter([(0, how)]), progress)
     seconds = time.perf_counter() - started - compile_seconds

@@ -1,8 +1,9 @@
-"""The compiled program of a shared sweep: the trunk once per phase, the head once per distinct rolled feature."""
+"""The compiled program of a shared sweep: a tree of phases, and at its leaves the head on distinct rolled features."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -12,6 +13,7 @@ from jax.stages import Wrapped
 from jaxtyping import Array, Float, Int, Shaped
 
 from cnnshift.data.base import to_unit
+from cnnshift.models.stage import Stage
 from cnnshift.shifts.base import Protocol
 from cnnshift.sweep.program import Block, Reference, Sums, cosine_from, cosine_of, see
 from cnnshift.sweep.sharing import Sharing
@@ -22,7 +24,9 @@ Heads = Callable[[Array], tuple[Array, Array]]
 
 
 def phase_program(parts: Parts, protocol: Protocol, sharing: Sharing) -> Wrapped:
-    """(state, sources, labels, reference, image mask, phases, weights, index) → `Block` over all shifts.
+    """(state, sources, labels, reference, image mask, weights, index) → `Block` over all shifts.
+
+    The tree of phases is walked depth first, so that no more maps are held than in a single forward pass.
 
     With a linear head, the logits of all rolls q of a map z are a circular correlation with the weights w,
 
@@ -30,6 +34,7 @@ def phase_program(parts: Parts, protocol: Protocol, sharing: Sharing) -> Wrapped
 
     and the products of rolled with unrolled features, which their cosine needs, are one as well.
     """
+    depth = len(sharing.levels)
 
     def program(
         state: Any,
@@ -37,28 +42,57 @@ def phase_program(parts: Parts, protocol: Protocol, sharing: Sharing) -> Wrapped
         labels: Int[Array, " b"],
         reference: Reference,
         images_mask: Float[Array, " b"],
-        phases: Int[Array, "p 2"],
         weights: Float[Array, "p q"],
         index: Int[Array, " s"],
     ) -> Block:
-        prepared = protocol.prepare(to_unit(sources))
+        stages = _stages(parts, state, protocol.size, sharing)
         heads = _heads(parts, sharing, state, reference)
+        nothing = Sums(jnp.zeros_like(reference.logits), jnp.zeros_like(reference.logits))
 
-        def phase(total: Sums, inputs: tuple[Array, Array]) -> tuple[Sums, Any]:
-            d, counts = inputs
-            logits, cosine = heads(parts.features(state, protocol.move(prepared, d)))
+        def below(level: int, x: Float[Array, "b h w c"], counts: Float[Array, "*o q"]) -> tuple[Sums, Any]:
+            """All phases that begin as x does."""
+            if level == depth:
+                return at_leaf(x, counts)
+            dense, offsets = stages[level].dense(x), sharing.levels[level]
+            reach = int(offsets.max())
+            around = jnp.pad(dense, ((0, 0), (reach, 0), (reach, 0), (0, 0)), mode="wrap")
+
+            def branch(total: Sums, inputs: tuple[Array, Array]) -> tuple[Sums, Any]:
+                offset, counts = inputs
+                rolled = lax.dynamic_slice(around, (0, reach - offset[0], reach - offset[1], 0), dense.shape)
+                sums, tables = below(level + 1, stages[level].sample(rolled), counts)
+                return jax.tree.map(jnp.add, total, sums), tables
+
+            return lax.scan(branch, nothing, (offsets, counts))
+
+        def at_leaf(features: Float[Array, "b h w c"], counts: Float[Array, " q"]) -> tuple[Sums, Any]:
+            logits, cosine = heads(features)
             seen = jax.vmap(lambda f, c: see(f, c, reference, labels))(logits, cosine)
             change = logits - reference.logits[None]
             sums = Sums(jnp.einsum("q,qbk->bk", counts, change), jnp.einsum("q,qbk->bk", counts, change**2))
-            over_images = jnp.where(images_mask[None, :, None] > 0, change, 0).sum(axis=1)
-            return jax.tree.map(jnp.add, total, sums), (seen, over_images)
+            return sums, (seen, jnp.where(images_mask[None, :, None] > 0, change, 0).sum(axis=1))
 
-        nothing = Sums(jnp.zeros_like(reference.logits), jnp.zeros_like(reference.logits))
-        sums, tables = lax.scan(phase, nothing, (phases, weights))
-        seen, shift_change = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[index], tables)
+        counts = weights.reshape(*map(len, sharing.levels), -1)
+        sums, tables = below(0, protocol.window(to_unit(sources)), counts)
+        seen, shift_change = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[depth + 1 :])[index], tables)
         return Block(seen, sums, shift_change)
 
     return jax.jit(program)
+
+
+def _stages(parts: Parts, state: Any, size: tuple[int, int], sharing: Sharing) -> Sequence[Stage]:
+    """A stage for every level."""
+    known = parts.stages(state, size)
+    if known is None:
+        return [Stage(sharing.stride, lambda x: x, lambda x: parts.features(state, x))]
+    if len(known) == len(sharing.levels):
+        return known
+    first, *rest = known
+
+    def others(x: Array) -> Array:
+        return functools.reduce(lambda y, stage: stage.sample(stage.dense(y)), rest, first.sample(x))
+
+    return [Stage(sharing.stride, first.dense, others)]
 
 
 def _heads(parts: Parts, sharing: Sharing, state: Any, reference: Reference) -> Heads:

@@ -8,10 +8,19 @@ p = d mod S and a roll q = (d − p) / S, and
 
 S² forward passes of the trunk, one per phase, thus serve all H·W shifts. What is left for every shift is the head on
 rolled features, and a head that pools over all positions does not see the roll.
+
+The phases share passes too. Let φ be stages of strides s₁, s₂, …, each a part that commutes with every roll and a part
+that lowers the resolution (see `Stage`). A phase is p = o₁ + s₁ o₂ + s₁ s₂ o₃ + …, 0 ≤ oᵢ < sᵢ, and
+
+    φ(T_p x) = … sample₂(T_{o₂} dense₂(sample₁(T_{o₁} dense₁(x)))):
+
+a tree, in which the first convolution runs once for all phases, the second s₁² times, and so on.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import jax
@@ -40,7 +49,9 @@ class Sharing:
     Attributes:
         stride: S.
         readout: how the head depends on the roll.
-        phases: p, those that occur, as shifts in pixels.
+        levels: of the tree of phases: per stage the offsets o, in positions of its dense map. If not every phase
+            occurs: a single level, the phases that do.
+        phases: p, as shifts in pixels, in the order of the tree.
         rolls: q in feature pixels, all of the map, row by row; (0, 0) alone for a global head.
         index: of every shift, into phases × rolls.
         weights: how many of the shifts each phase and roll is.
@@ -48,6 +59,7 @@ class Sharing:
 
     stride: int
     readout: ReadoutKind
+    levels: tuple[Int[np.ndarray, "_ 2"], ...]
     phases: Int[np.ndarray, "p 2"]
     rolls: Int[np.ndarray, "q 2"]
     index: Int[np.ndarray, " s"]
@@ -69,27 +81,38 @@ def find_sharing(subject: Subject, split: Split, protocol: Protocol, shift_set: 
     parts = subject.parts
     if parts is None:
         return "the model does not show its features"
-    known = parts.stride(split.size)
-    if known is not None:
-        return _make(known, parts.readout, split.size, shift_set)
+    stages = parts.stages(subject.state, split.size)
+    if stages is not None:
+        return _make([stage.stride for stage in stages], parts.readout, split.size, shift_set)
     if parts.readout != "any":
         return "its trunk is not equivariant: a border that does not wrap, weights that are not shared, or odd sizes"
     return _measured(subject, split, shift_set)
 
 
-def _make(stride: int, readout: ReadoutKind, size: tuple[int, int], shift_set: ShiftSet) -> Sharing:
+def _make(strides: Sequence[int], readout: ReadoutKind, size: tuple[int, int], shift_set: ShiftSet) -> Sharing:
+    stride = math.prod(strides)
     shifts = shift_set.shifts % np.array(size, dtype=np.int32)
     phase, roll = shifts % stride, shifts // stride
-    phases, phase_index = np.unique(phase, axis=0, return_inverse=True)
+    occurring = np.unique(phase, axis=0).astype(np.int32)
+    levels = tuple(map(_offsets, strides)) if len(occurring) == stride**2 else (occurring,)
+    phases = np.zeros((1, 2), np.int32)
+    for index, offsets in enumerate(levels):
+        phases = (phases[:, None] + math.prod(strides[:index]) * offsets).reshape(-1, 2)
+    number = np.zeros((stride, stride), np.int64)
+    number[tuple(phases.T)] = np.arange(len(phases))
     rows, columns = size[0] // stride, size[1] // stride
     if readout == "global":
         rolls, roll_index = np.zeros((1, 2), np.int32), np.zeros(len(shifts), np.int64)
     else:
         rolls = np.array([(a, b) for a in range(rows) for b in range(columns)], dtype=np.int32)
         roll_index = roll[:, 0] * columns + roll[:, 1]
-    index = phase_index.reshape(-1) * len(rolls) + roll_index
+    index = number[tuple(phase.T)] * len(rolls) + roll_index
     weights = np.bincount(index, minlength=len(phases) * len(rolls)).reshape(len(phases), len(rolls))
-    return Sharing(stride, readout, phases, rolls, index, weights.astype(np.float32))
+    return Sharing(stride, readout, levels, phases, rolls, index, weights.astype(np.float32))
+
+
+def _offsets(stride: int) -> Int[np.ndarray, "_ 2"]:
+    return np.array([(a, b) for a in range(stride) for b in range(stride)], dtype=np.int32)
 
 
 def _measured(subject: Subject, split: Split, shift_set: ShiftSet) -> Sharing | str:
@@ -112,7 +135,7 @@ def _measured(subject: Subject, split: Split, shift_set: ShiftSet) -> Sharing | 
         head = jax.jit(lambda state, z: parts.head(state, z)[0])
         logits = head(subject.state, at_rest)
         sees = not all(_agree(head(subject.state, jnp.roll(at_rest, roll, axis=(1, 2))), logits) for roll in rolls)
-    return _make(stride, "any" if sees else "global", split.size, shift_set)
+    return _make([stride], "any" if sees else "global", split.size, shift_set)
 
 
 def _agree(a: Float[jax.Array, "*s"], b: Float[jax.Array, "*s"]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 from cnnshift.data.base import Split
 from cnnshift.errors import InputError
 from cnnshift.models.base import Classifier, ReadoutKind
+from cnnshift.models.stage import Stage
 
 Apply = Callable[[Any, Float[Array, "n h w c"]], tuple[Float[Array, "n k"], Float[Array, "n e"] | None]]
 
@@ -26,7 +27,7 @@ class Parts:
     Attributes:
         features: (state, images) → a map with positions.
         head: (state, map) → (logits, penultimate features).
-        stride: what the structure promises, see `Classifier.circular_stride`.
+        stages: (state, size) → what the structure promises, see `Classifier.circular_stages`.
         total_stride: what the structure says, see `Classifier.total_stride`, or why there is none; None where nothing
             is known of the structure.
         readout: how the logits depend on where the features are.
@@ -35,7 +36,7 @@ class Parts:
 
     features: Callable[[Any, Float[Array, "n h w c"]], Float[Array, "n H W C"]]
     head: Callable[[Any, Float[Array, "n H W C"]], tuple[Float[Array, "n k"], Float[Array, "n e"]]]
-    stride: Callable[[tuple[int, int]], int | None]
+    stages: Callable[[Any, tuple[int, int]], Sequence[Stage] | None]
     total_stride: int | str | None
     readout: ReadoutKind
     linear: Callable[[Any], tuple[Float[Array, "e k"], Float[Array, " k"]]] | None
@@ -133,15 +134,18 @@ def subject_of(model: Callable[[Array], Array]) -> Subject:
 def _parts(model: nnx.Module, features: Any, head: Any, module: Callable[[Any], Any]) -> Parts:
     """What a model of the zoo says of its structure; of another one nothing is known."""
     if not isinstance(model, Classifier):
-        return Parts(features, head, lambda size: None, None, "any", None)
+        return Parts(features, head, lambda state, size: None, None, "any", None)
 
     def linear(state: Any) -> tuple[Array, Array]:
         layer = module(state).classifier
         return layer.kernel[...], layer.bias[...]
 
+    def stages(state: Any, size: tuple[int, int]) -> Sequence[Stage] | None:
+        return module(state).circular_stages(size)
+
     kind = model.readout_kind
     total = model.total_stride or "the model is not convolutional"
-    return Parts(features, head, model.circular_stride, total, kind, linear if kind == "linear" else None)
+    return Parts(features, head, stages, total, kind, linear if kind == "linear" else None)
 
 
 def check_fits(subject: Subject, split: Split) -> None:

@@ -55,7 +55,7 @@ class Block(nnx.Module):
         self.norm: Any = norm
         self.activate = Activate(activation)
         self.pool = None if pool.is_stride else pool
-        self.pools_first = pool.selects and self.activate.increasing
+        self.pools_first = pool.is_stride or (pool.selects and self.activate.increasing)
         self.bias_last = self.pools_first and norm is None and isinstance(weights, Convolution)
 
     @property
@@ -65,16 +65,28 @@ class Block(nnx.Module):
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
         """One block."""
-        x = self.weights.without_bias(x) if self.bias_last else self.weights(x)
-        if self.norm is not None:
-            x = self.norm(x)
-        if self.pool is None:
-            pass
-        elif self.pools_first:
+        return self.sample(self.dense(x))
+
+    def dense(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
+        """What comes before the resolution falls: nothing, where the weights have the stride."""
+        if self.weights.stride > 1:
+            return x
+        x = self._weigh(x)
+        return x if self.pools_first else self.activate(x)
+
+    def sample(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
+        """The rest."""
+        if self.weights.stride > 1:
+            x = self._weigh(x)
+        if self.pool is not None:
             x = self.pool(x)
-        else:
-            return self.pool(self.activate(x))
+        if not self.pools_first:
+            return x
         return self.activate(self.weights.add_bias(x) if self.bias_last else x)
+
+    def _weigh(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
+        x = self.weights.without_bias(x) if self.bias_last else self.weights(x)
+        return x if self.norm is None else self.norm(x)
 
 
 def make_blocks(

@@ -1,0 +1,24 @@
+"""A trunk in stages: what every shift passes through unharmed, and what only some do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from jaxtyping import Array, Float
+
+Layer = Callable[[Float[Array, "n h w c"]], Float[Array, "n H W C"]]
+
+
+class Stage(NamedTuple):
+    """x ↦ sample(dense(x)) on maps [n h w c] that wrap around.
+
+    Attributes:
+        stride: s, by which the stage divides the resolution.
+        dense: commutes with every circular shift by whole positions; keeps the resolution.
+        sample: commutes with circular shifts by multiples of s.
+    """
+
+    stride: int
+    dense: Layer
+    sample: Layer
