@@ -23,26 +23,29 @@ def diagnose(layers: Sequence[Layer], floor: Floor) -> list[LayerRecord]:
     size that its stride leaves) answers for what it is the first to show.
     """
     records: list[LayerRecord] = []
-    before: Layer | None = None
+    before: LayerRecord | None = None
     for layer in layers:
-        found = _lost_alone(layer, floor, records) if layer.own else _first_seen(layer, before, floor)
+        record = _record(layer)
+        alone = record.own_error is not None
+        found = _lost_alone(record, floor, records) if alone else _first_seen(record, before, floor)
         answered = {loss for index in layer.through for loss in records[index].lost}
         # What a vector inherits from maps on the way to it is their doing.
         lost: list[Loss] = [loss for loss in found if loss not in answered and not (loss == "place" and answered)]
-        earlier = {loss for record in records for loss in record.lost}
-        if not lost and earlier.isdisjoint({"samples", "fractions"}) and _loses_fractions(layer, before, floor):
+        earlier = {loss for each in records for loss in each.lost}
+        if not lost and earlier.isdisjoint({"samples", "fractions"}) and _loses_fractions(record, before, floor):
             lost.append("fractions")
-        records.append(_record(layer, lost))
-        before = layer if layer.is_map and layer.stride is not None else before
-    return _without_artefacts(records, layers, floor)
+        records.append(record.model_copy(update={"lost": lost}))
+        if record.is_map and record.stride is not None:
+            before = record
+    return _without_artefacts(records, floor)
 
 
-def _without_artefacts(records: list[LayerRecord], layers: Sequence[Layer], floor: Floor) -> list[LayerRecord]:
+def _without_artefacts(records: list[LayerRecord], floor: Floor) -> list[LayerRecord]:
     """Without what a later map shows to have been none: a margin alone (a padding that wraps) is no torus by itself."""
     exact = [
         index
-        for index, layer in enumerate(layers)
-        if layer.is_map and layer.stride is not None and _worst(layer, "error", multiples=True) <= floor.whole_tolerance
+        for index, record in enumerate(records)
+        if record.is_map and record.stride is not None and _at_multiples(record, record.error) <= floor.whole_tolerance
     ]
     last = max(exact, default=-1)
     return [
@@ -53,60 +56,52 @@ def _without_artefacts(records: list[LayerRecord], layers: Sequence[Layer], floo
     ]
 
 
-def _lost_alone(layer: Layer, floor: Floor, records: Sequence[LayerRecord]) -> list[Loss]:
-    own = layer.own
-    assert own is not None
+def _lost_alone(record: LayerRecord, floor: Floor, records: Sequence[LayerRecord]) -> list[Loss]:
     lost: list[Loss] = []
-    if own.between > floor.whole_tolerance:
+    if (record.own_between or 0.0) > floor.whole_tolerance:
         lost.append("samples")
-    if own.error > floor.whole_tolerance:
-        if not layer.is_map:
+    if (record.own_error or 0.0) > floor.whole_tolerance:
+        if not record.is_map:
             lost.append("place")
-        elif own.at_border is None:
+        elif record.own_at_border is None:
             # The border is everywhere: what layers of its kind lost where it was not.
-            kind = [loss for record in records if record.kind == layer.step.kind for loss in record.lost]
+            kind = [loss for each in records if each.kind == record.kind for loss in each.lost]
             lost.append("position" if "position" in kind else "border")
         else:
-            lost.append("border" if own.at_border else "position")
+            lost.append("border" if record.own_at_border else "position")
     return lost
 
 
-def _first_seen(layer: Layer, before: Layer | None, floor: Floor) -> list[Loss]:
+def _first_seen(record: LayerRecord, before: LayerRecord | None, floor: Floor) -> list[Loss]:
     """Of a layer that cannot be taken out of the network: what it is the first to show."""
-    if not layer.is_map or layer.stride is None:
+    if not record.is_map or record.stride is None:
         return []
     lost: list[Loss] = []
-    coarser = before.stride if before is not None and before.stride is not None else Fraction(1)
-    if layer.stride > coarser and _worst(layer, "aligned", multiples=False) > floor.whole_tolerance:
+    coarser = Fraction(1) if before is None else Fraction(before.stride or 1)
+    between = record.worst(record.aligned, multiples=False)
+    if Fraction(record.stride) > coarser and (between or 0.0) > floor.whole_tolerance:
         lost.append("samples")
-    then = 0.0 if before is None else _worst(before, "error", multiples=True)
-    if _worst(layer, "error", multiples=True) > floor.whole_tolerance >= then:
-        inside = _worst(layer, "inside", multiples=True)
-        lost.append("border" if inside <= floor.whole_tolerance else "position")
+    then = 0.0 if before is None else _at_multiples(before, before.error)
+    if _at_multiples(record, record.error) > floor.whole_tolerance >= then:
+        lost.append("border" if _at_multiples(record, record.inside) <= floor.whole_tolerance else "position")
     return lost
 
 
-def _worst(layer: Layer, values: str, *, multiples: bool) -> float:
-    """The largest of some values at whole shifts that are, or are not, multiples of the period; 0 if there are none."""
-    whole = [
-        float(value)
-        for size, value in zip(layer.profile.size, getattr(layer.profile, values), strict=True)
-        if size >= 1 and ((Fraction(int(size)) / layer.period).denominator == 1) == multiples
-    ]
-    return max((value for value in whole if not math.isnan(value)), default=0.0)
+def _at_multiples(record: LayerRecord, values: Sequence[float | None]) -> float:
+    return record.worst(values, multiples=True) or 0.0
 
 
-def _subpixel(layer: Layer) -> float:
-    values = layer.profile.error[layer.profile.size < 1]
-    return 0.0 if np.isnan(values).all() else float(np.nanmax(values))
+def _subpixel(record: LayerRecord) -> float:
+    values = [error for size, error in zip(record.size, record.error, strict=True) if size < 1 and error is not None]
+    return max(values, default=0.0)
 
 
-def _loses_fractions(layer: Layer, before: Layer | None, floor: Floor) -> bool:
+def _loses_fractions(record: LayerRecord, before: LayerRecord | None, floor: Floor) -> bool:
     then = floor.subpixel_tolerance if before is None else max(floor.subpixel_tolerance, _subpixel(before))
-    return layer.is_map and _subpixel(layer) > _JUMP * then
+    return record.is_map and _subpixel(record) > _JUMP * then
 
 
-def _record(layer: Layer, lost: list[Loss]) -> LayerRecord:
+def _record(layer: Layer) -> LayerRecord:
     own, profile = layer.own, layer.profile
     return LayerRecord(
         name=layer.step.name,
@@ -116,7 +111,7 @@ def _record(layer: Layer, lost: list[Loss]) -> LayerRecord:
         stride=None if layer.stride is None else str(layer.stride),
         period=str(layer.period),
         is_map=layer.is_map,
-        lost=lost,
+        lost=[],
         own_error=_finite([own.error])[0] if own else None,
         own_at_border=own.at_border if own else None,
         own_between=_finite([own.between])[0] if own else None,

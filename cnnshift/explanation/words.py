@@ -67,25 +67,14 @@ def _moves_along(layer: LayerRecord, found: Explanation) -> bool:
 
     Where the border is everywhere nothing speaks against it but a loss of positions, here or before.
     """
-    inside = [value for value in _at_multiples(layer, layer.inside) if value is not None]
-    if inside:
-        return max(inside) <= found.tolerance_whole
+    inside = layer.worst(layer.inside, multiples=True)
+    if inside is not None:
+        return inside <= found.tolerance_whole
     before = found.layers[: found.layers.index(layer) + 1]
-    errors = [value for value in _at_multiples(layer, layer.error) if value is not None]
     lost = {loss for each in before for loss in each.lost}
-    if max(errors, default=0.0) <= found.tolerance_whole:
+    if (layer.worst(layer.error, multiples=True) or 0.0) <= found.tolerance_whole:
         return True
     return "border" in lost and "position" not in lost and all(each.is_map for each in before)
-
-
-def _at_multiples(layer: LayerRecord, values: Sequence[float | None]) -> list[float | None]:
-    sizes = set(_sizes_at_multiples(layer))
-    return [value for size, value in zip(layer.size, values, strict=True) if size in sizes]
-
-
-def _sizes_at_multiples(layer: LayerRecord) -> list[float]:
-    period = Fraction(layer.period)
-    return [size for size in layer.size if size >= 1 and (Fraction(size) / period).denominator == 1]
 
 
 def _samples(found: Explanation) -> Iterator[str]:
@@ -95,13 +84,12 @@ def _samples(found: Explanation) -> Iterator[str]:
     if losing:
         last, first = max(losing, key=lambda layer: Fraction(layer.period)), losing[0]
         steps = ", ".join(f"{layer.name} ({layer.stride} px)" for layer in losing)
-        between = set(last.size) - set(_sizes_at_multiples(last))
-        missed = [e for size, e in zip(last.size, last.error, strict=True) if size in between and size >= 1 and e]
+        missed = last.worst(last.error, multiples=False)
         yield (
             f"Stride: {steps}. At the end only shifts by multiples of {last.period} px, 1 of "
             f"{Fraction(last.period) ** 2}, can be followed"
             + (
-                f"; between them the map of {last.name} is off by up to {_share(max(missed))} of its size."
+                f"; between them the map of {last.name} is off by up to {_share(missed)} of its size."
                 if missed
                 else "."
             )
@@ -327,6 +315,3 @@ def _short(value: float) -> str:
 
 def _upper(text: str) -> str:
     return text[0].upper() + text[1:]
-
-
-_PARTS = (_equivariance, _samples, _border, _position, _fractions, _head, _predictions, _certificate, _blame, _advice)

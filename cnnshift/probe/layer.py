@@ -58,14 +58,15 @@ class Layer:
         step: which one it is.
         stride: cumulative, in pixels; that of the last map before it for a layer without positions; None where it
             cannot be told.
-        period: the largest stride so far, in pixels: shifts by its multiples are those that no stride is in the way of.
+        period: the least common multiple of the strides so far, in pixels: none of them is in the way of shifts by its
+            multiples.
         is_map: whether it has positions.
         profile: errors by size of the shift, of everything up to this layer.
         through: indices of the layers that `own` holds too, where it does not start from the layer before.
         own: errors of this layer alone; None where it cannot be taken out of the network.
         normalized_variance: variance over whole shifts relative to that over images (Quiroga et al. 2021), of the
             layer's own values, summed over positions and channels; NaN where images do not differ.
-        lie_derivative: mean square, see `derivative_program`; NaN for a map whose stride is unknown.
+        lie_derivative: mean square, as in Gruver et al. 2023, equation 4; NaN for a map whose stride is unknown.
         lie_derivative_abs: mean size.
     """
 

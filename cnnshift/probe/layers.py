@@ -72,16 +72,17 @@ def probe_layers(
         depends = find_dependence(seen.outputs, layouts, [section.source for section in seen.sections], seen.state, few)
         strides = [None if depend.stride is None else float(depend.stride) for depend in depends]
 
-        def maps(moved: Float[np.ndarray, "n h w c"]) -> list[np.ndarray]:
-            outputs = run(every.state, jnp.asarray(moved, batch.dtype))
+        def folded(outputs: Sequence[Array]) -> list[np.ndarray]:
             return [host(layout.fold(output)) for layout, output in zip(layouts, outputs, strict=True)]
 
         tallies = [
-            Tally(rest, depend, measured=each) for rest, depend, each in zip(maps(images), depends, usable, strict=True)
+            Tally(rest, depend, measured=each)
+            for rest, depend, each in zip(folded(given), depends, usable, strict=True)
         ]
         shifts = _shifts(depends, (images.shape[1], images.shape[2]))
         for d in shifts:
-            for tally, now in zip(tallies, maps(shift_maps(images, d)), strict=True):
+            moved = run(every.state, jnp.asarray(shift_maps(images, d), batch.dtype))
+            for tally, now in zip(tallies, folded(moved), strict=True):
                 tally.add(d, now)
         own = measure_own(every.sections, layouts, strides, every.state, batch, given, depends)
         derivatives = _derivatives(every, layouts, strides, images)
@@ -89,7 +90,7 @@ def probe_layers(
     stride, period = Fraction(1), Fraction(1)
     for index, (step, tally) in enumerate(zip(steps, tallies, strict=True)):
         stride = tally.depend.stride if tally.is_map else stride
-        period = max(period, stride or period)
+        period = _common_multiple(period, stride or period)
         squares = [each[index] for each in derivatives]
         layers.append(
             Layer(
@@ -144,6 +145,11 @@ def _shifts(depends: Sequence[Dependence], size: tuple[int, int]) -> list[tuple[
     whole = {*range(1, SMALL_SHIFTS + 1), *strides, *(2 * stride for stride in strides)}
     sizes = [SUBPIXEL, *(d for d in sorted(whole) if d < min(size))]
     return [(float(d * dy), float(d * dx)) for d in sizes for dy, dx in DIRECTIONS]
+
+
+def _common_multiple(a: Fraction, b: Fraction) -> Fraction:
+    """The least; strides of parallel branches need not divide each other."""
+    return Fraction(math.lcm(a.numerator * b.denominator, b.numerator * a.denominator), a.denominator * b.denominator)
 
 
 def _check_finite(step: Step, value: Array) -> None:

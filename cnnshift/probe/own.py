@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -76,15 +77,13 @@ def measure_own(
 def _reach(source: int, target: int, depends: Sequence[Dependence], strides: Sequence[float | None]) -> int | None:
     """How many positions of its output from a seam a layer's window can see it; None where the window is unknown."""
     rows, stride = depends[target].rows, strides[target]
-    before = np.eye(len(rows), dtype=bool) if source < 0 and rows is not None else depends[source].rows
-    step = 1.0 if source < 0 else strides[source]
-    if (
-        rows is None
-        or before is None
-        or stride is None
-        or step is None
-        or not (uncut(rows).any() and uncut(before).any())
-    ):
+    if source < 0:
+        before, step = None if rows is None else np.eye(len(rows), dtype=bool), 1.0
+    else:
+        before, step = depends[source].rows, strides[source]
+    if rows is None or before is None or stride is None or step is None:
+        return None
+    if not uncut(rows).any() or not uncut(before).any():
         return None
     widths = [int(each.sum(axis=0)[uncut(each)].max()) for each in (before, rows)]
     window = (widths[1] - widths[0]) / step + 1
@@ -121,21 +120,17 @@ def _rolled(sections: Sequence[Section], given: Sequence[Given], steps: Sequence
             if step is None:
                 found.append(None)
                 continue
-            before, _, value = given[section.source + 1]
-
-            def moved(
-                d: Array,
-                section: Section = section,
-                layout: Layout = layout,
-                before: Layout = before,
-                value: Any = value,
-            ) -> Array:
-                return layout.fold(section.run(state, before.roll(value, d)))
-
+            moved = functools.partial(_moved, section, given[section.source + 1], layout, state)
             found.append((moved(step * q), moved(direction) if step > 1 else None))
         return found
 
     return run
+
+
+def _moved(section: Section, source: Given, layout: Layout, state: Any, roll: Array) -> Array:
+    """What a section gives for its source's output, rolled."""
+    before, _, value = source
+    return layout.fold(section.run(state, before.roll(value, roll)))
 
 
 def _judge(

@@ -31,7 +31,7 @@ class Tally:
         self._mean = rest.mean(axis=0, dtype=np.float64, keepdims=True)
         self._change, self._square = np.zeros(rest.shape), np.zeros(rest.shape)
         # Of the images at rest: Σ of the mean square, Σ of the squared mean, of what deviates from their mean.
-        self._total, self._between, self._whole = [self._spread(rest)[0]], [0.0], 0
+        self._total, self._between = [self._spread(rest)[0]], [0.0]
         self._rows: list[tuple[float, float, float, float, float, float]] = []
 
     @property
@@ -44,15 +44,18 @@ class Tally:
         if not self.measured:
             self._rows.append((max(d), math.nan, math.nan, math.nan, math.nan, math.nan))
             return
-        expected, mask = self._expected(d), self.depend.inside((int(d[0]), int(d[1])))
+        expected = self._expected(d)
         error, inside, aligned, square = (math.nan,) * 4
         if expected is not None:
             error = inside = float(equivariance_error(now, expected).mean())
             square = float(((now - expected).astype(np.float64) ** 2).mean())
         if self.is_map:
             inside = math.nan
-            if expected is not None and mask is not None and _divides(self.depend.stride, d):
-                inside = float(equivariance_error(now, expected, mask.astype(float)).mean())
+            if expected is not None and _divides(self.depend.stride, d):
+                mask = self.depend.inside((int(d[0]), int(d[1])))
+                inside = (
+                    math.nan if mask is None else float(equivariance_error(now, expected, mask.astype(float)).mean())
+                )
             aligned = float(equivariance_error(now, align(self.rest, now)).mean())
         change = float(equivariance_error(now, self.rest).mean())
         self._rows.append((max(d), change, error, inside, aligned, square))
@@ -92,6 +95,10 @@ class Tally:
             return self.rest
         stride = self.depend.stride
         return None if stride is None else shift_maps(self.rest, (d[0] / float(stride), d[1] / float(stride)))
+
+    def _inside(self, d: tuple[int, int], now: np.ndarray, expected: np.ndarray) -> float:
+        mask = self.depend.inside(d)
+        return math.nan if mask is None else float(equivariance_error(now, expected, mask.astype(float)).mean())
 
     def _spread(self, now: np.ndarray) -> tuple[float, float]:
         centred = now - self._mean

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any, Literal
 
 import pydantic
@@ -18,10 +20,11 @@ class LayerRecord(Record):
     """A layer, in the order of computation.
 
     `stride` is cumulative, in pixels (a fraction such as 1/2 where a map is finer than the image), that of the last map
-    for a layer without positions (`is_map` false), null where it cannot be told; `period` is the largest stride so far:
-    no stride is in the way of shifts by its multiples. `own_error`, `own_at_border` and `own_between` are of this layer
-    alone, given an input that moves along exactly: under rolls by multiples of its own stride, whether all of that lies
-    along the border, and under rolls by one position of its input, against the best whole roll of its output.
+    for a layer without positions (`is_map` false), null where it cannot be told; `period` is the least common multiple
+    of the strides so far: none of them is in the way of shifts by its multiples. `own_error`, `own_at_border` and
+    `own_between` are of this layer alone, given an input that moves along exactly: under rolls by multiples of its own
+    stride, whether all of that lies along the border, and under rolls by one position of its input, against the best
+    whole roll of its output.
 
     The lists run over `size`, |d|∞ in pixels, means over images and directions: `change` is ‖φ(T_d x) − φ(x)‖ / ‖φ(x)‖,
     the error of invariance of everything up to this layer; `error` is ‖φ(T_d x) − T_d φ(x)‖ / ‖φ(x)‖, that of
@@ -50,6 +53,22 @@ class LayerRecord(Record):
     normalized_variance: float | None
     lie_derivative: float | None
     lie_derivative_abs: float | None
+
+    def worst(self, values: Sequence[float | None], *, multiples: bool) -> float | None:
+        """Of values over `size`, the largest at whole shifts that are, or are not, multiples of the period.
+
+        None where nothing was measured.
+        """
+        measured = [
+            value
+            for size, value in zip(self.size, values, strict=True)
+            if size >= 1 and value is not None and self.allows(size) == multiples
+        ]
+        return max(measured, default=None)
+
+    def allows(self, size: float) -> bool:
+        """Whether no stride is in the way of a shift by that many pixels."""
+        return (Fraction(size) / Fraction(self.period)).denominator == 1
 
 
 class Behaviour(Record):

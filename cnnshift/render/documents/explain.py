@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from fractions import Fraction
 from typing import Any
 
 from cnnshift.render.document import Cell, Column, Document, Finding, Table
@@ -91,13 +90,13 @@ def _layer_columns(found: Explanation) -> list[Column]:
         Column("shape", shapes, optional=True),
         Column("stride", [Cell(layer.stride or "?") for layer in layers]),
         Column("alone", [_cell(layer.own_error, tolerance) for layer in layers]),
-        Column("multiples", [_cell(_worst(layer, layer.error, multiples=True), tolerance) for layer in layers]),
+        Column("multiples", [_cell(layer.worst(layer.error, multiples=True), tolerance) for layer in layers]),
         Column(
             "inside",
-            [_cell(_worst(layer, layer.inside, multiples=True), tolerance) for layer in layers],
+            [_cell(layer.worst(layer.inside, multiples=True), tolerance) for layer in layers],
             optional=True,
         ),
-        Column("between", [_cell(_worst(layer, layer.error, multiples=False), tolerance) for layer in layers]),
+        Column("between", [_cell(layer.worst(layer.error, multiples=False), tolerance) for layer in layers]),
         Column(
             "⅓ px",
             [_cell(layer.error[0] if layer.error else None, found.tolerance_subpixel) for layer in layers],
@@ -124,20 +123,6 @@ def _cell(value: float | None, tolerance: float) -> Cell:
 def _per_cent(value: float) -> str:
     """A ratio that may exceed 1."""
     return f"{percent(value)} %" if value <= 1 else f"{value * 100:.0f} %"
-
-
-def _worst(layer: LayerRecord, values: Sequence[float | None], *, multiples: bool) -> float | None:
-    """The largest value at whole shifts that are, or are not, multiples of the stride."""
-    found = [
-        value
-        for size, value in zip(layer.size, values, strict=True)
-        if size >= 1 and value is not None and _is_multiple(size, layer.period) == multiples
-    ]
-    return max(found, default=None)
-
-
-def _is_multiple(size: float, period: str) -> bool:
-    return (Fraction(size) / Fraction(period)).denominator == 1
 
 
 def _bars(layer: LayerRecord, tolerance: float) -> str:
