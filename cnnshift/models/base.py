@@ -127,10 +127,12 @@ class Classifier(nnx.Module):
     Class attributes:
         options_type: the family's options.
         version: number of the architecture's code; bump it when the same options and seed compute something else.
+        learning_rate: peak of the schedule, the only part of the recipe that a family may choose.
     """
 
     options_type: ClassVar[type[Options]]
     version: ClassVar[int]
+    learning_rate: ClassVar[float] = 1e-2
 
     @abstractmethod
     def __init__(self, options: Any, input_shape: tuple[int, int, int], classes: int, *, rngs: nnx.Rngs) -> None: ...

@@ -70,12 +70,12 @@ def plan_training(spec: Spec, split: Split, *, epochs: int | None = None) -> Tra
         InputError: unknown family, option or value, or a network that does not fit the images.
     """
     own = {key: value for key, value in spec.options.items() if key in RECIPE_KEYS}
-    recipe = replace(Recipe(), augment=own.get("augment", "none"))
+    architecture = Spec(spec.name, {key: value for key, value in spec.options.items() if key not in own})
+    family, options = parse_model(architecture)
+    recipe = Recipe(learning_rate=family.learning_rate, augment=own.get("augment", "none"))
     if epochs is not None or "epochs" in own:
         recipe = replace(recipe, epochs=_whole("epochs", own["epochs"]) if "epochs" in own else epochs)
     parse_augment(recipe.augment, split.background, split.size)
-    architecture = Spec(spec.name, {key: value for key, value in spec.options.items() if key not in RECIPE_KEYS})
-    _, options = parse_model(architecture)
     _abstract(architecture, split, seed=0)
     changed = options.changed()
     shown = {key: value for key, value in own.items() if (key, value) != ("augment", "none")}

@@ -11,7 +11,6 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from cnnshift.models import base
-from cnnshift.models.layers.dense_max import dense_max
 from cnnshift.models.layers.downsampler import Downsampler
 from cnnshift.models.layers.padding import Padding, pad
 
@@ -32,13 +31,15 @@ class BlurPool(Downsampler):
 
     options_type = BlurOptions
 
-    def __init__(self, channels: int, *, padding: Padding, options: BlurOptions, rngs: nnx.Rngs) -> None:
-        self.padding: Padding = padding
+    def __init__(
+        self, channels: int, *, padding: Padding, options: BlurOptions, rngs: nnx.Rngs, maximum: bool = True
+    ) -> None:
+        super().__init__(channels, padding=padding, options=options, rngs=rngs, maximum=maximum)
         self.taps = binomial(options.blur)
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
         """Halve the resolution."""
-        x = pad(dense_max(x, self.padding), len(self.taps), self.padding)
+        x = pad(self.before(x), len(self.taps), self.padding)
         return self._filter(self._filter(x, 1), 2)
 
     def _filter(self, x: Array, axis: int) -> Array:

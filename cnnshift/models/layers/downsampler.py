@@ -9,6 +9,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from cnnshift.models.base import Options
+from cnnshift.models.layers.dense_max import dense_max
 from cnnshift.models.layers.padding import Padding
 
 
@@ -28,6 +29,8 @@ class Downsampler(nnx.Module):
         channels: of its input and output.
         padding: the family's; what a layer with overlapping windows sees beyond the border.
         options: the layer's own.
+        maximum: begin with the dense maximum, where the layer stands in for a max-pool; False where it stands in for a
+            stride. Of `blur` and those that choose; the others have no use for it.
         rngs: of a layer with weights.
     """
 
@@ -36,8 +39,15 @@ class Downsampler(nnx.Module):
     stride: ClassVar[int] = 2
     is_stride: ClassVar[bool] = False
 
-    def __init__(self, channels: int, *, padding: Padding, options: Options, rngs: nnx.Rngs) -> None:
+    def __init__(
+        self, channels: int, *, padding: Padding, options: Options, rngs: nnx.Rngs, maximum: bool = True
+    ) -> None:
         self.padding: Padding = padding
+        self.maximum = maximum
+
+    def before(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
+        """The dense maximum, where there is one."""
+        return dense_max(x, self.padding) if self.maximum else x
 
     @abstractmethod
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:

@@ -10,7 +10,6 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from cnnshift.models import base
-from cnnshift.models.layers.dense_max import dense_max
 from cnnshift.models.layers.downsampler import Downsampler
 from cnnshift.models.layers.padding import Padding
 from cnnshift.models.layers.phases import even, phases
@@ -36,13 +35,15 @@ class PolyphasePool(Downsampler):
 
     options_type = PolyphaseOptions
 
-    def __init__(self, channels: int, *, padding: Padding, options: PolyphaseOptions, rngs: nnx.Rngs) -> None:
-        self.padding: Padding = padding
+    def __init__(
+        self, channels: int, *, padding: Padding, options: PolyphaseOptions, rngs: nnx.Rngs, maximum: bool = True
+    ) -> None:
+        super().__init__(channels, padding=padding, options=options, rngs=rngs, maximum=maximum)
         self.norm = options.aps
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
         """Halve the resolution."""
-        components = phases(even(dense_max(x, self.padding)))
+        components = phases(even(self.before(x)))
         scores = self._scores(jnp.abs(lax.stop_gradient(jnp.stack(components))))
         choice = scores.argmax(axis=0)[:, None, None, None]
         a, b, c, d = components
