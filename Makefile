@@ -11,10 +11,10 @@ NEWEST_PYTHON ?= $(shell for v in 3.13 3.12; do python$$v -c '' 2>/dev/null && e
 bench: $(INSTALLED)
 	$(BIN)/cnnshift bench
 
-# Most of the suite's time is compiling tiny programs: compiled less eagerly, the unit tests take a third of it. What the
-# installed command and the known answers say is tested as users run it.
+# Most of the suite's time is compiling tiny programs: compiled less eagerly, it takes a third of it. The self-test and
+# the installed command are tested as users run them.
 QUICK_COMPILING = XLA_FLAGS="--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
-AS_USERS_RUN_IT = tests/known_answer tests/e2e
+AS_USERS_RUN_IT = tests/known_answer/test_selftest.py tests/e2e
 
 test: $(INSTALLED)
 	$(BIN)/cnnshift bench
