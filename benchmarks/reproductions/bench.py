@@ -1,0 +1,44 @@
+"""Reproductions that are benchmarks of their own: the command that is run, and its numbers as rows."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from cnnshift.results.files import load_result
+from cnnshift.results.groups import Group, combine, group_runs
+from cnnshift.results.schema import Run
+
+
+def bench(*arguments: str) -> list[Group]:
+    """Run `cnnshift bench` with these arguments, and say so."""
+    print(f"  $ cnnshift bench {' '.join(arguments)}", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "result.json"
+        command = [sys.executable, "-m", "cnnshift", "bench", *arguments, "-o", str(path), "--format", "json"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        return group_runs(load_result(path))
+
+
+def show(groups: Sequence[Group], metrics: Sequence[str]) -> None:
+    """A row per model: every metric (fractions in per cent), with its 95 % interval and its spread over seeds."""
+    print(f"| protocol | model | {' | '.join(metrics)} |")
+    for group in groups:
+        movement = group.example.protocol.movement
+        for row in group.rows:
+            print(f"| {movement} | {row.model} | {' | '.join(cell(row.runs, metric) for metric in metrics)} |")
+
+
+def cell(runs: Sequence[Run], metric: str) -> str:
+    """Value [interval] ± spread."""
+    found = combine(runs, metric)
+    if found is None:
+        return "–"
+    scale = 100 if runs[0].metric(metric).unit == "fraction" else 1
+    text = f"{scale * found.value:.2f}"
+    if found.ci95 is not None:
+        text += f" [{scale * found.ci95[0]:.2f}, {scale * found.ci95[1]:.2f}]"
+    return text if found.seed_spread is None else f"{text} ± {scale * found.seed_spread:.2f}"
