@@ -19,7 +19,7 @@ def main() -> None:
     images = to_unit(split.windows)
     published = ndimage.shift(images, (0, 3, 3, 0), order=1, mode="constant", cval=0.0)
     zero = Zero(split.size, reach=3, background=split.background)
-    ours = np.asarray(zero.move(zero.prepare(images), np.array([3, 3])))
+    ours = np.asarray(zero.move(zero.prepare(images), np.array([3, 3], np.int32)))
     print(f"  whole pixels: {len(images)} images, largest difference {np.abs(ours - published).max():.1e}")
     torus = Bilinear(split.size, reach=4)
     third = np.asarray(torus.move(torus.prepare(images), np.array([10 / 3, 1 / 3], np.float32)))
