@@ -39,3 +39,13 @@ class Augmentation(ABC):
         """What the model sees of the source images where nothing moves."""
         (height, width), margin = self.size, self.context
         return sources[:, margin : margin + height, margin : margin + width]
+
+
+def surround(images: Windows, margin: int, empty: Shaped[np.ndarray, " c"], dtype: np.dtype) -> Sources:
+    """The images as that type, with `margin` empty pixels on each side."""
+    count, height, width, channels = images.shape
+    padded = np.empty((count, height + 2 * margin, width + 2 * margin, channels), dtype)
+    # Row by row: filling pixel by pixel is ten times slower.
+    padded.reshape(count, height + 2 * margin, -1)[:] = np.tile(empty, width + 2 * margin)
+    padded[:, margin : margin + height, margin : margin + width] = images
+    return padded

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cnnshift.train.augmentations.base import Sources, Windows
+from cnnshift.train.augmentations.base import Sources, Windows, surround
 from cnnshift.train.augmentations.translation import Translation
 
 
@@ -22,5 +22,5 @@ class Crop(Translation):
         """A window of each source image."""
         margin = self.context - self.amount
         if margin < 0:
-            return self.cut(rng, self.surround(sources, -margin))
+            return self.cut(rng, surround(sources, -margin, self.empty, sources.dtype))
         return self.cut(rng, sources[:, margin : sources.shape[1] - margin, margin : sources.shape[2] - margin])

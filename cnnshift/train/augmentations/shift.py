@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cnnshift.train.augmentations.base import Sources, Windows
+from cnnshift.train.augmentations.base import Sources, Windows, surround
 from cnnshift.train.augmentations.translation import Translation
 
 
@@ -13,4 +13,4 @@ class Shift(Translation):
 
     def __call__(self, rng: np.random.Generator, sources: Sources) -> Windows:
         """The windows, each moved by a (dy, dx) of its own."""
-        return self.cut(rng, self.surround(self.window(sources), self.amount))
+        return self.cut(rng, surround(self.window(sources), self.amount, self.empty, sources.dtype))

@@ -27,14 +27,6 @@ class Translation(Augmentation):
         if not 1 <= self.amount <= limit:
             raise InputError(f"augment has {self.name}{self.amount}; allowed: {self.name}1 to {self.name}{limit}.")
 
-    def surround(self, images: Windows, margin: int) -> Sources:
-        """The images with `margin` empty pixels on each side."""
-        count, height, width, channels = images.shape
-        padded = np.empty((count, height + 2 * margin, width + 2 * margin, channels), images.dtype)
-        padded[:] = self.empty
-        padded[:, margin : margin + height, margin : margin + width] = images
-        return padded
-
     def cut(self, rng: np.random.Generator, images: Sources) -> Windows:
         """A window of each image, which has K pixels around it, at a place of its own."""
         count = len(images)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from cnnshift.train.augmentations.base import Augmentation, Windows
+from cnnshift.train.augmentations.base import Augmentation, Windows, surround
 
 
 class Warp(Augmentation):
@@ -35,9 +35,7 @@ def sample(
         empty: the background value, one per channel.
     """
     count, height, width, channels = images.shape
-    bordered = np.empty((count, height + 2, width + 2, channels), np.float32)
-    bordered[:] = empty
-    bordered[:, 1:-1, 1:-1] = images
+    bordered = surround(images, 1, empty, np.dtype(np.float32))
     rows, columns = np.clip(rows + 1, 0, height + 1), np.clip(columns + 1, 0, width + 1)
     # The last place of all is read as the far end of the last pair of pixels.
     top, left = np.minimum(rows.astype(np.int32), height), np.minimum(columns.astype(np.int32), width)
