@@ -6,7 +6,7 @@ import pytest
 from cnnshift.config import load_suite, suite_names
 from cnnshift.data.base import Split
 from cnnshift.models.base import parse_model
-from cnnshift.registry import DATASETS, PROTOCOLS
+from cnnshift.registry import DATASETS, DOWNSAMPLERS, MODELS, PROTOCOLS
 from cnnshift.spec import Spec, parse_spec
 from cnnshift.train.augment import parse_augment
 from cnnshift.train.obtain import RECIPE_KEYS
@@ -23,6 +23,10 @@ def parse(model):
     return spec.name, options.model_dump_json(), tuple(sorted(recipe.items()))
 
 
+def options_of(suite, key):
+    return {parse_spec(model, "model").options.get(key) for model in load_suite(suite)["models"]}
+
+
 @pytest.mark.parametrize("name", suite_names())
 def test_all_that_a_suite_names_exists(name):
     suite = load_suite(name)
@@ -37,3 +41,11 @@ def test_the_padding_suite_has_every_padding_with_both_heads():
     paddings = options.model_json_schema()["properties"]["padding"]["enum"]
     pairs = [(o["padding"], o["head"]) for o in (parse_spec(m, "m").options for m in load_suite("padding")["models"])]
     assert sorted(pairs) == sorted((padding, head) for padding in paddings for head in ("flatten", "gap"))
+
+
+def test_the_pooling_suite_has_every_pool():
+    assert options_of("pooling", "pool") == set(DOWNSAMPLERS)
+
+
+def test_the_zoo_suite_has_every_family():
+    assert {parse_spec(model, "model").name for model in load_suite("zoo")["models"]} == set(MODELS)
