@@ -238,6 +238,34 @@ METRICS = Registry(
     },
 )
 
+AUGMENTATIONS = Registry(
+    "augmentation",
+    "cnnshift.augmentations",
+    {
+        "none": Entry("cnnshift.train.augmentations.none:Unchanged", "the images as they are"),
+        "shiftK": Entry(
+            "cnnshift.train.augmentations.shift:Shift",
+            "moved by up to K pixels along each axis, the background enters",
+            "Simard et al. 2003",
+        ),
+        "affine": Entry(
+            "cnnshift.train.augmentations.affine:Affine",
+            "turned and slanted by up to 15°, each axis stretched by up to 15 %",
+            "Simard et al. 2003; Cireşan et al. 2010",
+        ),
+        "elastic": Entry(
+            "cnnshift.train.augmentations.elastic:Elastic",
+            "every pixel moved by a smooth random field (σ = 4, α = 34)",
+            "Simard et al. 2003",
+        ),
+        "cropK": Entry(
+            "cnnshift.train.augmentations.crop:Crop",
+            "a window up to K pixels off the centre; real pixels enter where the data set has them",
+            "Zhang 2019",
+        ),
+    },
+)
+
 FORMATS = Registry(
     "format",
     "cnnshift.formats",

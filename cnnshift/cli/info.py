@@ -32,6 +32,7 @@ def info(
 
 def _options(model: str) -> Iterable[tuple[str, str]]:
     from cnnshift.models.base import describe_options, parse_model
+    from cnnshift.registry import AUGMENTATIONS
     from cnnshift.spec import Spec, parse_spec
     from cnnshift.train.obtain import RECIPE_KEYS
     from cnnshift.train.recipe import Recipe
@@ -41,7 +42,7 @@ def _options(model: str) -> Iterable[tuple[str, str]]:
     _, options = parse_model(Spec(spec.name, own))
     for line in describe_options(options):
         yield line.key, f"{line.allowed} (default: {line.default})"
-    yield "augment", f"none|shiftK (default: {Recipe().augment})"
+    yield "augment", f"{'|'.join(AUGMENTATIONS)}, or several joined by + (default: {Recipe().augment})"
     yield "epochs", f"from 0 (default: {Recipe().epochs})"
     yield "seed", "from 0 (default: --seed)"
 

@@ -18,6 +18,7 @@ REGISTRIES: Mapping[str, registry.Registry] = {
     "protocols": registry.PROTOCOLS,
     "metrics": registry.METRICS,
     "pools": registry.DOWNSAMPLERS,
+    "augmentations": registry.AUGMENTATIONS,
     "formats": registry.FORMATS,
 }
 
@@ -31,7 +32,7 @@ def listing(
         list[Path] | None, typer.Option("-o", "--output", help="Write a file too; its ending says the format.")
     ] = None,
 ) -> None:
-    """List models, data sets, protocols, metrics, pools, formats or suites, one line each."""
+    """List models, data sets, protocols, metrics, pools, augmentations, formats or suites, one line each."""
     from cnnshift.render.documents.listing import listing_document
 
     if kind not in KINDS:

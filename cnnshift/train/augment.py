@@ -1,4 +1,4 @@
-"""Augmentation of training images, by name: `none`, or `shiftK`."""
+"""Augmentation of training images, by name: `none`, one of the registry, or several (`shift4+elastic`)."""
 
 from __future__ import annotations
 
@@ -6,44 +6,46 @@ import re
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Shaped
 
+from cnnshift.data.base import Split, empty_pixel
 from cnnshift.errors import InputError
+from cnnshift.registry import AUGMENTATIONS
+from cnnshift.train.augmentations.base import Augmentation
 
-Augment = Callable[[np.random.Generator, UInt8[np.ndarray, "n h w c"]], UInt8[np.ndarray, "n h w c"]]
+Augment = Callable[[np.random.Generator, Shaped[np.ndarray, "n Hs Ws c"]], Shaped[np.ndarray, "n h w c"]]
+"""From a split's images, with their context, to what the model is trained on."""
 
-ALLOWED = "none, shiftK (K pixels, as in shift4)"
 
-
-def parse_augment(text: str, background: tuple[float, ...], size: tuple[int, int]) -> Augment:
+def parse_augment(text: str, split: Split) -> Augment:
     """The augmentation of a recipe.
 
     Args:
-        text: `none`, or `shiftK`: each image moves by a (dy, dx) drawn uniformly from {−K … K}², independently at
-            every epoch, and the background value enters (Simard, Steinkraus & Platt 2003, section 2).
-        background: value of an empty pixel per channel, on the scale 0..1.
-        size: (H, W) of the images.
+        text: names joined by `+`, applied in that order; the K of a name is a whole number. `none` stands alone.
+        split: what it will be given images of. The first augmentation sees them with their context, the others do not.
 
     Raises:
-        InputError: an unknown name, or a K that is not below the image's smaller side.
+        InputError: an unknown name, or a K that the images do not allow.
     """
-    if text == "none":
-        return lambda rng, images: images
-    match = re.fullmatch(r"shift(\d+)", text)
-    if not match:
-        raise InputError(f"augment is '{text}'; allowed: {ALLOWED}.")
-    reach = int(match[1])
-    if not 1 <= reach < min(size):
-        raise InputError(f"augment is '{text}'; allowed: shift1 to shift{min(size) - 1}.")
-    empty = np.round(np.array(background) * 255).astype(np.uint8)
+    empty, steps = empty_pixel(split), list[Augmentation]()
+    names = text.split("+")
+    for name in names:
+        match = re.fullmatch(r"([a-z_]+)([0-9]*)", name)
+        known = f"{match[1]}{'K' if match[2] else ''}" if match else ""
+        if not match or known not in AUGMENTATIONS or (name == "none" and len(names) > 1):
+            raise InputError(f"augment is '{text}'; allowed: {allowed()}.")
+        context = 0 if steps else split.context
+        steps.append(AUGMENTATIONS.load(known)(split.size, empty, context, int(match[2] or 0)))
 
-    def shift(rng: np.random.Generator, images: np.ndarray) -> np.ndarray:
-        count, height, width, channels = images.shape
-        padded = np.empty((count, height + 2 * reach, width + 2 * reach, channels), np.uint8)
-        padded[:] = empty
-        padded[:, reach : reach + height, reach : reach + width] = images
-        top, left = rng.integers(0, 2 * reach + 1, size=(2, count, 1))
-        rows, columns = top + np.arange(height), left + np.arange(width)
-        return padded[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    def augment(rng: np.random.Generator, images: np.ndarray) -> np.ndarray:
+        for step in steps:
+            images = step(rng, images)
+        return images
 
-    return shift
+    return augment
+
+
+def allowed() -> str:
+    """What a recipe can ask for, for messages."""
+    others = ", ".join(name for name in AUGMENTATIONS if name != "none")
+    return f"none, or one or several of {others} joined by '+' (K pixels, as in shift4+elastic)"

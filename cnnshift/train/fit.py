@@ -41,14 +41,14 @@ def fit(
     if not steps:
         model.eval()
         return None
-    augment = parse_augment(recipe.augment, split.background, split.size)
+    augment = parse_augment(recipe.augment, split)
     step, weights, rest, moments = compile_step(model, recipe.optimizer(len(split)))
     rng = np.random.default_rng(seed)
     batches = _batches(rng, len(split), recipe.batch_size)
-    windows, losses = split.windows, []
+    losses = []
     for done in range(steps):
         chosen = next(batches)
-        images = augment(rng, windows[chosen])
+        images = augment(rng, split.images[chosen])
         weights, rest, moments, loss = step(weights, rest, moments, images, split.labels[chosen])
         losses.append(loss)
         if done >= 2:

@@ -75,7 +75,7 @@ def plan_training(spec: Spec, split: Split, *, epochs: int | None = None) -> Tra
     recipe = Recipe(learning_rate=family.learning_rate, augment=own.get("augment", "none"))
     if epochs is not None or "epochs" in own:
         recipe = replace(recipe, epochs=_whole("epochs", own["epochs"]) if "epochs" in own else epochs)
-    parse_augment(recipe.augment, split.background, split.size)
+    parse_augment(recipe.augment, split)
     _abstract(architecture, split, seed=0)
     changed = options.changed()
     shown = {key: value for key, value in own.items() if (key, value) != ("augment", "none")}

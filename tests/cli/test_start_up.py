@@ -27,6 +27,7 @@ print(*sorted({{name.partition(".")[0] for name in sys.modules}}), sep="\\n", fi
         ["bench", "--help"],
         ["bench", "--show-config"],
         *(["list", kind] for kind in ("models", "datasets", "protocols", "metrics", "suites", "pools", "formats")),
+        ["list", "augmentations"],
         ["info", "--schema"],
     ],
     ids=" ".join,
