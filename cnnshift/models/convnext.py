@@ -54,8 +54,7 @@ class Convnext(Stacked):
 
     Every stride is the `pool` layer's, see `Patches`; `pool=stride` is the paper's network. The last normalisation
     comes after the head, as in the paper, or with `head=flatten` at every position before it, so that the linear layer
-    sees the map. Weights start He-normal (the paper: normal, 0.02); there is no stochastic depth. The learning rate is
-    a tenth of the other families'.
+    sees the map. Weights start He-normal (the paper: normal, 0.02); there is no stochastic depth.
     """
 
     options_type = ConvnextOptions
