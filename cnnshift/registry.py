@@ -103,6 +103,24 @@ MODELS = Registry(
             "cnnshift.models.locally_connected:LocallyConnected",
             "the same network without weight sharing: a control",
         ),
+        "coordconv": Entry(
+            "cnnshift.models.coordconv:Coordconv",
+            "the same network, told the row and column of every pixel: a positive control",
+            "Liu et al. 2018",
+        ),
+        "vgg": Entry(
+            "cnnshift.models.vgg:Vgg", "groups of 3×3 convolutions, pooling after each", "Simonyan & Zisserman 2015"
+        ),
+        "resnet": Entry(
+            "cnnshift.models.resnet:Resnet",
+            "residual blocks (depth=8 … 110 as for CIFAR, 18|34 as for ImageNet; preactivation)",
+            "He et al. 2016",
+        ),
+        "convnext": Entry(
+            "cnnshift.models.convnext:Convnext",
+            "patches, depthwise 7×7 convolutions, layer normalisation (depths=3-3-9-3)",
+            "Liu et al. 2022",
+        ),
     },
 )
 

@@ -1,54 +1,63 @@
-"""What `cnn` and `locally_connected` share: blocks of weights, a head, one linear layer."""
+"""What the families of blocks share: a head, one linear layer, and what follows from the blocks."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from flax import nnx
 from jaxtyping import Array, Float
 
 from cnnshift.models.base import Classifier, ReadoutKind
 from cnnshift.models.layers.activation import ALIAS_FREE
-from cnnshift.models.layers.convolution import Convolution
+from cnnshift.models.layers.chain import Link, run, stages
 from cnnshift.models.layers.downsampler import Downsampler
-from cnnshift.models.layers.head import Head, embed, embedding_size
+from cnnshift.models.layers.head import Readout
 from cnnshift.models.layers.trunk import MakeWeights, TrunkOptions, make_blocks
 from cnnshift.models.stage import Stage
 from cnnshift.registry import DOWNSAMPLERS
 
 
 class Stacked(Classifier):
-    """`depth` blocks of weights, normalisation, activation and pooling; a head; one linear layer.
+    """Blocks, a head, one linear layer.
 
-    Block i (from 0) has width · 2^i channels. Weights have a bias unless batch normalisation follows, and start
-    He-normal over the fan-in, biases at 0.
+    The linear layer starts He-normal over the fan-in, its biases at 0. What the blocks are is `make_trunk`'s choice:
+    unless a family makes its own, `depth` blocks of weights, normalisation, activation and pooling, of which block i
+    (from 0) has width · 2^i channels. Weights have a bias unless batch normalisation follows, and start He-normal too.
 
     Class attributes:
-        make_weights: the layer of weights that every block starts with.
+        make_weights: the layer of weights that every such block starts with.
     """
 
     options_type = TrunkOptions
     make_weights: ClassVar[MakeWeights]
 
-    def __init__(
-        self, options: TrunkOptions, input_shape: tuple[int, int, int], classes: int, *, rngs: nnx.Rngs
-    ) -> None:
-        blocks, shape = make_blocks(type(self).make_weights, options, input_shape, rngs=rngs)
+    def __init__(self, options: Any, input_shape: tuple[int, int, int], classes: int, *, rngs: nnx.Rngs) -> None:
+        blocks, shape = type(self).make_trunk(options, input_shape, rngs=rngs)
         self.blocks = nnx.List(blocks)
-        self.readout: Head = options.head
-        size = embedding_size(*shape, options.head)
-        self.classifier = nnx.Linear(size, classes, kernel_init=nnx.initializers.he_normal(), rngs=rngs)
+        self.readout = Readout(options.head, shape, rngs=rngs)
+        self.classifier = nnx.Linear(self.readout.size, classes, kernel_init=nnx.initializers.he_normal(), rngs=rngs)
+
+    @classmethod
+    def make_trunk(
+        cls, options: Any, input_shape: tuple[int, int, int], *, rngs: nnx.Rngs
+    ) -> tuple[Sequence[Link], tuple[int, int, int]]:
+        """The blocks, and the shape (H, W, C) that they leave.
+
+        Raises:
+            InputError: a map shrinks below one pixel.
+        """
+        return make_blocks(cls.make_weights, options, input_shape, rngs=rngs)
 
     def circular_stages(self, size: tuple[int, int]) -> Sequence[Stage] | None:
         """The blocks, where all that has borders wraps around and the total stride divides both sizes."""
-        wraps = all(isinstance(b.weights, Convolution) and b.weights.padding == "circular" for b in self.blocks)
+        wraps = all(block.wraps for block in self.blocks)
         divides = all(side % self.total_stride == 0 for side in size)
-        return [Stage(b.stride, b.dense, b.sample) for b in self.blocks] if wraps and divides else None
+        return stages(self.blocks) if wraps and divides else None
 
     @classmethod
-    def remedies(cls, options: TrunkOptions) -> Mapping[str, Mapping[str, str]]:
+    def remedies(cls, options: Any) -> Mapping[str, Mapping[str, str]]:
         """Adaptive sampling, wrapping around, an average over positions, no activation.
 
         An alias-free pool breaks nothing where what is between two pools is alias-free, too.
@@ -74,17 +83,15 @@ class Stacked(Classifier):
     @property
     def readout_kind(self) -> ReadoutKind:
         """The head's."""
-        return "linear" if self.readout == "flatten" else "global"
+        return "linear" if self.readout.head == "flatten" else "global"
 
     def features(self, images: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
         """The last block's map."""
-        for block in self.blocks:
-            images = block(images)
-        return images
+        return run(self.blocks, images)
 
     def embed(self, features: Float[Array, "n H W C"]) -> Float[Array, "n e"]:
         """The head's vector."""
-        return embed(features, self.readout)
+        return self.readout(features)
 
     def classify(self, embedding: Float[Array, "n e"]) -> Float[Array, "n k"]:
         """The fully connected layer."""

@@ -35,6 +35,15 @@ GOLDEN = {
     "cnn:head=gmp": (1, 5987, 0.112420, 3.050607),
     "cnn:norm=batch": (1, 6443, 0.121927, 2.308244),
     "cnn:norm=layer": (1, 6387, 0.114228, 1.714915),
+    "cnn:head=attention": (1, 6019, 0.112627, 1.354233),
+    "coordconv": (1, 6419, 0.110802, 0.908664),
+    "vgg": (1, 18763, 0.097818, 0.991607),
+    "vgg:pool=blur": (1, 18763, 0.097818, 0.534624),
+    "resnet": (1, 19915, 0.109995, 3.031487),
+    "resnet:pool=aps,padding=circular": (1, 19915, 0.109995, 4.093959),
+    "resnet:preactivation=true,stem=imagenet,norm=layer": (1, 19923, 0.102254, 0.883438),
+    "convnext": (1, 15411, 0.166749, 1.352291),
+    "convnext:pool=aps,padding=circular": (1, 15411, 0.166749, 1.461178),
     "mlp:activation=gelu": (1, 49795, 0.082863, 0.614734),
 }
 

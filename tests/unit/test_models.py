@@ -115,7 +115,7 @@ def test_the_total_stride_is_the_product_of_the_blocks(text, stride):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("resnet", "Unknown model 'resnet'"),
+        ("lenet5", "Unknown model 'lenet5'"),
         ("cnn:pol=max", "no option 'pol'"),
         ("cnn:pool=median", "Unknown pool 'median'"),
         ("cnn:blur=3", "no option 'blur'"),

@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 from cnnshift.errors import InputError
 from cnnshift.models.base import PoolingOptions
 from cnnshift.models.layers.activation import MapActivation, map_activation
+from cnnshift.models.layers.chain import Link
 from cnnshift.models.layers.convolution import Convolution
 from cnnshift.models.layers.downsampler import Downsampler
 from cnnshift.models.layers.head import Head
@@ -44,7 +45,7 @@ class TrunkOptions(PoolingOptions):
     stride: Annotated[int, pydantic.Field(ge=2, le=4)] = 2
 
 
-class Block(nnx.Module):
+class Block(Link):
     """weights → normalisation → activation → downsampling.
 
     Where the values are the same (see `Downsampler`), a stride belongs to the weights, and what is pointwise comes
@@ -64,9 +65,10 @@ class Block(nnx.Module):
         """By what the block divides the resolution."""
         return self.weights.stride * (self.pool.stride if self.pool else 1)
 
-    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
-        """One block."""
-        return self.sample(self.dense(x))
+    @property
+    def wraps(self) -> bool:
+        """The weights are shared by all positions, and what has borders wraps around."""
+        return isinstance(self.weights, Convolution) and self.weights.padding == "circular"
 
     def dense(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
         """What comes before the resolution falls: nothing, where the weights have the stride."""

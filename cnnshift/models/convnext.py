@@ -1,0 +1,144 @@
+"""`convnext`: depthwise 7×7 convolutions in blocks like a transformer's (Liu et al. 2022)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import jax.numpy as jnp
+import pydantic
+from flax import nnx
+from jaxtyping import Array, Float
+from pydantic_core import PydanticCustomError
+
+from cnnshift.models.base import PoolingOptions
+from cnnshift.models.layers.activation import Activate, Activation
+from cnnshift.models.layers.chain import Link, shape_after
+from cnnshift.models.layers.depthwise import Depthwise
+from cnnshift.models.layers.downsampler import Downsampler
+from cnnshift.models.layers.head import Head
+from cnnshift.models.layers.normalization import normalization
+from cnnshift.models.layers.padding import Padding
+from cnnshift.models.layers.patches import Patches
+from cnnshift.models.layers.shortcut import aligned
+from cnnshift.models.stacked import Stacked
+from cnnshift.registry import DOWNSAMPLERS
+
+KERNEL, EXPANSION, LAYER_SCALE = 7, 4, 1e-6
+
+
+def _counts(depths: str) -> str:
+    if not re.fullmatch(r"[1-9]\d?(-[1-9]\d?){0,5}", depths):
+        raise PydanticCustomError("depths", "Input should be 1 to 6 numbers of blocks from 1 to 99, such as 3-3-9-3")
+    return depths
+
+
+class ConvnextOptions(PoolingOptions):
+    """`depths`: blocks per stage. `width` is that of the first stage and doubles with every stage.
+
+    `patch` is the side of the stem's patches. ConvNeXt-T is `depths=3-3-9-3,width=96,patch=4`.
+    """
+
+    pool: str = "stride"
+    depths: Annotated[str, pydantic.AfterValidator(_counts)] = "1-1"
+    width: Annotated[int, pydantic.Field(ge=1, le=4096)] = 16
+    patch: Literal["1", "2", "4", "8"] = "2"
+    padding: Padding = "zero"
+    head: Head = "gap"
+    activation: Activation = "gelu"
+
+
+class Convnext(Stacked):
+    """Patches; stages of blocks, 2×2 patches between them; a head, layer normalisation, one linear layer.
+
+    Every stride is the `pool` layer's, see `Patches`; `pool=stride` is the paper's network. The last normalisation
+    comes after the head, as in the paper, or with `head=flatten` at every position before it, so that the linear layer
+    sees the map. Weights start He-normal (the paper: normal, 0.02); there is no stochastic depth.
+    """
+
+    options_type = ConvnextOptions
+    version = 1
+
+    def __init__(
+        self, options: ConvnextOptions, input_shape: tuple[int, int, int], classes: int, *, rngs: nnx.Rngs
+    ) -> None:
+        super().__init__(options, input_shape, classes, rngs=rngs)
+        channels = options.width * 2 ** options.depths.count("-")
+        self.norm: Any = normalization("layer", channels, rngs=rngs)
+
+    @classmethod
+    def make_trunk(
+        cls, options: ConvnextOptions, input_shape: tuple[int, int, int], *, rngs: nnx.Rngs
+    ) -> tuple[Sequence[Link], tuple[int, int, int]]:
+        """The stem, the blocks and the patches between stages."""
+        pool_type: type[Downsampler] = DOWNSAMPLERS.load(options.pool)
+        blocks, inputs = [], input_shape[2]
+        for stage, count in enumerate(map(int, options.depths.split("-"))):
+            outputs, patch = options.width * 2**stage, 2 if stage else int(options.patch)
+            pools = [
+                pool_type(outputs, padding=options.padding, options=options.pool_options, rngs=rngs, maximum=False)
+                for _ in range(patch.bit_length() - 1)
+            ]
+            blocks.append(
+                Patches(
+                    (inputs, outputs),
+                    patch,
+                    padding=options.padding,
+                    pools=pools,
+                    before=stage > 0,
+                    after=stage == 0,
+                    rngs=rngs,
+                )
+            )
+            blocks += [
+                Inverted(outputs, padding=options.padding, activation=options.activation, rngs=rngs)
+                for _ in range(count)
+            ]
+            inputs = outputs
+        return blocks, shape_after(blocks, input_shape)
+
+    def features(self, images: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
+        """The last block's map; normalised, if the head keeps positions apart."""
+        x = super().features(images)
+        return self.norm(x) if self.readout.head == "flatten" else x
+
+    def embed(self, features: Float[Array, "n H W C"]) -> Float[Array, "n e"]:
+        """The head's vector; normalised, if the features are not."""
+        x = super().embed(features)
+        return x if self.readout.head == "flatten" else self.norm(x)
+
+
+class Inverted(Link):
+    """x + γ ⊙ (W₂ a(W₁ n(d(x)))): depthwise 7×7 d, layer normalisation n, 4 times the channels between W₁ and W₂.
+
+    Figure 4 of the paper; γ, one number per channel, starts at 1e-6 (layer scale, Touvron et al. 2021).
+    """
+
+    def __init__(self, channels: int, *, padding: Padding, activation: Activation, rngs: nnx.Rngs) -> None:
+        start = nnx.initializers.he_normal()
+        self.depthwise = Depthwise(channels, KERNEL, padding=padding, rngs=rngs)
+        self.norm: Any = normalization("layer", channels, rngs=rngs)
+        self.expand = nnx.Linear(channels, EXPANSION * channels, kernel_init=start, rngs=rngs)
+        self.activate = Activate(activation)
+        self.contract = nnx.Linear(EXPANSION * channels, channels, kernel_init=start, rngs=rngs)
+        self.scale = nnx.Param(jnp.full(channels, LAYER_SCALE))
+
+    @property
+    def stride(self) -> int:
+        """None, that is 1."""
+        return 1
+
+    @property
+    def wraps(self) -> bool:
+        """By its padding."""
+        return self.depthwise.padding == "circular"
+
+    def dense(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
+        """All of it."""
+        y = self.contract(self.activate(self.expand(self.norm(self.depthwise(x)))))
+        return aligned(x, KERNEL, self.depthwise.padding) + self.scale[...][None, None, None] * y
+
+    def sample(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
+        """The input."""
+        return x

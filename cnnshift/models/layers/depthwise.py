@@ -1,0 +1,114 @@
+"""Depthwise convolution: every channel has a window of its own, and sees no other channel."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import lax
+from jax.custom_derivatives import SymbolicZero
+from jaxtyping import Array, Float
+
+from cnnshift.models.layers.apart import compiled_apart
+from cnnshift.models.layers.padding import Padding, pad, zeros
+
+
+class Depthwise(nnx.Module):
+    """y[i, j, c] = b[c] + Σ x[i + u − m, j + v − m, c] k[u, v, c], m the margin of the padding (see `amounts`).
+
+    Equivariant to every shift, as far as the padding goes. Weights start He-normal over the fan-in of a channel, biases
+    at 0. On a CPU it is a sum of shifted multiples of the map, because the library's grouped convolution is slow there
+    (7×7 on 16×16 maps of 16 channels: 982 against 17 µs an image); elsewhere it is the library's.
+
+    Args:
+        channels: of its input and output.
+        kernel: side of the window, odd.
+        padding: what lies beyond the border.
+        rngs: of the initial weights.
+    """
+
+    def __init__(self, channels: int, kernel: int, *, padding: Padding, rngs: nnx.Rngs) -> None:
+        start = nnx.initializers.he_normal(batch_axis=2)
+        self.kernel = nnx.Param(start(rngs.params(), (kernel, kernel, channels, 1))[..., 0])
+        self.bias = nnx.Param(jnp.zeros(channels))
+        self.padding: Padding = padding
+
+    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
+        """Convolve a batch of maps."""
+        kernel = self.kernel[...]
+        return depthwise(pad(x, len(kernel), self.padding), kernel) + self.bias[...][None, None, None]
+
+
+def depthwise(x: Float[Array, "n h w c"], kernel: Float[Array, "a b c"]) -> Float[Array, "n H W c"]:
+    """Σ x[i + u, j + v, c] k[u, v, c] where the window fits: H = h − a + 1, W = w − b + 1."""
+    return _shifted(x, kernel) if jax.default_backend() == "cpu" else library(x, kernel)
+
+
+def library(x: Float[Array, "n h w c"], kernel: Float[Array, "a b c"]) -> Float[Array, "n H W c"]:
+    """The convolution library's grouped convolution."""
+    return lax.conv_general_dilated(
+        x,
+        kernel[:, :, None],
+        (1, 1),
+        "VALID",
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=kernel.shape[2],
+    )
+
+
+def _sum(x: Array, kernel: Array) -> Array:
+    height, width = (x.shape[axis + 1] - kernel.shape[axis] + 1 for axis in (0, 1))
+    entries = [(a, b) for a in range(kernel.shape[0]) for b in range(kernel.shape[1])]
+    terms = (x[:, a : a + height, b : b + width] * kernel[a, b][None, None, None] for a, b in entries)
+    return functools.reduce(operator.add, terms)
+
+
+_sum_apart = compiled_apart(_sum)
+
+
+@jax.custom_jvp
+def _shifted(x: Array, kernel: Array) -> Array:
+    return _sum_apart(x, kernel)
+
+
+def _tangent(primals: Any, tangents: Any) -> tuple[Array, Array]:
+    (x, kernel), (along_x, along_kernel) = primals, tangents
+    y = _shifted(x, kernel)
+    change = jnp.zeros_like(y)
+    if not isinstance(along_x, SymbolicZero):
+        change = change + _linear_in_x(along_x, kernel, y)
+    if not isinstance(along_kernel, SymbolicZero):
+        change = change + _banded(x, along_kernel)
+    return y, change
+
+
+_shifted.defjvp(_tangent, symbolic_zeros=True)
+
+
+def _linear_in_x(x: Array, kernel: Array, y: Array) -> Array:
+    """The convolution again, as the transpose of its transpose: the gradient then is a sum of shifted multiples too."""
+    rows, columns = kernel.shape[0] - 1, kernel.shape[1] - 1
+
+    def gradient(towards: Array) -> Array:
+        return _sum_apart(zeros(towards, ((rows, rows), (columns, columns))), kernel[::-1, ::-1])
+
+    (transposed,) = jax.linear_transpose(gradient, y)(x)
+    return transposed
+
+
+def _banded(x: Array, kernel: Array) -> Array:
+    """The convolution as one product per channel of rows and a band matrix: the gradient of the kernel is fast in it.
+
+    band[(a, q), c, p] = k[a, q − p, c], zero where that leaves the kernel.
+    """
+    window, across, channels = kernel.shape
+    height, width = x.shape[1] - window + 1, x.shape[2] - across + 1
+    rows = jnp.concatenate([x[:, a : a + height] for a in range(window)], axis=2)
+    nothing = jnp.zeros((), kernel.dtype)
+    shifted = [lax.pad(kernel, nothing, ((0, 0, 0), (p, width - 1 - p, 0), (0, 0, 0))) for p in range(width)]
+    band = jnp.stack(shifted, axis=-1).reshape(window * x.shape[2], channels, width)
+    return jnp.einsum("nhuc,ucv->nhvc", rows, band)

@@ -1,0 +1,167 @@
+"""`resnet`: residual networks of basic blocks (He et al. 2016; with `preactivation`, He et al. 2016b)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import pydantic
+from flax import nnx
+from jaxtyping import Array, Float
+
+from cnnshift.models.base import PoolingOptions
+from cnnshift.models.layers.activation import MapActivation, map_activation
+from cnnshift.models.layers.chain import Link, shape_after
+from cnnshift.models.layers.convolution import Convolution
+from cnnshift.models.layers.downsampler import Downsampler
+from cnnshift.models.layers.head import Head
+from cnnshift.models.layers.normalization import Norm, normalization
+from cnnshift.models.layers.padding import Padding
+from cnnshift.models.layers.residual import Residual
+from cnnshift.models.layers.trunk import Block
+from cnnshift.models.stacked import Stacked
+from cnnshift.registry import DOWNSAMPLERS
+
+Depth = Literal["8", "14", "20", "32", "44", "56", "110", "18", "34"]
+
+
+class ResnetOptions(PoolingOptions):
+    """`depth` 6n + 2 has three stages of n blocks (the paper's for CIFAR), 18 and 34 have four (those for ImageNet).
+
+    `width` is that of the first stage and doubles with every stage: 16 and 64 in the paper. `stem=cifar` is a 3×3
+    convolution, `stem=imagenet` a 7×7 convolution of stride 2 and a pooling layer.
+    """
+
+    pool: str = "stride"
+    depth: Depth = "8"
+    width: Annotated[int, pydantic.Field(ge=1, le=4096)] = 8
+    stem: Literal["cifar", "imagenet"] = "cifar"
+    preactivation: bool = False
+    padding: Padding = "zero"
+    head: Head = "gap"
+    activation: MapActivation = "relu"
+    norm: Norm = "batch"
+
+
+class Resnet(Stacked):
+    """A stem, stages of `Residual` blocks, a head, one linear layer.
+
+    The first block of every stage but the first halves the resolution. Whatever halves is the `pool` layer: a stride of
+    the paper is a convolution at stride 1 and, after the activation, that layer without its maximum; the stem's
+    max-pool is that layer with its maximum, of 2×2 instead of the paper's 3×3 pixels. `pool=stride` is the paper's
+    strided convolution. A block whose resolution or channels change has a 1×1 convolution as shortcut (option B; the
+    paper's CIFAR networks have option A, which has no weights).
+    """
+
+    options_type = ResnetOptions
+    version = 1
+
+    @classmethod
+    def make_trunk(
+        cls, options: ResnetOptions, input_shape: tuple[int, int, int], *, rngs: nnx.Rngs
+    ) -> tuple[Sequence[Link], tuple[int, int, int]]:
+        """The stem, the blocks and, pre-activated, a last normalisation and activation."""
+        pool_type: type[Downsampler] = DOWNSAMPLERS.load(options.pool)
+        blocks, inputs = _stem(options, pool_type, input_shape[2], rngs=rngs), options.width
+        for stage, count in enumerate(_counts(int(options.depth))):
+            for index in range(count):
+                outputs = options.width * 2**stage
+                blocks.append(
+                    Residual(
+                        (inputs, outputs),
+                        padding=options.padding,
+                        norm=options.norm,
+                        activation=options.activation,
+                        preactivation=options.preactivation,
+                        pool_type=pool_type if stage and not index else None,
+                        pool_options=options.pool_options,
+                        rngs=rngs,
+                    )
+                )
+                inputs = outputs
+        if options.preactivation:
+            blocks.append(
+                Last(normalization(options.norm, inputs, rngs=rngs), map_activation(options.activation, inputs))
+            )
+        return blocks, shape_after(blocks, input_shape)
+
+
+class Pool(Link):
+    """A pooling layer alone, in a network with that padding."""
+
+    def __init__(self, layer: Downsampler) -> None:
+        self.layer = layer
+
+    @property
+    def stride(self) -> int:
+        """The layer's."""
+        return self.layer.stride
+
+    @property
+    def wraps(self) -> bool:
+        """By its padding."""
+        return self.layer.padding == "circular"
+
+    def dense(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
+        """The input."""
+        return x
+
+    def sample(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
+        """The layer."""
+        return self.layer(x)
+
+
+class Last(Link):
+    """The normalisation and activation after the last pre-activated block."""
+
+    def __init__(self, norm: nnx.Module | None, activate: nnx.Module) -> None:
+        self.norm: Any = norm
+        self.activate: Any = activate
+
+    @property
+    def stride(self) -> int:
+        """None, that is 1."""
+        return 1
+
+    @property
+    def wraps(self) -> bool:
+        """It has no border."""
+        return True
+
+    def dense(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
+        """All of it."""
+        return self.activate(x if self.norm is None else self.norm(x))
+
+    def sample(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
+        """The input."""
+        return x
+
+
+def _counts(depth: int) -> Sequence[int]:
+    """Blocks per stage: every block has two layers of weights; the stem and the linear layer are two more."""
+    return {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}.get(depth) or [(depth - 2) // 6] * 3
+
+
+def _stem(options: ResnetOptions, pool_type: type[Downsampler], channels: int, *, rngs: nnx.Rngs) -> list[Link]:
+    """The first convolution; pre-activated, its normalisation and activation are the first block's."""
+    large, bare = options.stem == "imagenet", options.preactivation
+    kernel = 7 if large else 3
+    weights = Convolution(
+        (kernel, kernel, channels),
+        options.width,
+        kernel,
+        padding=options.padding,
+        stride=2 if large and pool_type.is_stride else 1,
+        bias=options.norm != "batch",
+        rngs=rngs,
+    )
+    norm = None if bare else normalization(options.norm, options.width, rngs=rngs)
+    activate = map_activation("identity" if bare else options.activation, options.width)
+
+    def layer(kind: type[Downsampler], maximum: bool) -> Downsampler:
+        own = options.pool_options if kind is pool_type else kind.options_type()
+        return kind(options.width, padding=options.padding, options=own, rngs=rngs, maximum=maximum)
+
+    if not large:
+        return [Block(weights, norm, activate, layer(DOWNSAMPLERS.load("none"), maximum=False))]
+    return [Block(weights, norm, activate, layer(pool_type, maximum=False)), Pool(layer(pool_type, maximum=True))]
