@@ -124,6 +124,31 @@ DOWNSAMPLERS = Registry(
             "dense maximum, then the polyphase grid of largest norm (aps=l1|l2|inf)",
             "Chaman & Dokmanić 2021",
         ),
+        "lps": Entry(
+            "cnnshift.models.layers.lps_pool:LpsPool",
+            "dense maximum, then the polyphase grid that a small network scores highest (lps=hidden channels)",
+            "Rojas-Gomez et al. 2022",
+        ),
+        "tips": Entry(
+            "cnnshift.models.layers.tips_pool:TipsPool",
+            "dense maximum, then a learnt weighted sum of the polyphase grids",
+            "Saha & Gokhale 2025",
+        ),
+        "flc": Entry(
+            "cnnshift.models.layers.flc_pool:FlcPool",
+            "Fourier transform without its upper half",
+            "Grabinski et al. 2022",
+        ),
+        "ddac": Entry(
+            "cnnshift.models.layers.ddac_pool:DdacPool",
+            "dense maximum, low-pass filters predicted at every position, stride (ddac=3|5, groups)",
+            "Zou et al. 2020",
+        ),
+        "afc": Entry(
+            "cnnshift.models.layers.afc_pool:AfcPool",
+            "ideal low-pass, stride; alias-free with activation=poly,norm=alias_free",
+            "Michaeli et al. 2023",
+        ),
     },
 )
 

@@ -10,10 +10,13 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from cnnshift.models.base import Classifier, ReadoutKind
+from cnnshift.models.layers.activation import ALIAS_FREE
 from cnnshift.models.layers.convolution import Convolution
+from cnnshift.models.layers.downsampler import Downsampler
 from cnnshift.models.layers.head import Head, embed, embedding_size
 from cnnshift.models.layers.trunk import MakeWeights, TrunkOptions, make_blocks
 from cnnshift.models.stage import Stage
+from cnnshift.registry import DOWNSAMPLERS
 
 
 class Stacked(Classifier):
@@ -46,15 +49,20 @@ class Stacked(Classifier):
 
     @classmethod
     def remedies(cls, options: TrunkOptions) -> Mapping[str, Mapping[str, str]]:
-        """Adaptive sampling, wrapping around, an average over positions, no activation."""
+        """Adaptive sampling, wrapping around, an average over positions, no activation.
+
+        An alias-free pool breaks nothing where what is between two pools is alias-free, too.
+        """
+        pool: type[Downsampler] = DOWNSAMPLERS.load(options.pool)
+        between = options.activation in ALIAS_FREE and options.norm != "layer"
         found: dict[str, Mapping[str, str]] = {}
-        if options.pool not in ("none", "aps"):
+        if not (pool.shift_equivariant or (pool.alias_free and between)):
             found["stride"] = {"pool": "aps"}
         if options.padding != "circular":
             found["padding"] = {"padding": "circular"}
         if options.head == "flatten":
             found["head"] = {"head": "gap"}
-        if options.activation != "identity":
+        if options.activation not in ALIAS_FREE:
             found["activation"] = {"activation": "identity"}
         return found
 

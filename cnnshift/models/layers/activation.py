@@ -10,7 +10,15 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from cnnshift.models.layers.polynomial import Polynomial
+
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "identity"]
+
+MapActivation = Literal[Activation, "poly"]
+"""What may follow a layer whose output has positions."""
+
+ALIAS_FREE = ("identity", "poly")
+"""What makes no frequencies that the grid of the map does not hold."""
 
 _FUNCTIONS: dict[str, Callable[[Array], Array]] = {
     "relu": jax.nn.relu,
@@ -42,3 +50,8 @@ class Activate(nnx.Module):
     def __call__(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """Apply it."""
         return _FUNCTIONS[self.name](x)
+
+
+def map_activation(name: MapActivation, channels: int) -> Activate | Polynomial:
+    """The activation of maps with so many channels."""
+    return Polynomial(channels) if name == "poly" else Activate(name)

@@ -1,15 +1,20 @@
-"""`pool=avg`: 2×2 mean at stride 2."""
+"""`pool=avg`: s×s mean at stride s, 2 by default."""
 
 from jaxtyping import Array, Float
 
 from cnnshift.models.layers.downsampler import Downsampler
-from cnnshift.models.layers.phases import even, phases
+from cnnshift.models.layers.phases import phases, whole
 
 
 class AveragePool(Downsampler):
-    """Mean of x[2i + {0, 1}, 2j + {0, 1}]; an odd last row or column is left out."""
+    """Mean of x[s·i + {0 … s−1}, s·j + {0 … s−1}]; rows and columns that do not fill a window are left out."""
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
-        """Halve the resolution."""
-        a, b, c, d = phases(even(x))
-        return 0.25 * ((a + b) + (c + d))
+        """Divide the resolution."""
+        return 1 / self.stride**2 * _sum(phases(whole(x, self.stride), self.stride))
+
+
+def _sum(parts: list[Array]) -> Array:
+    """In pairs: (a + b) + (c + d)."""
+    half = len(parts) // 2
+    return _sum(parts[:half]) + _sum(parts[half:]) if half else parts[0]

@@ -1,4 +1,4 @@
-"""`pool=blur`: dense maximum, then a binomial low-pass filter at stride 2 (Zhang 2019, section 3.2: MaxBlurPool)."""
+"""`pool=blur`: dense maximum, then a binomial low-pass filter and a stride (Zhang 2019, section 3.2: MaxBlurPool)."""
 
 from __future__ import annotations
 
@@ -22,32 +22,39 @@ class BlurOptions(base.Options):
 
 
 class BlurPool(Downsampler):
-    """y[i, j] = Σ t_a t_b m[2i + a − r, 2j + b − r], m the dense maximum, t_a = C(k−1, a) / 2^(k−1), r = ⌊(k−1)/2⌋.
+    """y[i, j] = Σ t_a t_b m[s·i + a − r, s·j + b − r], m the dense maximum, t_a = C(k−1, a) / 2^(k−1), r = ⌊(k−1)/2⌋.
 
-    ⌈h/2⌉ × ⌈w/2⌉ with a padding that keeps the size. The filter sums to 1; the padding fills its border, and zeros
-    darken it. It lowers aliasing and does not end it: the layer is equivariant to even shifts only (of even sizes,
-    where the shift wraps around).
+    ⌈h/s⌉ × ⌈w/s⌉ with a padding that keeps the size. The filter sums to 1; the padding fills its border, and zeros
+    darken it. It lowers aliasing and does not end it: the layer is equivariant to multiples of s only (of sizes
+    that s divides, where the shift wraps around).
     """
 
     options_type = BlurOptions
 
     def __init__(
-        self, channels: int, *, padding: Padding, options: BlurOptions, rngs: nnx.Rngs, maximum: bool = True
+        self,
+        channels: int,
+        *,
+        padding: Padding,
+        options: BlurOptions,
+        rngs: nnx.Rngs,
+        maximum: bool = True,
+        stride: int = 2,
     ) -> None:
-        super().__init__(channels, padding=padding, options=options, rngs=rngs, maximum=maximum)
+        super().__init__(channels, padding=padding, options=options, rngs=rngs, maximum=maximum, stride=stride)
         self.taps = binomial(options.blur)
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
-        """Halve the resolution."""
+        """Divide the resolution."""
         x = pad(self.before(x), len(self.taps), self.padding)
         return self._filter(self._filter(x, 1), 2)
 
     def _filter(self, x: Array, axis: int) -> Array:
         """One axis of the separable filter, at the kept positions only."""
-        size = (x.shape[axis] - len(self.taps)) // 2 + 1
+        stride, size = self.stride, (x.shape[axis] - len(self.taps)) // self.stride + 1
 
         def kept(tap: int) -> Array:
-            return x[(slice(None),) * axis + (slice(tap, tap + 2 * size - 1, 2),)]
+            return x[(slice(None),) * axis + (slice(tap, tap + stride * (size - 1) + 1, stride),)]
 
         return functools.reduce(operator.add, (weight * kept(tap) for tap, weight in enumerate(self.taps)))
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from cnnshift.models.layers.padding import Padding, pad
 
 
-def dense_max(x: Float[Array, "n h w c"], padding: Padding) -> Float[Array, "n H W c"]:
-    """Max over x[i + {0, 1}, j + {0, 1}] at stride 1 (Zhang 2019, section 3.2).
+def dense_max(x: Float[Array, "n h w c"], padding: Padding, window: int = 2) -> Float[Array, "n H W c"]:
+    """Max over window × window neighbours at stride 1 (Zhang 2019, section 3.2): x[i + {0, 1}, j + {0, 1}] for 2.
 
-    What is beyond the last row and column is filled by the padding; `valid` loses one row and column, `full` gains one.
-    Bitwise equivariant to every shift with circular padding.
+    What is beyond the border is filled by the padding (see `amounts`); `valid` loses window − 1 rows and columns,
+    `full` gains as many. Bitwise equivariant to every shift with circular padding.
     """
-    x = pad(x, 2, padding)
+    x = pad(x, window, padding)
     count, height, width, channels = x.shape
     # Rows as one long axis: a channel axis shorter than a vector register is slow on a CPU.
     rows = x.reshape(count, height, width * channels)
-    rows = jnp.maximum(rows[:, :-1], rows[:, 1:])
-    rows = jnp.maximum(rows[:, :, :-channels], rows[:, :, channels:])
-    return rows.reshape(count, height - 1, width - 1, channels)
+    height, width = height - window + 1, width - window + 1
+    rows = functools.reduce(jnp.maximum, (rows[:, a : a + height] for a in range(window)))
+    starts = range(0, window * channels, channels)
+    rows = functools.reduce(jnp.maximum, (rows[:, :, b : b + width * channels] for b in starts))
+    return rows.reshape(count, height, width, channels)

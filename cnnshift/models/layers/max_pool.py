@@ -1,4 +1,4 @@
-"""`pool=max`: 2×2 maximum at stride 2."""
+"""`pool=max`: s×s maximum at stride s, 2 by default."""
 
 from __future__ import annotations
 
@@ -12,43 +12,43 @@ from jaxtyping import Array, Float
 
 from cnnshift.models.layers.apart import compiled_apart
 from cnnshift.models.layers.downsampler import Downsampler
-from cnnshift.models.layers.phases import even, phases
+from cnnshift.models.layers.phases import phases, whole
 
 
 class MaxPool(Downsampler):
-    """max over x[2i + {0, 1}, 2j + {0, 1}], ⌊h/2⌋ × ⌊w/2⌋: an odd last row or column is left out.
+    """max over x[s·i + {0 … s−1}, s·j + {0 … s−1}], ⌊h/s⌋ × ⌊w/s⌋: what fills no window is left out.
 
-    Windows do not overlap, so that no padding is needed. Equivariant to even shifts (of even sizes, where the shift
-    wraps around). Values of a window that tie for the maximum share its gradient equally.
+    Windows do not overlap, so that no padding is needed. Equivariant to shifts by multiples of s (of sizes that s
+    divides, where the shift wraps around). Values of a window that tie for the maximum share its gradient equally.
     """
 
     selects: ClassVar[bool] = True
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
-        """Halve the resolution."""
-        return _maximum(even(x))
+        """Divide the resolution."""
+        return _maximum(whole(x, self.stride), self.stride)
 
 
-@jax.custom_jvp
-def _maximum(x: Array) -> Array:
-    return _largest(x)
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _maximum(x: Array, stride: int) -> Array:
+    return _largest(x, stride)
 
 
-def _reduce(x: Array) -> Array:
-    return functools.reduce(jnp.maximum, phases(x))
+def _reduce(x: Array, stride: int) -> Array:
+    return functools.reduce(jnp.maximum, phases(x, stride))
 
 
 # Apart, or the gradient's pass over the windows would find each maximum four times again.
-_largest = compiled_apart(_reduce)
+_largest = compiled_apart(_reduce, static_argnums=(1,))
 
 
 @_maximum.defjvp
-def _(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Any]:
+def _(stride: int, primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Any]:
     # The gradient as one pass over the windows: a third of the time of differentiating the maxima one by one.
     (x,), (change,) = primals, tangents
     count, height, width, channels = x.shape
-    windows = (count, height // 2, 2, width // 2, 2, channels)
-    largest = _largest(x)
-    share = 1 / functools.reduce(operator.add, ((part == largest).astype(x.dtype) for part in phases(x)))
+    windows = (count, height // stride, stride, width // stride, stride, channels)
+    largest = _largest(x, stride)
+    share = 1 / functools.reduce(operator.add, ((part == largest).astype(x.dtype) for part in phases(x, stride)))
     hit = x.reshape(windows) == largest[:, :, None, :, None]
     return largest, share * jnp.where(hit, change.reshape(windows), 0).sum(axis=(2, 4))

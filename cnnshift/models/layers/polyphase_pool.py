@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import jax.numpy as jnp
 from flax import nnx
@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from cnnshift.models import base
 from cnnshift.models.layers.downsampler import Downsampler
 from cnnshift.models.layers.padding import Padding
-from cnnshift.models.layers.phases import even, phases
+from cnnshift.models.layers.phases import phases, pick, whole
 
 
 class PolyphaseOptions(base.Options):
@@ -24,32 +24,38 @@ class PolyphaseOptions(base.Options):
 class PolyphasePool(Downsampler):
     """Dense maximum, then the polyphase component of largest norm over positions and channels, for every image.
 
-    With circular padding and even sizes, a shift of the input permutes the components and shifts them: the same one is
-    chosen, and the layer is equivariant to every shift. The dense maximum copies the largest value into all four
-    components, so that `inf` alone would never choose: where it ties, l2 decides. The components that are not chosen
-    get no gradient.
+    With circular padding and sizes that the stride s divides, a shift of the input permutes the components and shifts
+    them: the same one is chosen, and the layer is equivariant to every shift. The dense maximum copies the largest
+    value into all s² components, so that `inf` alone would never choose: where it ties, l2 decides. The components that
+    are not chosen get no gradient.
 
     Exactness ends at ties, of which the first component is taken, and at norms that differ by less than the rounding of
-    their sum; at odd sizes, whose last row or column is left out; and at a border that does not wrap.
+    their sum; at other sizes, whose last rows and columns are left out; and at a border that does not wrap.
     """
 
     options_type = PolyphaseOptions
+    shift_equivariant: ClassVar[bool] = True
 
     def __init__(
-        self, channels: int, *, padding: Padding, options: PolyphaseOptions, rngs: nnx.Rngs, maximum: bool = True
+        self,
+        channels: int,
+        *,
+        padding: Padding,
+        options: PolyphaseOptions,
+        rngs: nnx.Rngs,
+        maximum: bool = True,
+        stride: int = 2,
     ) -> None:
-        super().__init__(channels, padding=padding, options=options, rngs=rngs, maximum=maximum)
+        super().__init__(channels, padding=padding, options=options, rngs=rngs, maximum=maximum, stride=stride)
         self.norm = options.aps
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
-        """Halve the resolution."""
-        components = phases(even(self.before(x)))
+        """Divide the resolution."""
+        components = phases(whole(self.before(x), self.stride), self.stride)
         scores = self._scores(jnp.abs(lax.stop_gradient(jnp.stack(components))))
-        choice = scores.argmax(axis=0)[:, None, None, None]
-        a, b, c, d = components
-        return jnp.where(choice < 2, jnp.where(choice == 0, a, b), jnp.where(choice == 2, c, d))
+        return pick(components, scores.argmax(axis=0))
 
-    def _scores(self, sizes: Float[Array, "4 n h w c"]) -> Float[Array, "4 n"]:
+    def _scores(self, sizes: Float[Array, "p n h w c"]) -> Float[Array, "p n"]:
         """A monotone function of the norm, which is all that a choice needs."""
         if self.norm == "l1":
             return sizes.sum(axis=(2, 3, 4))

@@ -1,4 +1,4 @@
-"""`pool=stride`: keep every second pixel."""
+"""`pool=stride`: keep one pixel in s×s, 2×2 by default."""
 
 from typing import ClassVar
 
@@ -8,15 +8,15 @@ from cnnshift.models.layers.downsampler import Downsampler
 
 
 class Subsample(Downsampler):
-    """x[2i, 2j], ⌈h/2⌉ × ⌈w/2⌉: what a stride of 2 keeps.
+    """x[s·i, s·j], ⌈h/s⌉ × ⌈w/s⌉: what a stride of s keeps.
 
-    Equivariant to even shifts only. Behind a convolution the stride is the convolution's: batch normalisation then sees
-    the pixels that are kept.
+    Equivariant to multiples of s only. Behind a convolution the stride is the convolution's: batch normalisation
+    then sees the pixels that are kept.
     """
 
     selects: ClassVar[bool] = True
     is_stride: ClassVar[bool] = True
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
-        """Halve the resolution."""
-        return x[:, ::2, ::2]
+        """Divide the resolution."""
+        return x[:, :: self.stride, :: self.stride]

@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from cnnshift.errors import InputError
 from cnnshift.models.base import PoolingOptions
-from cnnshift.models.layers.activation import Activate, Activation
+from cnnshift.models.layers.activation import MapActivation, map_activation
 from cnnshift.models.layers.convolution import Convolution
 from cnnshift.models.layers.downsampler import Downsampler
 from cnnshift.models.layers.head import Head
@@ -32,15 +32,16 @@ def _odd(kernel: int) -> int:
 
 
 class TrunkOptions(PoolingOptions):
-    """`width` is that of the first block and doubles with every block; `kernel` is odd."""
+    """`width` is that of the first block and doubles with every block; `kernel` is odd; `stride` is the pool's."""
 
     width: Annotated[int, pydantic.Field(ge=1, le=4096)] = 8
     depth: Annotated[int, pydantic.Field(ge=1, le=8)] = 3
     kernel: Annotated[int, pydantic.Field(ge=1, le=31), pydantic.AfterValidator(_odd)] = 3
     padding: Padding = "zero"
     head: Head = "flatten"
-    activation: Activation = "relu"
+    activation: MapActivation = "relu"
     norm: Norm = "none"
+    stride: Annotated[int, pydantic.Field(ge=2, le=4)] = 2
 
 
 class Block(nnx.Module):
@@ -50,10 +51,10 @@ class Block(nnx.Module):
     after the downsampling: max_i a(x_i + b) = a(max_i x_i + b) for an increasing a.
     """
 
-    def __init__(self, weights: nnx.Module, norm: nnx.Module | None, activation: Activation, pool: Downsampler) -> None:
+    def __init__(self, weights: nnx.Module, norm: nnx.Module | None, activate: Any, pool: Downsampler) -> None:
         self.weights: Any = weights
         self.norm: Any = norm
-        self.activate = Activate(activation)
+        self.activate: Any = activate
         self.pool = None if pool.is_stride else pool
         self.pools_first = pool.is_stride or (pool.selects and self.activate.increasing)
         self.bias_last = self.pools_first and norm is None and isinstance(weights, Convolution)
@@ -104,7 +105,7 @@ def make_blocks(
         if min(shape) < 1:
             raise InputError(
                 f"depth is {options.depth}, but block {index + 1} leaves nothing of its {before[0]}×{before[1]} map; "
-                "choose fewer blocks, pool=none or another padding."
+                "choose fewer blocks, a smaller stride, pool=none or another padding."
             )
         blocks.append(block)
     return blocks, shape
@@ -119,12 +120,13 @@ def _make_block(
         width,
         options.kernel,
         padding=options.padding,
-        stride=2 if pool_type.is_stride else 1,
+        stride=options.stride if pool_type.is_stride else 1,
         bias=options.norm != "batch",
         rngs=rngs,
     )
-    pool = pool_type(width, padding=options.padding, options=options.pool_options, rngs=rngs)
-    return Block(weights, normalization(options.norm, width, rngs=rngs), options.activation, pool)
+    pool = pool_type(width, padding=options.padding, options=options.pool_options, rngs=rngs, stride=options.stride)
+    norm, activate = normalization(options.norm, width, rngs=rngs), map_activation(options.activation, width)
+    return Block(weights, norm, activate, pool)
 
 
 def _shape_after(block: Block, shape: tuple[int, int, int]) -> tuple[int, int, int]:
