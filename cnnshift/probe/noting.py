@@ -19,12 +19,16 @@ _SCOPE = "cnnshift#"
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """A call of a module's method while it was traced; `inner` are the calls it made."""
+    """A call of a module's method while it was traced; `inner` are the calls it made.
+
+    A class whose attribute `one_layer` is true is listed as a whole, whatever it is made of.
+    """
 
     label: str
     path: str
     method: str
     kind: str
+    one_layer: bool = False
     output: Array | None = None
     inner: list[Call] = field(default_factory=list)
 
@@ -42,10 +46,13 @@ def noting(root: nnx.Module, calls: list[Call]) -> Iterator[None]:
         def noted(self: Any, *args: Any, **kwargs: Any) -> Any:
             path = paths.get(id(self))
             overrides = any((call.path, call.method) == (path, name) for call in open_calls)
-            if path is None or overrides or core.get_opaque_trace_state() != outermost:
-                # A module made on the way, a method that calls the one it overrides, or a trace within the trace.
+            within = any(call.one_layer for call in open_calls)
+            if path is None or overrides or within or core.get_opaque_trace_state() != outermost:
+                # A module made on the way, a method that calls the one it overrides, what a module that is one layer
+                # is made of, or a trace within the trace.
                 return method(self, *args, **kwargs)
-            call = Call(f"{_SCOPE}{len(calls) + len(open_calls)}", path, name, type(self).__name__)
+            label, kind = f"{_SCOPE}{len(calls) + len(open_calls)}", type(self)
+            call = Call(label, path, name, kind.__name__, getattr(kind, "one_layer", False))
             if open_calls:
                 open_calls[-1].inner.append(call)
             open_calls.append(call)

@@ -168,7 +168,7 @@ def test_lps_gives_the_same_in_training_and_a_gradient_to_its_scores():
     @nnx.grad
     def announced(layer):
         parts = [x[:, a::2, b::2] for a in (0, 1) for b in (0, 1)]
-        shares = jax.nn.softmax(layer.scores(parts), axis=0)
+        shares = jax.nn.softmax(layer._scores(parts), axis=0)
         return (jnp.einsum("pn,pnhwc->nhwc", shares, jnp.stack(parts)) * towards).sum()
 
     for found, expected in zip(*map(jax.tree.leaves, (gradient(layer), announced(layer))), strict=True):
@@ -177,7 +177,7 @@ def test_lps_gives_the_same_in_training_and_a_gradient_to_its_scores():
 
 
 def shares_of(layer, x):
-    return np.asarray(nnx.jit(lambda layer, x: layer.shares(x))(layer, jnp.asarray(x)))
+    return np.asarray(nnx.jit(lambda layer, x: layer._shares(x))(layer, jnp.asarray(x)))
 
 
 def test_tips_weighs_every_component_by_what_is_in_it():

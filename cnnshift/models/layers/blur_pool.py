@@ -46,7 +46,7 @@ class BlurPool(Downsampler):
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
         """Divide the resolution."""
-        x = pad(self.before(x), len(self.taps), self.padding)
+        x = pad(self._dense_maximum(x), len(self.taps), self.padding)
         return self._filter(self._filter(x, 1), 2)
 
     def _filter(self, x: Array, axis: int) -> Array:

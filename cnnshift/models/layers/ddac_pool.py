@@ -64,7 +64,7 @@ class DdacPool(Downsampler):
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
         """Divide the resolution."""
         k, s = self.size, self.stride
-        x = pad(self.before(x), k, self.padding)
+        x = pad(self._dense_maximum(x), k, self.padding)
         # The filters of the kept positions only.
         logits = correlate(x, self.kernel[...], margins=NO_MARGINS, stride=s)
         count, height, width, _ = logits.shape

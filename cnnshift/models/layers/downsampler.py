@@ -24,6 +24,7 @@ class Downsampler(nnx.Module):
             circular shift, not only with multiples of the stride, up to a shift of its output by whole positions.
         alias_free: the same for shifts by any fraction of a pixel, where the output moves by fractions of positions;
             exact only as long as what follows is alias-free, too.
+        one_layer: the layer probe lists it as a whole, and not what it is made of.
         is_stride: the layer is what a stride of 2 does, so that the layer of weights before it takes the stride over
             and never computes what would be thrown away.
 
@@ -46,6 +47,7 @@ class Downsampler(nnx.Module):
     shift_equivariant: ClassVar[bool] = False
     alias_free: ClassVar[bool] = False
     is_stride: ClassVar[bool] = False
+    one_layer: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -61,7 +63,7 @@ class Downsampler(nnx.Module):
         self.stride = stride
         self.maximum = maximum
 
-    def before(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
+    def _dense_maximum(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
         """The dense maximum over s×s neighbours, where there is one."""
         return dense_max(x, self.padding, self.stride) if self.maximum else x
 

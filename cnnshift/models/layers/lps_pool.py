@@ -65,8 +65,8 @@ class LpsPool(Downsampler):
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
         """Divide the resolution."""
-        components = phases(whole(self.before(x), self.stride), self.stride)
-        scores = self.scores(components)
+        components = phases(whole(self._dense_maximum(x), self.stride), self.stride)
+        scores = self._scores(components)
         chosen = pick(components, scores.argmax(axis=0))
         if self.deterministic:
             return chosen
@@ -75,7 +75,7 @@ class LpsPool(Downsampler):
         through = (shares - lax.stop_gradient(shares))[:, :, None, None, None]
         return chosen + (through * lax.stop_gradient(jnp.stack(components))).sum(axis=0)
 
-    def scores(self, components: list[Float[Array, "n H W c"]]) -> Float[Array, "p n"]:
+    def _scores(self, components: list[Float[Array, "n H W c"]]) -> Float[Array, "p n"]:
         """What the network says of every component of every image."""
         hidden = jax.nn.relu(self.hidden(jnp.concatenate(components))).mean(axis=(1, 2))
         return (hidden * self.weights[...][None]).sum(axis=1).reshape(len(components), -1)

@@ -51,7 +51,7 @@ class PolyphasePool(Downsampler):
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
         """Divide the resolution."""
-        components = phases(whole(self.before(x), self.stride), self.stride)
+        components = phases(whole(self._dense_maximum(x), self.stride), self.stride)
         scores = self._scores(jnp.abs(lax.stop_gradient(jnp.stack(components))))
         return pick(components, scores.argmax(axis=0))
 

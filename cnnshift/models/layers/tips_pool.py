@@ -52,13 +52,13 @@ class TipsPool(Downsampler):
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
         """Divide the resolution."""
-        x = whole(self.before(x), self.stride)
-        shares = self.shares(x)[:, :, None, None]
+        x = whole(self._dense_maximum(x), self.stride)
+        shares = self._shares(x)[:, :, None, None]
         return functools.reduce(
             operator.add, (share * part for share, part in zip(shares, phases(x, self.stride), strict=True))
         )
 
-    def shares(self, x: Float[Array, "n h w c"]) -> Float[Array, "p n c"]:
+    def _shares(self, x: Float[Array, "n h w c"]) -> Float[Array, "p n c"]:
         """τ of the components of a map whose sizes the stride divides."""
         count, height, width, channels = x.shape
         step, kernel = self.stride, self.kernel[...]
