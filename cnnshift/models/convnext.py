@@ -101,12 +101,12 @@ class Convnext(Stacked):
     def features(self, images: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
         """The last block's map; normalised, if the head keeps positions apart."""
         x = super().features(images)
-        return self.norm(x) if self.readout.head == "flatten" else x
+        return self.norm(x) if self.readout == "flatten" else x
 
     def embed(self, features: Float[Array, "n H W C"]) -> Float[Array, "n e"]:
         """The head's vector; normalised, if the features are not."""
         x = super().embed(features)
-        return x if self.readout.head == "flatten" else self.norm(x)
+        return x if self.readout == "flatten" else self.norm(x)
 
 
 class Inverted(Link):

@@ -13,7 +13,7 @@ from cnnshift.models.base import Classifier, ReadoutKind
 from cnnshift.models.layers.activation import ALIAS_FREE
 from cnnshift.models.layers.chain import Link, run, stages
 from cnnshift.models.layers.downsampler import Downsampler
-from cnnshift.models.layers.head import Readout
+from cnnshift.models.layers.head import Head, embed, embedding_size, weights_of
 from cnnshift.models.layers.trunk import MakeWeights, TrunkOptions, make_blocks
 from cnnshift.models.stage import Stage
 from cnnshift.registry import DOWNSAMPLERS
@@ -36,8 +36,10 @@ class Stacked(Classifier):
     def __init__(self, options: Any, input_shape: tuple[int, int, int], classes: int, *, rngs: nnx.Rngs) -> None:
         blocks, shape = type(self).make_trunk(options, input_shape, rngs=rngs)
         self.blocks = nnx.List(blocks)
-        self.readout = Readout(options.head, shape, rngs=rngs)
-        self.classifier = nnx.Linear(self.readout.size, classes, kernel_init=nnx.initializers.he_normal(), rngs=rngs)
+        self.readout: Head = options.head
+        self.attention = weights_of(options.head, shape[2], rngs=rngs)
+        size = embedding_size(*shape, options.head)
+        self.classifier = nnx.Linear(size, classes, kernel_init=nnx.initializers.he_normal(), rngs=rngs)
 
     @classmethod
     def make_trunk(
@@ -83,7 +85,7 @@ class Stacked(Classifier):
     @property
     def readout_kind(self) -> ReadoutKind:
         """The head's."""
-        return "linear" if self.readout.head == "flatten" else "global"
+        return "linear" if self.readout == "flatten" else "global"
 
     def features(self, images: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
         """The last block's map."""
@@ -91,7 +93,7 @@ class Stacked(Classifier):
 
     def embed(self, features: Float[Array, "n H W C"]) -> Float[Array, "n e"]:
         """The head's vector."""
-        return self.readout(features)
+        return embed(features, self.readout, self.attention)
 
     def classify(self, embedding: Float[Array, "n e"]) -> Float[Array, "n k"]:
         """The fully connected layer."""

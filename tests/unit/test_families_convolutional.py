@@ -12,7 +12,7 @@ from cnnshift.errors import InputError
 from cnnshift.models.base import build, parse_model
 from cnnshift.models.coordconv import with_coordinates
 from cnnshift.models.layers import depthwise
-from cnnshift.models.layers.head import Readout
+from cnnshift.models.layers.head import Attention
 from cnnshift.models.layers.patches import Patches
 from cnnshift.models.layers.shortcut import aligned
 from cnnshift.models.layers.subsample import Subsample
@@ -230,18 +230,18 @@ def test_patches_are_products_and_the_dense_form_agrees_where_they_are():
 
 
 def test_attention_is_a_weighted_mean_that_does_not_see_positions():
-    readout = Readout("attention", (4, 5, 3), rngs=nnx.Rngs(0))
+    attention = Attention(3, rngs=nnx.Rngs(0))
     z = draw(2, 4, 5, 3)
     positions = z.reshape(2, 20, 3).astype(np.float64)
-    scores = np.exp(positions @ np.asarray(readout.query[...], np.float64))
+    scores = np.exp(positions @ np.asarray(attention.query[...], np.float64))
     expected = (scores[..., None] * positions).sum(1) / scores.sum(1, keepdims=True)
-    np.testing.assert_allclose(readout(jnp.asarray(z)), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(attention(jnp.asarray(z)), expected, rtol=1e-4, atol=1e-5)
     assert np.abs(expected - positions.mean(1)).max() > 1e-2
-    np.testing.assert_allclose(readout(jnp.roll(jnp.asarray(z), (1, 3), (1, 2))), expected, rtol=1e-4, atol=1e-5)
-    readout.query[...] = jnp.zeros(3)
-    np.testing.assert_allclose(readout(jnp.asarray(z)), positions.mean(1), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(attention(jnp.roll(jnp.asarray(z), (1, 3), (1, 2))), expected, rtol=1e-4, atol=1e-5)
+    attention.query[...] = jnp.zeros(3)
+    np.testing.assert_allclose(attention(jnp.asarray(z)), positions.mean(1), rtol=1e-4, atol=1e-5)
     model = make("cnn:head=attention,depth=1,width=2", (8, 8, 1))
-    assert (model.readout_kind, model.readout.size) == ("global", 2)
+    assert (model.readout_kind, model.classifier.in_features) == ("global", 2)
 
 
 def test_coordinates_run_from_minus_one_to_one_and_stay():

@@ -9,52 +9,41 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-Pooling = Literal["flatten", "gap", "gmp"]
-"""The heads without weights, see `embed`."""
-
 Head = Literal["flatten", "gap", "gmp", "attention"]
-"""Those, and the one of `Readout` that has weights."""
 
 
-class Readout(nnx.Module):
-    """`embed`, or attention pooling: e = Σ_p a_p z_p with a = softmax_p(z_p · q), one learned query q for all images.
+class Attention(nnx.Module):
+    """e = Σ_p a_p z_p with a = softmax_p(z_p · q): a mean weighted by one learned query q, the same for all images.
 
-    Like `gap` and `gmp`, attention does not see where the features are: a roll of the map permutes the terms of its
-    sums, whose value stays the same up to rounding. A zero query is the mean over the positions. The query starts
-    normal with variance 1 / channels. This is the pooling of Ilse, Tomczak & Welling 2018 (section 2.4) with a linear
-    score; a bias in the score would cancel in the softmax.
-
-    Args:
-        head: which.
-        shape: (H, W, channels) of the map.
-        rngs: of the initial query.
-
-    Attributes:
-        size: e, the length of the vector.
+    Like `gap` and `gmp`, it does not see where the features are: a roll of the map permutes the terms of its sums, so
+    that the value stays, up to rounding. A zero query is the mean over the positions. The query starts normal with
+    variance 1 / channels. This is the pooling of Ilse, Tomczak & Welling 2018 (section 2.4) with a linear score; a bias
+    in the score would cancel in the softmax.
     """
 
-    def __init__(self, head: Head, shape: tuple[int, int, int], *, rngs: nnx.Rngs) -> None:
-        self.head: Head = head
-        self.size = embedding_size(*shape, head)
-        channels = shape[2]
-        self.query = (
-            nnx.Param(jax.random.normal(rngs.params(), (channels,)) / jnp.sqrt(channels))
-            if head == "attention"
-            else None
-        )
+    def __init__(self, channels: int, *, rngs: nnx.Rngs) -> None:
+        self.query = nnx.Param(jax.random.normal(rngs.params(), (channels,)) / jnp.sqrt(channels))
 
-    def __call__(self, features: Float[Array, "n h w c"]) -> Float[Array, "n e"]:
+    def __call__(self, features: Float[Array, "n h w c"]) -> Float[Array, "n c"]:
         """One vector per image."""
-        if self.head != "attention":
-            return embed(features, self.head)
-        assert self.query is not None
         positions = features.reshape(len(features), -1, features.shape[-1])
         attention = jax.nn.softmax(positions @ self.query[...], axis=1)
         return jnp.einsum("np,npc->nc", attention, positions)
 
 
-def embed(features: Float[Array, "n h w c"], head: Pooling) -> Float[Array, "n e"]:
-    """`flatten` keeps every position apart (e = h·w·c); `gap` and `gmp` take the mean and the maximum over them."""
+def weights_of(head: Head, channels: int, *, rngs: nnx.Rngs) -> Attention | None:
+    """What `embed` needs beside the map, for the head that has weights."""
+    return Attention(channels, rngs=rngs) if head == "attention" else None
+
+
+def embed(features: Float[Array, "n h w c"], head: Head, attention: Attention | None = None) -> Float[Array, "n e"]:
+    """`flatten` keeps every position apart (e = h·w·c); `gap` and `gmp` take the mean and the maximum over them.
+
+    `attention` takes a weighted mean, by weights of its own (see `weights_of`).
+    """
+    if head == "attention":
+        assert attention is not None
+        return attention(features)
     if head == "flatten":
         return features.reshape(len(features), -1)
     return features.mean(axis=(1, 2)) if head == "gap" else features.max(axis=(1, 2))
