@@ -103,6 +103,21 @@ MODELS = Registry(
             "cnnshift.models.locally_connected:LocallyConnected",
             "the same network without weight sharing: a control",
         ),
+        "stn": Entry(
+            "cnnshift.models.stn:Stn",
+            "a spatial transformer in front of any family (around=FAMILY, transform=affine|translation)",
+            "Jaderberg et al. 2015",
+        ),
+        "orbit": Entry(
+            "cnnshift.models.orbit:Orbit",
+            "mean of any family's logits over the circular shifts by multiples of step: invariant to these only",
+            "Yarotsky 2018; Puny et al. 2022",
+        ),
+        "ti_pool": Entry(
+            "cnnshift.models.ti_pool:TiPool",
+            "maximum of any family's features over the circular shifts by multiples of step: invariant to these only",
+            "Laptev et al. 2016",
+        ),
     },
 )
 
