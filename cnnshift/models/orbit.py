@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from typing import ClassVar
-
 from jaxtyping import Array, Float
 
 from cnnshift.models.over_orbit import OverOrbit
@@ -23,14 +20,8 @@ class Orbit(OverOrbit):
     """
 
     version = 1
-    start: ClassVar[float] = 0.0
 
     @staticmethod
-    def combine(so_far: Float[Array, "n e"], embedding: Float[Array, "n e"]) -> Float[Array, "n e"]:
-        """The sum."""
-        return so_far + embedding
-
-    def features(self, images: Float[Array, "n h w c"]) -> Float[Array, "n 1 1 e"]:
-        """The mean of the inner network's penultimate features, as a map of one position."""
-        size = math.prod(images.shape[1:3]) // self.step**2
-        return (self.over_orbit(images) / size)[:, None, None, :]
+    def combine(embeddings: Float[Array, "s n e"]) -> Float[Array, "n e"]:
+        """The mean."""
+        return embeddings.mean(axis=0)

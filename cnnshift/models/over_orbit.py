@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,9 @@ from cnnshift.errors import InputError
 from cnnshift.models.around import Around, AroundOptions, inner_family
 from cnnshift.models.base import ReadoutKind
 from cnnshift.models.stage import Stage
+
+TOGETHER = 16
+"""Shifts, at most, that make one batch."""
 
 
 class OrbitOptions(AroundOptions):
@@ -45,17 +48,12 @@ class OverOrbit(Around):
     A shift by a multiple of the step permutes the group, so that a symmetric function over it is invariant to that
     shift by construction, for any inner network; to other shifts only as far as the inner network is.
 
-    One pass of the inner network is held at a time, in training too, where the passes are computed a second time for
-    the gradient: what grows with the group is one vector per image and shift, and the computing time. Batch
-    normalisation takes its statistics from the batch under each shift by itself, and its running statistics pass
-    through all shifts in their order.
-
-    Class attributes:
-        start: what `combine` begins with.
+    Up to 16 shifts make one batch. Where there are more, one such batch is held at a time, in training too, where the
+    passes are computed a second time for the gradient: what grows with the group is then a vector per image and batch,
+    and the computing time. Batch normalisation takes its statistics from every such batch by itself.
     """
 
     options_type = OrbitOptions
-    start: ClassVar[float]
 
     def __init__(
         self, options: OrbitOptions, input_shape: tuple[int, int, int], classes: int, *, rngs: nnx.Rngs
@@ -68,8 +66,8 @@ class OverOrbit(Around):
 
     @staticmethod
     @abstractmethod
-    def combine(so_far: Float[Array, "n e"], embedding: Float[Array, "n e"]) -> Float[Array, "n e"]:
-        """One shift more."""
+    def combine(embeddings: Float[Array, "s n e"]) -> Float[Array, "n e"]:
+        """A symmetric function over shifts, the same over groups of equal size as over what they give."""
 
     def over_orbit(self, images: Float[Array, "n h w c"]) -> Float[Array, "n e"]:
         """`combine` over the penultimate features of all shifts.
@@ -78,25 +76,36 @@ class OverOrbit(Around):
             InputError: the step does not divide the images' sides.
         """
         shifts = orbit_shifts((images.shape[1], images.shape[2]), self.step)
+        together = max(count for count in range(1, TOGETHER + 1) if len(shifts) % count == 0)
+        groups = jnp.asarray(shifts.reshape(-1, together, 2))
         graph, weights, rest = nnx.split(self.inner, nnx.Param, ...)
 
-        @jax.checkpoint
-        def embedding(weights: Any, rest: Any, images: Array, shift: Array) -> tuple[Array, Any]:
+        def embeddings(weights: Any, rest: Any, images: Array, group: Array) -> tuple[Array, Any]:
             inner: Any = nnx.merge(graph, weights, rest, copy=True)
-            found = inner.embed(inner.features(jnp.roll(images, shift, axis=(1, 2))))
-            return found, nnx.split(inner, nnx.Param, ...)[2]
+            moved = jnp.concatenate([jnp.roll(images, shift, axis=(1, 2)) for shift in group])
+            found = inner.embed(inner.features(moved))
+            combined = self.combine(found.reshape(together, len(images), -1))
+            return combined, nnx.split(inner, nnx.Param, ...)[2]
 
-        def body(carry: tuple[Array, Any], shift: Array) -> tuple[tuple[Array, Any], None]:
-            so_far, rest = carry
-            found, rest = embedding(weights, rest, images, shift)
-            return (self.combine(so_far, found), rest), None
+        if len(groups) == 1:
+            # Not in a loop, in which XLA computes convolutions slowly on a CPU.
+            combined, rest = embeddings(weights, rest, images, groups[0])
+        else:
+            again = jax.checkpoint(embeddings, prevent_cse=False)
 
-        shape, _ = jax.eval_shape(embedding, weights, rest, images, jnp.zeros(2, jnp.int32))
-        start = jnp.full(shape.shape, self.start, shape.dtype)
-        (combined, rest), _ = lax.scan(body, (start, rest), jnp.asarray(shifts))
+            def body(rest: Any, group: Array) -> tuple[Any, Array]:
+                combined, rest = again(weights, rest, images, group)
+                return rest, combined
+
+            rest, parts = lax.scan(body, rest, groups)
+            combined = self.combine(parts)
         if not self.deterministic:
             nnx.update(self.inner, rest)
         return combined
+
+    def features(self, images: Float[Array, "n h w c"]) -> Float[Array, "n 1 1 e"]:
+        """The combined vector, as a map of one position."""
+        return self.over_orbit(images)[:, None, None, :]
 
     def embed(self, features: Float[Array, "n 1 1 e"]) -> Float[Array, "n e"]:
         """The combined vector."""
