@@ -152,6 +152,11 @@ DATASETS = Registry(
             "two coloured boxes whose order is the class (sets=fresh|published)",
             "Kayhan & van Gemert 2020",
         ),
+        "cluttered": Entry(
+            "cnnshift.data.cluttered:Cluttered",
+            "mnist5k's digits anywhere on 48×48, among pieces of other digits",
+            "Mnih et al. 2014; Jaderberg et al. 2015",
+        ),
         "shapes": Entry(
             "cnnshift.data.shapes:Shapes", "coloured shapes, 48×48 windows of 64×64 sources: crop has context"
         ),
