@@ -33,15 +33,17 @@ def inner_family(name: str) -> type[Classifier]:
     return family
 
 
+def _name_families(schema: dict[str, Any]) -> None:
+    schema["enum"] = plain_families()
+
+
 class AroundOptions(Options):
     """Options of a family around another: `around` names that one, whose own options live beside these.
 
     Where both have an option of the same name, the spec's is the outer family's.
     """
 
-    around: Annotated[str, pydantic.Field(json_schema_extra=lambda schema: schema.update(enum=plain_families()))] = (
-        "cnn"
-    )
+    around: Annotated[str, pydantic.Field(json_schema_extra=_name_families)] = "cnn"
     # Serialized as what it is: two networks that differ in an option of the inner one must not share a weight file.
     inner: pydantic.SerializeAsAny[Options] = Options()
 
@@ -90,7 +92,7 @@ class Around(Classifier):
     def __init__(
         self, options: AroundOptions, input_shape: tuple[int, int, int], classes: int, *, rngs: nnx.Rngs
     ) -> None:
-        self.inner = inner_family(options.around)(options.inner, input_shape, classes, rngs=rngs)
+        self.inner: Any = inner_family(options.around)(options.inner, input_shape, classes, rngs=rngs)
 
     @classmethod
     def rate(cls, options: AroundOptions) -> float:

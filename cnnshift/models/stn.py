@@ -72,9 +72,7 @@ class Stn(Around):
     options_type = StnOptions
     version = 1
 
-    def __init__(
-        self, options: StnOptions, input_shape: tuple[int, int, int], classes: int, *, rngs: nnx.Rngs
-    ) -> None:
+    def __init__(self, options: StnOptions, input_shape: tuple[int, int, int], classes: int, *, rngs: nnx.Rngs) -> None:
         super().__init__(options, input_shape, classes, rngs=rngs)
         self.localisation = Localisation(options.transform, input_shape, rngs=rngs)
 
