@@ -175,7 +175,8 @@ def test_a_spatial_transformer_learns_to_move():
     optimizer = optax.adam(1e-2)
 
     def loss(weights):
-        return ((nnx.merge(graph, weights, rest).transform(spots) - wanted[None]) ** 2).mean()
+        # Not a squared difference: interpolation blurs between pixels, so that it has a hill between any two.
+        return 1 - (nnx.merge(graph, weights, rest).transform(spots) * wanted[None]).sum() / (len(spots) * 8)
 
     # Broad enough to be felt from everywhere, and highest in the middle.
     away = jnp.arange(8) - 3.5
@@ -193,7 +194,7 @@ def test_a_spatial_transformer_learns_to_move():
         losses.append(float(value))
     found = nnx.merge(graph, gradient, rest).localisation
     assert all(np.abs(leaf[...]).max() > 0 for leaf in (found.blocks[0].weights.kernel, found.theta.kernel))
-    assert losses[-1] < 0.9 * losses[0]
+    assert losses[-1] < 0.5 * losses[0]
     # The spots come together: their centres spread over less than half of what they did.
     moved = np.asarray(nnx.merge(graph, weights, rest).transform(spots))[..., 0]
     at = np.arange(8)
