@@ -14,7 +14,11 @@ from cnnshift.models.base import build, describe_options, parse_model
 from cnnshift.models.layers.sampler import affine_grid, sample
 from cnnshift.models.over_orbit import orbit_shifts
 from cnnshift.registry import MODELS
+from cnnshift.shifts.circular import Circular
+from cnnshift.shifts.sets import enumerate_shifts
 from cnnshift.spec import Spec, parse_spec
+from cnnshift.sweep.engine import run_sweep
+from cnnshift.sweep.subject import subject_of
 from cnnshift.train.obtain import plan_training
 
 SIZE = (8, 8)
@@ -268,3 +272,16 @@ def test_the_learning_rate_is_that_of_the_inner_family(monkeypatch):
     monkeypatch.setattr(MODELS.load("mlp"), "learning_rate", 0.003)
     assert plan_training(parse_spec("orbit:around=mlp", "model"), split).recipe.learning_rate == 0.003
     assert plan_training(parse_spec("orbit", "model"), split).recipe.learning_rate == 0.01
+
+
+def test_shared_passes_see_what_direct_ones_see():
+    split = Split(RNG.randint(0, 256, (4, *SIZE, 2), dtype=np.uint8), np.arange(4), tuple("abcd"), (0.0, 0.0))
+    shifts = enumerate_shifts("full", max_shift=3, step=1, size=SIZE, wraps=True, images=4)
+    subject = subject_of(make(f"orbit:step=4,{SMALL}"))
+    direct, shared = (
+        run_sweep(subject, split, Circular(SIZE, reach=shifts.reach), shifts, engine=engine)
+        for engine in ("direct", "shared")
+    )
+    assert shared.forwards == 4 * (4**2 + 1)
+    np.testing.assert_array_equal(shared.observations.prediction, direct.observations.prediction)
+    np.testing.assert_allclose(shared.observations.probability, direct.observations.probability, atol=1e-5)
