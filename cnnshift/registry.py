@@ -121,6 +121,21 @@ MODELS = Registry(
             "patches, depthwise 7×7 convolutions, layer normalisation (depths=3-3-9-3)",
             "Liu et al. 2022",
         ),
+        "stn": Entry(
+            "cnnshift.models.stn:Stn",
+            "a spatial transformer in front of any family (around=FAMILY, transform=affine|translation)",
+            "Jaderberg et al. 2015",
+        ),
+        "orbit": Entry(
+            "cnnshift.models.orbit:Orbit",
+            "mean of any family's logits over the circular shifts by multiples of step: invariant to these only",
+            "Yarotsky 2018; Puny et al. 2022",
+        ),
+        "ti_pool": Entry(
+            "cnnshift.models.ti_pool:TiPool",
+            "maximum of any family's features over the circular shifts by multiples of step: invariant to these only",
+            "Laptev et al. 2016",
+        ),
     },
 )
 
@@ -179,6 +194,11 @@ DATASETS = Registry(
             "cnnshift.data.redgreen:RedGreen",
             "two coloured boxes whose order is the class (sets=fresh|published)",
             "Kayhan & van Gemert 2020",
+        ),
+        "cluttered": Entry(
+            "cnnshift.data.cluttered:Cluttered",
+            "mnist5k's digits anywhere on 48×48, among pieces of other digits",
+            "Mnih et al. 2014; Jaderberg et al. 2015",
         ),
         "shapes": Entry(
             "cnnshift.data.shapes:Shapes", "coloured shapes, 48×48 windows of 64×64 sources: crop has context"

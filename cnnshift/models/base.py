@@ -45,15 +45,15 @@ class OptionHelp:
 
 
 def describe_options(options: Options) -> list[OptionHelp]:
-    """The keys of a family's spec, then those of the pooling layer that `options` chose."""
+    """The keys of a family's spec, then those of the pooling layer, or the inner family, that `options` chose."""
     properties = type(options).model_json_schema()["properties"]
     fields = type(options).model_fields
     lines = [
         OptionHelp(key, str(fields[key].default), "|".join(DOWNSAMPLERS) if key == "pool" else _allowed(schema))
         for key, schema in properties.items()
-        if key != "pool_options"
+        if not isinstance(getattr(options, key), Options)
     ]
-    return lines + (describe_options(options.pool_options) if isinstance(options, PoolingOptions) else [])
+    return lines + [line for _, value in options if isinstance(value, Options) for line in describe_options(value)]
 
 
 def _allowed(schema: Mapping[str, Any]) -> str:
@@ -148,6 +148,11 @@ class Classifier(nnx.Module):
     @abstractmethod
     def classify(self, embedding: Float[Array, "n e"]) -> Float[Array, "n k"]:
         """The last linear layer."""
+
+    @classmethod
+    def rate(cls, options: Any) -> float:
+        """The learning rate with these options."""
+        return cls.learning_rate
 
     def circular_stages(self, size: tuple[int, int]) -> Sequence[Stage] | None:
         """The trunk as stages, one after the other, on images of that size (H, W) that wrap around.

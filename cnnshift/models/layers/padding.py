@@ -1,7 +1,8 @@
 """What a layer sees beyond the border of its input.
 
-Kayhan & van Gemert 2020 (section 3) show that zeros at the border tell a network where it is; `full` (their F-Conv)
-applies every weight to every pixel, `circular` has no border at all.
+Kayhan & van Gemert 2020 (section 3) show that zeros at the border tell a network where it is. Their convolutions are
+`zero` (S-Conv), `valid` (V-Conv) and `full` (F-Conv), which applies every weight to every pixel; `circular` has no
+border at all.
 """
 
 from __future__ import annotations

@@ -1,0 +1,105 @@
+"""`stn`: a spatial transformer in front of any family."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from cnnshift.models.around import Around, AroundOptions
+from cnnshift.models.base import ReadoutKind
+from cnnshift.models.layers.convolution import Convolution
+from cnnshift.models.layers.sampler import affine_grid, sample
+from cnnshift.models.layers.trunk import TrunkOptions, make_blocks
+
+Transform = Literal["affine", "translation"]
+
+HIDDEN = 32
+
+
+class StnOptions(AroundOptions):
+    """`transform` is what the localisation network chooses: all six numbers of θ, or t_x and t_y alone."""
+
+    transform: Transform = "affine"
+
+
+class Localisation(nnx.Module):
+    """θ of an image: two blocks of convolution (3×3, 8 and 16 channels), ReLU and 2×2 maximum; 32 units; θ.
+
+    The last layer starts with zero weights and the identity transform as its bias, and is linear, so that nothing
+    bounds θ (Jaderberg et al. 2015, section 3.1 and appendix A). The other weights start He-normal.
+
+    Args:
+        transform: what is regressed.
+        input_shape: (H, W, channels) of the images, 4×4 pixels at least.
+        rngs: of the initial weights.
+    """
+
+    def __init__(self, transform: Transform, input_shape: tuple[int, int, int], *, rngs: nnx.Rngs) -> None:
+        blocks, shape = make_blocks(Convolution, TrunkOptions(width=8, depth=2), input_shape, rngs=rngs)
+        self.transform: Transform = transform
+        self.blocks = nnx.List(blocks)
+        self.hidden = nnx.Linear(math.prod(shape), HIDDEN, kernel_init=nnx.initializers.he_normal(), rngs=rngs)
+        numbers = 6 if transform == "affine" else 2
+        self.theta = nnx.Linear(HIDDEN, numbers, kernel_init=nnx.initializers.zeros_init(), rngs=rngs)
+        if transform == "affine":
+            self.theta.bias = nnx.Param(jnp.eye(2, 3).reshape(-1))
+
+    def __call__(self, images: Float[Array, "n h w c"]) -> Float[Array, "n 2 3"]:
+        """θ of every image."""
+        x = images
+        for block in self.blocks:
+            x = block(x)
+        found = self.theta(jax.nn.relu(self.hidden(x.reshape(len(x), -1))))
+        if self.transform == "affine":
+            return found.reshape(-1, 2, 3)
+        upright = jnp.broadcast_to(jnp.eye(2), (len(found), 2, 2))
+        return jnp.concatenate([upright, found[:, :, None]], axis=2)
+
+
+class Stn(Around):
+    """f(sample(x, grid(θ(x)))): the inner network f sees the image through a transformation that depends on it.
+
+    Jaderberg et al. 2015: localisation network (section 3.1), grid (3.2), bilinear sampler (3.3; 0 outside of the
+    image). Input and output have the same size. Nothing makes the localisation network equivariant, so no invariance
+    holds exactly: θ(T_d x) may be anything.
+    """
+
+    options_type = StnOptions
+    version = 1
+
+    def __init__(self, options: StnOptions, input_shape: tuple[int, int, int], classes: int, *, rngs: nnx.Rngs) -> None:
+        super().__init__(options, input_shape, classes, rngs=rngs)
+        self.localisation = Localisation(options.transform, input_shape, rngs=rngs)
+
+    def transform(self, images: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
+        """What the inner network sees."""
+        size = (images.shape[1], images.shape[2])
+        return sample(images, affine_grid(self.localisation(images), size))
+
+    def features(self, images: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
+        """The inner network's map of the transformed images."""
+        return self.inner.features(self.transform(images))
+
+    def embed(self, features: Float[Array, "n H W C"]) -> Float[Array, "n e"]:
+        """The inner network's."""
+        return self.inner.embed(features)
+
+    @property
+    def classifier(self) -> nnx.Module:
+        """The inner network's last layer, where its head is linear."""
+        return self.inner.classifier
+
+    @property
+    def total_stride(self) -> int | None:
+        """The inner network's."""
+        return self.inner.total_stride
+
+    @property
+    def readout_kind(self) -> ReadoutKind:
+        """The inner network's."""
+        return self.inner.readout_kind
