@@ -103,6 +103,19 @@ MODELS = Registry(
             "cnnshift.models.locally_connected:LocallyConnected",
             "the same network without weight sharing: a control",
         ),
+        "vit": Entry(
+            "cnnshift.models.vit:Vit",
+            "attention between patches (position=none|learned|sincos|relative|circular)",
+            "Dosovitskiy et al. 2021",
+        ),
+        "polyvit": Entry(
+            "cnnshift.models.polyvit:PolyVit",
+            "the same on patches that start where the image's strongest phase does (anchor=image|tokens)",
+            "Ding et al. 2023",
+        ),
+        "mixer": Entry(
+            "cnnshift.models.mixer:Mixer", "patches mixed by position-bound MLPs: a control", "Tolstikhin et al. 2021"
+        ),
     },
 )
 

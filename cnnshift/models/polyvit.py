@@ -1,0 +1,42 @@
+"""`polyvit`: the vision transformer behind polyphase anchoring (Ding et al. 2023)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from flax import nnx
+from jaxtyping import Array, Float
+
+from cnnshift.models.layers.polyphase_anchoring import Anchor, PolyphaseAnchoring
+from cnnshift.models.transformer import Position, Transformer, TransformerOptions
+
+
+class PolyVitOptions(TransformerOptions):
+    """`anchor` is what has the norm that chooses the phase: the image, or its tokens."""
+
+    position: Position = "circular"
+    anchor: Anchor = "image"
+
+
+class PolyVit(Transformer):
+    """`vit` whose patches start where the image says, not at its corner.
+
+    With `position=none` or `circular` and any head but `flatten`: invariant to every circular shift, untrained or
+    trained, ties aside (see `PolyphaseAnchoring`). Of Ding et al. 2023 this is the anchoring of the patch embedding
+    (section 3.2) with global attention; where they tell positions by a circular depthwise convolution, the default here
+    is a relative position that wraps around, as in Rojas-Gomez et al. 2024, whose choice by tokens is `anchor=tokens`.
+    """
+
+    options_type = PolyVitOptions
+    version = 1
+    learning_rate: ClassVar[float] = 1e-3
+
+    def __init__(
+        self, options: PolyVitOptions, input_shape: tuple[int, int, int], classes: int, *, rngs: nnx.Rngs
+    ) -> None:
+        super().__init__(options, input_shape, classes, rngs=rngs)
+        self.anchoring = PolyphaseAnchoring(options.patch, options.anchor)
+
+    def features(self, images: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
+        """The map of tokens of the anchored images."""
+        return super().features(self.anchoring(images, self.embedding))
