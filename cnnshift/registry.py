@@ -105,7 +105,7 @@ MODELS = Registry(
         ),
         "vit": Entry(
             "cnnshift.models.vit:Vit",
-            "attention between patches (position=none|learned|sincos|relative|circular)",
+            "attention between patches (position=none|learned|sincos|conv|relative|circular)",
             "Dosovitskiy et al. 2021",
         ),
         "polyvit": Entry(

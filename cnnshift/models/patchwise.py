@@ -15,7 +15,6 @@ from cnnshift.models.base import Classifier, Options, ReadoutKind
 from cnnshift.models.layers.head import Head, embed, embedding_size
 from cnnshift.models.layers.normalization import normalization
 from cnnshift.models.layers.patch_embedding import PatchEmbedding
-from cnnshift.models.layers.position_embedding import PositionEmbedding
 
 
 class PatchwiseOptions(Options):
@@ -57,7 +56,8 @@ class Patchwise(Classifier):
     def _make_block(self, options: Any, grid: tuple[int, int], *, rngs: nnx.Rngs) -> Any:
         """A layer [n t c] → [n t c] for a map of tokens of that size."""
 
-    def _make_position(self, options: Any, grid: tuple[int, int], *, rngs: nnx.Rngs) -> PositionEmbedding | None:
+    def _make_position(self, options: Any, grid: tuple[int, int], *, rngs: nnx.Rngs) -> Any:
+        """A layer on the map of tokens, or None."""
         return None
 
     @classmethod

@@ -14,22 +14,23 @@ from cnnshift.models.transformer import Position, Transformer, TransformerOption
 class PolyVitOptions(TransformerOptions):
     """`anchor` is what has the norm that chooses the phase: the image, or its tokens."""
 
-    position: Position = "circular"
+    position: Position = "conv"
     anchor: Anchor = "image"
 
 
 class PolyVit(Transformer):
     """`vit` whose patches start where the image says, not at its corner.
 
-    With `position=none` or `circular` and any head but `flatten`: invariant to every circular shift, untrained or
-    trained, ties aside (see `PolyphaseAnchoring`). Of Ding et al. 2023 this is the anchoring of the patch embedding
-    (section 3.2) with global attention; where they tell positions by a circular depthwise convolution, the default here
-    is a relative position that wraps around, as in Rojas-Gomez et al. 2024, whose choice by tokens is `anchor=tokens`.
+    With `position=none`, `conv` or `circular` and any head but `flatten`: invariant to every circular shift, untrained
+    or trained, ties aside (see `PolyphaseAnchoring`). Of Ding et al. 2023 this is the patch embedding behind polyphase
+    anchoring (section 3.2) and the circular depthwise convolution in place of a position embedding (section 3.1), here
+    before the first block, with global attention. `anchor=tokens` and `position=circular` are the adaptive tokenization
+    and relative position of Rojas-Gomez et al. 2024.
     """
 
     options_type = PolyVitOptions
     version = 1
-    learning_rate: ClassVar[float] = 1e-3
+    learning_rate: ClassVar[float] = 3e-3
 
     def __init__(
         self, options: PolyVitOptions, input_shape: tuple[int, int, int], classes: int, *, rngs: nnx.Rngs

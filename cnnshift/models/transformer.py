@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 from flax import nnx
 
+from cnnshift.models.layers.conditional_position import ConditionalPosition
 from cnnshift.models.layers.head import Head
 from cnnshift.models.layers.position_embedding import PositionEmbedding
 from cnnshift.models.layers.relative_position import RelativePosition
@@ -15,9 +16,12 @@ from cnnshift.models.layers.transformer_block import TransformerBlock
 from cnnshift.models.patchwise import Patchwise, PatchwiseOptions
 from cnnshift.models.stage import Stage
 
-Position = Literal["none", "learned", "sincos", "relative", "circular"]
-"""`learned` and `sincos` are added to the tokens (see `PositionEmbedding`); `relative` and `circular` are a bias of the
-attention of every block by offset, which wraps around for `circular` only (see `RelativePosition`)."""
+Position = Literal["none", "learned", "sincos", "conv", "relative", "circular"]
+"""`learned` and `sincos` are added to the tokens (see `PositionEmbedding`); `conv` adds a convolution of their
+neighbours (see `ConditionalPosition`); `relative` and `circular` are a bias of the attention of every block by offset,
+which wraps around for `circular` only (see `RelativePosition`)."""
+
+_EQUIVARIANT = ("none", "conv", "circular")
 
 
 class TransformerOptions(PatchwiseOptions):
@@ -30,7 +34,10 @@ class TransformerOptions(PatchwiseOptions):
 
 
 class Transformer(Patchwise):
-    """Blocks of attention on patches. A position embedding, or a relative position that does not wrap, breaks them."""
+    """Blocks of attention on patches.
+
+    Equivariant to circular shifts by multiples of the patch with `position=none`, `conv` or `circular`.
+    """
 
     options_type = TransformerOptions
 
@@ -38,14 +45,14 @@ class Transformer(Patchwise):
         self, options: TransformerOptions, input_shape: tuple[int, int, int], classes: int, *, rngs: nnx.Rngs
     ) -> None:
         super().__init__(options, input_shape, classes, rngs=rngs)
-        self.wraps = options.position in ("none", "circular")
+        self.wraps = options.position in _EQUIVARIANT
 
     def _make_position(
         self, options: TransformerOptions, grid: tuple[int, int], *, rngs: nnx.Rngs
-    ) -> PositionEmbedding | None:
+    ) -> PositionEmbedding | ConditionalPosition | None:
         if options.position in ("learned", "sincos"):
             return PositionEmbedding(options.position, grid, options.width, rngs=rngs)
-        return None
+        return ConditionalPosition(options.width, rngs=rngs) if options.position == "conv" else None
 
     def _make_block(self, options: TransformerOptions, grid: tuple[int, int], *, rngs: nnx.Rngs) -> TransformerBlock:
         relative = None
@@ -59,8 +66,8 @@ class Transformer(Patchwise):
 
     @classmethod
     def remedies(cls, options: Any) -> Mapping[str, Mapping[str, str]]:
-        """No position embedding, an average over positions."""
+        """A position embedding that no shift sees, an average over positions."""
         found = dict(super().remedies(options))
-        if options.position not in ("none", "circular"):
-            found["position embedding"] = {"position": "none"}
+        if options.position not in _EQUIVARIANT:
+            found["position embedding"] = {"position": "conv"}
         return found

@@ -30,6 +30,12 @@ GOLDEN = {
     "cnn:norm=batch": (1, 6443, 0.121927, 2.308244),
     "cnn:norm=layer": (1, 6387, 0.114228, 1.714915),
     "mlp:activation=gelu": (1, 49795, 0.082863, 0.614734),
+    "vit": (1, 69379, 0.101216, 0.567109),
+    "vit:position=sincos,head=token": (1, 68419, 0.102240, 0.470434),
+    "vit:position=relative,patch=8": (1, 71499, 0.101053, 1.915781),
+    "polyvit": (1, 68995, 0.103991, 0.329923),
+    "polyvit:position=circular,anchor=tokens": (1, 68483, 0.102423, 0.591680),
+    "mixer": (1, 39331, 0.101780, 0.888751),
 }
 
 

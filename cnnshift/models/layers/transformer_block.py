@@ -24,7 +24,8 @@ class TransformerBlock(nnx.Module):
         width: channels C.
         heads: of the attention.
         ratio: hidden units of the MLP per channel.
-        relative: bias of the attention; of the tokens after a class token, to and from which there is none.
+        relative: bias of the attention; of the tokens after a class token, to and from which there is none: where only
+            the class token is read, that of the last block has no effect.
         rngs: of the initial weights.
     """
 
