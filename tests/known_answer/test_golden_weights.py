@@ -33,8 +33,8 @@ GOLDEN = {
     "vit": (1, 69379, 0.101216, 0.567109),
     "vit:position=sincos,head=token": (1, 68419, 0.102240, 0.470434),
     "vit:position=relative,patch=8": (1, 71499, 0.101053, 1.915781),
-    "polyvit": (1, 68995, 0.103991, 0.329923),
-    "polyvit:position=circular,anchor=tokens": (1, 68483, 0.102423, 0.591680),
+    "polyvit": (1, 68995, 0.103991, 0.304894),
+    "polyvit:position=circular,anchor=image": (1, 68483, 0.102423, 0.736425),
     "mixer": (1, 39331, 0.101780, 0.888751),
 }
 

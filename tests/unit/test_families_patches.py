@@ -75,7 +75,7 @@ def test_a_position_breaks_multiples_of_the_patch_too(text):
     assert found[1:].min() > 1e-4
 
 
-@pytest.mark.parametrize("options", ["", "anchor=tokens", "position=circular,head=token"])
+@pytest.mark.parametrize("options", ["", "anchor=image", "position=circular,head=token"])
 def test_polyvit_survives_every_shift(options):
     model = make(f"polyvit:{SMALL},{options}".rstrip(","))
     assert errors(model).max() < ROUNDING

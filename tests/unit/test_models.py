@@ -35,7 +35,7 @@ SPECS = [
     "locally_connected:pool=avg,padding=valid,head=gap,depth=1",
     "vit:position=relative,width=8,depth=1",
     "vit:position=sincos,head=token,width=8,depth=1",
-    "polyvit:position=circular,anchor=tokens,width=8,depth=1",
+    "polyvit:position=circular,anchor=image,width=8,depth=1",
 ]
 
 
