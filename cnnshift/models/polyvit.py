@@ -24,9 +24,9 @@ class PolyVit(Transformer):
     With `position=none`, `conv` or `circular` and any head but `flatten`: invariant to every circular shift, untrained
     or trained, ties aside (see `PolyphaseAnchoring`). Of Ding et al. 2023 this is the patch embedding behind polyphase
     anchoring (section 3.2) and the circular depthwise convolution in place of a position embedding (section 3.1), here
-    before the first block, with global attention. `anchor=tokens`, the default, and `position=circular` are the adaptive
-    tokenization and relative position of Rojas-Gomez et al. 2024; `anchor=image` is the choice of Ding et al., which
-    ties on saturated images (5 of the 1,000 test digits of mnist5k).
+    before the first block, with global attention. `anchor=tokens`, the default, and `position=circular` are the
+    adaptive tokenization and relative position of Rojas-Gomez et al. 2024; `anchor=image` is the choice of Ding et al.,
+    which ties on saturated images (5 of the 1,000 test digits of mnist5k).
     """
 
     options_type = PolyVitOptions

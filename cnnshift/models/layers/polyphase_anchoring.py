@@ -27,9 +27,9 @@ class PolyphaseAnchoring(nnx.Module):
     a' = (a + d) mod p, so that T_{−a'} T_d x = T_{p·q} y with p·q = d + a − a'. What is equivariant to shifts by
     multiples of p thus becomes equivariant, by some multiple, to every shift.
 
-    Exactness ends at ties (of the image's own norms where components hold the same values in another order, as thin
-    saturated strokes do; the norms of tokens also see the order), at norms that differ by less than the rounding of their sums, where p does not divide the
-    sides, and at a border that does not wrap.
+    Exactness ends at ties, at norms that differ by less than the rounding of their sums, where p does not divide the
+    sides, and at a border that does not wrap. Components of the image tie where they hold the same values in another
+    order, as thin saturated strokes do; the norms of tokens see the order too.
 
     Args:
         patch: p.
