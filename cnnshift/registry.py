@@ -121,6 +121,19 @@ MODELS = Registry(
             "patches, depthwise 7×7 convolutions, layer normalisation (depths=3-3-9-3)",
             "Liu et al. 2022",
         ),
+        "vit": Entry(
+            "cnnshift.models.vit:Vit",
+            "attention between patches (position=none|learned|sincos|conv|relative|circular)",
+            "Dosovitskiy et al. 2021",
+        ),
+        "polyvit": Entry(
+            "cnnshift.models.polyvit:PolyVit",
+            "the same on patches that start where the image's strongest phase does (anchor=image|tokens)",
+            "Ding et al. 2023",
+        ),
+        "mixer": Entry(
+            "cnnshift.models.mixer:Mixer", "patches mixed by position-bound MLPs: a control", "Tolstikhin et al. 2021"
+        ),
         "stn": Entry(
             "cnnshift.models.stn:Stn",
             "a spatial transformer in front of any family (around=FAMILY, transform=affine|translation)",

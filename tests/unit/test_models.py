@@ -33,6 +33,9 @@ SPECS = [
     "cnn:pool=blur,blur=7,padding=circular",
     "cnn:pool=aps,aps=inf,padding=circular,head=gap",
     "locally_connected:pool=avg,padding=valid,head=gap,depth=1",
+    "vit:position=relative,width=8,depth=1",
+    "vit:position=sincos,head=token,width=8,depth=1",
+    "polyvit:position=circular,anchor=image,width=8,depth=1",
 ]
 
 

@@ -1,0 +1,104 @@
+"""What the families that cut images into patches share: an embedding, blocks on tokens, a head, one linear layer."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import jax.numpy as jnp
+import pydantic
+from flax import nnx
+from jaxtyping import Array, Float
+
+from cnnshift.models.base import Classifier, Options, ReadoutKind
+from cnnshift.models.layers.head import Head, embed, embedding_size
+from cnnshift.models.layers.normalization import normalization
+from cnnshift.models.layers.patch_embedding import PatchEmbedding
+
+
+class PatchwiseOptions(Options):
+    """`patch` is the side of a patch in pixels, `width` the channels of a token, `depth` the number of blocks."""
+
+    patch: Annotated[int, pydantic.Field(ge=1, le=64)] = 4
+    width: Annotated[int, pydantic.Field(ge=1, le=4096)] = 64
+    depth: Annotated[int, pydantic.Field(ge=1, le=48)] = 2
+
+
+class Patchwise(Classifier):
+    """Patch embedding, position embedding, `depth` blocks, layer normalisation; a head; one linear layer.
+
+    Tokens are [n t c] in the blocks, row by row, and a map in `features`. With a class token, a token more in front of
+    them that every image starts with, the map has 2C channels: those of the patches, then those of the class token,
+    the same at every position, which alone are the embedding. The embedding of its position is part of it.
+
+    Args:
+        options: with a field `head` besides.
+        input_shape: (H, W, channels) of the images, sides that `patch` divides.
+        classes: k.
+        rngs: of the initial weights.
+    """
+
+    def __init__(
+        self, options: PatchwiseOptions, input_shape: tuple[int, int, int], classes: int, *, rngs: nnx.Rngs
+    ) -> None:
+        self.embedding = PatchEmbedding(input_shape, options.patch, options.width, rngs=rngs)
+        grid = self.embedding.grid
+        self.position = self._make_position(options, grid, rngs=rngs)
+        self.readout: Head | Literal["token"] = getattr(options, "head")  # noqa: B009 - of the families' own options
+        self.token = nnx.Param(jnp.zeros(options.width)) if self.readout == "token" else None
+        self.blocks = nnx.List(self._make_block(options, grid, rngs=rngs) for _ in range(options.depth))
+        self.norm: Any = normalization("layer", options.width, rngs=rngs)
+        size = options.width if self.readout == "token" else embedding_size(*grid, options.width, self.readout)
+        self.classifier = nnx.Linear(size, classes, kernel_init=nnx.initializers.he_normal(), rngs=rngs)
+
+    @abstractmethod
+    def _make_block(self, options: Any, grid: tuple[int, int], *, rngs: nnx.Rngs) -> Any:
+        """A layer [n t c] → [n t c] for a map of tokens of that size."""
+
+    def _make_position(self, options: Any, grid: tuple[int, int], *, rngs: nnx.Rngs) -> Any:
+        """A layer on the map of tokens, or None."""
+        return None
+
+    @classmethod
+    def remedies(cls, options: Any) -> Mapping[str, Mapping[str, str]]:
+        """An average over positions."""
+        return {"head": {"head": "gap"}} if options.head == "flatten" else {}
+
+    @property
+    def total_stride(self) -> int:
+        """The side of a patch."""
+        return self.embedding.patch
+
+    @property
+    def readout_kind(self) -> ReadoutKind:
+        """The head's."""
+        return "linear" if self.readout == "flatten" else "global"
+
+    def features(self, images: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
+        """The map of tokens."""
+        x = self.embedding(images)
+        if self.position is not None:
+            x = self.position(x)
+        count, rows, columns, width = x.shape
+        tokens = x.reshape(count, rows * columns, width)
+        if self.token is not None:
+            first = jnp.broadcast_to(self.token[...][None, None], (count, 1, width))
+            tokens = jnp.concatenate([first, tokens], axis=1)
+        for block in self.blocks:
+            tokens = block(tokens)
+        tokens = self.norm(tokens)
+        if self.token is not None:
+            first, tokens = tokens[:, :1], tokens[:, 1:]
+            tokens = jnp.concatenate([tokens, jnp.broadcast_to(first, tokens.shape)], axis=-1)
+        return tokens.reshape(count, rows, columns, -1)
+
+    def embed(self, features: Float[Array, "n H W C"]) -> Float[Array, "n e"]:
+        """The head's vector."""
+        if self.readout == "token":
+            return features[:, 0, 0, features.shape[-1] // 2 :]
+        return embed(features, self.readout)
+
+    def classify(self, embedding: Float[Array, "n e"]) -> Float[Array, "n k"]:
+        """The fully connected layer."""
+        return self.classifier(embedding)

@@ -1,0 +1,73 @@
+"""What `vit` and `polyvit` share: blocks of attention, and what tells them where a token is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+import pydantic
+from flax import nnx
+
+from cnnshift.models.layers.conditional_position import ConditionalPosition
+from cnnshift.models.layers.head import Head
+from cnnshift.models.layers.position_embedding import PositionEmbedding
+from cnnshift.models.layers.relative_position import RelativePosition
+from cnnshift.models.layers.transformer_block import TransformerBlock
+from cnnshift.models.patchwise import Patchwise, PatchwiseOptions
+from cnnshift.models.stage import Stage
+
+Position = Literal["none", "learned", "sincos", "conv", "relative", "circular"]
+"""`learned` and `sincos` are added to the tokens (see `PositionEmbedding`); `conv` adds a convolution of their
+neighbours (see `ConditionalPosition`); `relative` and `circular` are a bias of the attention of every block by offset,
+which wraps around for `circular` only (see `RelativePosition`)."""
+
+_EQUIVARIANT = ("none", "conv", "circular")
+
+
+class TransformerOptions(PatchwiseOptions):
+    """`mlp` is the number of hidden units per channel; `head=token` reads a class token."""
+
+    heads: Annotated[int, pydantic.Field(ge=1, le=64)] = 4
+    mlp: Annotated[int, pydantic.Field(ge=1, le=8)] = 2
+    position: Position = "learned"
+    head: Head | Literal["token"] = "gap"
+
+
+class Transformer(Patchwise):
+    """Blocks of attention on patches.
+
+    Equivariant to circular shifts by multiples of the patch with `position=none`, `conv` or `circular`.
+    """
+
+    options_type = TransformerOptions
+
+    def __init__(
+        self, options: TransformerOptions, input_shape: tuple[int, int, int], classes: int, *, rngs: nnx.Rngs
+    ) -> None:
+        super().__init__(options, input_shape, classes, rngs=rngs)
+        self.wraps = options.position in _EQUIVARIANT
+
+    def _make_position(
+        self, options: TransformerOptions, grid: tuple[int, int], *, rngs: nnx.Rngs
+    ) -> PositionEmbedding | ConditionalPosition | None:
+        if options.position in ("learned", "sincos"):
+            return PositionEmbedding(options.position, grid, options.width, rngs=rngs)
+        return ConditionalPosition(options.width, rngs=rngs) if options.position == "conv" else None
+
+    def _make_block(self, options: TransformerOptions, grid: tuple[int, int], *, rngs: nnx.Rngs) -> TransformerBlock:
+        relative = None
+        if options.position in ("relative", "circular"):
+            relative = RelativePosition(options.heads, grid, wrap=options.position == "circular", rngs=rngs)
+        return TransformerBlock(options.width, options.heads, options.mlp, relative, rngs=rngs)
+
+    def circular_stages(self, size: tuple[int, int]) -> Sequence[Stage] | None:
+        """One stage, where no token is told where it is: patches first, nothing before them."""
+        return [Stage(self.total_stride, lambda x: x, self.features)] if self.wraps else None
+
+    @classmethod
+    def remedies(cls, options: Any) -> Mapping[str, Mapping[str, str]]:
+        """A position embedding that no shift sees, an average over positions."""
+        found = dict(super().remedies(options))
+        if options.position not in _EQUIVARIANT:
+            found["position embedding"] = {"position": "conv"}
+        return found
