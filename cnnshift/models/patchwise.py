@@ -16,7 +16,6 @@ from cnnshift.models.layers.head import embed, embedding_size
 from cnnshift.models.layers.normalization import normalization
 from cnnshift.models.layers.patch_embedding import PatchEmbedding
 
-
 Readout = Literal["flatten", "gap", "gmp", "token"]
 """A head of maps (see `embed`), or the class token."""
 
