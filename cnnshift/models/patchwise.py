@@ -12,9 +12,12 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from cnnshift.models.base import Classifier, Options, ReadoutKind
-from cnnshift.models.layers.head import Head, embed, embedding_size
+from cnnshift.models.layers.head import embed, embedding_size
 from cnnshift.models.layers.normalization import normalization
 from cnnshift.models.layers.patch_embedding import PatchEmbedding
+
+Readout = Literal["flatten", "gap", "gmp", "token"]
+"""A head of maps (see `embed`), or the class token."""
 
 
 class PatchwiseOptions(Options):
@@ -45,7 +48,7 @@ class Patchwise(Classifier):
         self.embedding = PatchEmbedding(input_shape, options.patch, options.width, rngs=rngs)
         grid = self.embedding.grid
         self.position = self._make_position(options, grid, rngs=rngs)
-        self.readout: Head | Literal["token"] = getattr(options, "head")  # noqa: B009 - of the families' own options
+        self.readout: Readout = getattr(options, "head")  # noqa: B009 - of the families' own options
         self.token = nnx.Param(jnp.zeros(options.width)) if self.readout == "token" else None
         self.blocks = nnx.List(self._make_block(options, grid, rngs=rngs) for _ in range(options.depth))
         self.norm: Any = normalization("layer", options.width, rngs=rngs)

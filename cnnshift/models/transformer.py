@@ -9,11 +9,10 @@ import pydantic
 from flax import nnx
 
 from cnnshift.models.layers.conditional_position import ConditionalPosition
-from cnnshift.models.layers.head import Head
 from cnnshift.models.layers.position_embedding import PositionEmbedding
 from cnnshift.models.layers.relative_position import RelativePosition
 from cnnshift.models.layers.transformer_block import TransformerBlock
-from cnnshift.models.patchwise import Patchwise, PatchwiseOptions
+from cnnshift.models.patchwise import Patchwise, PatchwiseOptions, Readout
 from cnnshift.models.stage import Stage
 
 Position = Literal["none", "learned", "sincos", "conv", "relative", "circular"]
@@ -30,7 +29,7 @@ class TransformerOptions(PatchwiseOptions):
     heads: Annotated[int, pydantic.Field(ge=1, le=64)] = 4
     mlp: Annotated[int, pydantic.Field(ge=1, le=8)] = 2
     position: Position = "learned"
-    head: Head | Literal["token"] = "gap"
+    head: Readout = "gap"
 
 
 class Transformer(Patchwise):
