@@ -41,17 +41,27 @@ def diagnose(layers: Sequence[Layer], floor: Floor) -> list[LayerRecord]:
 
 
 def _without_artefacts(records: list[LayerRecord], floor: Floor) -> list[LayerRecord]:
-    """Without what a later map shows to have been none: a margin alone (a padding that wraps) is no torus by itself."""
-    exact = [
+    """Without what a later map shows to have been none.
+
+    A margin alone (a padding that wraps) is no torus by itself, and a stride loses nothing where what it starts at is
+    chosen by content, so that its map jumps by whole positions.
+    """
+    maps = [(index, record) for index, record in enumerate(records) if record.is_map and record.stride is not None]
+    exact = [index for index, record in maps if _at_multiples(record, record.error) <= floor.whole_tolerance]
+    jumping = [
         index
-        for index, record in enumerate(records)
-        if record.is_map and record.stride is not None and _at_multiples(record, record.error) <= floor.whole_tolerance
+        for index, record in maps
+        if (between := record.worst(record.aligned, multiples=False)) is not None and between <= floor.whole_tolerance
     ]
-    last = max(exact, default=-1)
+    artefacts = (({"border", "position"}, max(exact, default=-1)), ({"samples"}, max(jumping, default=-1) + 1))
     return [
-        record.model_copy(update={"lost": [loss for loss in record.lost if loss not in ("border", "position")]})
-        if index < last
-        else record
+        record.model_copy(
+            update={
+                "lost": [
+                    loss for loss in record.lost if not any(loss in losses and index < end for losses, end in artefacts)
+                ]
+            }
+        )
         for index, record in enumerate(records)
     ]
 

@@ -37,8 +37,9 @@ def _equivariance(found: Explanation) -> Iterator[str]:
         yield "No layer that can be seen has positions: nothing is known to move along with the image."
         return
     rounding = f"errors up to {_short(found.tolerance_whole)} are rounding here"
-    failing = next((layer for layer in measured if not _moves_along(layer, found)), None)
-    kept = measured if failing is None else measured[: measured.index(failing)]
+    # A map that moves along speaks for those before it, which may choose by content where they start.
+    last = max((index for index, layer in enumerate(measured) if _moves_along(layer, found)), default=-1)
+    kept, failing = measured[: last + 1], next(iter(measured[last + 1 :]), None)
     if not kept:
         yield f"Not equivariant: from {_called(measured[0])} on, maps do not move along with the image."
         return
@@ -121,6 +122,11 @@ def _border(found: Explanation) -> Iterator[str]:
             + ": it does not wrap around, and tells where things are."
             + _alone(worst)
         )
+        if wide := [layer for layer in losing if layer.own_at_border is None and layer.own_error]:
+            yield (
+                f"The window of {_list(wide)} spans the whole map: weights of their own for every position would look "
+                "the same."
+            )
 
 
 def _position(found: Explanation) -> Iterator[str]:

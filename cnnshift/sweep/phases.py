@@ -63,7 +63,7 @@ def phase_program(parts: Parts, protocol: Protocol, sharing: Sharing) -> Wrapped
                 sums, tables = below(level + 1, stages[level].sample(rolled), counts)
                 return jax.tree.map(jnp.add, total, sums), tables
 
-            return lax.scan(branch, nothing, (offsets, counts))
+            return lax.scan(branch, nothing, (jnp.asarray(offsets), counts))
 
         def at_leaf(features: Float[Array, "b h w c"], counts: Float[Array, " q"]) -> tuple[Sums, Any]:
             logits, cosine = heads(features)
