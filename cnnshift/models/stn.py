@@ -35,8 +35,7 @@ class Localisation(nnx.Module):
     """θ of an image: two blocks of convolution (3×3, 8 and 16 channels), ReLU and 2×2 maximum; 32 units; θ.
 
     θ = identity + tanh(`SLOW` · last layer), number by number. The last layer starts with zero weights and biases, so
-    that θ starts at the identity, as in Jaderberg et al. 2015. The other weights start
-    He-normal.
+    that θ starts at the identity, as in Jaderberg et al. 2015. The other weights start He-normal.
 
     Two things are not the paper's, for training at the rate of the other layers: the tanh bounds every change by 1,
     because from where the whole image is out of sight no gradient leads back; and layer normalisation before the
