@@ -1,6 +1,6 @@
 """Data set `cluttered`: a digit anywhere on a larger canvas, among pieces of other digits.
 
-After the cluttered translated MNIST of Mnih et al., "Recurrent models of visual attention" (NIPS 2014), section 4.1,
+After the cluttered translated MNIST of Mnih et al., "Recurrent models of visual attention" (NIPS 2014),
 on which Jaderberg et al. 2015 test spatial transformers; there on 60×60 and 100×100 pixels, here on 48×48.
 """
 

@@ -11,7 +11,7 @@ class Orbit(OverOrbit):
     """f̄(x) = 1/|G| Σ_{d ∈ G} f(T_d x), G the circular shifts by multiples of `step`: |G| = H·W / step².
 
     With f the inner network's logits: the classes' probabilities are not averaged. f̄(T_d x) = f̄(x) for d ∈ G and any f
-    (group averaging, Yarotsky 2018, section 2; Puny et al. 2022, section 2.1, where a frame stands for the whole
+    (group averaging, Yarotsky 2018; Puny et al. 2022, where a frame stands for the whole
     group), up to the rounding of the sum. With `step=1` that is every circular shift; the default of 8 leaves the
     shifts in between to the inner network.
 

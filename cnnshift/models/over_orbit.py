@@ -87,10 +87,10 @@ class OverOrbit(Around):
             combined = self.combine(found.reshape(together, len(images), -1))
             return combined, nnx.split(inner, nnx.Param, ...)[2]
 
-        if len(groups) == 1:
-            # Not in a loop, in which XLA computes convolutions slowly on a CPU.
-            combined, rest = embeddings(weights, rest, images, groups[0])
-        else:
+        def passes(weights: Any, rest: Any, images: Array) -> tuple[Array, Any]:
+            if len(groups) == 1:
+                # Not in a loop, in which XLA computes convolutions slowly on a CPU.
+                return embeddings(weights, rest, images, groups[0])
             again = jax.checkpoint(embeddings, prevent_cse=False)
 
             def body(rest: Any, group: Array) -> tuple[Any, Array]:
@@ -98,7 +98,10 @@ class OverOrbit(Around):
                 return rest, combined
 
             rest, parts = lax.scan(body, rest, groups)
-            combined = self.combine(parts)
+            return self.combine(parts), rest
+
+        # One operation to whoever looks at the trace: what goes on inside has other axes than those of the images.
+        combined, rest = jax.jit(passes)(weights, rest, images)
         if not self.deterministic:
             nnx.update(self.inner, rest)
         return combined

@@ -13,12 +13,16 @@ from jaxtyping import Array, Float
 from cnnshift.models.around import Around, AroundOptions
 from cnnshift.models.base import ReadoutKind
 from cnnshift.models.layers.convolution import Convolution
+from cnnshift.models.layers.normalization import normalization
 from cnnshift.models.layers.sampler import affine_grid, sample
 from cnnshift.models.layers.trunk import TrunkOptions, make_blocks
 
 Transform = Literal["affine", "translation"]
 
 HIDDEN = 32
+
+SLOW = 0.1
+"""Factor on the last layer: it learns as with that fraction of the learning rate of the other layers."""
 
 
 class StnOptions(AroundOptions):
@@ -30,8 +34,12 @@ class StnOptions(AroundOptions):
 class Localisation(nnx.Module):
     """θ of an image: two blocks of convolution (3×3, 8 and 16 channels), ReLU and 2×2 maximum; 32 units; θ.
 
-    The last layer starts with zero weights and the identity transform as its bias, and is linear, so that nothing
-    bounds θ (Jaderberg et al. 2015, section 3.1 and appendix A). The other weights start He-normal.
+    θ = identity + tanh(`SLOW` · last layer), number by number. The last layer starts with zero weights and biases, so
+    that θ starts at the identity, as in Jaderberg et al. 2015. The other weights start He-normal.
+
+    Two things are not the paper's, for training at the rate of the other layers: the tanh bounds every change by 1,
+    because from where the whole image is out of sight no gradient leads back; and layer normalisation before the
+    ReLU of the 32 units, which would otherwise die.
 
     Args:
         transform: what is regressed.
@@ -44,21 +52,22 @@ class Localisation(nnx.Module):
         self.transform: Transform = transform
         self.blocks = nnx.List(blocks)
         self.hidden = nnx.Linear(math.prod(shape), HIDDEN, kernel_init=nnx.initializers.he_normal(), rngs=rngs)
+        self.norm = normalization("layer", HIDDEN, rngs=rngs)
         numbers = 6 if transform == "affine" else 2
         self.theta = nnx.Linear(HIDDEN, numbers, kernel_init=nnx.initializers.zeros_init(), rngs=rngs)
-        if transform == "affine":
-            self.theta.bias = nnx.Param(jnp.eye(2, 3).reshape(-1))
 
     def __call__(self, images: Float[Array, "n h w c"]) -> Float[Array, "n 2 3"]:
         """θ of every image."""
         x = images
         for block in self.blocks:
             x = block(x)
-        found = self.theta(jax.nn.relu(self.hidden(x.reshape(len(x), -1))))
+        assert self.norm is not None
+        units = jax.nn.relu(self.norm(self.hidden(x.reshape(len(x), -1))))
+        change = jnp.tanh(SLOW * self.theta(units))
         if self.transform == "affine":
-            return found.reshape(-1, 2, 3)
-        upright = jnp.broadcast_to(jnp.eye(2), (len(found), 2, 2))
-        return jnp.concatenate([upright, found[:, :, None]], axis=2)
+            return jnp.eye(2, 3)[None] + change.reshape(-1, 2, 3)
+        upright = jnp.broadcast_to(jnp.eye(2), (len(change), 2, 2))
+        return jnp.concatenate([upright, change[:, :, None]], axis=2)
 
 
 class Stn(Around):

@@ -11,9 +11,9 @@ class TiPool(OverOrbit):
     """g_e(x) = max_{d ∈ G} φ_e(T_d x), then the classifier; G the circular shifts by multiples of `step`.
 
     φ are the inner network's penultimate features, one channel e at a time: each is seen under the shift that suits it
-    best (Laptev et al. 2016, TI-pooling, section 3.2, there with rotations). g(T_d x) = g(x) for d ∈ G, bit by bit as
+    best (Laptev et al. 2016, TI-pooling, there with rotations). g(T_d x) = g(x) for d ∈ G, bit by bit as
     far as the inner network rounds alike wherever an image stands in a batch. The gradient goes to the shift of the
-    maximum, in equal parts where several tie.
+    maximum, shared where several tie.
     """
 
     version = 1

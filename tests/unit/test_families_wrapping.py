@@ -13,6 +13,7 @@ from cnnshift.models.around import Around
 from cnnshift.models.base import build, describe_options, parse_model
 from cnnshift.models.layers.sampler import affine_grid, sample
 from cnnshift.models.over_orbit import orbit_shifts
+from cnnshift.probe.capture import capture
 from cnnshift.registry import MODELS
 from cnnshift.shifts.circular import Circular
 from cnnshift.shifts.sets import enumerate_shifts
@@ -285,3 +286,11 @@ def test_shared_passes_see_what_direct_ones_see():
     assert shared.forwards == 4 * (4**2 + 1)
     np.testing.assert_array_equal(shared.observations.prediction, direct.observations.prediction)
     np.testing.assert_allclose(shared.observations.probability, direct.observations.probability, atol=1e-5)
+
+
+@pytest.mark.parametrize("count", [2, 4, 5])
+def test_layers_of_an_orbit_do_not_depend_on_how_many_images_look(count):
+    """Shifts, or batches of them, must not be taken for images where there are as many."""
+    images = jnp.zeros((count, *SIZE, 2))
+    names = [step.name for step in capture(make(f"orbit:step=4,{SMALL}"), images).steps]
+    assert names == ["over_orbit", "features", "embed", "inner.classifier"]
