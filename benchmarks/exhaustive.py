@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import time
+from collections.abc import Callable
 
 import jax
 import numpy as np
@@ -80,14 +82,12 @@ def largest_difference(a: Sweep, b: Sweep) -> str:
     return f"predictions equal {equal:.4%}, probabilities within {gap:.1e}"
 
 
-def torch_seconds(readout: str, size: int, halvings: int, images: int) -> float | None:
-    """Seconds of a PyTorch loop of roll + forward over all shifts, from eight of them; None without PyTorch."""
+def torch_loop(readout: str, size: int, halvings: int, images: int) -> Callable[[], float] | None:
+    """Measures the seconds of a PyTorch loop of roll + forward over all shifts, from eight; None without PyTorch."""
     try:
         import torch
     except ImportError:
         return None
-    import time
-
     torch.manual_seed(0)
     layers: list[torch.nn.Module] = []
     for index, (before, after) in enumerate(itertools.pairwise((1, 16, 32, 64))):
@@ -98,14 +98,17 @@ def torch_seconds(readout: str, size: int, halvings: int, images: int) -> float 
     network = torch.nn.Sequential(*layers, *head, torch.nn.Flatten())
     final = torch.nn.Linear(64 * (1 if head else side * side), 10)
     batch = torch.rand(min(images, 128), 1, size, size)
-    with torch.no_grad():
-        for _ in range(2):
-            final(network(batch))
-        started = time.perf_counter()
-        for shift in range(8):
-            final(network(torch.roll(batch, (shift, shift), (2, 3)))).argmax(1)
-        seconds = time.perf_counter() - started
-    return seconds / 8 * size**2 * images / len(batch)
+
+    def measure() -> float:
+        with torch.no_grad():
+            started = time.perf_counter()
+            for shift in range(8):
+                final(network(torch.roll(batch, (shift, shift), (2, 3)))).argmax(1)
+            seconds = time.perf_counter() - started
+        return seconds / 8 * size**2 * images / len(batch)
+
+    measure()
+    return measure
 
 
 def main() -> None:
@@ -113,14 +116,18 @@ def main() -> None:
     print("\n(g) all 1,024 circular shifts of 32×32 images, three convolutions, stride 4, seconds of the sweep")
     for readout in ("gap", "flatten"):
         found = {engine: sweep(readout, 32, 2, IMAGES, engine) for engine in ("direct", "shared")}
-        times = {"direct": [], "shared": []}
-        for _ in range(3):
-            for engine, seconds in times.items():
-                seconds.append(sweep(readout, 32, 2, IMAGES, engine).sweep_seconds)
+        times: dict[str, list[float]] = {"direct": [], "shared": [], "PyTorch": []}
+        loop = torch_loop(readout, 32, 2, IMAGES)
+        for _ in range(5):
+            times["direct"].append(sweep(readout, 32, 2, IMAGES, "direct").sweep_seconds)
+            for _ in range(3):
+                times["shared"].append(sweep(readout, 32, 2, IMAGES, "shared").sweep_seconds)
+                times["PyTorch"] += [loop()] if loop else []
         direct, shared = (float(np.median(times[engine])) for engine in ("direct", "shared"))
         print(f"  {readout:<8} direct {direct:7.2f} s   shared {shared:6.3f} s   {direct / shared:5.1f} × (ideal 64)   "
               f"{largest_difference(found['direct'], found['shared'])}")  # fmt: skip
-        if torch := torch_seconds(readout, 32, 2, IMAGES):
+        if loop:
+            torch = float(np.median(times["PyTorch"]))
             print(f"  {'':<8} PyTorch loop {torch:7.1f} s (from 8 shifts): {torch / shared:.0f} × the shared sweep")
     print("  cost by size and stride, global average, 64 images: shared seconds, ratio to direct")
     for size, halvings in itertools.product((16, 32, 64), (1, 2, 3)):
