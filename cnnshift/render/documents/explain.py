@@ -55,7 +55,7 @@ def explain_document(found: Explanation) -> Document:
 def _legend(found: Explanation) -> str:
     return (
         "alone: this layer by itself, its input moved exactly (multiples of its stride) · multiples: all layers up to "
-        "this one, shifts by multiples of the largest stride so far; inside: where the border cannot reach · between: "
+        "this one, shifts by multiples of all strides so far; inside: where the border cannot reach · between: "
         f"other whole shifts · bars: 1 to {_last_size(found):g} px, full = 100 %, a dot: none · errors up to "
         f"{found.tolerance_whole:.0e} are rounding (floor: {found.floor_whole:.0e} at whole shifts, "
         f"{found.floor_subpixel:.0e} at ⅓ px)"
