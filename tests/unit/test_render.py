@@ -333,3 +333,16 @@ def test_seeds_count_alike_whatever_number_of_images_counts_in_them():
     assert combined.value == pytest.approx(np.mean([0.75, 0.125]))
     assert combined.n == 3
     assert combined.ci95[0] <= combined.value <= combined.ci95[1]
+
+
+def test_changes_are_said_against_the_plainest_row_that_differs_in_one_option():
+    models = ({}, {"pool": "stride"}, {"pool": "avg"}, {"pool": "avg", "head": "gap"})
+    runs = [
+        run(f"cnn:{number}", options=options, consistency=0.5 + number / 10) for number, options in enumerate(models)
+    ]
+    (group,) = group_runs(result(*runs))
+    (said,) = [sentence for sentence in answer(group) if sentence.startswith("One change")]
+    assert said == (
+        "One change at a time moves the consistency: pool=stride 50.0 → 60.0 %; pool=avg 50.0 → 70.0 %; "
+        "head=gap 70.0 → 80.0 %."
+    )
