@@ -92,3 +92,17 @@ class Wrapped(nnx.Module):
         for conv in (self.c1, self.c2):
             x = nnx.relu(conv(jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="wrap")))
         return self.out(x.mean(axis=(1, 2)))
+
+
+class Branches(nnx.Module):
+    """Two branches from the image, one zero-padded or strided, one exact, whose pooled values are added."""
+
+    def __init__(self, *, strided: bool, rngs):
+        padding, strides = ("CIRCULAR", 4) if strided else ("SAME", 1)
+        self.main = nnx.Conv(1, 4, (3, 3), strides=strides, padding=padding, rngs=rngs)
+        self.beside = nnx.Conv(1, 4, (3, 3), padding="CIRCULAR", rngs=rngs)
+        self.out = nnx.Linear(4, 5, rngs=rngs)
+
+    def __call__(self, x):
+        main, beside = nnx.relu(self.main(x)), nnx.relu(self.beside(x))
+        return self.out(main.mean(axis=(1, 2)) + beside.mean(axis=(1, 2)))

@@ -37,33 +37,39 @@ def diagnose(layers: Sequence[Layer], floor: Floor) -> list[LayerRecord]:
         records.append(record.model_copy(update={"lost": lost}))
         if record.is_map and record.stride is not None:
             before = record
-    return _without_artefacts(records, floor)
+    return _without_artefacts(records, layers, floor)
 
 
-def _without_artefacts(records: list[LayerRecord], floor: Floor) -> list[LayerRecord]:
-    """Without what a later map shows to have been none.
+def _without_artefacts(records: list[LayerRecord], layers: Sequence[Layer], floor: Floor) -> list[LayerRecord]:
+    """Without what a later map shows to have been none, of the layers that all passes through on its way to that map.
 
     A margin alone (a padding that wraps) is no torus by itself, and a stride loses nothing where what it starts at is
-    chosen by content, so that its map jumps by whole positions.
+    chosen by content, so that its map jumps by whole positions. What is beside that way is not cleared by it.
     """
-    maps = [(index, record) for index, record in enumerate(records) if record.is_map and record.stride is not None]
-    exact = [index for index, record in maps if _at_multiples(record, record.error) <= floor.whole_tolerance]
-    jumping = [
-        index
-        for index, record in maps
-        if (between := record.worst(record.aligned, multiples=False)) is not None and between <= floor.whole_tolerance
-    ]
-    artefacts = (({"border", "position"}, max(exact, default=-1)), ({"samples"}, max(jumping, default=-1) + 1))
+    cleared: dict[Loss, set[int]] = {"border": set(), "position": set(), "samples": set()}
+    for index, record in enumerate(records):
+        if not record.is_map or record.stride is None:
+            continue
+        error, jump = record.worst(record.error, multiples=True), record.worst(record.aligned, multiples=False)
+        way = _way_to(layers, index)
+        if error is not None and error <= floor.whole_tolerance:
+            cleared["border"] |= way - {index}
+            cleared["position"] |= way - {index}
+        if jump is not None and jump <= floor.whole_tolerance:
+            cleared["samples"] |= way
     return [
-        record.model_copy(
-            update={
-                "lost": [
-                    loss for loss in record.lost if not any(loss in losses and index < end for losses, end in artefacts)
-                ]
-            }
-        )
+        record.model_copy(update={"lost": [loss for loss in record.lost if index not in cleared.get(loss, ())]})
         for index, record in enumerate(records)
     ]
+
+
+def _way_to(layers: Sequence[Layer], index: int) -> set[int]:
+    """A layer, and those through which everything passes that it sees of the image."""
+    way: set[int] = set()
+    while index >= 0:
+        way.add(index)
+        index = layers[index].source
+    return way
 
 
 def _lost_alone(record: LayerRecord, floor: Floor, records: Sequence[LayerRecord]) -> list[Loss]:

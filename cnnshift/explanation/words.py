@@ -8,7 +8,7 @@ from fractions import Fraction
 from cnnshift.pixels import show_pixels
 from cnnshift.render.documents.answer import certify
 from cnnshift.render.numbers import percent
-from cnnshift.results.explanation import Explanation, LayerRecord
+from cnnshift.results.explanation import Explanation, LayerRecord, Loss
 from cnnshift.results.schema import Run
 
 
@@ -32,14 +32,22 @@ def explain_in_words(found: Explanation) -> list[str]:
 def _equivariance(found: Explanation) -> Iterator[str]:
     """How far the maps move along with the image, and that this is not invariance."""
     maps = [layer for layer in found.layers if layer.is_map]
-    measured = [layer for layer in maps if layer.stride is not None and layer.error[0] is not None]
+    measured = [layer for layer in maps if layer.worst(layer.error, multiples=True) is not None]
     if not measured:
         yield "No layer that can be seen has positions: nothing is known to move along with the image."
         return
     rounding = f"errors up to {_short(found.tolerance_whole)} are rounding here"
-    # A map that moves along speaks for those before it, which may choose by content where they start.
+    # Before anything is lost, a map that moves along speaks for those before it, which may choose where they start.
     last = max((index for index, layer in enumerate(measured) if _moves_along(layer, found)), default=-1)
-    kept, failing = measured[: last + 1], next(iter(measured[last + 1 :]), None)
+    failing = next(
+        (
+            layer
+            for index, layer in enumerate(measured)
+            if not _moves_along(layer, found) and (index > last or _lost_up_to(layer, found))
+        ),
+        None,
+    )
+    kept = measured if failing is None else measured[: measured.index(failing)]
     if not kept:
         yield f"Not equivariant: from {_called(measured[0])} on, maps do not move along with the image."
         return
@@ -71,11 +79,14 @@ def _moves_along(layer: LayerRecord, found: Explanation) -> bool:
     inside = layer.worst(layer.inside, multiples=True)
     if inside is not None:
         return inside <= found.tolerance_whole
-    before = found.layers[: found.layers.index(layer) + 1]
-    lost = {loss for each in before for loss in each.lost}
+    before, lost = found.layers[: found.layers.index(layer) + 1], _lost_up_to(layer, found)
     if (layer.worst(layer.error, multiples=True) or 0.0) <= found.tolerance_whole:
         return True
     return "border" in lost and "position" not in lost and all(each.is_map for each in before)
+
+
+def _lost_up_to(layer: LayerRecord, found: Explanation) -> set[Loss]:
+    return {loss for each in found.layers[: found.layers.index(layer) + 1] for loss in each.lost}
 
 
 def _samples(found: Explanation) -> Iterator[str]:
@@ -194,6 +205,9 @@ def _predictions(found: Explanation) -> Iterator[str]:
     shifts = f"[{run.protocol.movement}, {run.dataset.n:,} images]"
     if all(value == 1 for value in table.survival):
         yield f"Predictions: not one changes at any of the {run.protocol.count:,} shifts {shifts}."
+        kappa = run.metric("kappa")
+        if kappa is not None and kappa.value is not None and kappa.value <= 0:
+            yield "That says nothing of invariance: one class is given to every image (kappa 0)."
         return
     nearest, farthest = (show_pixels(radius) for radius in (table.radius[0], table.radius[-1]))
     said = f"Predictions: a shift by {nearest} px changes {percent(1 - table.consistency[0])} % of them"

@@ -99,6 +99,11 @@ class Around(Classifier):
         """The inner family's."""
         return inner_family(options.around).rate(options.inner)
 
+    @classmethod
+    def remedies(cls, options: Any) -> Mapping[str, Mapping[str, str]]:
+        """The inner family's."""
+        return inner_family(options.around).remedies(options.inner)
+
     def classify(self, embedding: Float[Array, "n e"]) -> Float[Array, "n k"]:
         """The inner network's last layer."""
         return self.inner.classify(embedding)

@@ -164,7 +164,9 @@ class Classifier(nnx.Module):
 
     @classmethod
     def remedies(cls, options: Any) -> Mapping[str, Mapping[str, str]]:
-        """What about these options breaks translation, and the options that would not: cause → keys and values.
+        """What about these options breaks translation, and the options that would break less: cause → keys and values.
+
+        Whether they break nothing is for the measurement to say: the size of the images is not known here.
 
         Causes are named in the field's terms: stride, padding, head, activation, position embedding.
         """

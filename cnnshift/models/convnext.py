@@ -23,6 +23,7 @@ from cnnshift.models.layers.padding import Padding
 from cnnshift.models.layers.patches import Patches
 from cnnshift.models.layers.shortcut import aligned
 from cnnshift.models.stacked import Stacked
+from cnnshift.models.stage import Stage
 from cnnshift.registry import DOWNSAMPLERS
 
 KERNEL, EXPANSION, LAYER_SCALE = 7, 4, 1e-6
@@ -97,6 +98,19 @@ class Convnext(Stacked):
             ]
             inputs = outputs
         return blocks, shape_after(blocks, input_shape)
+
+    def circular_stages(self, size: tuple[int, int]) -> Sequence[Stage] | None:
+        """The blocks; the normalisation that belongs to the features is the end of the last stage."""
+        found = super().circular_stages(size)
+        if found is None or self.readout != "flatten":
+            return found
+        *others, last = found
+        return [*others, last._replace(sample=lambda x: self.norm(last.sample(x)))]
+
+    @classmethod
+    def is_alias_free(cls, options: ConvnextOptions) -> bool:
+        """Never: the normalisation of single positions makes frequencies that their grid does not hold."""
+        return False
 
     def features(self, images: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
         """The last block's map; normalised, if the head keeps positions apart."""

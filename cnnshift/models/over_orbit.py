@@ -15,7 +15,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from cnnshift.errors import InputError
-from cnnshift.models.around import Around, AroundOptions, inner_family
+from cnnshift.models.around import Around, AroundOptions
 from cnnshift.models.base import ReadoutKind
 from cnnshift.models.stage import Stage
 
@@ -120,9 +120,9 @@ class OverOrbit(Around):
         return [Stage(self.step, lambda x: x, self.features)] if divides else None
 
     @classmethod
-    def remedies(cls, options: OrbitOptions) -> Mapping[str, Mapping[str, str]]:
+    def remedies(cls, options: Any) -> Mapping[str, Mapping[str, str]]:
         """The inner family's, for the shifts between those of the orbit; none where every shift belongs to it."""
-        return inner_family(options.around).remedies(options.inner) if options.step > 1 else {}
+        return super().remedies(options) if options.step > 1 else {}
 
     @property
     def total_stride(self) -> int:

@@ -62,12 +62,11 @@ class Stacked(Classifier):
     def remedies(cls, options: Any) -> Mapping[str, Mapping[str, str]]:
         """Adaptive sampling, wrapping around, an average over positions, no activation.
 
-        An alias-free pool breaks nothing where what is between two pools is alias-free, too.
+        An alias-free pool breaks nothing where all else is alias-free, too.
         """
         pool: type[Downsampler] = DOWNSAMPLERS.load(options.pool)
-        between = options.activation in ALIAS_FREE and options.norm != "layer"
         found: dict[str, Mapping[str, str]] = {}
-        if not (pool.shift_equivariant or (pool.alias_free and between)):
+        if not (pool.shift_equivariant or (pool.alias_free and cls.is_alias_free(options))):
             found["stride"] = {"pool": "aps"}
         if options.padding != "circular":
             found["padding"] = {"padding": "circular"}
@@ -76,6 +75,14 @@ class Stacked(Classifier):
         if options.activation not in ALIAS_FREE:
             found["activation"] = {"activation": "identity"}
         return found
+
+    @classmethod
+    def is_alias_free(cls, options: Any) -> bool:
+        """Whether what is not a pool follows fractions of a position: the activation, the normalisation, the head.
+
+        A maximum over positions, or a softmax, sees where between its samples a wave stands.
+        """
+        return options.activation in ALIAS_FREE and options.norm != "layer" and options.head == "gap"
 
     @property
     def total_stride(self) -> int:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from cnnshift.errors import InputError
 from cnnshift.models.around import Around, AroundOptions
 from cnnshift.models.base import ReadoutKind
 from cnnshift.models.layers.convolution import Convolution
@@ -20,6 +21,9 @@ from cnnshift.models.layers.trunk import TrunkOptions, make_blocks
 Transform = Literal["affine", "translation"]
 
 HIDDEN = 32
+
+SMALLEST = 4
+"""Side of an image of which the localisation network's two poolings leave a pixel."""
 
 SLOW = 0.1
 """Factor on the last layer: it learns as with that fraction of the learning rate of the other layers."""
@@ -48,6 +52,9 @@ class Localisation(nnx.Module):
     """
 
     def __init__(self, transform: Transform, input_shape: tuple[int, int, int], *, rngs: nnx.Rngs) -> None:
+        if min(input_shape[:2]) < SMALLEST:
+            size = f"{input_shape[0]}×{input_shape[1]}"
+            raise InputError(f"stn is for images of {SMALLEST}×{SMALLEST} pixels at least; these have {size}.")
         blocks, shape = make_blocks(Convolution, TrunkOptions(width=8, depth=2), input_shape, rngs=rngs)
         self.transform: Transform = transform
         self.blocks = nnx.List(blocks)

@@ -65,7 +65,7 @@ class Transformer(Patchwise):
 
     @classmethod
     def remedies(cls, options: Any) -> Mapping[str, Mapping[str, str]]:
-        """A position embedding that no shift sees, an average over positions."""
+        """A position embedding that no shift sees, an average over positions; none for patches."""
         found = dict(super().remedies(options))
         if options.position not in _EQUIVARIANT:
             found["position embedding"] = {"position": "conv"}

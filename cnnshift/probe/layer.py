@@ -62,7 +62,8 @@ class Layer:
             multiples.
         is_map: whether it has positions.
         profile: errors by size of the shift, of everything up to this layer.
-        through: indices of the layers that `own` holds too, where it does not start from the layer before.
+        source: index of a layer through which everything passes that it sees of the image; -1 for the image itself.
+        through: indices of the layers between the two.
         own: errors of this layer alone; None where it cannot be taken out of the network.
         normalized_variance: variance over whole shifts relative to that over images (Quiroga et al. 2021), of the
             layer's own values, summed over positions and channels; NaN where images do not differ.
@@ -75,6 +76,7 @@ class Layer:
     period: Fraction
     is_map: bool
     profile: Profile
+    source: int
     through: tuple[int, ...]
     own: Own | None
     normalized_variance: float

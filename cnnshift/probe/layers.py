@@ -99,6 +99,7 @@ def probe_layers(
                 period,
                 tally.is_map,
                 tally.profile(),
+                every.sections[index].source,
                 every.sections[index].through,
                 own[index],
                 tally.normalized_variance(),
@@ -140,8 +141,12 @@ def _derivatives(
 
 
 def _shifts(depends: Sequence[Dependence], size: tuple[int, int]) -> list[tuple[float, float]]:
-    """A fraction, whole shifts up to 8, and two multiples of every stride: what fits the image, in three directions."""
+    """A fraction, whole shifts up to 8, and two multiples of every stride and of what is one of all of them.
+
+    What fits the image, in three directions.
+    """
     strides = {int(depend.stride) for depend in depends if depend.stride is not None and depend.stride >= 1}
+    strides.add(math.lcm(*strides))
     whole = {*range(1, SMALL_SHIFTS + 1), *strides, *(2 * stride for stride in strides)}
     sizes = [SUBPIXEL, *(d for d in sorted(whole) if d < min(size))]
     return [(float(d * dy), float(d * dx)) for d in sizes for dy, dx in DIRECTIONS]

@@ -52,10 +52,7 @@ class Tally:
         if self.is_map:
             inside = math.nan
             if expected is not None and _divides(self.depend.stride, d):
-                mask = self.depend.inside((int(d[0]), int(d[1])))
-                inside = (
-                    math.nan if mask is None else float(equivariance_error(now, expected, mask.astype(float)).mean())
-                )
+                inside = self._inside((int(d[0]), int(d[1])), now, expected)
             aligned = float(equivariance_error(now, align(self.rest, now)).mean())
         change = float(equivariance_error(now, self.rest).mean())
         self._rows.append((max(d), change, error, inside, aligned, square))

@@ -19,7 +19,7 @@ from cnnshift.render.documents.explain import explain_document
 from cnnshift.render.style import Style
 from cnnshift.shifts.sets import enumerate_shifts
 from cnnshift.spec import parse_spec
-from tests.networks import Functional, Looped, Patches, Residual, Strided, Wrapped
+from tests.networks import Branches, Functional, Looped, Patches, Residual, Strided, Wrapped
 
 # One process makes what the tests of this file share.
 pytestmark = pytest.mark.xdist_group("explanation")
@@ -70,9 +70,13 @@ def zoo(spec):
             {"blocks.0.weights": ["border"], "blocks.0.pool": ["samples"], "embed": ["place"]},
         ),
         (jax.jit(lambda x: nnx.max_pool(x, (2, 2), (2, 2)).mean(axis=(1, 2))), {"max_pool": ["samples"]}),
+        # An exact branch beside it clears no layer.
+        (Branches(strided=False, rngs=nnx.Rngs(0)), {"main": ["border"], "relu (2)": ["fractions"]}),
+        (Branches(strided=True, rngs=nnx.Rngs(0)), {"main": ["samples"]}),
+        (zoo("polyvit:depth=1,width=8,heads=2,patch=4"), {}),
     ],
     ids=["functional", "strided", "patches", "patches with positions", "residual", "locally connected", "looped",
-         "wrapped", "wide windows", "valid", "compiled"],
+         "wrapped", "wide windows", "valid", "compiled", "border beside", "stride beside", "anchored"],
 )  # fmt: skip
 def test_every_layer_answers_for_what_it_loses(model, lost):
     records = diagnose(probe_layers(model, IMAGES), Floor(0.0, 3e-7))

@@ -77,12 +77,13 @@ def shape_after(blocks: Sequence[Link], shape: tuple[int, int, int]) -> tuple[in
             # A function of its own for every block: nothing of the module but the shape may leave the evaluation.
             out = jax.eval_shape(lambda x, block=block: block(x), jax.ShapeDtypeStruct((1, *shape), "float32"))
             after = (out.shape[1], out.shape[2], out.shape[3])
-        except (TypeError, ValueError):
-            after = (0, 0, 0)
+            cause = None
+        except (TypeError, ValueError) as problem:
+            after, cause = (0, 0, 0), problem
         if min(after) < 1:
             raise InputError(
                 f"Block {number} of {len(blocks)} leaves nothing of its {shape[0]}×{shape[1]} map; choose fewer "
                 "blocks, pool=none or another padding."
-            )
+            ) from cause
         shape = after
     return shape

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 Head = Literal["flatten", "gap", "gmp", "attention"]
 
 
-class Attention(nnx.Module):
+class AttentionPool(nnx.Module):
     """e = Σ_p a_p z_p with a = softmax_p(z_p · q): a mean weighted by one learned query q, the same for all images.
 
     Like `gap` and `gmp`, it does not see where the features are: a roll of the map permutes the terms of its sums, so
@@ -31,12 +31,12 @@ class Attention(nnx.Module):
         return jnp.einsum("np,npc->nc", attention, positions)
 
 
-def weights_of(head: Head, channels: int, *, rngs: nnx.Rngs) -> Attention | None:
+def weights_of(head: Head, channels: int, *, rngs: nnx.Rngs) -> AttentionPool | None:
     """What `embed` needs beside the map, for the head that has weights."""
-    return Attention(channels, rngs=rngs) if head == "attention" else None
+    return AttentionPool(channels, rngs=rngs) if head == "attention" else None
 
 
-def embed(features: Float[Array, "n h w c"], head: Head, attention: Attention | None = None) -> Float[Array, "n e"]:
+def embed(features: Float[Array, "n h w c"], head: Head, attention: AttentionPool | None = None) -> Float[Array, "n e"]:
     """`flatten` keeps every position apart (e = h·w·c); `gap` and `gmp` take the mean and the maximum over them.
 
     `attention` takes a weighted mean, by weights of its own (see `weights_of`).

@@ -42,8 +42,8 @@ def normalization(norm: Norm, channels: int, *, rngs: nnx.Rngs) -> nnx.BatchNorm
 
     `batch`: per channel over images and positions, ε 1e-5, momentum 0.9 (0.99, the library's default, would lag behind
     a short training). It starts in evaluation mode, with running statistics; `model.train()` switches.
-    `layer`: over the channels of each position, ε 1e-5 (Liu et al. 2022, section 2.6), so that no position sees
-    another one.
+    `layer`: over the channels of each position (Liu et al. 2022, section 2.6), so that no position sees another one;
+    ε 1e-5.
     `alias_free`: see `AliasFreeNorm`.
     """
     if norm == "batch":

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from cnnshift.errors import InputError
 
 LONGEST = 10_000.0
-"""T: the longest wave of a sine-cosine embedding is 2πT positions."""
+"""T: every wave of a sine-cosine embedding is shorter than 2πT positions."""
 
 
 class PositionEmbedding(nnx.Module):

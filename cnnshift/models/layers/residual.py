@@ -61,8 +61,8 @@ class Residual(Link):
             shape = (kernel, kernel, inputs)
             return Convolution(shape, outputs, kernel, padding=padding, stride=stride, bias=bias, rngs=rngs)
 
-        # Two biases at the end of a pre-activated block would be one.
-        bias_beside = bias and not preactivation
+        # Where no normalisation comes between them and the sum, two biases would be one.
+        bias_beside = bias and not preactivation and norm != "none"
         self.first, self.second = convolution(inputs, 3, step), convolution(outputs, 3, 1)
         self.project = convolution(inputs, 1, step, bias_beside) if projects else None
         self.norm_first: Any = normalization(norm, inputs if preactivation else outputs, rngs=rngs)

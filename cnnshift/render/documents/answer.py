@@ -56,7 +56,8 @@ def _changes(group: Group) -> Iterator[str]:
     steps = []
     for position, row in enumerate(group.rows):
         # The plainest one that differs in one option; of equals the nearest.
-        for before in sorted(reversed(group.rows[:position]), key=lambda other: len(_options(other))):
+        earlier = group.rows[:position][::-1]
+        for before in sorted(earlier, key=lambda other: len(_options(other))):
             difference = _difference(_options(before), _options(row))
             a, b = combine(before.runs, CONSISTENCY), combine(row.runs, CONSISTENCY)
             if difference and a and b and before.runs[0].family == row.runs[0].family:

@@ -12,6 +12,7 @@ from cnnshift.render.numbers import percent
 from cnnshift.render.sparkline import sparkline
 from cnnshift.results.explanation import Behaviour, Explanation, LayerRecord, Loss
 from cnnshift.results.groups import Group, Row
+from cnnshift.results.schema import Run
 
 LOST: dict[Loss, str] = {
     "samples": "between samples",
@@ -27,7 +28,7 @@ def explain_document(found: Explanation) -> Document:
     """A row per layer, a row per part exchanged, and the words."""
     run = found.run
     title = (
-        f"layers of {run.model} · {run.dataset.name} · {found.images} images · errors of equivariance "
+        f"layers of {run.model}{_untrained(run)} · {run.dataset.name} · {found.images} images · errors of equivariance "
         "‖φ(T_d x) − T_d φ(x)‖ / ‖φ(x)‖ [circular]"
     )
     tables = [Table(title, _layer_columns(found), _legend(found))]
@@ -53,13 +54,19 @@ def explain_document(found: Explanation) -> Document:
 
 
 def _legend(found: Explanation) -> str:
+    hidden = len(found.layers) - len(_shown(found.layers))
     return (
         "alone: this layer by itself, its input moved exactly (multiples of its stride) · multiples: all layers up to "
         "this one, shifts by multiples of all strides so far; inside: where the border cannot reach · between: "
         f"other whole shifts · bars: 1 to {_last_size(found):g} px, full = 100 %, a dot: none · errors up to "
         f"{found.tolerance_whole:.0e} are rounding (floor: {found.floor_whole:.0e} at whole shifts, "
         f"{found.floor_subpixel:.0e} at ⅓ px)"
+        + (f" · not shown: {hidden} that keep the shape and lose nothing" if hidden else "")
     )
+
+
+def _untrained(run: Run) -> str:
+    return ", untrained" if run.training.recipe.get("epochs") == 0 else ""
 
 
 def _last_size(found: Explanation) -> float:
