@@ -289,7 +289,8 @@ def test_a_counter_example_is_the_nearest_change():
     one = with_predictions([[3] * 4, [1, 1, 1, 9], [0, 0, 5, 0], [2] * 4])
     said = " ".join(answer(group_runs(result(one))[0]))
     assert (
-        "cnn is invariant to all 4 circular shifts for 2 of 4 images; image 2 changes at (dy=0, dx=1): class 0 → 5."
+        "cnn is not invariant: 2 of 4 images keep their class at all 4 circular shifts; image 2 changes at "
+        "(dy=0, dx=1): class 0 → 5."
     ) in said
     assert "exactly invariant" not in said
 

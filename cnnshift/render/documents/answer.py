@@ -119,14 +119,13 @@ def certify(run: Run, name: str) -> str:
     passes = "" if run.engine is None else f" ({run.engine.forwards / run.dataset.n:,.0f} forward passes each)"
     # Other protocols of the torus also move by fractions, which the set `full` has none of.
     by = "circular shifts" if run.protocol.name == "circular" else "shifts by whole pixels"
-    said = f"{name} is invariant to all {shifts:,} {by}"
-    images = f"{stable:,} of {run.dataset.n:,} images"
+    all_shifts, images = f"all {shifts:,} {by}", f"{stable:,} of {run.dataset.n:,} images"
     if stable == run.dataset.n:
-        return f"{said}: {images}{passes}."
+        return f"{name} is invariant to {all_shifts}: {images}{passes}."
     shift, image, column = _nearest_change(run, changes)
     return (
-        f"{said} for {images}{passes}; image {image} changes at {show_shift(shift)}: class {classes[image, 0]} → "
-        f"{classes[image, column]}."
+        f"{name} is not invariant: {images} keep their class at {all_shifts}{passes}; image {image} changes at "
+        f"{show_shift(shift)}: class {classes[image, 0]} → {classes[image, column]}."
     )
 
 
