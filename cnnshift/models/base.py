@@ -174,7 +174,10 @@ class Classifier(nnx.Module):
 
     @property
     def total_stride(self) -> int | None:
-        """S, by what the trunk divides the resolution, whatever its borders; None where it is not convolutional."""
+        """S, by what the trunk divides the resolution, whatever its borders; None where it is not convolutional.
+
+        Of a family over an orbit of shifts, whose map has one position, the step of the orbit.
+        """
         return None
 
     @property

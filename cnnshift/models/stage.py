@@ -11,10 +11,10 @@ Layer = Callable[[Float[Array, "n h w c"]], Float[Array, "n H W C"]]
 
 
 class Stage(NamedTuple):
-    """x ↦ sample(dense(x)) on maps [n h w c] that wrap around.
+    """x ↦ sample(dense(x)) on maps [n h w c] that wrap around, in evaluation mode.
 
     Attributes:
-        stride: s, by which the stage divides the resolution.
+        stride: s, by which the stage divides the resolution (down to one position at most).
         dense: commutes with every circular shift by whole positions; keeps the resolution.
         sample: commutes with circular shifts by multiples of s.
     """
