@@ -18,6 +18,7 @@ from cnnshift.models.layers.chain import Link, shape_after
 from cnnshift.models.layers.depthwise import Depthwise
 from cnnshift.models.layers.downsampler import Downsampler
 from cnnshift.models.layers.head import Head
+from cnnshift.models.layers.initial import he_normal
 from cnnshift.models.layers.normalization import normalization
 from cnnshift.models.layers.padding import Padding
 from cnnshift.models.layers.patches import Patches
@@ -130,7 +131,7 @@ class Inverted(Link):
     """
 
     def __init__(self, channels: int, *, padding: Padding, activation: Activation, rngs: nnx.Rngs) -> None:
-        start = nnx.initializers.he_normal()
+        start = he_normal()
         self.depthwise = Depthwise(channels, KERNEL, padding=padding, rngs=rngs)
         self.norm: Any = normalization("layer", channels, rngs=rngs)
         self.expand = nnx.Linear(channels, EXPANSION * channels, kernel_init=start, rngs=rngs)

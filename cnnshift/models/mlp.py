@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from cnnshift.models.base import Classifier, Options
 from cnnshift.models.layers.activation import Activate, Activation
+from cnnshift.models.layers.initial import he_normal
 
 
 class MlpOptions(Options):
@@ -33,7 +34,7 @@ class Mlp(Classifier):
     def __init__(self, options: MlpOptions, input_shape: tuple[int, int, int], classes: int, *, rngs: nnx.Rngs) -> None:
         height, width, channels = input_shape
         sizes = [height * width * channels, *[options.width] * options.depth]
-        start = nnx.initializers.he_normal()
+        start = he_normal()
         self.hidden = nnx.List(
             nnx.Linear(inputs, outputs, kernel_init=start, rngs=rngs) for inputs, outputs in pairwise(sizes)
         )

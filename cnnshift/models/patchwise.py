@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from cnnshift.models.base import Classifier, Options, ReadoutKind
 from cnnshift.models.layers.head import embed, embedding_size
+from cnnshift.models.layers.initial import he_normal
 from cnnshift.models.layers.normalization import normalization
 from cnnshift.models.layers.patch_embedding import PatchEmbedding
 
@@ -53,7 +54,7 @@ class Patchwise(Classifier):
         self.blocks = nnx.List(self._make_block(options, grid, rngs=rngs) for _ in range(options.depth))
         self.norm: Any = normalization("layer", options.width, rngs=rngs)
         size = options.width if self.readout == "token" else embedding_size(*grid, options.width, self.readout)
-        self.classifier = nnx.Linear(size, classes, kernel_init=nnx.initializers.he_normal(), rngs=rngs)
+        self.classifier = nnx.Linear(size, classes, kernel_init=he_normal(), rngs=rngs)
 
     @abstractmethod
     def _make_block(self, options: Any, grid: tuple[int, int], *, rngs: nnx.Rngs) -> Any:

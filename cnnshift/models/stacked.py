@@ -14,6 +14,7 @@ from cnnshift.models.layers.activation import ALIAS_FREE
 from cnnshift.models.layers.chain import Link, run, stages
 from cnnshift.models.layers.downsampler import Downsampler
 from cnnshift.models.layers.head import Head, embed, embedding_size, weights_of
+from cnnshift.models.layers.initial import he_normal
 from cnnshift.models.layers.trunk import MakeWeights, TrunkOptions, make_blocks
 from cnnshift.models.stage import Stage
 from cnnshift.registry import DOWNSAMPLERS
@@ -39,7 +40,7 @@ class Stacked(Classifier):
         self.readout: Head = options.head
         self.attention = weights_of(options.head, shape[2], rngs=rngs)
         size = embedding_size(*shape, options.head)
-        self.classifier = nnx.Linear(size, classes, kernel_init=nnx.initializers.he_normal(), rngs=rngs)
+        self.classifier = nnx.Linear(size, classes, kernel_init=he_normal(), rngs=rngs)
 
     @classmethod
     def make_trunk(

@@ -14,6 +14,7 @@ from cnnshift.errors import InputError
 from cnnshift.models.around import Around, AroundOptions
 from cnnshift.models.base import ReadoutKind
 from cnnshift.models.layers.convolution import Convolution
+from cnnshift.models.layers.initial import he_normal
 from cnnshift.models.layers.normalization import normalization
 from cnnshift.models.layers.sampler import affine_grid, sample
 from cnnshift.models.layers.trunk import TrunkOptions, make_blocks
@@ -58,7 +59,7 @@ class Localisation(nnx.Module):
         blocks, shape = make_blocks(Convolution, TrunkOptions(width=8, depth=2), input_shape, rngs=rngs)
         self.transform: Transform = transform
         self.blocks = nnx.List(blocks)
-        self.hidden = nnx.Linear(math.prod(shape), HIDDEN, kernel_init=nnx.initializers.he_normal(), rngs=rngs)
+        self.hidden = nnx.Linear(math.prod(shape), HIDDEN, kernel_init=he_normal(), rngs=rngs)
         self.norm = normalization("layer", HIDDEN, rngs=rngs)
         numbers = 6 if transform == "affine" else 2
         self.theta = nnx.Linear(HIDDEN, numbers, kernel_init=nnx.initializers.zeros_init(), rngs=rngs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,14 +25,16 @@ def activation_error(activate: Callable[[Array], Array], fraction: float) -> flo
 
     Source: Karras et al. 2021, section 3.2; Michaeli et al. 2023, section 3.
     """
-    images = jnp.asarray(np.random.RandomState(0).rand(4, SIZE, SIZE, 2), jnp.float32) - 0.5
+    images = np.random.RandomState(0).rand(4, SIZE, SIZE, 2).astype(np.float32) - 0.5
 
-    @jax.jit
     def layer(x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
         return _resample(activate(_resample(x, 2 * SIZE)), SIZE)
 
-    d = jnp.array([fraction, -fraction], jnp.float32)
-    return float(equivariance_error(layer(fourier_shift(images, d)), fourier_shift(layer(images), d)).max())
+    @jax.jit
+    def both(x: Float[Any, "n h w c"], d: Float[Any, 2]) -> tuple[Array, Array]:
+        return layer(fourier_shift(x, d)), fourier_shift(layer(x), d)
+
+    return float(equivariance_error(*both(images, np.array([fraction, -fraction], np.float32))).max())
 
 
 def decibel_error() -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -106,12 +107,14 @@ def _pixels() -> Array:
 def _direction() -> float:
     """Every protocol moves a pixel at (i, j) to (i + dy, j + dx); counted are those that do not."""
     wrong = 0
+    impulse = np.zeros((1, 14, 14, 1), np.float32)
+    impulse[0, 3 + 3, 3 + 4, 0] = 1.0
+    shifts = np.array([(2, 0), (0, 3), (-1, 2)])
     for name in PROTOCOLS:
         protocol = PROTOCOLS.load(name)((8, 8), reach=3, context=3)
-        for d in ((2, 0), (0, 3), (-1, 2)):
-            impulse = jnp.zeros((1, 14, 14, 1)).at[0, 3 + 3, 3 + 4, 0].set(1.0)
-            moved = protocol.shift(impulse, jnp.array(d))[0, :, :, 0]
-            wrong += tuple(divmod(int(moved.argmax()), 8)) != (3 + d[0], 4 + d[1])
+        moved = jax.jit(jax.vmap(partial(protocol.shift, jnp.asarray(impulse))))(shifts)
+        found = np.stack(np.divmod(np.asarray(moved).reshape(len(shifts), -1).argmax(axis=1), 8), axis=1)
+        wrong += int((found - shifts != (3, 4)).any(axis=1).sum())
     return float(wrong)
 
 
@@ -190,7 +193,7 @@ def _margin() -> float:
     """Circular = zero = crop within the margin of a canvas: the largest difference of any number."""
     canvas = _split().on_canvas(SIZE + 4)
     found = [
-        _observe("cnn:width=4", protocol=name, split=canvas, shifts="grid", radius=2)
+        _observe("cnn:width=4,depth=1", protocol=name, split=canvas, shifts="grid", radius=2)
         for name in ("circular", "zero", "crop")
     ]
     names = ("prediction", "probability", "distance")

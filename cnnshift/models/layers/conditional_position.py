@@ -8,6 +8,7 @@ import operator
 from flax import nnx
 from jaxtyping import Array, Float
 
+from cnnshift.models.layers.initial import lecun_normal
 from cnnshift.models.layers.padding import pad
 
 _KERNEL = 3
@@ -27,7 +28,7 @@ class ConditionalPosition(nnx.Module):
     """
 
     def __init__(self, width: int, *, rngs: nnx.Rngs) -> None:
-        start = nnx.initializers.lecun_normal()
+        start = lecun_normal()
         self.kernel = nnx.Param(start(rngs.params(), (_KERNEL, _KERNEL, 1, width)))
         self.bias = nnx.Param(nnx.initializers.zeros(rngs.params(), (width,)))
 

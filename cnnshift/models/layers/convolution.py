@@ -7,6 +7,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from cnnshift.models.layers.correlation import correlate
+from cnnshift.models.layers.initial import he_normal
 from cnnshift.models.layers.padding import ZEROS, Padding, amounts, pad
 
 
@@ -37,7 +38,7 @@ class Convolution(nnx.Module):
         bias: bool = True,
         rngs: nnx.Rngs,
     ) -> None:
-        start = nnx.initializers.he_normal()
+        start = he_normal()
         self.kernel = nnx.Param(start(rngs.params(), (kernel, kernel, shape[2], outputs)))
         self.bias = nnx.Param(jnp.zeros(outputs)) if bias else None
         self.padding: Padding = padding

@@ -16,6 +16,7 @@ from cnnshift.errors import InputError
 from cnnshift.models import base
 from cnnshift.models.layers.correlation import correlate
 from cnnshift.models.layers.downsampler import Downsampler
+from cnnshift.models.layers.initial import he_normal
 from cnnshift.models.layers.padding import NO_MARGINS, Padding, pad
 
 
@@ -59,7 +60,7 @@ class DdacPool(Downsampler):
         super().__init__(channels, padding=padding, options=options, rngs=rngs, maximum=maximum, stride=stride)
         self.size, self.groups = int(options.ddac), options.groups
         shape = (self.size, self.size, channels, self.groups * self.size**2)
-        self.kernel = nnx.Param(nnx.initializers.he_normal()(rngs.params(), shape))
+        self.kernel = nnx.Param(he_normal()(rngs.params(), shape))
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
         """Divide the resolution."""

@@ -14,6 +14,7 @@ from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float
 
 from cnnshift.models.layers.apart import compiled_apart
+from cnnshift.models.layers.initial import he_normal
 from cnnshift.models.layers.padding import Padding, pad, zeros
 
 
@@ -32,7 +33,7 @@ class Depthwise(nnx.Module):
     """
 
     def __init__(self, channels: int, kernel: int, *, padding: Padding, rngs: nnx.Rngs) -> None:
-        start = nnx.initializers.he_normal(batch_axis=2)
+        start = he_normal(batch_axis=2)
         self.kernel = nnx.Param(start(rngs.params(), (kernel, kernel, channels, 1))[..., 0])
         self.bias = nnx.Param(jnp.zeros(channels))
         self.padding: Padding = padding

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from cnnshift.models.layers.initial import he_normal
 from cnnshift.models.layers.padding import Padding, output_size, pad
 
 
@@ -41,7 +42,7 @@ class LocallyConnected(nnx.Module):
     ) -> None:
         height, width = (max(output_size(size, kernel, padding, stride), 0) for size in shape[:2])
         fan_in = kernel * kernel * shape[2]
-        start = nnx.initializers.he_normal(batch_axis=(0, 1))
+        start = he_normal(batch_axis=(0, 1))
         self.kernel = nnx.Param(start(rngs.params(), (height, width, fan_in, outputs)))
         self.bias = nnx.Param(jnp.zeros((height, width, outputs))) if bias else None
         self.size = kernel

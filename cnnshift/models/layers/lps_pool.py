@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 from cnnshift.models import base
 from cnnshift.models.layers.convolution import Convolution
 from cnnshift.models.layers.downsampler import Downsampler
+from cnnshift.models.layers.initial import he_normal
 from cnnshift.models.layers.padding import Padding
 from cnnshift.models.layers.phases import phases, pick, whole
 
@@ -59,7 +60,7 @@ class LpsPool(Downsampler):
         super().__init__(channels, padding=padding, options=options, rngs=rngs, maximum=maximum, stride=stride)
         # A convolution needs the number of channels only.
         self.hidden = Convolution((1, 1, channels), options.lps, 3, padding="circular", rngs=rngs)
-        self.weights = nnx.Param(nnx.initializers.he_normal()(rngs.params(), (options.lps, 1))[:, 0])
+        self.weights = nnx.Param(he_normal()(rngs.params(), (options.lps, 1))[:, 0])
         # The name that `train()` and `eval()` of the library switch.
         self.deterministic = True
 

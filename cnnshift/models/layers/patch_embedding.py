@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 
 from cnnshift.errors import InputError
 from cnnshift.models.layers.correlation import correlate
+from cnnshift.models.layers.initial import lecun_normal
 
 
 class PatchEmbedding(nnx.Module):
@@ -33,7 +34,7 @@ class PatchEmbedding(nnx.Module):
         rows, columns, channels = shape
         if rows % patch or columns % patch:
             raise InputError(f"patch is {patch}; allowed: divisors of both sides of the images, {rows}×{columns}.")
-        start = nnx.initializers.lecun_normal()
+        start = lecun_normal()
         self.kernel = nnx.Param(start(rngs.params(), (patch, patch, channels, width)))
         self.bias = nnx.Param(jnp.zeros(width))
         self.patch = patch
