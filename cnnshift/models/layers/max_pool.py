@@ -38,17 +38,25 @@ def _reduce(x: Array, stride: int) -> Array:
     return functools.reduce(jnp.maximum, phases(x, stride))
 
 
-# Apart, or the gradient's pass over the windows would find each maximum four times again.
+def _compare(x: Array, stride: int) -> tuple[Array, Array, Array]:
+    """The maximum of each window, where it is, and 1 / in how many places."""
+    largest = _reduce(x, stride)
+    count, height, width, channels = largest.shape
+    hit = x.reshape(count, height, stride, width, stride, channels) == largest[:, :, None, :, None]
+    places = functools.reduce(operator.add, ((part == largest).astype(x.dtype) for part in phases(x, stride)))
+    # At least one place, whatever a compiler makes of x: a window without any has no gradient, but a finite one.
+    return largest, hit, 1 / jnp.maximum(places, 1)
+
+
+# Apart, or the gradient's pass over the windows would find each maximum four times again; and x could be computed a
+# second time, with other roundings, and be nowhere equal to the maximum of the first.
 _largest = compiled_apart(_reduce, static_argnums=(1,))
+_places = compiled_apart(_compare, static_argnums=(1,))
 
 
 @_maximum.defjvp
 def _(stride: int, primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Any]:
     # The gradient as one pass over the windows: a third of the time of differentiating the maxima one by one.
     (x,), (change,) = primals, tangents
-    count, height, width, channels = x.shape
-    windows = (count, height // stride, stride, width // stride, stride, channels)
-    largest = _largest(x, stride)
-    share = 1 / functools.reduce(operator.add, ((part == largest).astype(x.dtype) for part in phases(x, stride)))
-    hit = x.reshape(windows) == largest[:, :, None, :, None]
-    return largest, share * jnp.where(hit, change.reshape(windows), 0).sum(axis=(2, 4))
+    largest, hit, share = _places(x, stride)
+    return largest, share * jnp.where(hit, change.reshape(hit.shape), 0).sum(axis=(2, 4))
