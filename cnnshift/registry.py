@@ -22,11 +22,13 @@ class Entry:
         target: where the object lives, `"package.module:Attribute"`.
         summary: one line for `cnnshift list`.
         reference: the paper it comes from, or an empty string.
+        argument: what follows the name in a spec, such as `FILE`, or an empty string.
     """
 
     target: str
     summary: str
     reference: str = ""
+    argument: str = ""
 
 
 class Registry(Mapping[str, Entry]):
@@ -151,6 +153,19 @@ MODELS = Registry(
         ),
     },
 )
+
+SOURCES = Registry(
+    "model",
+    "cnnshift.sources",
+    {
+        "py": Entry(
+            "cnnshift.sources.py:PythonSource",
+            "what a function of yours returns: a Flax module, or any traceable function images → logits",
+            argument="MODULE|FILE.py:FACTORY",
+        ),
+    },
+)
+"""Networks that are not trained here: whose weights come with them."""
 
 DOWNSAMPLERS = Registry(
     "pool",

@@ -1,4 +1,7 @@
-"""The grammar of specs: `name:key=value,key=value`, for models, data sets and nothing that is ever executed."""
+"""The grammar of specs: `name:key=value,key=value`, for models and data sets; nothing in a spec is ever executed.
+
+A name that stands for something of the user's own is followed by what it is: `name:ARGUMENT:key=value,key=value`.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cnnshift.errors import InputError
+from cnnshift.registry import DATASETS, MODELS, SOURCES
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]*\Z")
+_OPTION = re.compile(r"\s*[A-Za-z_][A-Za-z0-9_.\-]*\s*=\s*\S")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,18 +23,22 @@ class Spec:
     Attributes:
         name: what comes before the colon.
         options: keys and values as they were written, in that order.
+        argument: what stands between the name and the options, such as the path of a file: of names that ask for it.
     """
 
     name: str
     options: Mapping[str, str] = field(default_factory=dict)
+    argument: str = ""
 
     def __str__(self) -> str:
         options = ",".join(f"{key}={value}" for key, value in self.options.items())
-        return f"{self.name}:{options}" if options else self.name
+        return ":".join(part for part in (self.name, self.argument, options) if part)
 
 
 def parse_spec(text: str, kind: str) -> Spec:
-    """Read `name` or `name:key=value,key=value`.
+    """Read `name`, `name:key=value,key=value` or, of a name that takes an argument, `name:ARGUMENT:key=value`.
+
+    An argument may hold colons: what follows the last one are options if all of it is written as options are.
 
     Args:
         text: the spec as the user wrote it; spaces around its parts do not count.
@@ -42,6 +51,10 @@ def parse_spec(text: str, kind: str) -> Spec:
     name = name.strip()
     if not _NAME.match(name):
         raise InputError(f"The {kind} spec '{text}' does not start with a name; write name:key=value,key=value.")
+    argument = ""
+    if argument_of(name):
+        argument, rest = _split_argument(rest)
+        colon = rest
     options: dict[str, str] = {}
     for part in rest.split(",") if colon else ():
         key, equals, value = (piece.strip() for piece in part.partition("="))
@@ -50,4 +63,16 @@ def parse_spec(text: str, kind: str) -> Spec:
         if key in options:
             raise InputError(f"The {kind} spec '{text}' gives the option '{key}' twice.")
         options[key] = value
-    return Spec(name, options)
+    return Spec(name, options, argument)
+
+
+def argument_of(name: str) -> str:
+    """What has to follow a name in a spec, `FILE` or `DIR`, or an empty string."""
+    return next((table[name].argument for table in (MODELS, SOURCES, DATASETS) if name in table), "")
+
+
+def _split_argument(rest: str) -> tuple[str, str]:
+    *before, last = rest.split(":")
+    if all(_OPTION.match(part) for part in last.split(",")):
+        return ":".join(before).strip(), last
+    return rest.strip(), ""

@@ -46,3 +46,19 @@ def test_any_text_is_a_spec_or_a_clear_error(text):
 def test_mistakes(text, words):
     with pytest.raises(InputError, match=words):
         parse_spec(text, "model")
+
+
+@pytest.mark.parametrize(
+    ("text", "argument", "options"),
+    [
+        ("py:net.py:make", "net.py:make", {}),
+        ("py:net.py:make:width=64,depth=2", "net.py:make", {"width": "64", "depth": "2"}),
+        ("py:package.module:factory", "package.module:factory", {}),
+        ("py:a=b/net.py:make", "a=b/net.py:make", {}),
+        ("py", "", {}),
+    ],
+)
+def test_names_with_an_argument(text, argument, options):
+    spec = parse_spec(text, "model")
+    assert spec == Spec("py", options, argument)
+    assert str(spec) == text

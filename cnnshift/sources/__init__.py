@@ -1,0 +1,1 @@
+"""Networks that come with their weights: what a spec names is opened, not trained."""
