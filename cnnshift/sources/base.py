@@ -47,6 +47,9 @@ class Preprocess(pydantic.BaseModel):
         return images if self.layout == "nhwc" else images.transpose(0, 3, 1, 2)
 
 
+AS_THEY_ARE = Preprocess()
+
+
 @dataclass(frozen=True, slots=True)
 class Network:
     """A network with its weights.
@@ -60,7 +63,7 @@ class Network:
     """
 
     model: Callable[[Any], Any]
-    preprocess: Preprocess = Preprocess()
+    preprocess: Preprocess = AS_THEY_ARE
     classes: tuple[str, ...] | None = None
     digest: str | None = None
     called_back: bool = False
@@ -76,9 +79,8 @@ Raises InputError where there is no such network, or no such option.
 def no_options(name: str, options: Mapping[str, str]) -> None:
     """Refuse options, for a source that has none of its own."""
     if options:
-        raise InputError(
-            f"'{name}' has no option '{next(iter(options))}'; allowed: {', '.join([*Preprocess.model_fields, 'classes'])}."
-        )
+        known = ", ".join([*Preprocess.model_fields, "classes"])
+        raise InputError(f"'{name}' has no option '{next(iter(options))}'; allowed: {known}.")
 
 
 def existing_file(source: str, argument: str, *, suffixes: tuple[str, ...]) -> Path:
