@@ -19,6 +19,10 @@ class MeasurementError(CnnshiftError):
     exit_code = 3
 
 
+class NotFiniteError(MeasurementError):
+    """A model gave logits that are not finite numbers."""
+
+
 class SaveError(CnnshiftError):
     """A result could not be written."""
 

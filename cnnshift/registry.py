@@ -159,7 +159,7 @@ SOURCES = Registry(
     "cnnshift.sources",
     {
         "py": Entry(
-            "cnnshift.sources.py:PythonSource",
+            "cnnshift.sources.py:open_python",
             "what a function of yours returns: a Flax module, or any traceable function images → logits",
             argument="MODULE|FILE.py:FACTORY",
         ),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from cnnshift.bench.networks import Identity
 from cnnshift.bench.plan import Movement
 from cnnshift.data.base import Split, to_unit
 from cnnshift.metrics.base import Metric, Unavailable
@@ -25,26 +25,12 @@ from cnnshift.results.schema import (
     Run,
     ShiftTable,
     Timing,
-    TrainingRecord,
 )
 from cnnshift.sweep.engine import Engine, run_sweep
 from cnnshift.sweep.subject import Subject
 
 MAX_PREDICTIONS = 2**24
 """Most predictions of a run that its result keeps: with more, `compare --exact` is not possible."""
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """What a run says about its model; `family_version` is None for a model of the user's own."""
-
-    model: str
-    family: str
-    family_version: int | None
-    options: dict[str, str]
-    seed: int
-    training: TrainingRecord
-    train_seconds: float
 
 
 def measure_cell(

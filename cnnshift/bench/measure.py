@@ -6,18 +6,18 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any
 
-from cnnshift.bench.cell import Identity, measure_cell
+from cnnshift.bench.cell import measure_cell
 from cnnshift.bench.images import Images, test_images
+from cnnshift.bench.networks import as_seen, plan_source, ready_as_given, ready_as_is
 from cnnshift.bench.plan import plan_movement, warn_of_halves
 from cnnshift.config import DEFAULTS, checked
 from cnnshift.registry import METRICS, PROTOCOLS
-from cnnshift.results.schema import Run, TrainingRecord
+from cnnshift.results.schema import Run
 from cnnshift.sweep.engine import Engine
-from cnnshift.sweep.subject import check_fits, subject_of
 
 
 def measure(
-    model: Callable[[Any], Any],
+    model: str | Callable[[Any], Any],
     data: Images = DEFAULTS.dataset,
     *,
     protocol: str = DEFAULTS.protocols[0],
@@ -33,7 +33,8 @@ def measure(
     """Measure how a model's answers change when its images move.
 
     Args:
-        model: a Flax NNX module or any traceable function, images [n h w c] on the scale 0..1 → logits [n k].
+        model: a Flax NNX module or any traceable function, images [n h w c] on the scale 0..1 → logits [n k]; or the
+            spec of a network that comes with its weights, as for `cnnshift bench` ("onnx:net.onnx").
         data: a data set spec, whose test split is taken; or images of your own, as (images [n h w c], labels [n]) or as
             a `cnnshift.Split`, which also knows a background and context. Images are uint8, or floats from 0 to 1.
         protocol: as for `cnnshift bench`, like all that follow.
@@ -44,7 +45,7 @@ def measure(
         limit: number of images, a seeded subset.
         batch_size: images per compiled step.
         engine: auto, direct or shared, see `cnnshift.sweep.sharing`.
-        name: what the run calls the model.
+        name: what the run calls the model; a spec has its own name.
 
     Returns:
         The run: `run.metric("pairwise_consistency").value`, its interval `ci95`, maps and curves.
@@ -66,23 +67,18 @@ def measure(
         protocols=[protocol], shifts=shifts, max_shift=max_shift, step=step, metrics=metrics, limit=limit
     )
     test, record = test_images(data, settings.limit)
+    if isinstance(model, str):
+        plan = plan_source(model)
+        test, record = as_seen(plan, test, record)
+        ready = ready_as_given(plan, test)
+    else:
+        ready = ready_as_is(model, name, test)
     movement = plan_movement(PROTOCOLS.load(protocol), test, record, settings)
     warn_of_halves([movement])
-    subject = subject_of(model)
-    check_fits(subject, test)
-    identity = Identity(
-        model=name,
-        family=type(model).__name__,
-        family_version=None,
-        options={},
-        seed=0,
-        training=TrainingRecord(recipe={}, cached=False),
-        train_seconds=0.0,
-    )
     ids = tuple(metrics) or tuple(METRICS)
     run, _ = measure_cell(
-        subject,
-        identity,
+        ready.subject,
+        ready.identity,
         test=test,
         dataset=record,
         movement=movement,

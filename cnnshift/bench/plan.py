@@ -11,6 +11,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from cnnshift.bench.networks import NetworkPlan, comes_with_weights, own_window, plan_given
 from cnnshift.config import FRACTIONS, BenchSettings, Span
 from cnnshift.data.base import Split, open_dataset, to_unit
 from cnnshift.errors import InputError
@@ -19,7 +20,7 @@ from cnnshift.results.schema import DatasetRecord, ProtocolRecord
 from cnnshift.shifts.base import Protocol
 from cnnshift.shifts.sets import ShiftSet, enumerate_shifts
 from cnnshift.spec import Spec, parse_spec
-from cnnshift.train.obtain import TrainingPlan, plan_training
+from cnnshift.train.obtain import plan_training
 
 log = logging.getLogger("cnnshift")
 
@@ -38,7 +39,7 @@ class Movement:
 class Cell:
     """One row of work: a model with one seed under one protocol."""
 
-    training: TrainingPlan
+    network: NetworkPlan
     seed: int
     movement: Movement
 
@@ -49,32 +50,33 @@ class BenchPlan:
 
     Attributes:
         settings: as they were asked for.
-        train, test: the images.
+        train: the images to train on; None where nothing is trained.
+        test: those to measure on.
         dataset: their record for the result.
-        trainings: models in the order of the settings, each with its recipe.
+        networks: models in the order of the settings, each with its recipe or its weights.
         movements: protocols in the order of the settings.
         metrics: ids to compute.
     """
 
     settings: BenchSettings
-    train: Split
+    train: Split | None
     test: Split
     dataset: DatasetRecord
-    trainings: tuple[TrainingPlan, ...]
+    networks: tuple[NetworkPlan, ...]
     movements: tuple[Movement, ...]
     metrics: tuple[str, ...]
 
     def cells(self) -> Iterator[Cell]:
         """All cells: models, then seeds, then protocols."""
-        for training in self.trainings:
-            for seed in self.seeds(training):
+        for network in self.networks:
+            for seed in self.seeds(network):
                 for movement in self.movements:
-                    yield Cell(training, seed, movement)
+                    yield Cell(network, seed, movement)
 
-    def seeds(self, training: TrainingPlan) -> tuple[int, ...]:
-        """Seeds of a model: its spec's own one, or those of the settings."""
-        if training.seed is not None:
-            return (training.seed,)
+    def seeds(self, network: NetworkPlan) -> tuple[int, ...]:
+        """Seeds of a model: its spec's own one, or those of the settings; one where nothing is trained."""
+        if network.seed is not None:
+            return (network.seed,)
         return tuple(range(self.settings.seed, self.settings.seed + self.settings.seeds))
 
 
@@ -93,12 +95,16 @@ def make_plan(settings: BenchSettings) -> BenchPlan:
         METRICS[metric]
     protocols = [(name, PROTOCOLS.load(name)) for name in dict.fromkeys(settings.protocols)]
     dataset = open_dataset(spec)
+    models = [parse_spec(model, "model") for model in settings.models]
+    given = {str(spec): plan_given(spec) for spec in models if comes_with_weights(spec)}
     test = dataset.load("test")
+    window = own_window(list(given.values()), test)
+    test = test.with_window(window)
     if settings.limit is not None:
         if settings.limit > len(test):
             log.warning("limit is %d, but '%s' has %d test images; all are taken.", settings.limit, spec, len(test))
         test = test.take(settings.limit)
-    train = dataset.load("train")
+    train = dataset.load("train").with_window(window) if len(given) < len(set(map(str, models))) else None
     record = DatasetRecord(
         name=str(dataset.spec),
         version=dataset.source.version,
@@ -109,14 +115,17 @@ def make_plan(settings: BenchSettings) -> BenchPlan:
     )
     movements = tuple(plan_movement(protocol, test, record, settings) for _, protocol in protocols)
     warn_of_halves(movements)
-    trainings: dict[str, TrainingPlan] = {}
-    for model in settings.models:
-        training = plan_training(parse_spec(model, "model"), train, epochs=settings.epochs)
-        if training.label in trainings:
-            raise InputError(f"The model '{model}' is listed twice (as {training.label}).")
-        trainings[training.label] = training
+    networks: dict[str, NetworkPlan] = {}
+    for model in models:
+        if train is None or comes_with_weights(model):
+            network: NetworkPlan = given[str(model)]
+        else:
+            network = plan_training(model, train, epochs=settings.epochs)
+        if network.label in networks:
+            raise InputError(f"The model '{model}' is listed twice (as {network.label}).")
+        networks[network.label] = network
     metrics = tuple(METRICS) if not settings.metrics else tuple(dict.fromkeys(settings.metrics))
-    return BenchPlan(settings, train, test, record, tuple(trainings.values()), movements, metrics)
+    return BenchPlan(settings, train, test, record, tuple(networks.values()), movements, metrics)
 
 
 def plan_movement(protocol: type[Protocol], test: Split, record: DatasetRecord, settings: BenchSettings) -> Movement:

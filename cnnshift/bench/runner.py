@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import cnnshift
-from cnnshift.bench.cell import Identity, measure_cell
+from cnnshift.bench.cell import measure_cell
+from cnnshift.bench.networks import GivenPlan, Ready, get_ready
 from cnnshift.bench.plan import BenchPlan, Cell
 from cnnshift.config import as_dict
-from cnnshift.errors import InputError
+from cnnshift.errors import InputError, NotFiniteError
 from cnnshift.observations import Observations
 from cnnshift.registry import METRICS
 from cnnshift.results.environment import describe_environment
-from cnnshift.results.schema import Result, Run, TrainingRecord
+from cnnshift.results.schema import Result, Run
 from cnnshift.sweep.device import describe_device
-from cnnshift.sweep.subject import Subject, subject_of
-from cnnshift.train.obtain import Trained, obtain
+from cnnshift.train.obtain import TrainingPlan
 from cnnshift.train.weights import kept_path, save_weights
 
 
@@ -74,40 +74,37 @@ def run_plan(
     template = new_result(plan, weights)
     kept = _kept(plan, earlier, template)
     runs: list[Run] = []
-    last: tuple[str, int, Trained, Subject] | None = None
+    last: tuple[str, int, Ready] | None = None
     for cell in plan.cells():
-        key = (cell.training.label, cell.seed, cell.movement.contract)
+        key = (cell.network.label, cell.seed, cell.movement.contract)
         if key in kept:
             runs.append(kept[key])
             listener.kept(cell, kept[key])
             continue
         # Protocols are the innermost loop: a model's weights serve all of them.
         if last is None or last[:2] != key[:2]:
-            steps = cell.training.recipe.steps(len(plan.train))
-            trained = obtain(
-                cell.training,
-                plan.train,
-                seed=cell.seed,
-                kept=weights and kept_path(weights, cell.training.label, cell.seed),
-                progress=listener.training(cell, 0 if weights else steps),
+            ready = _get_ready(plan, cell, listener, weights)
+            if save_weights_in and ready.trained:
+                path = kept_path(save_weights_in, cell.network.label, cell.seed)
+                save_weights(ready.trained.model, path, recipe=ready.trained.recipe, loss=ready.trained.loss)
+            last = (*key[:2], ready)
+        ready = last[2]
+        try:
+            run, seen = measure_cell(
+                ready.subject,
+                ready.identity,
+                test=plan.test,
+                dataset=plan.dataset,
+                movement=cell.movement,
+                metrics=plan.metrics,
+                batch_size=plan.settings.batch_size,
+                engine=plan.settings.engine,
+                width=1 if plan.settings.deterministic else None,
+                progress=listener.sweeping(cell, len(plan.test) * cell.movement.shift_set.count),
             )
-            if save_weights_in:
-                path = kept_path(save_weights_in, cell.training.label, cell.seed)
-                save_weights(trained.model, path, recipe=trained.recipe, loss=trained.loss)
-            last = (*key[:2], trained, subject_of(trained.model))
-        _, _, trained, subject = last
-        run, seen = measure_cell(
-            subject,
-            _identity(cell, trained),
-            test=plan.test,
-            dataset=plan.dataset,
-            movement=cell.movement,
-            metrics=plan.metrics,
-            batch_size=plan.settings.batch_size,
-            engine=plan.settings.engine,
-            width=1 if plan.settings.deterministic else None,
-            progress=listener.sweeping(cell, len(plan.test) * cell.movement.shift_set.count),
-        )
+        except NotFiniteError as problem:
+            # Of a network of ours it is a failure, of one that was given a bad input.
+            raise (InputError(f"{cell.network.label}: {problem}") if ready.trained is None else problem) from None
         save_observations(cell, seen)
         runs.append(run)
         listener.finished(cell, run, template.model_copy(update={"runs": list(runs)}))
@@ -146,7 +143,9 @@ def _kept(plan: BenchPlan, earlier: Result | None, template: Result) -> dict[tup
             f"{cnnshift.__version__}; start anew without --resume."
         )
     versions = {id: METRICS.load(id).spec.version for id in plan.metrics}
-    recipes = {training.label: training.recipe.as_dict() for training in plan.trainings}
+    recipes = {
+        network.label: network.recipe.as_dict() for network in plan.networks if isinstance(network, TrainingPlan)
+    }
     return {
         (run.model, run.seed, run.contract): run
         for run in earlier.runs
@@ -157,7 +156,8 @@ def _kept(plan: BenchPlan, earlier: Result | None, template: Result) -> dict[tup
 
 def _digest_of(plan: BenchPlan, folder: Path) -> str:
     """SHA-256 over the files of kept weights that a plan asks for, found before anything is measured."""
-    wanted = dict.fromkeys((cell.training.label, cell.seed) for cell in plan.cells())
+    trained = (cell for cell in plan.cells() if isinstance(cell.network, TrainingPlan))
+    wanted = dict.fromkeys((cell.network.label, cell.seed) for cell in trained)
     paths = [(f"{label} seed {seed}", kept_path(folder, label, seed)) for label, seed in wanted]
     if missing := [f"{whose} ({path.name})" for whose, path in paths if not path.is_file()]:
         raise InputError(f"{folder} holds no weights of {', '.join(missing)}; make them with --save-weights.")
@@ -167,13 +167,15 @@ def _digest_of(plan: BenchPlan, folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _identity(cell: Cell, trained: Trained) -> Identity:
-    return Identity(
-        model=cell.training.label,
-        family=cell.training.architecture.name,
-        family_version=type(trained.model).version,
-        options=cell.training.options,
+def _get_ready(plan: BenchPlan, cell: Cell, listener: Listener, weights: Path | None) -> Ready:
+    network = cell.network
+    if isinstance(network, GivenPlan) or plan.train is None:
+        return get_ready(network, plan.test, None, seed=cell.seed)
+    return get_ready(
+        network,
+        plan.test,
+        plan.train,
         seed=cell.seed,
-        training=TrainingRecord(recipe=trained.recipe, cached=trained.cached, final_loss=trained.loss),
-        train_seconds=trained.seconds,
+        kept=weights and kept_path(weights, network.label, cell.seed),
+        progress=listener.training(cell, 0 if weights else network.recipe.steps(len(plan.train))),
     )

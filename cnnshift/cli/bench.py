@@ -239,7 +239,7 @@ def _run(resolved: Resolved, files: _Files, *, resume: bool, dry_run: bool) -> t
     def save_seen(cell: Cell, seen: Observations) -> None:
         nonlocal fresh
         if files.observations:
-            name = f"{cell.training.label} seed {cell.seed} {cell.movement.record.name}"
+            name = f"{cell.network.label} seed {cell.seed} {cell.movement.record.name}"
             write_observations(files.observations, name, seen, fresh=fresh)
             fresh = False
 
@@ -298,12 +298,12 @@ def _config_text(resolved: Resolved) -> str:
 def _plan_text(plan: BenchPlan, *, trains: bool) -> str:
     cells = list(plan.cells())
     lines = [
-        f"{i}. {cell.training.label} seed {cell.seed}: {cell.movement.record.name}, "
+        f"{i}. {cell.network.label} seed {cell.seed}: {cell.movement.record.name}, "
         f"{len(plan.test):,} images × {cell.movement.shift_set.count:,} shifts"
         for i, cell in enumerate(cells, start=1)
     ]
     forwards = sum(len(plan.test) * (cell.movement.shift_set.count + 1) for cell in cells)
     total = [f"{len(cells)} cell{'s' if len(cells) > 1 else ''}", f"{forwards:,} forward passes"]
-    if trains and any(training.recipe.epochs for training in plan.trainings):
+    if trains and plan.train is not None and any(network.epochs for network in plan.networks):
         total.append(f"{len(plan.train):,} training images")
     return "\n".join([*lines, ", ".join(total)]) + "\n"

@@ -53,11 +53,11 @@ class ProgressListener:
 
     def training(self, cell: Cell, steps: int) -> Callable[[int], None]:
         """See `cnnshift.bench.runner.Listener`."""
-        return self._task(f"training {cell.training.label}", steps)
+        return self._task(f"training {cell.network.label}", steps)
 
     def sweeping(self, cell: Cell, image_shifts: int) -> Callable[[int], None]:
         """See `cnnshift.bench.runner.Listener`."""
-        return self._task(f"sweeping {cell.training.label}", image_shifts)
+        return self._task(f"sweeping {cell.network.label}", image_shifts)
 
     def finished(self, cell: Cell, run: Run, result: Result) -> None:
         """See `cnnshift.bench.runner.Listener`."""
@@ -82,7 +82,7 @@ class ProgressListener:
     def _line(self, cell: Cell, text: str) -> None:
         self._done += 1
         self._bars.update(self._total, completed=self._done)
-        where = f"[{self._done}/{self._cells}] {cell.training.label} seed {cell.seed} {cell.movement.record.name}"
+        where = f"[{self._done}/{self._cells}] {cell.network.label} seed {cell.seed} {cell.movement.record.name}"
         # A stderr that cannot be written must not cost the result.
         with contextlib.suppress(OSError):
             self._bars.console.print(f"{where}: {text}", markup=False, highlight=False, soft_wrap=True)

@@ -56,7 +56,7 @@ def match_results(base: Result, candidate: Result) -> Iterator[Pair | Unmatched]
             used.add(key)
             counterpart = theirs[key].runs
             # Every run of one file under one contract was measured alike; two files may still lie.
-            if measured_alike(row.runs[0], counterpart[0]):
+            if measured_alike(row.runs[0], counterpart[0]) and _prepared(row.runs[0]) == _prepared(counterpart[0]):
                 yield Pair(row.model, row.runs, counterpart)
             else:
                 yield Unmatched(row.model, row.runs, "incomparable", _what_differs(row.runs[0], counterpart[0]))
@@ -87,6 +87,11 @@ def _source(run: Run) -> str:
     return run.dataset.name.partition(":")[0]
 
 
+def _prepared(run: Run) -> object:
+    """How the images of a network that came with its weights were prepared."""
+    return run.training.recipe.get("preprocess")
+
+
 def _what_differs(base: Run, candidate: Run) -> str:
     """The parts of the contract that differ, with both values."""
     differences = []
@@ -97,4 +102,6 @@ def _what_differs(base: Run, candidate: Run) -> str:
         differences += [
             f"{part} {key}" if key == "fingerprint" else f"{part} {key} {before[key]} → {after[key]}" for key in changed
         ]
+    if _prepared(base) != _prepared(candidate):
+        differences.append(f"images prepared with {_prepared(base)} → {_prepared(candidate)}")
     return f"measured otherwise: {', '.join(differences) or 'the protocol is of another version'}"

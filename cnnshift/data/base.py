@@ -104,6 +104,27 @@ class Split:
         chosen = np.sort(np.random.RandomState(seed).permutation(len(self))[:limit])
         return replace(self, images=self.images[chosen], labels=self.labels[chosen])
 
+    def with_window(self, size: tuple[int, int]) -> Split:
+        """The same source images, seen through a centred window of another size; the rest of them is context.
+
+        Args:
+            size: (H, W) that a model is to see.
+
+        Raises:
+            InputError: the source images are smaller, or not larger by the same even number of pixels on both axes.
+        """
+        (height, width), (rows, columns) = size, self.images.shape[1:3]
+        if min(size) < 1 or height > rows or width > columns:
+            raise InputError(
+                f"The window is {height}×{width}; allowed: from 1×1 to {rows}×{columns}, the images' size."
+            )
+        if rows - height != columns - width or (rows - height) % 2:
+            raise InputError(
+                f"The window is {height}×{width}, which leaves {rows - height} rows and {columns - width} columns of "
+                f"the images ({rows}×{columns}); allowed: the same even number of both."
+            )
+        return replace(self, context=(rows - height) // 2)
+
     def on_canvas(self, canvas: int) -> Split:
         """Centre every window on a background canvas, with background around it as far as its margin is wide.
 

@@ -8,8 +8,17 @@ from fractions import Fraction
 from typing import Any
 
 import cnnshift
-from cnnshift.bench.cell import Identity, measure_cell
+from cnnshift.bench.cell import measure_cell
 from cnnshift.bench.images import Images, test_images
+from cnnshift.bench.networks import (
+    Identity,
+    Ready,
+    as_seen,
+    comes_with_weights,
+    plan_given,
+    ready_as_given,
+    ready_as_is,
+)
 from cnnshift.bench.plan import Movement, plan_movement, warn_of_halves
 from cnnshift.config import DEFAULTS, EXPLAINED_IMAGES, BenchSettings, checked
 from cnnshift.data.base import Split, open_dataset, to_unit
@@ -29,7 +38,7 @@ from cnnshift.spec import Spec, parse_spec
 from cnnshift.sweep.device import describe_device
 from cnnshift.sweep.engine import WORTH_IT
 from cnnshift.sweep.sharing import Sharing, find_sharing
-from cnnshift.sweep.subject import Subject, check_fits, subject_of
+from cnnshift.sweep.subject import Subject, subject_of
 from cnnshift.train.obtain import Trained, obtain, plan_training
 
 PROBED_IMAGES = 32
@@ -100,17 +109,23 @@ def explain(
         seed=seed,
     )
     test, record = test_images(data, settings.limit)
+    spec = parse_spec(model, "model") if isinstance(model, str) else None
+    given = plan_given(spec) if spec is not None and comes_with_weights(spec) else None
+    if given is not None:
+        test, record = as_seen(given, test, record)
     movement = plan_movement(PROTOCOLS.load(protocol), test, record, settings)
     warn_of_halves([movement])
-    if isinstance(model, str):
-        if not isinstance(data, str):
-            raise InputError(f"The model '{model}' is a spec, which is trained on a data set; give one by its name.")
+    if given is not None:
+        ready = ready_as_given(given, test)
+    elif not isinstance(model, str):
+        ready = ready_as_is(model, name, test)
+    elif isinstance(data, str):
         train = open_dataset(parse_spec(data, "data set")).load("train")
         return _explain_spec(model, train, test, record, movement, settings, causes, say)
-    check_fits(subject_of(model), test)
-    identity = Identity(name, type(model).__name__, None, {}, 0, TrainingRecord(recipe={}, cached=False), 0.0)
-    blame = Blame(measure_behaviour(model, test, _cause_shifts(test)), None, [])
-    return _explain(model, identity, test, record, movement, blame, say)
+    else:
+        raise InputError(f"The model '{model}' is a spec, which is trained on a data set; give one by its name.")
+    blame = Blame(measure_behaviour(ready.model, test, _cause_shifts(test)), None, [])
+    return _explain(ready, test, record, movement, blame, say)
 
 
 def _explain_spec(
@@ -150,26 +165,21 @@ def _explain_spec(
         blame = find_causes(plan.architecture, network_of, test, _cause_shifts(test))
     else:
         blame = Blame(measure_behaviour(network.model, test, _cause_shifts(test)), None, [])
-    return _explain(network.model, identity, test, record, movement, blame, say)
+    ready = Ready(network.model, subject_of(network.model), identity, network)
+    return _explain(ready, test, record, movement, blame, say)
 
 
 def _explain(
-    model: Callable[[Any], Any],
-    identity: Identity,
-    test: Split,
-    record: DatasetRecord,
-    movement: Movement,
-    blame: Blame,
-    say: Say,
+    ready: Ready, test: Split, record: DatasetRecord, movement: Movement, blame: Blame, say: Say
 ) -> Explanation:
-    subject = subject_of(model)
+    subject, identity = ready.subject, ready.identity
     say("watching predictions")
     run, _ = measure_cell(subject, identity, test=test, dataset=record, movement=movement, metrics=tuple(METRICS))
     images = to_unit(test.windows[:PROBED_IMAGES])
     say("measuring the numerical floor")
     floor = measure_floor(images)
     say("measuring layers")
-    layers = probe_layers(model, images)
+    layers = probe_layers(ready.model, images)
     say("looking at all circular shifts")
     whole = movement.record.set == "full" and movement.protocol.wraps
     certificate = run if whole else _certify(subject, identity, test, record)

@@ -7,47 +7,78 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import jax.numpy as jnp
 import pydantic
 from jaxtyping import Array, Float
 
 from cnnshift.errors import InputError
+from cnnshift.models.base import Options
 
-Channels = tuple[pydantic.FiniteFloat, ...]
+Side = Annotated[int, pydantic.Field(ge=1, le=16384)]
+Size = tuple[Side, Side]
 Positive = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
 
 
-class Preprocess(pydantic.BaseModel):
+def _as_size(value: Any) -> Any:
+    if isinstance(value, str):
+        value = [int(side) if side.isdecimal() else side for side in value.split("x")]
+    sides = value if isinstance(value, list) else [value]
+    return value if value is None or isinstance(value, tuple) else sides * (2 if len(sides) == 1 else 1)
+
+
+def _as_channels(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.split("/")
+    return [value] if isinstance(value, int | float) else value
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ("x" if isinstance(value[0], int) else "/").join(f"{each:g}" for each in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+class Preprocess(Options):
     """From images [n h w c] on the scale 0..1 to what a network sees: (scale · x − mean) / std, its channels, its axes.
+
+    As text, a size is `224` or `224x256`, and values of channels are joined by slashes: `0.485/0.456/0.406`.
 
     Attributes:
         size: (H, W) of the images that the network takes; None where it takes any.
         scale: 255 where the network was trained on bytes.
         mean, std: of the scaled values, one number or one per channel.
-        channels: order of the colours: as they are, or the other way round.
+        order: of the colours: as they are, or the other way round.
         layout: order of the axes.
     """
 
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
-
-    size: tuple[Annotated[int, pydantic.Field(ge=1)], Annotated[int, pydantic.Field(ge=1)]] | None = None
+    size: Annotated[Size | None, pydantic.BeforeValidator(_as_size)] = None
     scale: Positive = 1.0
-    mean: Channels = (0.0,)
-    std: tuple[Positive, ...] = (1.0,)
-    channels: Literal["rgb", "bgr"] = "rgb"
+    mean: Annotated[tuple[pydantic.FiniteFloat, ...], pydantic.BeforeValidator(_as_channels)] = (0.0,)
+    std: Annotated[tuple[Positive, ...], pydantic.BeforeValidator(_as_channels)] = (1.0,)
+    order: Literal["rgb", "bgr"] = "rgb"
     layout: Literal["nhwc", "nchw"] = "nhwc"
+
+    def changed(self) -> dict[str, str]:
+        """As for `Options`, written as in a spec."""
+        return {key: _as_text(getattr(self, key)) for key in super().changed()}
 
     def __call__(self, images: Float[Array, "n h w c"]) -> Float[Array, "n _ _ _"]:
         """Prepare a batch."""
-        import jax.numpy as jnp
-
         mean, std = (jnp.array(values, images.dtype) for values in (self.mean, self.std))
+        for key, values in (("mean", mean), ("std", std)):
+            if len(values) not in (1, images.shape[-1]):
+                raise InputError(
+                    f"{key} has {len(values)} values, but the images have {images.shape[-1]} channels; allowed: one "
+                    "value, or one per channel."
+                )
         images = (self.scale * images - mean[None, None, None]) / std[None, None, None]
-        if self.channels == "bgr":
+        if self.order == "bgr":
             images = images[..., ::-1]
         return images if self.layout == "nhwc" else images.transpose(0, 3, 1, 2)
 
 
 AS_THEY_ARE = Preprocess()
+"""Images on the scale 0..1, channels last."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,7 +105,7 @@ def run_sweep(
     job = Job(subject, split, protocol, shift_set)
     if (sharing := _choose(job, engine)) is not None:
         # A call takes all shifts of a batch: only several batches keep every core busy.
-        size = batch_size or min(_default_batch(), max(SMALLEST_BATCH, math.ceil(len(split) / _lanes())))
+        size = batch_size or min(_default_batch(), max(SMALLEST_BATCH, math.ceil(len(split) / _lanes(subject))))
         try:
             return _with_memory(job, size, progress, partial(_shared, job, sharing, progress))
         except _DisagreementError as difference:
@@ -179,10 +179,15 @@ def _direct(job: Job, width: int | None, progress: Progress, table: Table, batch
     count = job.shift_set.count
     reference, flops = _compile_reference(job, batch)
     if width is None:
-        width = 1 if jax.default_backend() == "cpu" else _fastest_width(job, reference, batch)
+        single = jax.default_backend() == "cpu" or job.subject.called_back
+        width = 1 if single else _fastest_width(job, reference, batch)
     block, size = _compile_block(job, reference, batch, width), job.block_size(width)
     log.debug(
-        "sweep: %d images × %d shifts at once, %d shifts a call, %d calls at a time", batch, width, size, _lanes()
+        "sweep: %d images × %d shifts at once, %d shifts a call, %d calls at a time",
+        batch,
+        width,
+        size,
+        _lanes(job.subject),
     )
     compile_seconds = time.perf_counter() - started
 
@@ -225,7 +230,7 @@ def _fill(
             for first, arguments in blocks(start):
                 yield start, first, partial(program, state, sources, labels, seen, images_mask, *arguments)
 
-    for start, first, done in _in_lanes(calls(), _lanes()):
+    for start, first, done in _in_lanes(calls(), _lanes(job.subject)):
         progress(table.put(start, first, done))
     return table.observations()
 
@@ -251,9 +256,12 @@ def _finish(call: tuple[int, int, Future[Block]]) -> tuple[int, int, Block]:
     return start, first, future.result()
 
 
-def _lanes() -> int:
-    """Calls at a time. On CPU one for each core: a single call keeps little more than one of them busy."""
-    if jax.default_backend() != "cpu":
+def _lanes(subject: Subject) -> int:
+    """Calls at a time. On CPU one for each core: a single call keeps little more than one of them busy.
+
+    A model outside of the compiled program has threads of its own.
+    """
+    if jax.default_backend() != "cpu" or subject.called_back:
         return 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(cores, MAX_LANES)

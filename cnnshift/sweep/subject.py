@@ -50,11 +50,15 @@ class Subject:
         apply: (state, images on the scale 0..1) → (logits, penultimate features or None).
         state: its weights, a pytree of arrays.
         parts: the same in two parts, or None.
+        own_digest: SHA-256 of what defines it, where its weights are not in the state.
+        called_back: whether it runs outside of the compiled program, in a runtime with threads of its own.
     """
 
     apply: Apply
     state: Any
     parts: Parts | None = None
+    own_digest: str | None = None
+    called_back: bool = False
 
     @property
     def parameters(self) -> int:
@@ -64,7 +68,9 @@ class Subject:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over all weights and their names."""
+        """SHA-256 over all weights and their names, or of what else defines the model."""
+        if self.own_digest is not None:
+            return self.own_digest
         digest = hashlib.sha256()
         for path, leaf in jax.tree_util.tree_leaves_with_path(self.state):
             key = jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
@@ -148,8 +154,13 @@ def _parts(model: nnx.Module, features: Any, head: Any, module: Callable[[Any], 
     return Parts(features, head, stages, total, kind, linear if kind == "linear" else None)
 
 
-def check_fits(subject: Subject, split: Split) -> None:
+def check_fits(subject: Subject, split: Split, *, exactly: bool = False) -> None:
     """Find out before the sweep, by abstract evaluation, whether a model takes these images and tells their classes.
+
+    Args:
+        subject: the model.
+        split: the images.
+        exactly: whether more classes than the data have are too many.
 
     Raises:
         InputError: it cannot be traced on a batch of them, or gives no [n k] logits, or fewer classes than there are.
@@ -158,6 +169,8 @@ def check_fits(subject: Subject, split: Split) -> None:
     images = jax.ShapeDtypeStruct((2, height, width, split.channels), "float32")
     try:
         logits, _ = jax.eval_shape(subject.apply, subject.state, images)
+    except InputError:
+        raise
     except Exception as problem:
         # Whatever a stranger's model raises, the first line says what it was.
         reason = str(problem).strip().partition("\n")[0]
@@ -170,6 +183,11 @@ def check_fits(subject: Subject, split: Split) -> None:
         raise InputError(
             f"The model gives {'no array' if shape is None else f'shape {shape}'} for 2 images; "
             f"allowed: logits [n k] of at least k = {len(split.classes)} classes, those of the data."
+        )
+    if exactly and shape[1] != len(split.classes):
+        raise InputError(
+            f"The model tells {shape[1]} classes, but the data have {len(split.classes)}; name the model's, one a line "
+            "of a text file, with classes=FILE."
         )
     if not jax.numpy.issubdtype(logits.dtype, jax.numpy.floating):
         raise InputError(f"The model gives logits of type {logits.dtype}; allowed: floating-point numbers.")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from cnnshift.errors import MeasurementError
+from cnnshift.errors import NotFiniteError
 from cnnshift.observations import Observations
 from cnnshift.sweep.job import Job
 from cnnshift.sweep.program import Block, Reference
@@ -54,11 +54,11 @@ class Table:
         """All of it.
 
         Raises:
-            MeasurementError: a logit is not a finite number.
+            NotFiniteError: a logit is not a finite number.
         """
         a = self._arrays
         if not (np.isfinite(a["reference_logits"]).all() and np.isfinite(a["distance"]).all()):
-            raise MeasurementError("The model gave logits that are not finite numbers; nothing was measured.")
+            raise NotFiniteError("The model gave logits that are not finite numbers; nothing was measured.")
         return Observations(
             shifts=self._set.shifts,
             neighbours=self._set.neighbours,

@@ -46,6 +46,11 @@ class TrainingPlan:
     recipe: Recipe
     seed: int | None
 
+    @property
+    def epochs(self) -> int:
+        """Of training; 0 leaves the network untrained."""
+        return self.recipe.epochs
+
 
 @dataclass(frozen=True, slots=True)
 class Trained:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 import safetensors
 import safetensors.numpy
@@ -18,6 +17,7 @@ from flax import nnx
 
 from cnnshift.cache import cache_dir
 from cnnshift.errors import InputError
+from cnnshift.models.arrays import fill, leaves_by_name
 from cnnshift.results.files import write_bytes
 
 
@@ -47,7 +47,7 @@ def save_weights(model: nnx.Module, path: Path, *, recipe: Mapping[str, Any], lo
     Raises:
         SaveError: they cannot be written.
     """
-    arrays = _arrays(model)
+    arrays = {name: np.array(leaf) for name, leaf in leaves_by_name(model).items()}
     metadata = {"digest": _digest(arrays), "loss": json.dumps(loss), "recipe": json.dumps(recipe)}
     write_bytes(path, safetensors.numpy.save(arrays, metadata))
 
@@ -76,35 +76,12 @@ def load_weights(model: nnx.Module, path: Path) -> Stored:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         if metadata.get("digest") != _digest(arrays):
             raise ValueError("their checksum does not match")
-        _fill(model, arrays)
+        fill(model, arrays)
         return Stored(json.loads(metadata["recipe"]), json.loads(metadata["loss"]))
     except FileNotFoundError:
         raise InputError(f"There are no weights {path}.") from None
     except (safetensors.SafetensorError, ValueError, KeyError, OSError) as error:
         raise InputError(f"The weights {path} cannot be used: {error}.") from None
-
-
-def _leaves(model: nnx.Module) -> dict[str, Any]:
-    """The model's arrays (or their abstract shapes) by name, such as `blocks.0.weights.kernel`."""
-    leaves = jax.tree_util.tree_leaves_with_path(nnx.state(model))
-    return {
-        jax.tree_util.keystr(path, simple=True, separator=".").removesuffix(".value"): leaf for path, leaf in leaves
-    }
-
-
-def _arrays(model: nnx.Module) -> dict[str, np.ndarray]:
-    return {name: np.array(leaf) for name, leaf in _leaves(model).items()}
-
-
-def _fill(model: nnx.Module, arrays: Mapping[str, np.ndarray]) -> None:
-    leaves = _leaves(model)
-    if leaves.keys() != arrays.keys():
-        raise ValueError("they belong to another network")
-    for name, leaf in leaves.items():
-        if leaf.shape != arrays[name].shape or leaf.dtype != arrays[name].dtype:
-            raise ValueError(f"{name} has another shape")
-    values = [jax.numpy.asarray(arrays[name]) for name in leaves]
-    nnx.update(model, jax.tree.unflatten(jax.tree.structure(nnx.state(model)), values))
 
 
 def _digest(arrays: Mapping[str, np.ndarray]) -> str:

@@ -1,0 +1,208 @@
+"""The networks of a plan: those that are trained for it, and those that come with their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from cnnshift.data.base import Split
+from cnnshift.errors import InputError
+from cnnshift.registry import MODELS, SOURCES, unknown
+from cnnshift.results.schema import DatasetRecord, TrainingRecord
+from cnnshift.sources.base import Network
+from cnnshift.sources.callback import traceable
+from cnnshift.sources.opening import columns, open_network
+from cnnshift.sources.prepared import prepared
+from cnnshift.spec import Spec, parse_spec
+from cnnshift.sweep.subject import Subject, check_fits, subject_of
+from cnnshift.train.obtain import Trained, TrainingPlan, obtain
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a run says about its model; `family_version` is None for a model of the user's own."""
+
+    model: str
+    family: str
+    family_version: int | None
+    options: dict[str, str]
+    seed: int
+    training: TrainingRecord
+    train_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class GivenPlan:
+    """A network that comes with its weights: there is nothing to train, and one seed.
+
+    Attributes:
+        label: its spec.
+        spec: the same in parts.
+        network: opened.
+        seed: 0, of a run that has none.
+        epochs: 0, of training.
+    """
+
+    label: str
+    spec: Spec
+    network: Network
+    seed: int = 0
+    epochs: int = 0
+
+
+NetworkPlan = TrainingPlan | GivenPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A network with its weights, ready to be measured.
+
+    Attributes:
+        model: images on the scale 0..1 → logits of the data's classes.
+        subject: the same as a function.
+        identity: what a run says about it.
+        trained: how it was trained, if it was.
+    """
+
+    model: Callable[[Any], Any]
+    subject: Subject
+    identity: Identity
+    trained: Trained | None
+
+
+def comes_with_weights(spec: Spec) -> bool:
+    """Whether a model spec names a source and not a family to train.
+
+    Raises:
+        InputError: it names neither.
+    """
+    if spec.name in MODELS:
+        return False
+    if spec.name not in SOURCES:
+        raise InputError(unknown("model", spec.name, [*MODELS, *SOURCES]))
+    return True
+
+
+def plan_given(spec: Spec) -> GivenPlan:
+    """Open a network that comes with its weights.
+
+    Raises:
+        InputError: see `open_network`.
+    """
+    return GivenPlan(str(spec), spec, open_network(spec))
+
+
+def plan_source(text: str) -> GivenPlan:
+    """The same from the text of a spec.
+
+    Raises:
+        InputError: it names a family, which would have to be trained; or see `open_network`.
+    """
+    spec = parse_spec(text, "model")
+    if not comes_with_weights(spec):
+        raise InputError(
+            f"The model '{text}' would have to be trained, which `cnnshift bench` does; allowed: "
+            f"{', '.join(SOURCES)}, or a network itself."
+        )
+    return plan_given(spec)
+
+
+def get_ready(
+    plan: NetworkPlan,
+    test: Split,
+    train: Split | None,
+    *,
+    seed: int,
+    kept: Path | None = None,
+    progress: Callable[[int], None] = lambda steps: None,
+) -> Ready:
+    """Train a network, read its weights, or take it as it came.
+
+    Args:
+        plan: which network.
+        test: the images that it will see.
+        train: those that it is trained on; None where nothing is trained.
+        seed: see `obtain`, as for the next two.
+        kept: a file of weights to use instead of training.
+        progress: of the training.
+
+    Raises:
+        InputError: it does not fit the images, or the kept weights cannot be used.
+        MeasurementError: training diverged.
+    """
+    if isinstance(plan, GivenPlan):
+        return ready_as_given(plan, test)
+    assert train is not None
+    trained = obtain(plan, train, seed=seed, kept=kept, progress=progress)
+    identity = Identity(
+        model=plan.label,
+        family=plan.architecture.name,
+        family_version=type(trained.model).version,
+        options=plan.options,
+        seed=seed,
+        training=TrainingRecord(recipe=trained.recipe, cached=trained.cached, final_loss=trained.loss),
+        train_seconds=trained.seconds,
+    )
+    return Ready(trained.model, subject_of(trained.model), identity, trained)
+
+
+def ready_as_given(plan: GivenPlan, test: Split) -> Ready:
+    """A network as it came, behind its preparation, for these images.
+
+    Raises:
+        InputError: it does not take these images, or does not tell their classes.
+    """
+    network = plan.network
+    shape = (*test.size, test.channels)
+    if network.preprocess.size not in (None, test.size):
+        wanted, there = ("×".join(map(str, size)) for size in (network.preprocess.size or (), test.size))
+        raise InputError(f"{plan.label} takes images of {wanted} pixels, but those of the data have {there}.")
+    network = traceable(network, shape)
+    names, where = network.classes, None
+    if names is not None and names != test.classes:
+        where = columns(names, test.classes)
+    model = prepared(network.model, network.preprocess, where)
+    subject = replace(subject_of(model), own_digest=network.digest, called_back=network.called_back)
+    check_fits(subject, test, exactly=where is None)
+    recipe = {"preprocess": network.preprocess.changed()}
+    options = dict(plan.spec.options)
+    training = TrainingRecord(recipe=recipe, cached=False, final_loss=None)
+    identity = Identity(plan.label, plan.spec.name, None, options, plan.seed, training, 0.0)
+    return Ready(model, subject, identity, None)
+
+
+def as_seen(plan: GivenPlan, test: Split, record: DatasetRecord) -> tuple[Split, DatasetRecord]:
+    """The images, and what a run says about them, at the size that a network asks for: the rest becomes context.
+
+    Raises:
+        InputError: the images are too small.
+    """
+    seen = test.with_window(own_window([plan], test))
+    return seen, record.model_copy(update={"size": seen.size, "fingerprint": seen.fingerprint})
+
+
+def ready_as_is(model: Callable[[Any], Any], name: str, test: Split) -> Ready:
+    """A network object of the Python API, for these images.
+
+    Raises:
+        InputError: it does not take these images, or does not tell their classes.
+    """
+    subject = subject_of(model)
+    check_fits(subject, test)
+    training = TrainingRecord(recipe={}, cached=False)
+    return Ready(model, subject, Identity(name, type(model).__name__, None, {}, 0, training, 0.0), None)
+
+
+def own_window(networks: Sequence[GivenPlan], test: Split) -> tuple[int, int]:
+    """The size (H, W) at which networks see the images: the one that some of them ask for, or that of the data.
+
+    Raises:
+        InputError: two of them ask for different sizes.
+    """
+    asked = {plan.network.preprocess.size: plan.label for plan in networks if plan.network.preprocess.size}
+    if len(asked) > 1:
+        said = ", ".join(f"{label} {size[0]}×{size[1]}" for size, label in asked.items() if size)
+        raise InputError(f"The networks take images of different sizes ({said}); measure them one by one.")
+    return next((size for size in asked if size), test.size)

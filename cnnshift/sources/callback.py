@@ -1,0 +1,71 @@
+"""A function of numpy arrays inside a compiled program."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from cnnshift.errors import InputError
+from cnnshift.sources.base import Network
+
+
+def called_back(function: Callable[[np.ndarray], Any]) -> Callable[[Array], Array]:
+    """A traceable function that leaves the program, calls `function` on the host, and comes back.
+
+    The number of classes is found, once for a shape, by a call with one black image.
+
+    Args:
+        function: images, a contiguous 32-bit array whose first axis is n → logits [n k].
+
+    Raises:
+        InputError: when traced: the function raises, or gives no [n k] array of numbers.
+    """
+
+    @functools.cache
+    def classes(shape: tuple[int, ...]) -> int:
+        return _logits(function, np.zeros((1, *shape), np.float32)).shape[1]
+
+    def call(images: Float[Array, "n _ _ _"]) -> Float[Array, "n k"]:
+        result = jax.ShapeDtypeStruct((len(images), classes(images.shape[1:])), jnp.float32)
+        return jax.pure_callback(lambda x: _logits(function, np.asarray(x)), result, images, vmap_method="sequential")
+
+    return call
+
+
+def traceable(network: Network, shape: tuple[int, int, int]) -> Network:
+    """The network, through a call back to the host if its function asks for arrays of numpy.
+
+    Args:
+        network: its function takes prepared images.
+        shape: (H, W, channels) of the images before they are prepared.
+    """
+    images = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+    try:
+        jax.eval_shape(lambda x: network.model(network.preprocess(x)), images)
+    except jax.errors.TracerArrayConversionError:
+        return replace(network, model=called_back(network.model), called_back=True)
+    except Exception:
+        # What else it raises, it will raise again when it is checked against the data, and be told there.
+        return network
+    return network
+
+
+def _logits(function: Callable[[np.ndarray], Any], images: np.ndarray) -> Float[np.ndarray, "n k"]:
+    found = function(np.ascontiguousarray(images, np.float32))
+    try:
+        logits = np.asarray(found, np.float32)
+    except (TypeError, ValueError):
+        raise InputError(
+            f"The model gives {type(found).__name__} for {len(images)} images; allowed: an array [n k]."
+        ) from None
+    if logits.ndim != 2 or len(logits) != len(images):
+        n = len(images)
+        raise InputError(f"The model gives shape {logits.shape} for {n} images; allowed: logits [n k], here [{n} k].")
+    return logits

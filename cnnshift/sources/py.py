@@ -1,0 +1,159 @@
+"""Source `py`: the network that a function of the user's own code returns."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from flax import nnx
+
+from cnnshift.errors import InputError
+from cnnshift.sources.base import Network
+from cnnshift.sources.weights import read_weights
+
+
+def open_python(argument: str, options: Mapping[str, str]) -> Network:
+    """Import a module or a file, call its factory with the options, and take what it returns.
+
+    A factory returns a Flax NNX module, a Flax linen pair (module, variables), or any function images [n h w c] on the
+    scale 0..1 → logits [n k], of jax or of numpy arrays. A value of an option becomes what the factory's annotation
+    says (int, float, bool, str); without one, a number where it reads as a number.
+
+    Args:
+        argument: `package.module:factory`, or `path/to/file.py:factory`. The present folder is searched first.
+        options: of the factory; `weights=FILE` is taken out where the factory does not ask for it itself, see
+            `read_weights`.
+
+    Raises:
+        InputError: there is no such module, file or factory, it does not take these options, raises, or returns
+            something else.
+    """
+    place, _, name = argument.rpartition(":")
+    if not (place and name.isidentifier()):
+        raise InputError(f"'py' names '{argument}'; write py:package.module:factory or py:path/to/file.py:factory.")
+    module = _import_file(Path(place)) if place.endswith(".py") else _import_module(place)
+    factory = getattr(module, name, None)
+    if not callable(factory):
+        known = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        raise InputError(f"{place} has no function '{name}'; it has: {', '.join(known) or 'none'}.")
+    arguments = dict(options)
+    parameters = inspect.signature(factory).parameters
+    weights = None if "weights" in parameters else arguments.pop("weights", None)
+    made = _call(argument, factory, _values(argument, parameters, arguments))
+    if weights is not None:
+        if not isinstance(made, nnx.Module):
+            raise InputError(f"weights={weights} are for a Flax NNX module; {argument} returned {type(made).__name__}.")
+        read_weights(made, Path(weights))
+    return Network(_as_function(argument, made), digest=None if isinstance(made, nnx.Module) else _digest(module))
+
+
+def _import_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise InputError(f"'py' names {path}, which is no file.")
+    # A name of its own, so that it hides no installed package; known under it, as dataclasses and pickles expect.
+    name = f"_cnnshift_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
+    found = importlib.util.spec_from_file_location(name, path)
+    assert found is not None and found.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(found)
+    # What lies beside it can be imported, as if it were run as a script.
+    sys.path.insert(0, str(path.resolve().parent))
+    try:
+        found.loader.exec_module(module)
+    except Exception as problem:
+        raise InputError(f"{path} cannot be imported: {_first_line(problem)}.") from problem
+    return module
+
+
+def _import_module(name: str) -> ModuleType:
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        return importlib.import_module(name)
+    except Exception as problem:
+        raise InputError(f"The module {name} cannot be imported: {_first_line(problem)}.") from problem
+
+
+def _values(argument: str, parameters: Mapping[str, inspect.Parameter], options: Mapping[str, str]) -> dict[str, Any]:
+    """The options as values.
+
+    Raises:
+        InputError: an option that the factory does not have, one that it lacks, or text that is no such value.
+    """
+    keywords = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    named = {name: parameter for name, parameter in parameters.items() if parameter.kind in keywords}
+    any_name = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values())
+    for key in options:
+        if key not in named and not any_name:
+            raise InputError(f"{argument} has no option '{key}'; allowed: {', '.join(named) or 'none'}.")
+    if missing := [name for name, p in named.items() if p.default is p.empty and name not in options]:
+        raise InputError(f"{argument} needs the option '{missing[0]}'; write py:{argument}:{missing[0]}=….")
+    return {
+        key: _value(argument, key, text, named[key].annotation if key in named else inspect.Parameter.empty)
+        for key, text in options.items()
+    }
+
+
+_TYPES: Mapping[Any, Callable[[str], Any]] = {
+    kind: read
+    for name, read in {
+        "int": int,
+        "float": float,
+        "str": str,
+        "bool": lambda text: {"true": True, "false": False}[text.lower()],
+    }.items()
+    for kind in (name, {"int": int, "float": float, "str": str, "bool": bool}[name])
+}
+"""By annotation, which is text where annotations are not evaluated."""
+
+
+def _value(argument: str, key: str, text: str, annotation: Any) -> Any:
+    if annotation in _TYPES:
+        try:
+            return _TYPES[annotation](text)
+        except (ValueError, KeyError):
+            kind = annotation if isinstance(annotation, str) else annotation.__name__
+            raise InputError(f"The option {key} of {argument} is '{text}'; allowed: {kind}.") from None
+    for read in (int, float):
+        try:
+            return read(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _call(argument: str, factory: Callable[..., Any], values: Mapping[str, Any]) -> Any:
+    try:
+        return factory(**values)
+    except InputError:
+        raise
+    except Exception as problem:
+        raise InputError(f"{argument} raises {_first_line(problem)}.") from problem
+
+
+def _as_function(argument: str, made: Any) -> Callable[[Any], Any]:
+    if isinstance(made, tuple) and len(made) == 2 and callable(getattr(made[0], "apply", None)):
+        module, variables = made
+        return lambda images: module.apply(variables, images)
+    if callable(made):
+        return made
+    raise InputError(
+        f"{argument} returns {type(made).__name__}; allowed: a Flax NNX module, a Flax linen pair (module, variables), "
+        "or a function images → logits."
+    )
+
+
+def _digest(module: ModuleType) -> str:
+    """Of the code, all that is known of a function: another file is another network."""
+    path = getattr(module, "__file__", None)
+    return hashlib.sha256(Path(path).read_bytes() if path else module.__name__.encode()).hexdigest()
+
+
+def _first_line(problem: Exception) -> str:
+    return f"{type(problem).__name__}: {problem}".partition("\n")[0].rstrip(".")
