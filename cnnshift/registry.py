@@ -163,6 +163,12 @@ SOURCES = Registry(
             "what a function of yours returns: a Flax module, or any traceable function images → logits",
             argument="MODULE|FILE.py:FACTORY",
         ),
+        "onnx": Entry("cnnshift.sources.onnx:open_onnx", "a network in ONNX, run by onnxruntime", argument="FILE.onnx"),
+        "torch": Entry(
+            "cnnshift.sources.torch:open_torch",
+            "a PyTorch module that a function of yours returns, or an exported program",
+            argument="MODULE|FILE.py:FACTORY|FILE.pt2",
+        ),
     },
 )
 """Networks that are not trained here: whose weights come with them."""

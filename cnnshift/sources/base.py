@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,10 +101,11 @@ class Network:
     called_back: bool = False
 
 
-Open = Callable[[str, Mapping[str, str]], Network]
-"""A source: the argument of a spec and the source's own options → the network. Preparation has been taken out.
+Open = Callable[[str, Mapping[str, str], Mapping[str, Any]], Network]
+"""A source: the argument of a spec, the source's own options, what is said of the preparation → the network.
 
-Raises InputError where there is no such network, or no such option.
+What is said of the preparation replaces the network's own afterwards: a source needs it only where it cannot tell
+otherwise. Raises InputError where there is no such network, or no such option.
 """
 
 
@@ -112,6 +114,11 @@ def no_options(name: str, options: Mapping[str, str]) -> None:
     if options:
         known = ", ".join([*Preprocess.model_fields, "classes"])
         raise InputError(f"'{name}' has no option '{next(iter(options))}'; allowed: {known}.")
+
+
+def missing_package(package: str, extra: str) -> InputError:
+    """The error where an optional package is not installed."""
+    return InputError(f"The package {package} is not installed; it comes with: pip install 'cnnshift[{extra}]'.")
 
 
 def existing_file(source: str, argument: str, *, suffixes: tuple[str, ...]) -> Path:
@@ -128,3 +135,14 @@ def existing_file(source: str, argument: str, *, suffixes: tuple[str, ...]) -> P
     if not path.is_file():
         raise InputError(f"'{source}' names '{argument}', which is no file.")
     return path
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def first_line(problem: Exception) -> str:
+    """What an exception says, as part of a sentence."""
+    return f"{type(problem).__name__}: {problem}".partition("\n")[0].rstrip(". ")

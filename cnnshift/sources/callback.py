@@ -39,6 +39,18 @@ def called_back(function: Callable[[np.ndarray], Any]) -> Callable[[Array], Arra
     return call
 
 
+def in_batches(function: Callable[[np.ndarray], Any], size: int) -> Callable[[np.ndarray], Any]:
+    """A function of any number of images, from one that takes `size` at a time: the last ones are repeated."""
+
+    def call(images: Float[np.ndarray, "n _ _ _"]) -> Any:
+        missing = -len(images) % size
+        whole = np.concatenate([images, np.repeat(images[-1:], missing, axis=0)])
+        parts = [function(whole[first : first + size]) for first in range(0, len(whole), size)]
+        return np.concatenate([np.asarray(part) for part in parts])[: len(images)]
+
+    return call
+
+
 def traceable(network: Network, shape: tuple[int, int, int]) -> Network:
     """The network, through a call back to the host if its function asks for arrays of numpy.
 

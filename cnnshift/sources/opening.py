@@ -29,8 +29,8 @@ def open_network(spec: Spec) -> Network:
     """
     own = {key: value for key, value in spec.options.items() if key not in KEYS}
     beside = _beside(spec.argument)
-    network = SOURCES.load(spec.name)(spec.argument, own)
     said = beside | {key: value for key, value in spec.options.items() if key in KEYS}
+    network = SOURCES.load(spec.name)(spec.argument, own, said)
     classes = said.pop("classes", None)
     if classes is not None:
         network = replace(network, classes=_names(classes))

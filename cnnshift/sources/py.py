@@ -15,11 +15,11 @@ from typing import Any
 from flax import nnx
 
 from cnnshift.errors import InputError
-from cnnshift.sources.base import Network
+from cnnshift.sources.base import Network, first_line
 from cnnshift.sources.weights import read_weights
 
 
-def open_python(argument: str, options: Mapping[str, str]) -> Network:
+def open_python(argument: str, options: Mapping[str, str], said: Mapping[str, Any]) -> Network:
     """Import a module or a file, call its factory with the options, and take what it returns.
 
     A factory returns a Flax NNX module, a Flax linen pair (module, variables), or any function images [n h w c] on the
@@ -30,28 +30,55 @@ def open_python(argument: str, options: Mapping[str, str]) -> Network:
         argument: `package.module:factory`, or `path/to/file.py:factory`. The present folder is searched first.
         options: of the factory; `weights=FILE` is taken out where the factory does not ask for it itself, see
             `read_weights`.
+        said: not needed.
 
     Raises:
         InputError: there is no such module, file or factory, it does not take these options, raises, or returns
             something else.
     """
-    place, _, name = argument.rpartition(":")
-    if not (place and name.isidentifier()):
-        raise InputError(f"'py' names '{argument}'; write py:package.module:factory or py:path/to/file.py:factory.")
-    module = _import_file(Path(place)) if place.endswith(".py") else _import_module(place)
-    factory = getattr(module, name, None)
-    if not callable(factory):
-        known = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
-        raise InputError(f"{place} has no function '{name}'; it has: {', '.join(known) or 'none'}.")
+    module, factory = find_factory("py", argument)
     arguments = dict(options)
-    parameters = inspect.signature(factory).parameters
-    weights = None if "weights" in parameters else arguments.pop("weights", None)
-    made = _call(argument, factory, _values(argument, parameters, arguments))
+    weights = None if "weights" in inspect.signature(factory).parameters else arguments.pop("weights", None)
+    made = call_factory(argument, factory, arguments)
     if weights is not None:
         if not isinstance(made, nnx.Module):
             raise InputError(f"weights={weights} are for a Flax NNX module; {argument} returned {type(made).__name__}.")
         read_weights(made, Path(weights))
-    return Network(_as_function(argument, made), digest=None if isinstance(made, nnx.Module) else _digest(module))
+    return Network(_as_function(argument, made), digest=None if isinstance(made, nnx.Module) else code_digest(module))
+
+
+def find_factory(source: str, argument: str) -> tuple[ModuleType, Callable[..., Any]]:
+    """The function that `package.module:factory` or `path/to/file.py:factory` names, and its module.
+
+    Raises:
+        InputError: there is no such module, file or function, or importing it raises.
+    """
+    place, _, name = argument.rpartition(":")
+    if not (place and name.isidentifier()):
+        raise InputError(
+            f"'{source}' names '{argument}'; write {source}:package.module:factory or {source}:path/to/file.py:factory."
+        )
+    module = _import_file(Path(place)) if place.endswith(".py") else _import_module(place)
+    factory = getattr(module, name, None)
+    if not callable(factory):
+        known = [key for key, value in vars(module).items() if inspect.isfunction(value) and not key.startswith("_")]
+        raise InputError(f"{place} has no function '{name}'; it has: {', '.join(known) or 'none'}.")
+    return module, factory
+
+
+def call_factory(argument: str, factory: Callable[..., Any], options: Mapping[str, str]) -> Any:
+    """What a factory returns for these options.
+
+    Raises:
+        InputError: it does not take them, or raises.
+    """
+    values = _values(argument, inspect.signature(factory).parameters, options)
+    try:
+        return factory(**values)
+    except InputError:
+        raise
+    except Exception as problem:
+        raise InputError(f"{argument} raises {first_line(problem)}.") from problem
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -67,7 +94,7 @@ def _import_file(path: Path) -> ModuleType:
     try:
         found.loader.exec_module(module)
     except Exception as problem:
-        raise InputError(f"{path} cannot be imported: {_first_line(problem)}.") from problem
+        raise InputError(f"{path} cannot be imported: {first_line(problem)}.") from problem
     return module
 
 
@@ -77,7 +104,7 @@ def _import_module(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except Exception as problem:
-        raise InputError(f"The module {name} cannot be imported: {_first_line(problem)}.") from problem
+        raise InputError(f"The module {name} cannot be imported: {first_line(problem)}.") from problem
 
 
 def _values(argument: str, parameters: Mapping[str, inspect.Parameter], options: Mapping[str, str]) -> dict[str, Any]:
@@ -128,15 +155,6 @@ def _value(argument: str, key: str, text: str, annotation: Any) -> Any:
     return text
 
 
-def _call(argument: str, factory: Callable[..., Any], values: Mapping[str, Any]) -> Any:
-    try:
-        return factory(**values)
-    except InputError:
-        raise
-    except Exception as problem:
-        raise InputError(f"{argument} raises {_first_line(problem)}.") from problem
-
-
 def _as_function(argument: str, made: Any) -> Callable[[Any], Any]:
     if isinstance(made, tuple) and len(made) == 2 and callable(getattr(made[0], "apply", None)):
         module, variables = made
@@ -149,11 +167,7 @@ def _as_function(argument: str, made: Any) -> Callable[[Any], Any]:
     )
 
 
-def _digest(module: ModuleType) -> str:
+def code_digest(module: ModuleType) -> str:
     """Of the code, all that is known of a function: another file is another network."""
     path = getattr(module, "__file__", None)
     return hashlib.sha256(Path(path).read_bytes() if path else module.__name__.encode()).hexdigest()
-
-
-def _first_line(problem: Exception) -> str:
-    return f"{type(problem).__name__}: {problem}".partition("\n")[0].rstrip(".")

@@ -65,7 +65,7 @@ def test_arguments_of_the_wrong_type_are_one_sentence_too():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     said = done.stdout.splitlines()
     assert len(said) == 3
-    assert said[0].startswith("model is 'cnn'; a Flax NNX module")
+    assert said[0].startswith("The model 'cnn' would have to be trained")
     assert said[1].startswith("The model ")
     assert said[2].startswith("max_shift is 'two'; allowed: pixels above 0, whole or a fraction such as 1/3")
 

@@ -1,0 +1,91 @@
+"""Source `onnx`: a network in the Open Neural Network Exchange format, run by onnxruntime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from cnnshift.errors import InputError
+from cnnshift.sources.base import (
+    Network,
+    Preprocess,
+    existing_file,
+    file_digest,
+    first_line,
+    missing_package,
+    no_options,
+)
+from cnnshift.sources.callback import called_back, in_batches
+
+COLOURS = (1, 3, 4)
+"""Numbers of channels by which the axis of the channels is found."""
+
+
+def open_onnx(argument: str, options: Mapping[str, str], said: Mapping[str, Any]) -> Network:
+    """Read a file and ask its runtime for what it takes.
+
+    The layout is that in which the axis of the channels has 1, 3 or 4 entries; where both or none of the two has, it
+    has to be said (`layout=nchw`). A fixed number of images a call is filled up with copies of the last one.
+
+    Args:
+        argument: path of an .onnx file.
+        options: none.
+        said: of the preparation; its layout, if it says one.
+
+    Raises:
+        InputError: it cannot be read, has more than one input or output, or takes and gives something else than images
+            of 32-bit floats and logits.
+    """
+    no_options("onnx", options)
+    path = existing_file("onnx", argument, suffixes=(".onnx",))
+    try:
+        import onnxruntime
+    except ImportError:
+        raise missing_package("onnxruntime", "onnx") from None
+    quiet = onnxruntime.SessionOptions()
+    quiet.log_severity_level = 4
+    try:
+        session = onnxruntime.InferenceSession(str(path), quiet, providers=["CPUExecutionProvider"])
+    except Exception as problem:
+        raise InputError(f"{path} cannot be read as ONNX: {first_line(problem)}.") from None
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    for what, found in (("inputs", inputs), ("outputs", outputs)):
+        if len(found) != 1:
+            names = ", ".join(each.name for each in found)
+            raise InputError(f"{path} has {len(found)} {what} ({names}); allowed: one.")
+    taken = inputs[0]
+    if taken.type != "tensor(float)" or len(taken.shape) != 4:
+        raise InputError(
+            f"{path} takes {taken.type} of shape {taken.shape}; allowed: tensor(float) of four axes, which are images."
+        )
+    layout = said.get("layout") or _layout(str(path), taken.shape)
+    sides = taken.shape[2:4] if layout == "nchw" else taken.shape[1:3]
+    size = (sides[0], sides[1]) if all(isinstance(side, int) for side in sides) else None
+
+    def run(images: Float[np.ndarray, "n _ _ _"]) -> Any:
+        try:
+            return session.run(None, {taken.name: images})[0]
+        except Exception as problem:
+            raise InputError(
+                f"{path} cannot be applied to images of shape {images.shape}: {first_line(problem)}."
+            ) from None
+
+    fixed = taken.shape[0] if isinstance(taken.shape[0], int) else None
+    return Network(
+        called_back(run if fixed is None else in_batches(run, fixed)),
+        Preprocess(size=size, layout=layout),
+        digest=file_digest(path),
+        called_back=True,
+    )
+
+
+def _layout(path: str, shape: list[Any]) -> Any:
+    first, last = (shape[axis] in COLOURS for axis in (1, 3))
+    if first == last:
+        raise InputError(
+            f"{path} takes images of shape {shape}, whose channels may be first or last; say layout=nchw or nhwc."
+        )
+    return "nchw" if first else "nhwc"

@@ -1,0 +1,93 @@
+"""Source `torch`: a PyTorch module that a function of the user's own returns, or an exported program."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from cnnshift.errors import InputError
+from cnnshift.sources.base import (
+    Network,
+    Preprocess,
+    existing_file,
+    file_digest,
+    first_line,
+    missing_package,
+    no_options,
+)
+from cnnshift.sources.callback import called_back, in_batches
+from cnnshift.sources.exported import load_exported
+from cnnshift.sources.py import call_factory, code_digest, find_factory
+
+
+def open_torch(argument: str, options: Mapping[str, str], said: Mapping[str, Any]) -> Network:
+    """A module from a factory, in evaluation mode; or a program that torch.export has saved.
+
+    Both take 32-bit images, channels first unless `layout=nhwc` is said, and run on the processor that they are on.
+
+    Args:
+        argument: `package.module:factory`, `path/to/file.py:factory`, or the path of a .pt2 file.
+        options: of the factory, see `open_python`; an exported program has none.
+        said: not needed.
+
+    Raises:
+        InputError: see `open_python` and `load_exported`; or the factory returns no module.
+    """
+    try:
+        import torch
+    except ImportError:
+        raise missing_package("torch", "torch") from None
+    prepared = Preprocess(layout="nchw")
+    if argument.rpartition(":")[0]:
+        module, factory = find_factory("torch", argument)
+        made = call_factory(argument, factory, options)
+        if not isinstance(made, torch.nn.Module):
+            raise InputError(f"{argument} returns {type(made).__name__}; allowed: a torch.nn.Module.")
+        made.eval()
+        return Network(
+            called_back(_run(argument, made)), prepared, digest=_digest(made, code_digest(module)), called_back=True
+        )
+    no_options("torch", options)
+    path = existing_file("torch", argument, suffixes=(".pt2",))
+    program = load_exported(path)
+    run = _run(argument, program.function)
+    size = program.size if said.get("layout", "nchw") == "nchw" else None
+    return Network(
+        called_back(run if program.batch is None else in_batches(run, program.batch)),
+        prepared.model_copy(update={"size": size}),
+        digest=file_digest(path),
+        called_back=True,
+    )
+
+
+def _run(name: str, module: Callable[..., Any]) -> Callable[[np.ndarray], Any]:
+    import torch
+
+    def run(images: Float[np.ndarray, "n _ _ _"]) -> Any:
+        try:
+            with torch.inference_mode():
+                # A copy: what comes from a compiled program may not be written to, and torch takes no such array.
+                found = module(torch.from_numpy(np.array(images)))
+        except Exception as problem:
+            raise InputError(
+                f"{name} cannot be applied to images of shape {images.shape}: {first_line(problem)}."
+            ) from None
+        return found.numpy(force=True) if isinstance(found, torch.Tensor) else found
+
+    return run
+
+
+def _digest(module: Any, code: str) -> str:
+    """Of the code and of all weights."""
+    import hashlib
+
+    digest = hashlib.sha256(code.encode())
+    for name, value in module.state_dict().items():
+        digest.update(name.encode())
+        with contextlib.suppress(AttributeError, TypeError):
+            digest.update(np.ascontiguousarray(value.numpy(force=True)).tobytes())
+    return digest.hexdigest()
