@@ -6,7 +6,7 @@ import gc
 import shlex
 import signal
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +16,7 @@ from cnnshift.cli.output import SUFFIXES, check_outputs, emit
 from cnnshift.cli.terminal import note, write
 from cnnshift.config import DEFAULT_SUITE, DEFAULTS, FRACTIONS, WHOLE_PIXELS, Resolved, resolve
 from cnnshift.errors import InputError, SaveError
+from cnnshift.spec import parse_spec
 
 if TYPE_CHECKING:
     from cnnshift.bench.plan import BenchPlan, Cell
@@ -88,7 +89,11 @@ def bench(
     ] = None,
     weights: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Measure these weights; train nothing.", rich_help_panel=TRAINING),
+        typer.Option(
+            metavar="DIR|FILE",
+            help="Measure these weights, a folder of --save-weights or the file of a py: network; train nothing.",
+            rich_help_panel=TRAINING,
+        ),
     ] = None,
     save_weights: Annotated[
         Path | None,
@@ -140,6 +145,8 @@ def bench(
     Example: cnnshift bench cnn 'cnn:padding=circular,head=gap,pool=aps' --protocol zero --max-shift 6
     """
     check_outputs(format, ())
+    if weights and models and any(parse_spec(model, "model").name == "py" for model in models):
+        models, weights = [_with_weights(models, weights)], None
     resolved = resolve(
         {
             "models": models or None,
@@ -172,6 +179,17 @@ def bench(
     from cnnshift.render.documents.bench import bench_document
 
     emit(bench_document(result, plots=plots), format)
+
+
+def _with_weights(models: list[str], weights: Path) -> str:
+    """The spec of a network of the user's own, which reads weights itself."""
+    if len(models) > 1:
+        raise InputError(
+            f"--weights {weights} is for one py: network, but {len(models)} models are named; say weights=FILE in "
+            "their specs."
+        )
+    spec = parse_spec(models[0], "model")
+    return str(replace(spec, options={**spec.options, "weights": str(weights)}))
 
 
 @dataclass(frozen=True, slots=True)

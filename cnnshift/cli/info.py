@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from cnnshift.cli.terminal import write
+from cnnshift.registry import AUGMENTATIONS, MODELS, SOURCES
+from cnnshift.spec import Spec, parse_spec
 
 
 def info(
@@ -32,12 +34,13 @@ def info(
 
 def _options(model: str) -> Iterable[tuple[str, str]]:
     from cnnshift.models.base import describe_options, parse_model
-    from cnnshift.registry import AUGMENTATIONS
-    from cnnshift.spec import Spec, parse_spec
     from cnnshift.train.obtain import RECIPE_KEYS
     from cnnshift.train.recipe import Recipe
 
     spec = parse_spec(model, "model")
+    if spec.name in SOURCES and spec.name not in MODELS:
+        yield from _preparation(spec)
+        return
     own = {key: value for key, value in spec.options.items() if key not in RECIPE_KEYS}
     _, options = parse_model(Spec(spec.name, own))
     for line in describe_options(options):
@@ -45,6 +48,18 @@ def _options(model: str) -> Iterable[tuple[str, str]]:
     yield "augment", f"{'|'.join(AUGMENTATIONS)}, or several joined by + (default: {Recipe().augment})"
     yield "epochs", f"from 0 (default: {Recipe().epochs})"
     yield "seed", "from 0 (default: --seed)"
+
+
+def _preparation(spec: Spec) -> Iterable[tuple[str, str]]:
+    """How the images of a network that comes with its weights are prepared, and its classes."""
+    from cnnshift.models.base import describe_options
+    from cnnshift.sources.opening import open_network
+
+    network = open_network(spec)
+    for line in describe_options(network.preprocess):
+        said = network.preprocess.changed().get(line.key, line.default)
+        yield line.key, f"{said}{f' ({line.allowed})' if line.allowed else ''}"
+    yield "classes", "those of the data" if network.classes is None else f"{len(network.classes):,} of its own"
 
 
 def _facts() -> Iterable[tuple[str, str]]:

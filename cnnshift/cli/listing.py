@@ -12,14 +12,14 @@ from cnnshift import config, registry
 from cnnshift.cli.output import check_outputs, emit
 from cnnshift.errors import InputError
 
-REGISTRIES: Mapping[str, registry.Registry] = {
-    "models": registry.MODELS,
-    "datasets": registry.DATASETS,
-    "protocols": registry.PROTOCOLS,
-    "metrics": registry.METRICS,
-    "pools": registry.DOWNSAMPLERS,
-    "augmentations": registry.AUGMENTATIONS,
-    "formats": registry.FORMATS,
+REGISTRIES: Mapping[str, tuple[registry.Registry, ...]] = {
+    "models": (registry.MODELS, registry.SOURCES),
+    "datasets": (registry.DATASETS,),
+    "protocols": (registry.PROTOCOLS,),
+    "metrics": (registry.METRICS,),
+    "pools": (registry.DOWNSAMPLERS,),
+    "augmentations": (registry.AUGMENTATIONS,),
+    "formats": (registry.FORMATS,),
 }
 
 KINDS = (*REGISTRIES, "suites")
@@ -41,5 +41,6 @@ def listing(
     if kind == "suites":
         rows = [(name, config.suite_summary(name), "") for name in config.suite_names()]
     else:
-        rows = [(name, entry.summary, entry.reference) for name, entry in REGISTRIES[kind].items()]
+        entries = [item for table in REGISTRIES[kind] for item in table.items()]
+        rows = [(":".join(filter(None, (name, it.argument))), it.summary, it.reference) for name, it in entries]
     emit(listing_document(kind, rows), format, output or ())

@@ -63,9 +63,12 @@ class ProgressListener:
         """See `cnnshift.bench.runner.Listener`."""
         self._save(result)
         seconds = run.timing
-        trained = "weights read" if run.training.cached else f"trained in {seconds.train_seconds:.1f} s"
         swept = f"swept in {seconds.sweep_seconds:.1f} s after {seconds.compile_seconds:.1f} s of compilation"
-        self._line(cell, f"{_headline(run)} ({trained}, {swept})")
+        if run.training.cached:
+            swept = f"weights read, {swept}"
+        elif seconds.train_seconds:
+            swept = f"trained in {seconds.train_seconds:.1f} s, {swept}"
+        self._line(cell, f"{_headline(run)} ({swept})")
 
     def kept(self, cell: Cell, run: Run) -> None:
         """See `cnnshift.bench.runner.Listener`."""
