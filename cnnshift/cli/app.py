@@ -52,6 +52,7 @@ def _app() -> typer.Typer:
     from cnnshift.cli.bench import bench
     from cnnshift.cli.compare import compare
     from cnnshift.cli.explain import explain
+    from cnnshift.cli.export import export
     from cnnshift.cli.info import info
     from cnnshift.cli.listing import listing
     from cnnshift.cli.selftest import selftest
@@ -68,6 +69,7 @@ def _app() -> typer.Typer:
     app.command("bench")(guarded(bench))
     app.command("compare")(guarded(compare))
     app.command("explain")(guarded(explain))
+    app.command("export")(guarded(export))
     app.command("list")(guarded(listing))
     app.command("info")(guarded(info))
     app.command("selftest")(guarded(selftest))

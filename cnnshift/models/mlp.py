@@ -43,7 +43,7 @@ class Mlp(Classifier):
 
     def features(self, images: Float[Array, "n h w c"]) -> Float[Array, "n 1 1 e"]:
         """The last hidden layer, as a map of one position."""
-        x = images.reshape(len(images), -1)
+        x = images.reshape(images.shape[0], -1)
         for layer in self.hidden:
             x = self.activate(layer(x))
         return x[:, None, None, :]

@@ -84,7 +84,7 @@ class OverOrbit(Around):
             inner: Any = nnx.merge(graph, weights, rest, copy=True)
             moved = jnp.concatenate([jnp.roll(images, shift, axis=(1, 2)) for shift in group])
             found = inner.embed(inner.features(moved))
-            combined = self.combine(found.reshape(together, len(images), -1))
+            combined = self.combine(found.reshape(together, images.shape[0], -1))
             return combined, nnx.split(inner, nnx.Param, ...)[2]
 
         def passes(weights: Any, rest: Any, images: Array) -> tuple[Array, Any]:

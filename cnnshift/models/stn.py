@@ -70,7 +70,7 @@ class Localisation(nnx.Module):
         for block in self.blocks:
             x = block(x)
         assert self.norm is not None
-        units = jax.nn.relu(self.norm(self.hidden(x.reshape(len(x), -1))))
+        units = jax.nn.relu(self.norm(self.hidden(x.reshape(x.shape[0], -1))))
         change = jnp.tanh(SLOW * self.theta(units))
         if self.transform == "affine":
             return jnp.eye(2, 3)[None] + change.reshape(-1, 2, 3)

@@ -40,7 +40,7 @@ WORTH_IT = 2
 
 
 CPU_BATCH, ACCELERATOR_BATCH = 128, 1024
-CPU_BATCH_PIXELS = 128 * 64 * 64
+CPU_BATCH_PIXELS = 128 * 32 * 32
 """Larger images come in smaller batches on a CPU, whose caches they would leave."""
 
 MAX_WIDTH = 64
@@ -91,7 +91,7 @@ def run_sweep(
         split: n images.
         protocol: how they move; its reach covers the shifts.
         shift_set: s shifts, or s per image.
-        batch_size: images per compiled step. By default 128 on CPU, and fewer of more than 64×64 pixels; 1,024
+        batch_size: images per compiled step. By default 128 on CPU, and fewer of more than 32×32 pixels; 1,024
             elsewhere; measured for a model that runs outside of the compiled program. Either way it is evened out over
             the batches, and halved when the device's memory does not suffice.
         width: shifts evaluated at once. By default 1 on CPU, where more was measured to be slower, and measured on

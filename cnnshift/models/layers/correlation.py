@@ -20,9 +20,11 @@ convolution), each of its parts in the formulation that was measured to be faste
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import jax
@@ -95,13 +97,26 @@ def _linear_in_x(x: Array, kernel: Array, margins: Margins, wrap: bool, stride: 
     return transposed
 
 
+_portable: ContextVar[bool] = ContextVar("portable", default=False)
+
+
+@contextlib.contextmanager
+def portable() -> Iterator[None]:
+    """Within it, correlations are traced as the library's convolution and nothing else: for other formats."""
+    token = _portable.set(True)
+    try:
+        yield
+    finally:
+        _portable.reset(token)
+
+
 def _fastest(x: Array, kernel: Array, margins: Margins, wrap: bool, stride: int) -> Array:
     return _apart(_formulation(kernel.shape, stride), x, kernel, margins, wrap, stride)
 
 
 def _formulation(kernel: tuple[int, ...], stride: int) -> Formulation:
     height, width, inputs, outputs = kernel
-    if jax.default_backend() != "cpu":
+    if jax.default_backend() != "cpu" or _portable.get():
         return library
     if height * width * inputs <= 36 and height * width * inputs * outputs <= 320:
         return shifted_multiples
@@ -144,7 +159,7 @@ def shifted_multiples(x: Array, kernel: Array, margins: Margins, stride: int) ->
     """Σ over the kernel's entries of a shifted view of the maps, times the entry's output weights."""
     x = zeros(x, margins)
     height, width = ((x.shape[i + 1] - kernel.shape[i]) // stride + 1 for i in (0, 1))
-    count, inputs = len(x), kernel.shape[2]
+    count, inputs = x.shape[0], kernel.shape[2]
 
     def view(a: int, b: int, c: int) -> Array:
         end = (count, a + (height - 1) * stride + 1, b + (width - 1) * stride + 1, c + 1)
@@ -175,7 +190,7 @@ def matrix_product(x: Array, kernel: Array, margins: Margins, stride: int) -> Ar
     """
     height, width, _, outputs = kernel.shape
     x = zeros(x, margins)[..., 0]
-    count, rows, columns = len(x), x.shape[1] - height + 1, x.shape[2] - width + 1
+    count, rows, columns = x.shape[0], x.shape[1] - height + 1, x.shape[2] - width + 1
     pixels = next(pixels for pixels in ((4, 2, 1) if outputs <= 8 else (2, 1)) if columns % pixels == 0)
     seen = pixels + width - 1
     views = [

@@ -26,7 +26,7 @@ class AttentionPool(nnx.Module):
 
     def __call__(self, features: Float[Array, "n h w c"]) -> Float[Array, "n c"]:
         """One vector per image."""
-        positions = features.reshape(len(features), -1, features.shape[-1])
+        positions = features.reshape(features.shape[0], -1, features.shape[-1])
         attention = jax.nn.softmax(positions @ self.query[...], axis=1)
         return jnp.einsum("np,npc->nc", attention, positions)
 
@@ -45,7 +45,7 @@ def embed(features: Float[Array, "n h w c"], head: Head, attention: AttentionPoo
         assert attention is not None
         return attention(features)
     if head == "flatten":
-        return features.reshape(len(features), -1)
+        return features.reshape(features.shape[0], -1)
     return features.mean(axis=(1, 2)) if head == "gap" else features.max(axis=(1, 2))
 
 

@@ -47,7 +47,7 @@ def sample(images: Float[Array, "n h w c"], grid: Float[Array, "n H W 2"]) -> Fl
     row, column = jnp.floor(y), jnp.floor(x)
     down, right = (y - row)[..., None], (x - column)[..., None]
     first = (row.astype(jnp.int32) + 1) * (width + 3) + column.astype(jnp.int32) + 1
-    flat = padded.reshape(len(images), -1, images.shape[3])
+    flat = padded.reshape(images.shape[0], -1, images.shape[3])
     pixels = jax.vmap(lambda image, index: jnp.take(image, index, axis=0))
 
     def corner(below: int, beside: int) -> Array:

@@ -1,0 +1,160 @@
+"""A network for other tools: as ONNX, checked against itself."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from cnnshift.bench.images import test_images
+from cnnshift.bench.networks import Ready, as_seen, comes_with_weights, get_ready, plan_given, ready_as_given
+from cnnshift.data.base import Split, open_dataset, to_unit
+from cnnshift.errors import InputError, MeasurementError
+from cnnshift.models.layers.correlation import portable
+from cnnshift.results.files import write_bytes
+from cnnshift.sources.callback import in_batches
+from cnnshift.spec import parse_spec
+from cnnshift.train.obtain import plan_training
+
+CHECKED_IMAGES = 64
+"""Test images on which the exported network must say what the original says."""
+
+TOLERATED = 1e-4
+"""Largest difference of a logit, relative to the largest logit, that rounding explains."""
+
+FIXED = 16
+"""Images of a call, where a network cannot be exported for any number."""
+
+log = logging.getLogger("cnnshift")
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was written.
+
+    Attributes:
+        label: the network.
+        shape: of its input, a name where any number of images goes.
+        parameters: number of trained values.
+        images: on which it was compared with the original.
+        agreeing: of these, with the same class.
+        difference: largest of a logit, relative to the largest logit.
+    """
+
+    label: str
+    shape: tuple[int | str, ...]
+    parameters: int
+    images: int
+    agreeing: int
+    difference: float
+
+
+def export_onnx(
+    model: str,
+    path: Path,
+    *,
+    dataset: str,
+    epochs: int | None,
+    seed: int,
+    say: Callable[[str], None] = lambda what: None,
+) -> Exported:
+    """Write a network as ONNX: images [n h w c] on the scale 0..1 → logits [n k].
+
+    It takes any number of images where its layers allow that, else `FIXED` a call. It is run by onnxruntime before it
+    is written.
+
+    Args:
+        model: a model spec, trained as `cnnshift bench` would.
+        path: of the file.
+        dataset: data set spec.
+        epochs: of training; None for the recipe's.
+        seed: of training.
+        say: is told what is done next.
+
+    Raises:
+        InputError: a package is missing, or the network cannot be expressed in ONNX.
+        MeasurementError: the exported network says something else than the original.
+        SaveError: the file cannot be written.
+    """
+    try:
+        import jax2onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+    except ImportError as problem:
+        raise InputError(
+            f"The package {problem.name} is not installed; it comes with: pip install 'cnnshift[export]'."
+        ) from None
+    ready, test = _ready(model, dataset, epochs, seed, say)
+    images = to_unit(test.windows[:CHECKED_IMAGES])
+    expected = np.asarray(ready.subject.apply(ready.subject.state, images)[0])
+    say("writing the graph")
+    shape: tuple[int | str, ...] = ("n", *images.shape[1:])
+    try:
+        content = _convert(ready, shape)
+    except Exception as problem:
+        log.debug("not for any number of images: %s", problem)
+        shape = (FIXED, *images.shape[1:])
+        try:
+            content = _convert(ready, shape)
+        except Exception as again:
+            reason = f"{type(again).__name__}: {again}".partition("\n")[0]
+            raise InputError(f"{ready.identity.model} cannot be expressed in ONNX ({reason}).") from again
+    say("comparing it with the original")
+    found = _run(content, images, shape[0])
+    difference = float(np.abs(found - expected).max() / np.abs(expected).max())
+    if not difference <= TOLERATED:
+        raise MeasurementError(
+            f"The exported network differs from {ready.identity.model} by {difference:.1e} of the largest logit; "
+            f"allowed: {TOLERATED:.0e}. Nothing was written."
+        )
+    write_bytes(path, content)
+    agreeing = int((found.argmax(axis=1) == expected.argmax(axis=1)).sum())
+    return Exported(ready.identity.model, shape, ready.subject.parameters, len(images), agreeing, difference)
+
+
+def _ready(model: str, dataset: str, epochs: int | None, seed: int, say: Callable[[str], None]) -> tuple[Ready, Split]:
+    spec = parse_spec(model, "model")
+    test, record = test_images(dataset, None)
+    if comes_with_weights(spec):
+        plan = plan_given(spec)
+        if plan.network.called_back:
+            raise InputError(f"{model} is run by another runtime already; allowed: networks of Flax.")
+        test, _ = as_seen(plan, test, record)
+        return ready_as_given(plan, test), test
+    train = open_dataset(parse_spec(dataset, "data set")).load("train")
+    training = plan_training(spec, train, epochs=epochs)
+    say(f"training {training.label}, or reading its weights")
+    return get_ready(training, test, train, seed=seed if training.seed is None else training.seed), test
+
+
+def _convert(ready: Ready, shape: tuple[int | str, ...]) -> bytes:
+    import jax2onnx
+
+    # What was traced before would be taken from a cache, and what is traced now must not be found there later.
+    jax.clear_caches()
+    try:
+        # It warns of shapes that it has found and does not use.
+        logging.getLogger("onnx_ir").setLevel(logging.ERROR)
+        with portable(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            proto = jax2onnx.to_onnx(ready.model, [shape], input_names=["images"], output_names=["logits"])
+    finally:
+        jax.clear_caches()
+    return proto.SerializeToString()  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _run(content: bytes, images: np.ndarray, batch: int | str) -> np.ndarray:
+    import onnxruntime
+
+    quiet = onnxruntime.SessionOptions()
+    quiet.log_severity_level = 4
+    session = onnxruntime.InferenceSession(content, quiet, providers=["CPUExecutionProvider"])
+
+    def run(images: np.ndarray) -> np.ndarray:
+        return np.asarray(session.run(None, {session.get_inputs()[0].name: images})[0])
+
+    return run(images) if isinstance(batch, str) else in_batches(run, batch)(images)
