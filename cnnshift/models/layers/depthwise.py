@@ -44,31 +44,33 @@ class Depthwise(nnx.Module):
         return depthwise(pad(x, len(kernel), self.padding), kernel) + self.bias[...][None, None, None]
 
 
-def depthwise(x: Float[Array, "n h w c"], kernel: Float[Array, "a b c"]) -> Float[Array, "n H W c"]:
-    """Σ x[i + u, j + v, c] k[u, v, c] where the window fits: H = h − a + 1, W = w − b + 1."""
-    return _shifted(x, kernel) if jax.default_backend() == "cpu" else library(x, kernel)
+def depthwise(x: Float[Array, "n h w c"], kernel: Float[Array, "a b c"], *, stride: int = 1) -> Float[Array, "n H W c"]:
+    """Σ x[s·i + u, s·j + v, c] k[u, v, c] where the window fits: H = ⌊(h − a) / s⌋ + 1, W = ⌊(w − b) / s⌋ + 1."""
+    if jax.default_backend() != "cpu":
+        return library(x, kernel, stride=stride)
+    return _shifted(x, kernel) if stride == 1 else _sum_apart(x, kernel, stride)
 
 
-def library(x: Float[Array, "n h w c"], kernel: Float[Array, "a b c"]) -> Float[Array, "n H W c"]:
+def library(x: Float[Array, "n h w c"], kernel: Float[Array, "a b c"], *, stride: int = 1) -> Float[Array, "n H W c"]:
     """The convolution library's grouped convolution."""
     return lax.conv_general_dilated(
         x,
         kernel[:, :, None],
-        (1, 1),
+        (stride, stride),
         "VALID",
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
         feature_group_count=kernel.shape[2],
     )
 
 
-def _sum(x: Array, kernel: Array) -> Array:
+def _sum(x: Array, kernel: Array, stride: int = 1) -> Array:
     height, width = (x.shape[axis + 1] - kernel.shape[axis] + 1 for axis in (0, 1))
     entries = [(a, b) for a in range(kernel.shape[0]) for b in range(kernel.shape[1])]
-    terms = (x[:, a : a + height, b : b + width] * kernel[a, b][None, None, None] for a, b in entries)
+    terms = (x[:, a : a + height : stride, b : b + width : stride] * kernel[a, b][None, None, None] for a, b in entries)
     return functools.reduce(operator.add, terms)
 
 
-_sum_apart = compiled_apart(_sum)
+_sum_apart = compiled_apart(_sum, static_argnums=2)
 
 
 @jax.custom_jvp

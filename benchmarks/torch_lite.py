@@ -1,0 +1,77 @@
+"""EfficientNet-Lite in PyTorch: batch normalisation as a layer of its own, zeros around maps as TensorFlow adds them.
+
+An independent reading of the same weight file, which PyTorch itself loads.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from cnnshift.sources.lite_network import BlockShape, Scale, block_shapes
+
+
+class Same(nn.Conv2d):
+    """A convolution whose output has ⌈size / stride⌉ pixels an axis."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Surround and convolve."""
+        around = []
+        for size, kernel, stride in zip(reversed(x.shape[2:]), reversed(self.kernel_size), self.stride, strict=True):
+            missing = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+            around += [missing // 2, missing - missing // 2]
+        return super().forward(functional.pad(x, around))
+
+
+def norm(channels: int) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(channels, eps=1e-3)
+
+
+class Block(nn.Module):
+    """Expand, depthwise, project, each with its normalisation."""
+
+    def __init__(self, shape: BlockShape) -> None:
+        super().__init__()
+        inner = shape.inputs * shape.expansion
+        self.widens, self.adds = inner != shape.inputs, shape.stride == 1 and shape.inputs == shape.outputs
+        if self.widens:
+            self._expand_conv, self._bn0 = nn.Conv2d(shape.inputs, inner, 1, bias=False), norm(inner)
+        self._depthwise_conv = Same(inner, inner, shape.kernel, shape.stride, groups=inner, bias=False)
+        self._bn1 = norm(inner)
+        self._project_conv, self._bn2 = nn.Conv2d(inner, shape.outputs, 1, bias=False), norm(shape.outputs)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """One block."""
+        y = functional.relu6(self._bn0(self._expand_conv(x))) if self.widens else x
+        y = functional.relu6(self._bn1(self._depthwise_conv(y)))
+        y = self._bn2(self._project_conv(y))
+        return x + y if self.adds else y
+
+
+class TorchLite(nn.Module):
+    """The network, in evaluation mode; images [n c h w] as the weights want them → logits [n k]."""
+
+    def __init__(self, scale: Scale) -> None:
+        super().__init__()
+        shapes = block_shapes(scale)
+        self._conv_stem, self._bn0 = Same(3, 32, 3, 2, bias=False), norm(32)
+        self._blocks = nn.ModuleList(map(Block, shapes))
+        self._conv_head, self._bn1 = nn.Conv2d(shapes[-1].outputs, 1280, 1, bias=False), norm(1280)
+        self._fc = nn.Linear(1280, 1000)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The logits."""
+        x = functional.relu6(self._bn0(self._conv_stem(x)))
+        for block in self._blocks:
+            x = block(x)
+        return self._fc(functional.relu6(self._bn1(self._conv_head(x))).mean((2, 3)))
+
+
+def torch_lite(scale: Scale, path: Path) -> TorchLite:
+    """The network with the weights of a file."""
+    network = TorchLite(scale)
+    network.load_state_dict(torch.load(path, weights_only=True))
+    return network.eval()
