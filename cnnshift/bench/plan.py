@@ -11,6 +11,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from cnnshift.bench.images import dataset_spec
 from cnnshift.config import FRACTIONS, BenchSettings, Span
 from cnnshift.data.base import Split, open_dataset, to_unit
 from cnnshift.errors import InputError
@@ -18,7 +19,7 @@ from cnnshift.registry import METRICS, PROTOCOLS
 from cnnshift.results.schema import DatasetRecord, ProtocolRecord
 from cnnshift.shifts.base import Protocol
 from cnnshift.shifts.sets import ShiftSet, enumerate_shifts
-from cnnshift.spec import Spec, parse_spec
+from cnnshift.spec import parse_spec
 from cnnshift.train.obtain import TrainingPlan, plan_training
 
 log = logging.getLogger("cnnshift")
@@ -49,7 +50,7 @@ class BenchPlan:
 
     Attributes:
         settings: as they were asked for.
-        train, test: the images.
+        train, test: the images; no training images where the data set has none.
         dataset: their record for the result.
         trainings: models in the order of the settings, each with its recipe.
         movements: protocols in the order of the settings.
@@ -57,7 +58,7 @@ class BenchPlan:
     """
 
     settings: BenchSettings
-    train: Split
+    train: Split | None
     test: Split
     dataset: DatasetRecord
     trainings: tuple[TrainingPlan, ...]
@@ -84,21 +85,15 @@ def make_plan(settings: BenchSettings) -> BenchPlan:
     Raises:
         InputError: the first thing in the settings that cannot be done.
     """
-    spec = parse_spec(settings.dataset, "data set")
-    if settings.canvas is not None:
-        if spec.options.get("canvas", str(settings.canvas)) != str(settings.canvas):
-            raise InputError(f"canvas is {settings.canvas}, but the data set spec '{spec}' says otherwise; give one.")
-        spec = Spec(spec.name, {**spec.options, "canvas": str(settings.canvas)})
+    spec = dataset_spec(settings)
     for metric in settings.metrics:
         METRICS[metric]
     protocols = [(name, PROTOCOLS.load(name)) for name in dict.fromkeys(settings.protocols)]
     dataset = open_dataset(spec)
-    test = dataset.load("test")
-    if settings.limit is not None:
-        if settings.limit > len(test):
-            log.warning("limit is %d, but '%s' has %d test images; all are taken.", settings.limit, spec, len(test))
-        test = test.take(settings.limit)
-    train = dataset.load("train")
+    test = dataset.load("test", limit=settings.limit)
+    if settings.limit is not None and settings.limit > len(test):
+        log.warning("limit is %d, but '%s' has %d test images; all are taken.", settings.limit, spec, len(test))
+    train = dataset.load("train") if dataset.trains else None
     record = DatasetRecord(
         name=str(dataset.spec),
         version=dataset.source.version,
@@ -111,7 +106,7 @@ def make_plan(settings: BenchSettings) -> BenchPlan:
     warn_of_halves(movements)
     trainings: dict[str, TrainingPlan] = {}
     for model in settings.models:
-        training = plan_training(parse_spec(model, "model"), train, epochs=settings.epochs)
+        training = plan_training(parse_spec(model, "model"), train or test, epochs=settings.epochs)
         if training.label in trainings:
             raise InputError(f"The model '{model}' is listed twice (as {training.label}).")
         trainings[training.label] = training

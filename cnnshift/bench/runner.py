@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 
 import cnnshift
 from cnnshift.bench.cell import Identity, measure_cell
+from cnnshift.bench.images import no_training_images
 from cnnshift.bench.plan import BenchPlan, Cell
 from cnnshift.config import as_dict
 from cnnshift.errors import InputError
@@ -83,10 +84,12 @@ def run_plan(
             continue
         # Protocols are the innermost loop: a model's weights serve all of them.
         if last is None or last[:2] != key[:2]:
-            steps = cell.training.recipe.steps(len(plan.train))
+            # Where nothing is trained, the images only say what the network has to fit.
+            train = plan.train or plan.test
+            steps = cell.training.recipe.steps(len(train))
             trained = obtain(
                 cell.training,
-                plan.train,
+                train,
                 seed=cell.seed,
                 kept=weights and kept_path(weights, cell.training.label, cell.seed),
                 progress=listener.training(cell, 0 if weights else steps),
@@ -118,8 +121,11 @@ def new_result(plan: BenchPlan, weights: Path | None = None) -> Result:
     """A result without runs, made now and here.
 
     Raises:
-        InputError: a folder of kept weights lacks a model of the plan.
+        InputError: a folder of kept weights lacks a model of the plan, or there are no images to train a model on.
     """
+    trained = [training.label for training in plan.trainings if training.recipe.epochs and not weights]
+    if trained and not plan.train:
+        raise InputError(no_training_images(plan.dataset.name, trained[0]))
     return Result(
         status="partial",
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

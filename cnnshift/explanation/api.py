@@ -9,7 +9,7 @@ from typing import Any
 
 import cnnshift
 from cnnshift.bench.cell import Identity, measure_cell
-from cnnshift.bench.images import Images, test_images
+from cnnshift.bench.images import Images, no_training_images, test_images
 from cnnshift.bench.plan import Movement, plan_movement, warn_of_halves
 from cnnshift.config import DEFAULTS, EXPLAINED_IMAGES, BenchSettings, checked
 from cnnshift.data.base import Split, open_dataset, to_unit
@@ -105,7 +105,8 @@ def explain(
     if isinstance(model, str):
         if not isinstance(data, str):
             raise InputError(f"The model '{model}' is a spec, which is trained on a data set; give one by its name.")
-        train = open_dataset(parse_spec(data, "data set")).load("train")
+        dataset = open_dataset(parse_spec(data, "data set"))
+        train = dataset.load("train") if dataset.trains else None
         return _explain_spec(model, train, test, record, movement, settings, causes, say)
     check_fits(subject_of(model), test)
     identity = Identity(name, type(model).__name__, None, {}, 0, TrainingRecord(recipe={}, cached=False), 0.0)
@@ -115,7 +116,7 @@ def explain(
 
 def _explain_spec(
     model: str,
-    train: Split,
+    train: Split | None,
     test: Split,
     record: DatasetRecord,
     movement: Movement,
@@ -123,15 +124,18 @@ def _explain_spec(
     causes: bool,
     say: Say,
 ) -> Explanation:
-    plan = plan_training(parse_spec(model, "model"), train, epochs=settings.epochs)
+    plan = plan_training(parse_spec(model, "model"), train or test, epochs=settings.epochs)
+    if plan.recipe.epochs and not train:
+        raise InputError(no_training_images(record.name, plan.label))
+    shown = train or test
     seed = plan.seed if plan.seed is not None else settings.seed
     training = {key: value for key, value in parse_spec(model, "model").options.items() if key in ("augment", "epochs")}
 
     @functools.cache
     def trained(spec: str) -> Trained:
-        asked = plan_training(parse_spec(spec, "model"), train, epochs=settings.epochs)
+        asked = plan_training(parse_spec(spec, "model"), shown, epochs=settings.epochs)
         say(f"training {asked.label}, or reading its weights")
-        return obtain(asked, train, seed=seed)
+        return obtain(asked, shown, seed=seed)
 
     def network_of(spec: Spec) -> Callable[[Any], Any]:
         return trained(str(Spec(spec.name, {**spec.options, **training}))).model
