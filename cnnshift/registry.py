@@ -231,6 +231,19 @@ DATASETS = Registry(
         "shapes": Entry(
             "cnnshift.data.shapes:Shapes", "coloured shapes, 48×48 windows of 64×64 sources: crop has context"
         ),
+        "folder": Entry(
+            "cnnshift.data.folder:Folder",
+            "your images, one folder per class (size=N, context=K, split=NAME)",
+            argument="DIR",
+        ),
+        "npz": Entry(
+            "cnnshift.data.npz:Npz", "your arrays 'images' and 'labels', as np.savez writes them", argument="FILE"
+        ),
+        "tfds": Entry(
+            "cnnshift.data.tfds:Tfds",
+            "a data set of tensorflow-datasets, as mnist or cifar10, without TensorFlow (data_dir=DIR, raw_dir=DIR)",
+            argument="NAME[:CONFIG][:VERSION]",
+        ),
     },
 )
 

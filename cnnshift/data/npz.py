@@ -171,8 +171,8 @@ class Npz:
                 return None
             if not member.shape or member.claimed_bytes > MAX_LABEL_BYTES:
                 raise InputError(
-                    f"'{name}' claims {member.claimed_bytes:,} bytes in the shape {member.shape}; allowed: one axis, at "
-                    f"most {MAX_LABEL_BYTES:,} bytes."
+                    f"'{name}' claims {member.claimed_bytes:,} bytes in the shape {member.shape}; allowed: one axis, "
+                    f"at most {MAX_LABEL_BYTES:,} bytes."
                 )
             return read_rows(archive, member, np.arange(member.shape[0]), member.dtype)
 

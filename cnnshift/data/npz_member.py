@@ -59,8 +59,10 @@ def find_member(archive: zipfile.ZipFile, name: str) -> Member | None:
             raise InputError(f"'{name}' is an array of format {version}; allowed: {', '.join(map(str, _HEADERS))}.")
         shape, columns_first, dtype = _HEADERS[version](file)
         member = Member(name, shape, dtype, columns_first, file.tell())
-    if dtype.hasobject or dtype.names or not dtype.itemsize:
-        raise InputError(f"'{name}' holds {dtype}; allowed: numbers, or text. Pickled objects are never read.")
+    if dtype.hasobject or dtype.names or not dtype.itemsize or min(shape, default=0) < 0:
+        raise InputError(
+            f"'{name}' holds {dtype} of shape {shape}; allowed: numbers, or text. Pickled objects are never read."
+        )
     if info.file_size != member.start + member.claimed_bytes:
         raise InputError(
             f"'{name}' claims {member.claimed_bytes:,} bytes ({dtype}, {shape}), but the file holds "
@@ -111,12 +113,14 @@ def _copy_rows(file: IO[bytes], member: Member, chosen: np.ndarray, rows: np.nda
         rows[first:last] = block[chosen[first:last] - start]
 
 
-def _take(file: IO[bytes], length: int, member: Member) -> bytes:
-    parts = []
-    while length:
-        part = file.read(min(length, _CHUNK))
+def _take(file: IO[bytes], length: int, member: Member) -> bytearray:
+    taken = bytearray(length)
+    place = memoryview(taken)
+    while place:
+        # In parts: a zip file asked for all at once makes a second copy of it.
+        part = file.read(min(len(place), _CHUNK))
         if not part:
             raise InputError(f"'{member.name}' inflates to fewer bytes than the file says.")
-        parts.append(part)
-        length -= len(part)
-    return b"".join(parts)
+        place[: len(part)] = part
+        place = place[len(part) :]
+    return taken

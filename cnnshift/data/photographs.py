@@ -151,7 +151,7 @@ def _in_channels(image: Image.Image, channels: int, matte: tuple[int, int, int])
         # Pillow's own conversion cuts off what is above 255.
         image = Image.fromarray(np.round(np.asarray(image) / 257).astype(np.uint8))
     if image.mode in ("I", "F"):
-        raise InputError(f"its pixels are of the kind '{image.mode}'; allowed: 8 or 16 bits")
+        raise ValueError(f"its pixels are of the kind '{image.mode}'; allowed: 8 or 16 bits")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, (*matte, 255)), image)
