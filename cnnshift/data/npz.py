@@ -146,7 +146,7 @@ class Npz:
                 raise InputError(
                     f"{self._path}: '{name}' is {what}; allowed: one whole number per image, {images.shape[0]} of them."
                 )
-            found[split] = labels
+            found[split] = labels.astype(np.int64)
         return found
 
     @functools.cached_property
