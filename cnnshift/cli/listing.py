@@ -41,5 +41,10 @@ def listing(
     if kind == "suites":
         rows = [(name, config.suite_summary(name), "") for name in config.suite_names()]
     else:
-        rows = [(name, entry.summary, entry.reference) for name, entry in REGISTRIES[kind].items()]
+        rows = [(_spelt(name, entry), entry.summary, entry.reference) for name, entry in REGISTRIES[kind].items()]
     emit(listing_document(kind, rows), format, output or ())
+
+
+def _spelt(name: str, entry: registry.Entry) -> str:
+    """A name as it is written in a spec: with what has to follow it."""
+    return f"{name}:{entry.argument}" if entry.argument else name
