@@ -28,15 +28,6 @@ def test_folder(cnnshift, here):
     assert (record["n"], record["size"]) == (6, [12, 12])
 
 
-def test_npz_is_trained_on_and_explained(cnnshift, here):
-    write_npz("pets.npz")
-    code, out, err = cnnshift(
-        "explain", "mlp:width=2", "--dataset", "npz:pets.npz", "--epochs", "1", "--max-shift", "1", "--no-causes"
-    )
-    assert code == 0, err
-    assert "npz:pets.npz" in out
-
-
 def test_tfds(cnnshift, here):
     prepare_tfds("prepared")
     data = ("--dataset", "tfds:pets", "--data-dir", "prepared", "--split", "test[:50%]")
