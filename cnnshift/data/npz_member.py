@@ -6,6 +6,7 @@ import copy
 import math
 import zipfile
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int, Shaped
@@ -102,7 +103,7 @@ def read_rows(
     return rows
 
 
-def _copy_rows(file: zipfile.ZipExtFile, member: Member, chosen: np.ndarray, rows: np.ndarray) -> None:
+def _copy_rows(file: Any, member: Member, chosen: np.ndarray, rows: np.ndarray) -> None:
     length = math.prod(member.shape[1:]) * member.dtype.itemsize
     at_once = max(1, _CHUNK // max(1, length))
     for start in range(0, member.shape[0], at_once):
@@ -112,7 +113,7 @@ def _copy_rows(file: zipfile.ZipExtFile, member: Member, chosen: np.ndarray, row
         rows[first:last] = block[chosen[first:last] - start]
 
 
-def _take(file: zipfile.ZipExtFile, length: int, member: Member) -> bytearray:
+def _take(file: Any, length: int, member: Member) -> bytearray:
     taken = bytearray(length)
     place = memoryview(taken)
     while place:
