@@ -71,6 +71,9 @@ class BenchSettings:
         models: model specs, in the order of the table.
         dataset: data set spec.
         canvas: side of a background canvas to centre the images on, in pixels; None for none.
+        data_dir: option of the data set: the folder of prepared data sets.
+        raw_dir: option of the data set: the folder of the files that it is prepared from.
+        split: option of the data set: its test images.
         protocols: how images move.
         shifts: shift set: grid, full, axis, diagonal or random:K.
         max_shift: R, largest |d|∞ in pixels; None for the default of each protocol, see `Span`.
@@ -88,6 +91,9 @@ class BenchSettings:
     models: Annotated[tuple[str, ...], MinLen(1)] = ("cnn",)
     dataset: str = "mnist5k"
     canvas: Annotated[int, Ge(1)] | None = None
+    data_dir: str | None = None
+    raw_dir: str | None = None
+    split: str | None = None
     protocols: Annotated[tuple[str, ...], MinLen(1)] = ("circular",)
     shifts: str = "grid"
     max_shift: Pixels | None = None

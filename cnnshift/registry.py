@@ -253,6 +253,19 @@ DATASETS = Registry(
             "20 photographs, 1,000 classes, no train split: for networks with weights (cnnshift[pretrained])",
             "Russakovsky et al. 2015",
         ),
+        "folder": Entry(
+            "cnnshift.data.folder:Folder",
+            "your images, one folder per class (size=N, context=K, split=NAME)",
+            argument="DIR",
+        ),
+        "npz": Entry(
+            "cnnshift.data.npz:Npz", "your arrays 'images' and 'labels', as np.savez writes them", argument="FILE"
+        ),
+        "tfds": Entry(
+            "cnnshift.data.tfds:Tfds",
+            "a data set of tensorflow-datasets, as mnist or cifar10, without TensorFlow (data_dir=DIR, raw_dir=DIR)",
+            argument="NAME[:CONFIG][:VERSION]",
+        ),
     },
 )
 

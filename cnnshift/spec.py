@@ -38,7 +38,8 @@ class Spec:
 def parse_spec(text: str, kind: str) -> Spec:
     """Read `name`, `name:key=value,key=value` or, of a name that takes an argument, `name:ARGUMENT:key=value`.
 
-    An argument may hold colons: what follows the last one are options if all of it is written as options are.
+    An argument may hold colons, and so may a value: what is written as options are begins after the last colon that
+    leaves nothing else behind it.
 
     Args:
         text: the spec as the user wrote it; spaces around its parts do not count.
@@ -72,7 +73,23 @@ def argument_of(name: str) -> str:
 
 
 def _split_argument(rest: str) -> tuple[str, str]:
-    *before, last = rest.split(":")
-    if all(_OPTION.match(part) for part in last.split(",")):
-        return ":".join(before).strip(), last
+    """Options are what follows the last colon after which everything is written as options are."""
+    parts = rest.split(":")
+    for start in range(len(parts) - 1, 0, -1):
+        options = ":".join(parts[start:])
+        if all(_OPTION.match(part) for part in options.split(",")):
+            return ":".join(parts[:start]).strip(), options
     return rest.strip(), ""
+
+
+def extend(spec: Spec, kind: str, **more: object) -> Spec:
+    """A spec with further options; those that are None are left out.
+
+    Raises:
+        InputError: the spec already has the option, with another value.
+    """
+    given = {key: str(value) for key, value in more.items() if value is not None}
+    for key, value in given.items():
+        if spec.options.get(key, value) != value:
+            raise InputError(f"{key} is {value}, but the {kind} spec '{spec}' says otherwise; give one.")
+    return Spec(spec.name, {**spec.options, **given}, spec.argument)

@@ -11,8 +11,8 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from cnnshift.bench.images import test_images
-from cnnshift.bench.networks import Ready, as_seen, comes_with_weights, get_ready, plan_given, ready_as_given
+from cnnshift.bench.images import no_training_images, test_images
+from cnnshift.bench.networks import Ready, as_seen, comes_with_weights, plan_given, ready_as_given, ready_to_measure
 from cnnshift.data.base import Split, open_dataset, to_unit
 from cnnshift.errors import InputError, MeasurementError
 from cnnshift.models.layers.correlation import portable
@@ -125,10 +125,13 @@ def _ready(model: str, dataset: str, epochs: int | None, seed: int, say: Callabl
             raise InputError(f"{model} is run by another runtime already; allowed: networks of Flax.")
         test, _ = as_seen(plan, test, record)
         return ready_as_given(plan, test), test
-    train = open_dataset(parse_spec(dataset, "data set")).load("train")
+    source = open_dataset(parse_spec(dataset, "data set"))
+    train = source.load("train") if source.trains else test
     training = plan_training(spec, train, epochs=epochs)
+    if training.epochs and not source.trains:
+        raise InputError(no_training_images(record.name, training.label))
     say(f"training {training.label}, or reading its weights")
-    return get_ready(training, test, train, seed=seed if training.seed is None else training.seed), test
+    return ready_to_measure(training, train, seed=seed if training.seed is None else training.seed), test
 
 
 def _convert(ready: Ready, shape: tuple[int | str, ...]) -> bytes:

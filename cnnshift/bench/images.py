@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from cnnshift.config import BenchSettings
 from cnnshift.data.base import Split, open_dataset
 from cnnshift.errors import InputError
 from cnnshift.results.schema import DatasetRecord
-from cnnshift.spec import parse_spec
+from cnnshift.spec import Spec, extend, parse_spec
 
 Images = str | Split | tuple[Any, Any]
 """A data set spec, a split, or (images [n h w c], labels [n])."""
@@ -27,15 +28,32 @@ def test_images(data: Images, limit: int | None) -> tuple[Split, DatasetRecord]:
     """
     if isinstance(data, str):
         dataset = open_dataset(parse_spec(data, "data set"))
-        test, name, version = dataset.load("test"), str(dataset.spec), dataset.source.version
+        test, name, version = dataset.load("test", limit=limit), str(dataset.spec), dataset.source.version
     else:
         test, name, version = _as_split(*data) if isinstance(data, tuple) else data, "(own images)", ""
-    if limit is not None:
-        test = test.take(limit)
+        test = test if limit is None else test.take(limit)
     record = DatasetRecord(
         name=name, version=version, split="test", n=len(test), size=test.size, fingerprint=test.fingerprint
     )
     return test, record
+
+
+def dataset_spec(settings: BenchSettings) -> Spec:
+    """The data set of the settings, with those settings that stand for options of it.
+
+    Raises:
+        InputError: not a spec, or one that says otherwise.
+    """
+    more = {key: getattr(settings, key) for key in ("canvas", "data_dir", "raw_dir", "split")}
+    return extend(parse_spec(settings.dataset, "data set"), "data set", **more)
+
+
+def no_training_images(dataset: str, model: str) -> str:
+    """What is wrong where a model is to be trained on a data set that has only test images."""
+    return (
+        f"The data set '{dataset}' has no images to train '{model}' on; "
+        "add a split 'train' to it, give a model that comes with its weights, or leave it untrained (epochs 0)."
+    )
 
 
 def _as_split(images: Any, labels: Any) -> Split:

@@ -109,32 +109,15 @@ def plan_source(text: str) -> GivenPlan:
     return plan_given(spec)
 
 
-def get_ready(
-    plan: NetworkPlan,
-    test: Split,
-    train: Split | None,
+def ready_to_measure(
+    plan: TrainingPlan,
+    train: Split,
     *,
     seed: int,
     kept: Path | None = None,
     progress: Callable[[int], None] = lambda steps: None,
 ) -> Ready:
-    """Train a network, read its weights, or take it as it came.
-
-    Args:
-        plan: which network.
-        test: the images that it will see.
-        train: those that it is trained on; None where nothing is trained.
-        seed: see `obtain`, as for the next two.
-        kept: a file of weights to use instead of training.
-        progress: of the training.
-
-    Raises:
-        InputError: it does not fit the images, or the kept weights cannot be used.
-        MeasurementError: training diverged.
-    """
-    if isinstance(plan, GivenPlan):
-        return ready_as_given(plan, test)
-    assert train is not None
+    """Train a network, or read its weights; see `obtain` for the arguments and the errors."""
     trained = obtain(plan, train, seed=seed, kept=kept, progress=progress)
     identity = Identity(
         model=plan.label,

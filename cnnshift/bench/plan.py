@@ -11,6 +11,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from cnnshift.bench.images import dataset_spec
 from cnnshift.bench.networks import NetworkPlan, comes_with_weights, own_window, plan_given
 from cnnshift.config import FRACTIONS, BenchSettings, Span
 from cnnshift.data.base import Split, open_dataset, to_unit
@@ -19,7 +20,7 @@ from cnnshift.registry import METRICS, PROTOCOLS
 from cnnshift.results.schema import DatasetRecord, ProtocolRecord
 from cnnshift.shifts.base import Protocol
 from cnnshift.shifts.sets import ShiftSet, enumerate_shifts
-from cnnshift.spec import Spec, parse_spec
+from cnnshift.spec import parse_spec
 from cnnshift.train.obtain import plan_training
 
 log = logging.getLogger("cnnshift")
@@ -50,7 +51,7 @@ class BenchPlan:
 
     Attributes:
         settings: as they were asked for.
-        train: the images to train on; None where nothing is trained.
+        train: the images to train on; None where nothing is trained, or the data set has none.
         test: those to measure on.
         dataset: their record for the result.
         networks: models in the order of the settings, each with its recipe or its weights.
@@ -86,25 +87,20 @@ def make_plan(settings: BenchSettings) -> BenchPlan:
     Raises:
         InputError: the first thing in the settings that cannot be done.
     """
-    spec = parse_spec(settings.dataset, "data set")
-    if settings.canvas is not None:
-        if spec.options.get("canvas", str(settings.canvas)) != str(settings.canvas):
-            raise InputError(f"canvas is {settings.canvas}, but the data set spec '{spec}' says otherwise; give one.")
-        spec = Spec(spec.name, {**spec.options, "canvas": str(settings.canvas)})
+    spec = dataset_spec(settings)
     for metric in settings.metrics:
         METRICS[metric]
     protocols = [(name, PROTOCOLS.load(name)) for name in dict.fromkeys(settings.protocols)]
     dataset = open_dataset(spec)
     models = [parse_spec(model, "model") for model in settings.models]
     given = {str(spec): plan_given(spec) for spec in models if comes_with_weights(spec)}
-    test = dataset.load("test")
+    test = dataset.load("test", limit=settings.limit)
     window = own_window(list(given.values()), test)
     test = test.with_window(window)
-    if settings.limit is not None:
-        if settings.limit > len(test):
-            log.warning("limit is %d, but '%s' has %d test images; all are taken.", settings.limit, spec, len(test))
-        test = test.take(settings.limit)
-    train = dataset.load("train").with_window(window) if len(given) < len(set(map(str, models))) else None
+    if settings.limit is not None and settings.limit > len(test):
+        log.warning("limit is %d, but '%s' has %d test images; all are taken.", settings.limit, spec, len(test))
+    trains = dataset.trains and any(not comes_with_weights(model) for model in models)
+    train = dataset.load("train").with_window(window) if trains else None
     record = DatasetRecord(
         name=str(dataset.spec),
         version=dataset.source.version,
@@ -117,10 +113,7 @@ def make_plan(settings: BenchSettings) -> BenchPlan:
     warn_of_halves(movements)
     networks: dict[str, NetworkPlan] = {}
     for model in models:
-        if train is None or comes_with_weights(model):
-            network: NetworkPlan = given[str(model)]
-        else:
-            network = plan_training(model, train, epochs=settings.epochs)
+        network = given.get(str(model)) or plan_training(model, train or test, epochs=settings.epochs)
         if network.label in networks:
             raise InputError(f"The model '{model}' is listed twice (as {network.label}).")
         networks[network.label] = network

@@ -10,7 +10,8 @@ from typing import Protocol, runtime_checkable
 
 import cnnshift
 from cnnshift.bench.cell import measure_cell
-from cnnshift.bench.networks import GivenPlan, Ready, get_ready
+from cnnshift.bench.images import no_training_images
+from cnnshift.bench.networks import GivenPlan, Ready, ready_as_given, ready_to_measure
 from cnnshift.bench.plan import BenchPlan, Cell
 from cnnshift.config import as_dict
 from cnnshift.errors import InputError, NotFiniteError
@@ -115,8 +116,11 @@ def new_result(plan: BenchPlan, weights: Path | None = None) -> Result:
     """A result without runs, made now and here.
 
     Raises:
-        InputError: a folder of kept weights lacks a model of the plan.
+        InputError: a folder of kept weights lacks a model of the plan, or there are no images to train a model on.
     """
+    trained = [network.label for network in plan.networks if network.epochs and not weights]
+    if trained and not plan.train:
+        raise InputError(no_training_images(plan.dataset.name, trained[0]))
     return Result(
         status="partial",
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -169,13 +173,14 @@ def _digest_of(plan: BenchPlan, folder: Path) -> str:
 
 def _get_ready(plan: BenchPlan, cell: Cell, listener: Listener, weights: Path | None) -> Ready:
     network = cell.network
-    if isinstance(network, GivenPlan) or plan.train is None:
-        return get_ready(network, plan.test, None, seed=cell.seed)
-    return get_ready(
+    if isinstance(network, GivenPlan):
+        return ready_as_given(network, plan.test)
+    # Where nothing is trained, the images only say what the network has to fit.
+    train = plan.train or plan.test
+    return ready_to_measure(
         network,
-        plan.test,
-        plan.train,
+        train,
         seed=cell.seed,
         kept=weights and kept_path(weights, network.label, cell.seed),
-        progress=listener.training(cell, 0 if weights else network.recipe.steps(len(plan.train))),
+        progress=listener.training(cell, 0 if weights else network.recipe.steps(len(train))),
     )

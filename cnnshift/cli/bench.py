@@ -54,6 +54,18 @@ def bench(
         str | None,
         typer.Option(metavar="PX", help="Centre the images on a background of PX×PX.", rich_help_panel=SELECTION),
     ] = None,
+    data_dir: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="Prepared data sets, for tfds:NAME.", rich_help_panel=SELECTION),
+    ] = None,
+    raw_dir: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="Downloaded files to prepare them from.", rich_help_panel=SELECTION),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(help="Test images, as val or test[:50%]; of folder: and tfds:.", rich_help_panel=SELECTION),
+    ] = None,
     limit: Annotated[
         str | None, typer.Option(metavar="N", help="Number of test images, a seeded subset.", rich_help_panel=SELECTION)
     ] = None,
@@ -164,6 +176,9 @@ def bench(
             "engine": engine,
             "deterministic": deterministic,
             "canvas": canvas,
+            "data_dir": data_dir,
+            "raw_dir": raw_dir,
+            "split": split,
         },
         suite=suite,
         config_file=config,
@@ -322,6 +337,6 @@ def _plan_text(plan: BenchPlan, *, trains: bool) -> str:
     ]
     forwards = sum(len(plan.test) * (cell.movement.shift_set.count + 1) for cell in cells)
     total = [f"{len(cells)} cell{'s' if len(cells) > 1 else ''}", f"{forwards:,} forward passes"]
-    if trains and plan.train is not None and any(network.epochs for network in plan.networks):
+    if trains and plan.train and any(network.epochs for network in plan.networks):
         total.append(f"{len(plan.train):,} training images")
     return "\n".join([*lines, ", ".join(total)]) + "\n"

@@ -11,11 +11,15 @@ import typer
 from cnnshift.cli.output import check_outputs, emit
 from cnnshift.cli.terminal import note
 from cnnshift.config import DEFAULTS, EXPLAINED_IMAGES, WHOLE_PIXELS
+from cnnshift.spec import extend, parse_spec
 
 
 def explain(
     model: Annotated[str, typer.Argument(metavar="MODEL_SPEC", help="family:key=value,… (see list models)")],
     dataset: Annotated[str, typer.Option(help="Data set spec.")] = DEFAULTS.dataset,
+    data_dir: Annotated[str | None, typer.Option(metavar="DIR", help="Prepared data sets, for tfds:NAME.")] = None,
+    raw_dir: Annotated[str | None, typer.Option(metavar="DIR", help="Downloaded files to prepare them from.")] = None,
+    split: Annotated[str | None, typer.Option(help="Test images, as val or test[:50%]; of folder: and tfds:.")] = None,
     limit: Annotated[int, typer.Option(metavar="N", min=2, help="Test images, a seeded subset.")] = EXPLAINED_IMAGES,
     protocol: Annotated[str, typer.Option(help="How images move when predictions are watched.")] = "circular",
     shifts: Annotated[str, typer.Option(help="Shift set; full: all circular shifts.")] = DEFAULTS.shifts,
@@ -40,6 +44,7 @@ def explain(
     Example: cnnshift explain cnn:padding=circular,head=gap
     """
     check_outputs(format, output or ())
+    data = extend(parse_spec(dataset, "data set"), "data set", data_dir=data_dir, raw_dir=raw_dir, split=split)
     from cnnshift.sweep.device import prepare_backend
 
     prepare_backend(deterministic=False)
@@ -49,7 +54,7 @@ def explain(
     gc.enable()
     found = api.explain(
         model,
-        dataset,
+        str(data),
         protocol=protocol,
         shifts=shifts,
         max_shift=max_shift,

@@ -42,5 +42,10 @@ def listing(
         rows = [(name, config.suite_summary(name), "") for name in config.suite_names()]
     else:
         entries = [item for table in REGISTRIES[kind] for item in table.items()]
-        rows = [(":".join(filter(None, (name, it.argument))), it.summary, it.reference) for name, it in entries]
+        rows = [(_spelt(name, entry), entry.summary, entry.reference) for name, entry in entries]
     emit(listing_document(kind, rows), format, output or ())
+
+
+def _spelt(name: str, entry: registry.Entry) -> str:
+    """A name as it is written in a spec: with what has to follow it."""
+    return f"{name}:{entry.argument}" if entry.argument else name

@@ -5,18 +5,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
+import pydantic
 from jaxtyping import Float, Int, UInt8
 
 from cnnshift.errors import InputError
+from cnnshift.options import Options, parse_options
 from cnnshift.registry import DATASETS
 from cnnshift.spec import Spec
 
 SplitName = Literal["train", "test"]
 
-MAX_CANVAS_BYTES = 2**30
+MAX_BYTES = 2**30
+"""Of the images of a split in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +99,9 @@ class Split:
         Raises:
             InputError: the limit is below 1.
         """
-        if limit < 1:
-            raise InputError(f"limit is {limit}; allowed: whole numbers of images from 1.")
-        if limit >= len(self):
+        chosen = seeded_subset(len(self), limit, seed=seed)
+        if len(chosen) == len(self):
             return self
-        # RandomState, because its stream is frozen for ever (NEP 19): a subset must outlive numpy's versions.
-        chosen = np.sort(np.random.RandomState(seed).permutation(len(self))[:limit])
         return replace(self, images=self.images[chosen], labels=self.labels[chosen])
 
     def with_window(self, size: tuple[int, int]) -> Split:
@@ -148,10 +148,10 @@ class Split:
         context = min(top, left)
         side = canvas + 2 * context
         size = len(self) * side**2 * self.channels * self.images.itemsize
-        if size > MAX_CANVAS_BYTES:
+        if size > MAX_BYTES:
             raise InputError(
                 f"canvas is {canvas}, which takes {size / 2**30:.1f} GiB for {len(self):,} images with their margin; "
-                f"allowed: what takes at most {MAX_CANVAS_BYTES / 2**30:.0f} GiB."
+                f"allowed: what takes at most {MAX_BYTES / 2**30:.0f} GiB."
             )
         empty = empty_pixel(self)
         images = np.broadcast_to(empty, (len(self), side, side, self.channels)).copy()
@@ -159,9 +159,34 @@ class Split:
         return replace(self, images=images, context=context)
 
 
+class DataOptions(Options):
+    """Options of a data set; `canvas` is one of every data set, and the last of its spec.
+
+    A field that is excluded says where data are, not which: it is no part of the canonical spec.
+    """
+
+    canvas: Annotated[int, pydantic.Field(ge=1)] | None = None
+
+    @classmethod
+    def keys(cls, raw: Mapping[str, Any]) -> list[str]:
+        """The data set's own keys, and `canvas`."""
+        return [*(key for key in cls.model_fields if key != "canvas"), "canvas"]
+
+    def changed(self) -> dict[str, str]:
+        """As for `Options`, without what is excluded."""
+        changed, fields = super().changed(), type(self).model_fields
+        return {key: changed[key] for key in self.keys({}) if key in changed and not fields[key].exclude}
+
+
+NO_OPTIONS = DataOptions()
+
+
 @runtime_checkable
 class Dataset(Protocol):
-    """A named source of splits; a class that is called with its options and then asked for splits.
+    """A named source of splits: a class that is called with its validated options and then asked for splits.
+
+    Where the registry says that an argument follows the name, the class is called with the argument and the options.
+    Such a data set also has an attribute `argument`: what stands for it in the canonical spec, which holds no folders.
 
     Class attributes tell what it is without loading it.
 
@@ -170,16 +195,20 @@ class Dataset(Protocol):
         version: bumped whenever the same options give other pixels or labels.
         licence: under which the images may be used.
         citation: where the data come from.
-        options: its own keys in a spec and their allowed values, the default first.
+        options_type: its own options.
+        splits: what `load` can be asked for; without `train`, only networks that are not trained can be measured.
     """
 
     name: ClassVar[str]
     version: ClassVar[str]
     licence: ClassVar[str]
     citation: ClassVar[str]
-    options: ClassVar[Mapping[str, tuple[str, ...]]]
+    options_type: ClassVar[type[DataOptions]]
 
-    def __init__(self, **options: str) -> None: ...
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of its splits."""
+        ...
 
     def load(self, split: SplitName) -> Split:
         """The images of one split; prepared on first use, read from the cache afterwards.
@@ -191,6 +220,15 @@ class Dataset(Protocol):
         ...
 
 
+@runtime_checkable
+class LoadsPart(Protocol):
+    """A data set that need not decode all images to give some."""
+
+    def load_part(self, split: SplitName, limit: int) -> Split:
+        """The same as `load(split).take(limit)`."""
+        ...
+
+
 @dataclass(frozen=True)
 class LoadedDataset:
     """A data set behind a spec, with what applies to every data set."""
@@ -199,10 +237,34 @@ class LoadedDataset:
     source: Dataset
     canvas: int | None
 
-    def load(self, split: SplitName) -> Split:
-        """The split's images, on the canvas if there is one."""
-        loaded = self.source.load(split)
+    @property
+    def trains(self) -> bool:
+        """Whether there are images to train on."""
+        return "train" in self.source.splits
+
+    def load(self, split: SplitName, *, limit: int | None = None) -> Split:
+        """The split's images, or a seeded subset, on the canvas if there is one."""
+        if limit is None:
+            loaded = self.source.load(split)
+        elif isinstance(self.source, LoadsPart):
+            loaded = self.source.load_part(split, limit)
+        else:
+            loaded = self.source.load(split).take(limit)
         return loaded if self.canvas is None else loaded.on_canvas(self.canvas)
+
+
+def seeded_subset(count: int, limit: int, *, seed: int = 0) -> Int[np.ndarray, " m"]:
+    """The places of a seeded random subset of `limit` of `count` images, in order; of all if there are fewer.
+
+    Raises:
+        InputError: the limit is below 1.
+    """
+    if limit < 1:
+        raise InputError(f"limit is {limit}; allowed: whole numbers of images from 1.")
+    if limit >= count:
+        return np.arange(count)
+    # RandomState, because its stream is frozen for ever (NEP 19): a subset must outlive numpy's versions.
+    return np.sort(np.random.RandomState(seed).permutation(count)[:limit])
 
 
 def to_unit(images: Any) -> Any:
@@ -226,38 +288,16 @@ def open_dataset(spec: Spec) -> LoadedDataset:
     """Find the data set of a spec; `canvas=PX` is an option that every data set has.
 
     Raises:
-        InputError: unknown name, option or value.
+        InputError: unknown name, option or value, or nothing where an argument has to follow the name.
     """
-    options = dict(spec.options)
-    canvas = options.pop("canvas", None)
-    if canvas is not None and not canvas.isdecimal():
-        raise InputError(f"The data set option canvas is '{canvas}'; allowed: a whole number of pixels.")
-    kind = DATASETS.load(spec.name)
-    source = kind(**options)
+    entry, kind = DATASETS[spec.name], DATASETS.load(spec.name)
+    options = parse_options(kind.options_type, spec.name, spec.options)
+    if entry.argument and not spec.argument:
+        raise InputError(f"The data set '{spec}' does not say what to read; write {spec.name}:{entry.argument}.")
+    source = kind(spec.argument, options) if entry.argument else kind(options)
     # Canonical, as for models: what is the default is not said, and the order is the declared one.
-    said = {key: options[key] for key, allowed in kind.options.items() if options.get(key, allowed[0]) != allowed[0]}
-    canonical = Spec(spec.name, said | ({} if canvas is None else {"canvas": str(int(canvas))}))
-    return LoadedDataset(canonical, source, None if canvas is None else int(canvas))
-
-
-def choose(name: str, options: Mapping[str, str], allowed: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
-    """The value of every option that a data set has: the given one, or the first allowed one.
-
-    Args:
-        name: of the data set, for the message.
-        options: keys and values of the spec, without those that every data set has.
-        allowed: the data set's own keys and their values, the default first.
-
-    Raises:
-        InputError: a value that is not allowed, or an option that the data set does not have.
-    """
-    for key, value in options.items():
-        if key not in allowed:
-            known = ", ".join([*allowed, "canvas"])
-            raise InputError(f"The data set '{name}' has no option '{key}'; allowed: {known}.")
-        if value not in allowed[key]:
-            raise InputError(f"The data set option {key} is '{value}'; allowed: {', '.join(allowed[key])}.")
-    return {key: options.get(key, values[0]) for key, values in allowed.items()}
+    argument = source.argument if entry.argument else ""
+    return LoadedDataset(Spec(spec.name, options.changed(), argument), source, options.canvas)
 
 
 def check_split(name: str, split: str, allowed: tuple[str, ...] = ("train", "test")) -> None:

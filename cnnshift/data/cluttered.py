@@ -6,14 +6,12 @@ on which Jaderberg et al. 2015 test spatial transformers; there on 60×60 and 10
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from cnnshift.data.base import Split, check_split, choose
+from cnnshift.data.base import NO_OPTIONS, DataOptions, Split, check_split
 from cnnshift.data.mnist5k import WINDOW, Mnist5k
 from cnnshift.data.mnist5k_card import CITATION, LICENCE
 from cnnshift.data.mnist5k_card import SIDE as DIGIT
@@ -38,10 +36,11 @@ class Cluttered:
     version: ClassVar[str] = "1.0.0"
     licence: ClassVar[str] = LICENCE
     citation: ClassVar[str] = CITATION
-    options: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
+    options_type: ClassVar[type[DataOptions]] = DataOptions
+    splits: ClassVar[tuple[str, ...]] = SPLITS
 
-    def __init__(self, **options: str) -> None:
-        choose(self.name, options, self.options)
+    def __init__(self, options: DataOptions = NO_OPTIONS) -> None:
+        """Options are those of every data set."""
 
     def load(self, split: str) -> Split:
         """The images of `train` (4,000) or `test` (1,000).

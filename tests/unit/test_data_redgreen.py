@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 
 from cnnshift.data.base import open_dataset
-from cnnshift.data.redgreen import RedGreen
+from cnnshift.data.redgreen import RedGreen, RedGreenOptions
 from cnnshift.errors import InputError
-from cnnshift.spec import parse_spec
+from cnnshift.spec import Spec, parse_spec
 
 # The training images are those of the authors' program: this digest was compared with its images, pixel by pixel.
 TRAIN = "5f2e15b7"
 
 
 def load(split, **options):
-    return RedGreen(**options).load(split)
+    return RedGreen(RedGreenOptions(**options)).load(split)
 
 
 def corners(split):
@@ -108,11 +108,11 @@ def test_options_come_from_the_spec():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"sets": "leaked"}, "sets is 'leaked'; allowed: fresh, published"),
-        ({"test": "same"}, "test is 'same'; allowed: similar, dissimilar"),
+        ({"sets": "leaked"}, "sets is 'leaked'; input should be 'fresh' or 'published'"),
+        ({"test": "same"}, "test is 'same'; input should be 'similar' or 'dissimilar'"),
         ({"sest": "fresh"}, "'redgreen' has no option 'sest'; allowed: sets, test, canvas"),
     ],
 )
 def test_unknown_options_and_values(options, message):
     with pytest.raises(InputError, match=message):
-        RedGreen(**options)
+        open_dataset(Spec("redgreen", options))

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cnnshift.errors import InputError
-from cnnshift.spec import Spec, parse_spec
+from cnnshift.spec import Spec, extend, parse_spec
 
 names = st.from_regex(r"[A-Za-z_][A-Za-z0-9_.\-]{0,8}", fullmatch=True)
 values = st.text("abcXYZ0123456789_.-+", min_size=1, max_size=8)
@@ -56,9 +56,18 @@ def test_mistakes(text, words):
         ("py:package.module:factory", "package.module:factory", {}),
         ("py:a=b/net.py:make", "a=b/net.py:make", {}),
         ("py", "", {}),
+        ("tfds:mnist:3.0.1:split=test[:50%],size=8", "mnist:3.0.1", {"split": "test[:50%]", "size": "8"}),
+        ("folder:/data/a:b", "/data/a:b", {}),
     ],
 )
 def test_names_with_an_argument(text, argument, options):
     spec = parse_spec(text, "model")
-    assert spec == Spec("py", options, argument)
+    assert spec == Spec(text.partition(":")[0], options, argument)
     assert str(spec) == text
+
+
+def test_more_options():
+    spec = parse_spec("folder:photos:size=8", "data set")
+    assert str(extend(spec, "data set", split="val", size="8", canvas=None)) == "folder:photos:size=8,split=val"
+    with pytest.raises(InputError, match="size is 9, but the data set spec 'folder:photos:size=8' says otherwise"):
+        extend(spec, "data set", size=9)

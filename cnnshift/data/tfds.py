@@ -1,0 +1,170 @@
+"""Data set `tfds:NAME`: any prepared data set of tensorflow-datasets, and five that are prepared here."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+import numpy as np
+import pydantic
+from jaxtyping import Int, UInt8
+
+from cnnshift.data.background import Background, background_value
+from cnnshift.data.base import DataOptions, Split, check_split, seeded_subset
+from cnnshift.data.decoded import read_decoded, write_decoded
+from cnnshift.data.limits import MAX_SIDE, check_classes
+from cnnshift.errors import InputError
+
+if TYPE_CHECKING:
+    from cnnshift.data.tfds_directory import Prepared
+
+PREPARED_HERE = ("mnist", "fashion_mnist", "cifar10", "cifar100", "svhn_cropped")
+TEST_SPLITS = ("test", "validation")
+
+_ARGUMENT = re.compile(
+    r"(?P<name>[A-Za-z]\w*)(?:[:/](?P<config>[A-Za-z_][\w.+\-]*))?(?:[:/](?P<version>\d+\.\d+\.\d+))?", re.ASCII
+)
+_log = logging.getLogger("cnnshift")
+
+
+class TfdsOptions(DataOptions):
+    """What is read, and what is made of it, see `Tfds`."""
+
+    split: str | None = None
+    train_split: str | None = None
+    size: Annotated[int, pydantic.Field(ge=1, le=MAX_SIDE)] | None = None
+    context: Annotated[int, pydantic.Field(ge=0, le=MAX_SIDE // 4)] = 0
+    background: Background = "black"
+    data_dir: Annotated[str | None, pydantic.Field(exclude=True)] = None
+    raw_dir: Annotated[str | None, pydantic.Field(exclude=True)] = None
+
+
+DEFAULTS = TfdsOptions()
+
+
+class Tfds:
+    """NAME[:CONFIG][:VERSION] of tensorflow-datasets: images with one class each, prepared as array_record or tfrecord.
+
+    mnist, fashion_mnist, cifar10, cifar100 and svhn_cropped are prepared where they are missing, under their names,
+    versions and checksums; any other data set must be there. TensorFlow is never needed.
+
+    Options:
+        data_dir: folder of prepared data sets; by default `$TFDS_DATA_DIR`, or `~/tensorflow_datasets`.
+        raw_dir: folder of the files of the authors, under their names; without, they are downloaded.
+        split: to test on; by default `test`, or else `validation`. Parts are written as `test[:50%]`.
+        train_split: to train on; by default `train`.
+        size, context, background: as of `folder`.
+    """
+
+    name: ClassVar[str] = "tfds"
+    version: ClassVar[str] = "1.0.0"
+    licence: ClassVar[str] = "that of the data set"
+    citation: ClassVar[str] = "TensorFlow Datasets; and what the data set itself says"
+    options_type: ClassVar[type[DataOptions]] = TfdsOptions
+
+    def __init__(self, argument: str, options: TfdsOptions = DEFAULTS) -> None:
+        match = _ARGUMENT.fullmatch(argument)
+        if not match:
+            raise InputError(f"The data set 'tfds:{argument}' has no such form; allowed: tfds:NAME[:CONFIG][:VERSION].")
+        self._name, self._config, self._version = (part or "" for part in match.group("name", "config", "version"))
+        self._options = options
+
+    @property
+    def argument(self) -> str:
+        """The name with configuration and version, as they were found."""
+        directory = self._prepared.directory
+        config = [] if directory.parent.name == self._name else [directory.parent.name]
+        return ":".join([self._name, *config, directory.name])
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """`test`, and `train` if there is a split to train on."""
+        return ("test", "train") if self._options.train_split or "train" in self._prepared.splits else ("test",)
+
+    def load(self, split: str) -> Split:
+        """All images of a split.
+
+        Raises:
+            InputError: no such split, images that vary in size, or too many.
+        """
+        return self._load(split, None)
+
+    def load_part(self, split: str, limit: int) -> Split:
+        """The same as `load(split).take(limit)`; the other images are not decoded.
+
+        Raises:
+            InputError: as for `load`.
+        """
+        return self._load(split, limit)
+
+    def _load(self, split: str, limit: int | None) -> Split:
+        check_split(self.name, split, self.splits)
+        images, labels = self._decoded(split, limit)
+        context = self._options.context
+        if 2 * context >= min(images.shape[1:3]):
+            raise InputError(
+                f"context is {context}, but the images of 'tfds:{self.argument}' have {images.shape[1]}×"
+                f"{images.shape[2]} pixels; allowed: less than half of that, or the option size=N."
+            )
+        classes = check_classes(f"'tfds:{self.argument}'", self._prepared.classes)
+        background = background_value(self._options.background, images.shape[-1], self._some_images)
+        return Split(images, labels, classes, background, context)
+
+    def _decoded(self, split: str, limit: int | None) -> tuple[UInt8[np.ndarray, "n h w c"], Int[np.ndarray, " n"]]:
+        name, options = self._split_name(split), self._options
+        side = None if options.size is None else options.size + 2 * options.context
+        count = self._prepared.count(name)
+        chosen = seeded_subset(count, count if limit is None else limit)
+        key = {"data_set": self.argument, "split": name, "side": side, "files": self._prepared.stamp}
+        kept = read_decoded(self._name, key)
+        if kept is not None:
+            return kept[0][chosen], kept[1][chosen]
+        decoded = self._prepared.decode(name, chosen, side)
+        if len(chosen) == count:
+            write_decoded(self._name, key, decoded)
+        return decoded
+
+    def _some_images(self, count: int) -> UInt8[np.ndarray, "n h w c"]:
+        return self._decoded("train" if "train" in self.splits else "test", count)[0]
+
+    def _split_name(self, split: str) -> str:
+        there = self._prepared.splits
+        if split == "train":
+            return self._options.train_split or "train"
+        found = self._options.split or next((name for name in TEST_SPLITS if name in there), None)
+        if found is None:
+            raise InputError(
+                f"'tfds:{self.argument}' has the splits {', '.join(there)}, and none to test on; divide one, as "
+                f"split={there[0]}[80%:],train_split={there[0]}[:80%]."
+            )
+        return found
+
+    @functools.cached_property
+    def _prepared(self) -> Prepared:
+        from cnnshift.data.tfds_directory import find_directory, open_directory
+
+        options = self._options
+        root = Path(options.data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+        directory = find_directory(root, self._name, self._config, self._version)
+        return open_directory(directory or self._prepare(root))
+
+    def _prepare(self, root: Path) -> Path:
+        asked = ":".join(part for part in (self._name, self._config, self._version) if part)
+        if self._name not in PREPARED_HERE or self._config:
+            raise InputError(
+                f"'tfds:{asked}' is not prepared in {root}; give the folder as data_dir=DIR, or prepare it with "
+                f"tensorflow-datasets. Prepared here: {', '.join(PREPARED_HERE)}."
+            )
+        from cnnshift.data.tfds_builders import BUILDERS, prepare
+
+        if self._version not in ("", version := str(BUILDERS[self._name].VERSION)):
+            raise InputError(f"'tfds:{asked}' is not prepared in {root}; prepared here: version {version}.")
+        raw_dir = self._options.raw_dir
+        if raw_dir is not None and not Path(raw_dir).expanduser().is_dir():
+            raise InputError(f"raw_dir is '{raw_dir}', which is no folder.")
+        _log.info("preparing %s in %s", self._name, root)
+        return prepare(self._name, root, Path(raw_dir).expanduser() if raw_dir else None)

@@ -1,0 +1,61 @@
+"""Options of a spec, validated: field names are the keys, annotations the allowed values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import pydantic
+
+from cnnshift.errors import InputError
+from cnnshift.registry import DOWNSAMPLERS
+
+
+class Options(pydantic.BaseModel):
+    """Options of a family, a layer or a data set: fields are the keys of a spec, annotations their allowed values."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def keys(cls, raw: Mapping[str, Any]) -> list[str]:
+        """The keys that are allowed in a spec that holds `raw`."""
+        return list(cls.model_fields)
+
+    def changed(self) -> dict[str, str]:
+        """The options that differ from their defaults, as text, in declared order: the canonical spec."""
+        return {key: str(value) for key, value in self if value != type(self).model_fields[key].default}
+
+
+AnyOptions = TypeVar("AnyOptions", bound=Options)
+
+
+def parse_options(options_type: type[AnyOptions], owner: str, raw: Mapping[str, Any]) -> AnyOptions:
+    """Validate the text of a spec's options.
+
+    Args:
+        options_type: what is allowed.
+        owner: whose options they are, for the message.
+        raw: keys and values.
+
+    Raises:
+        InputError: an unknown key or value; the message says what is allowed.
+    """
+    allowed = options_type.keys(raw)
+    if unknown := [key for key in raw if key not in allowed]:
+        raise InputError(" ".join(_unknown(owner, key, allowed) for key in unknown))
+    try:
+        return options_type.model_validate(dict(raw))
+    except pydantic.ValidationError as error:
+        raise InputError(" ".join(_sentence(owner, problem) for problem in error.errors())) from None
+
+
+def _unknown(owner: str, key: str, allowed: list[str]) -> str:
+    # A layer's own option is named after the layer.
+    hint = f" It belongs to pool={key}." if "pool" in allowed and key in DOWNSAMPLERS else ""
+    return f"'{owner}' has no option '{key}'; allowed: {', '.join(allowed)}.{hint}"
+
+
+def _sentence(owner: str, problem: Any) -> str:
+    key = str(problem["loc"][0]) if problem["loc"] else ""
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"'{owner}' option {key} is '{problem['input']}'; {message[0].lower()}{message[1:]}."

@@ -1,0 +1,299 @@
+"""Prepared data sets of tensorflow-datasets, read and made without TensorFlow, and without a network."""
+
+import gzip
+import hashlib
+import io
+import shutil
+import struct
+import sys
+import tarfile
+
+import numpy as np
+import pytest
+
+from cnnshift.data import tfds as tfds_source
+from cnnshift.data.base import open_dataset
+from cnnshift.data.record_file import read_records
+from cnnshift.errors import InputError, MeasurementError
+from cnnshift.spec import Spec, parse_spec
+from tests.own_images import pictures, prepare_tfds
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("prepared")
+    prepare_tfds(folder)
+    prepare_tfds(folder, "frames", file_format="tfrecord")
+    prepare_tfds(folder, "free", shape=(None, None, 3))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    def refuse(*_, **__):
+        raise OSError("Network is unreachable")
+
+    monkeypatch.setattr("socket.socket.connect", refuse)
+    monkeypatch.setattr("socket.getaddrinfo", refuse)
+
+
+def opened(argument, root, **options):
+    return open_dataset(Spec("tfds", {"data_dir": str(root), **options}, argument))
+
+
+@pytest.mark.parametrize("name", ["pets", "frames", "free"])
+def test_both_formats_give_what_was_written(root, name):
+    options = {"size": "16"} if name == "free" else {}
+    source = opened(name, root, **options)
+    assert str(source.spec) == f"tfds:{name}:1.2.0" + (":size=16" if options else "")
+    for seed, split in enumerate(("train", "test")):
+        found = source.load(split)
+        images, labels = pictures(8, seed=seed)
+        there = {image.tobytes(): label for image, label in zip(images, labels, strict=True)}
+        assert [there.pop(image.tobytes()) for image in found.images] == found.labels.tolist()
+        assert not there
+        assert found.classes == ("cat", "dog")
+    assert "tensorflow" not in sys.modules
+
+
+@pytest.mark.parametrize("name", ["pets", "frames"])
+def test_parts_of_splits(root, name):
+    whole = opened(name, root).load("test")
+    source = opened(name, root, split="test[25%:75%]", train_split="train[:4]")
+    part = source.load("test")
+    assert np.array_equal(part.images, whole.images[2:6])
+    assert len(source.load("train")) == 4
+    assert part.take(2).fingerprint == source.load("test", limit=2).fingerprint
+
+
+def test_a_limit_before_anything_is_cached(root):
+    part = opened("frames", root, split="test[1:]").load("test", limit=3)
+    assert part.fingerprint == opened("frames", root, split="test[1:]").load("test").take(3).fingerprint
+
+
+def test_decoded_images_are_cached_until_the_files_change(root, tmp_path, monkeypatch):
+    directory = prepare_tfds(tmp_path, "cached")
+    first = opened("cached", tmp_path).load("test").fingerprint
+    with monkeypatch.context() as patch:
+        patch.setattr("cnnshift.data.tfds_directory.Prepared.decode", None)
+        assert opened("cached", tmp_path).load("test").fingerprint == first
+    card = next(directory.glob("cached-test*"))
+    card.write_bytes(card.read_bytes())
+    decoded = []
+    monkeypatch.setattr("cnnshift.data.tfds.write_decoded", lambda *args: decoded.append(args))
+    assert opened("cached", tmp_path).load("test").fingerprint == first
+    assert len(decoded) == 1
+
+
+def test_a_damaged_cache_is_made_again(tmp_path, cache, caplog):
+    prepare_tfds(tmp_path, "broken")
+    first = opened("broken", tmp_path).load("test").fingerprint
+    (kept,) = (cache / "data" / "decoded" / "broken").glob("*/images.npy")
+    kept.write_bytes(kept.read_bytes()[:-1] + b"?")
+    assert opened("broken", tmp_path).load("test").fingerprint == first
+    assert "is damaged; it is made again" in caplog.text
+
+
+def test_size_and_context(root):
+    split = opened("pets", root, size="8", context="2", background="mean").load("test")
+    assert split.images.shape[1:] == (12, 12, 3)
+    assert split.size == (8, 8)
+
+
+def test_the_folder_of_tensorflow_datasets_is_the_default(root, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(root))
+    assert len(open_dataset(parse_spec("tfds:pets:split=test[:50%]", "data set")).load("test")) == 4
+
+
+def test_the_newest_version_and_the_only_configuration(tmp_path):
+    made = prepare_tfds(tmp_path)
+    for version in ("1.9.0", "1.10.0"):
+        shutil.copytree(made, made.with_name(version))
+    assert opened("pets", tmp_path).spec.argument == "pets:1.10.0"
+    assert opened("pets:1.9.0", tmp_path).spec.argument == "pets:1.9.0"
+    for version in ("1.2.0", "1.9.0"):
+        shutil.rmtree(made.with_name(version))
+    (tmp_path / "pets" / "small").mkdir()
+    made.with_name("1.10.0").rename(tmp_path / "pets" / "small" / "1.10.0")
+    assert opened("pets", tmp_path).spec.argument == "pets:small:1.10.0"
+    assert opened("pets:small:1.10.0", tmp_path).spec.argument == "pets:small:1.10.0"
+
+
+REFUSED = {
+    "form": ("../pets", {}, r"'tfds:\.\./pets' has no such form; allowed: tfds:NAME\[:CONFIG\]\[:VERSION\]"),
+    "not there": (
+        "cats",
+        {},
+        "'tfds:cats' is not prepared in .*; give the folder as data_dir=DIR.*mnist, fashion_mnist",
+    ),
+    "version": ("pets:9.9.9", {}, "'tfds:pets:9.9.9' is not prepared in"),
+    "version prepared here": ("mnist:9.9.9", {}, "prepared here: version 3.0.1"),
+    "split": ("pets", {"split": "val"}, r"split is 'val', which .* allowed: .*test.*, or a part of one as"),
+    "slice": ("pets", {"split": "test[:0]"}, "does not have or which is empty"),
+    "sizes": ("free", {}, "vary in size; give the option size=N"),
+    "context": ("pets", {"context": "8"}, "context is 8, but the images of 'tfds:pets:1.2.0' have 16×16"),
+    "no folder": ("mnist", {"raw_dir": "none"}, "raw_dir is 'none', which is no folder"),
+    "no network": (
+        "mnist",
+        {},
+        r"'tfds:mnist' is not prepared in .* cannot be downloaded \(ConnectionError\).*raw_dir=DIR",
+    ),
+}
+
+
+@pytest.mark.parametrize(("argument", "options", "message"), REFUSED.values(), ids=REFUSED)
+def test_what_is_refused(root, argument, options, message):
+    with pytest.raises(InputError, match=message):
+        opened(argument, root, **options).load("test")
+
+
+def test_examples_that_are_no_images_with_a_class(tmp_path):
+    import tensorflow_datasets as tfds
+
+    features = {"image": tfds.features.Image(shape=(16, 16, 3)), "label": tfds.features.Scalar(np.int64)}
+    prepare_tfds(tmp_path, features=features)
+    with pytest.raises(InputError, match="the supervised keys None; allowed: an image and one class label"):
+        opened("pets", tmp_path)
+
+
+def test_damaged_directories(tmp_path):
+    directory = prepare_tfds(tmp_path)
+    record = next(directory.glob("pets-test*"))
+    record.write_bytes(record.read_bytes()[:100])
+    with pytest.raises(InputError, match=r"cannot be read \(.*\); prepare it again"):
+        opened("pets", tmp_path).load("test")
+    (directory / "dataset_info.json").write_text("{")
+    with pytest.raises(InputError, match="is no data set that tensorflow-datasets prepared"):
+        opened("pets", tmp_path)
+
+
+def test_records(tmp_path):
+    path = tmp_path / "records"
+    contents = [b"", b"one", b"two" * 100]
+    frames = b"".join(struct.pack("<Q4x", len(content)) + content + bytes(4) for content in contents)
+    path.write_bytes(frames)
+    assert list(read_records(path, 0, 3)) == contents
+    assert list(read_records(path, 1, 1)) == [b"one"]
+    with pytest.raises(InputError, match="ends after 3 records; 4 are wanted"):
+        list(read_records(path, 0, 4))
+    path.write_bytes(frames[:-5])
+    with pytest.raises(InputError, match="damaged: record 2 claims 300 bytes"):
+        list(read_records(path, 0, 3))
+    path.write_bytes(struct.pack("<Q4x", 2**60) + b"x")
+    with pytest.raises(InputError, match="claims 1,152,921,504,606,846,976 bytes of 13"):
+        list(read_records(path, 0, 1))
+
+
+def idx(array):
+    head = struct.pack(">I", 0x0800 + array.ndim) + struct.pack(f">{array.ndim}I", *array.shape)
+    return gzip.compress(head + array.astype(np.uint8).tobytes())
+
+
+def raw_files(name, count=6):
+    """What the authors of a data set might have published, had they had six images."""
+    side = 28 if "mnist" in name else 32
+    images, labels = pictures(count, side=side, channels=1 if side == 28 else 3)
+    if "mnist" in name:
+        pairs = (("images-idx3", images[..., 0]), ("labels-idx1", labels))
+        return {f"{split}-{part}-ubyte.gz": idx(array) for split in ("train", "t10k") for part, array in pairs}
+    if name == "svhn_cropped":
+        from scipy.io import savemat
+
+        file = io.BytesIO()
+        savemat(file, {"X": images.transpose(1, 2, 3, 0), "y": (10 - 9 * labels)[:, None]})
+        return {f"{split}_32x32.mat": file.getvalue() for split in ("train", "test")}
+    fine = np.stack([labels, labels], axis=1) if name == "cifar100" else labels[:, None]
+    records = np.concatenate([fine.astype(np.uint8), images.transpose(0, 3, 1, 2).reshape(count, -1)], axis=1).tobytes()
+    prefix, names = {
+        "cifar10": ("cifar-10-batches-bin", ["test_batch.bin", *(f"data_batch_{n}.bin" for n in range(1, 6))]),
+        "cifar100": ("cifar-100-binary", ["test.bin", "train.bin"]),
+    }[name]
+    texts = {
+        "cifar10": {"batches.meta.txt": 10},
+        "cifar100": {"coarse_label_names.txt": 20, "fine_label_names.txt": 100},
+    }
+    contents = dict.fromkeys(names, records)
+    contents |= {file: "\n".join(f"kind {n}" for n in range(count)).encode() for file, count in texts[name].items()}
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        for file, content in contents.items():
+            info = tarfile.TarInfo(f"{prefix}/{file}")
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return {{"cifar10": "cifar-10-binary.tar.gz", "cifar100": "cifar-100-binary.tar.gz"}[name]: packed.getvalue()}
+
+
+def register(name, files, monkeypatch):
+    """Let tensorflow-datasets know the checksums of these files instead of the authors'."""
+    from tensorflow_datasets.core.download.checksums import UrlInfo
+    from tensorflow_datasets.core.utils import Size
+
+    from cnnshift.data.tfds_builders import BUILDERS
+
+    infos = {
+        url: UrlInfo(Size(len(files[info.filename])), hashlib.sha256(files[info.filename]).hexdigest(), info.filename)
+        for url, info in BUILDERS[name].url_infos.items()
+        if info.filename in files
+    }
+    monkeypatch.setattr(BUILDERS[name], "url_infos", infos)
+
+
+@pytest.fixture
+def raw(tmp_path):
+    folder = tmp_path / "raw"
+    folder.mkdir()
+
+    def write(name):
+        files = raw_files(name)
+        for file, content in files.items():
+            (folder / file).write_bytes(content)
+        return files
+
+    return write
+
+
+@pytest.mark.parametrize("name", tfds_source.PREPARED_HERE)
+def test_data_sets_that_are_prepared_here(name, raw, tmp_path, monkeypatch):
+    from cnnshift.data.tfds_builders import BUILDERS
+
+    version = str(BUILDERS[name].VERSION)
+    register(name, raw(name), monkeypatch)
+    source = opened(name, tmp_path / "made", raw_dir=str(tmp_path / "raw"))
+    assert str(source.spec) == f"tfds:{name}:{version}"
+    assert (tmp_path / "made" / name / version / "dataset_info.json").is_file()
+    test = source.load("test")
+    assert len(test.classes) == (100 if name == "cifar100" else 10)
+    side = 28 if "mnist" in name else 32
+    images, labels = pictures(6, side=side, channels=test.channels)
+    there = {image.tobytes(): label for image, label in zip(images, labels, strict=True)}
+    assert [there[image.tobytes()] for image in test.images] == test.labels.tolist()
+    assert len(source.load("train")) == (30 if name == "cifar10" else 6)
+    # From now on it is read, and the files are no longer needed.
+    assert opened(name, tmp_path / "made").load("test").fingerprint == test.fingerprint
+    assert "tensorflow" not in sys.modules
+
+
+@pytest.mark.parametrize("name", tfds_source.PREPARED_HERE)
+def test_checksums_are_those_of_tensorflow_datasets(name, raw, tmp_path):
+    file = next(iter(raw(name)))
+    with pytest.raises(InputError, match=rf"{file} has the SHA-256 .*; allowed: .* registered for '{name}'"):
+        opened(name, tmp_path / "made", raw_dir=str(tmp_path / "raw"))
+    (tmp_path / "raw" / file).unlink()
+    with pytest.raises(InputError, match=f"raw, which lacks {file}"):
+        opened(name, tmp_path / "made", raw_dir=str(tmp_path / "raw"))
+
+
+def test_what_goes_wrong_while_preparing_is_one_sentence(raw, tmp_path, monkeypatch):
+    files = raw("mnist")
+    files["t10k-images-idx3-ubyte.gz"] = b"no gzip"
+    (tmp_path / "raw" / "t10k-images-idx3-ubyte.gz").write_bytes(b"no gzip")
+    register("mnist", files, monkeypatch)
+    with pytest.raises(MeasurementError, match=r"'tfds:mnist' could not be prepared in .*made \("):
+        opened("mnist", tmp_path / "made", raw_dir=str(tmp_path / "raw"))
+
+
+def test_scipy_is_asked_for_where_it_is_needed(raw, tmp_path, monkeypatch):
+    raw("svhn_cropped")
+    monkeypatch.setitem(sys.modules, "scipy.io", None)
+    with pytest.raises(InputError, match="pip install scipy"):
+        opened("svhn_cropped", tmp_path / "made", raw_dir=str(tmp_path / "raw"))
