@@ -21,7 +21,7 @@ INSTALLED = [name for name in NAMES if name not in NEEDS or find_spec(NEEDS[name
 
 def splits_of(name):
     # Of images of the user's own, an object says; the examples here have both.
-    return SPLITS if DATASETS[name].argument else DATASETS.load(name).splits
+    return SPLITS if DATASETS[name].argument else tuple(s for s in SPLITS if s in DATASETS.load(name).splits)
 
 
 KEYS = [(name, split) for name in INSTALLED for split in splits_of(name)]

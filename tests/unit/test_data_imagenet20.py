@@ -7,9 +7,11 @@ import pytest
 from PIL import Image
 
 from cnnshift.data import imagenet20
-from cnnshift.data.imagenet20 import LABELS, Imagenet20
+from cnnshift.data.base import open_dataset
+from cnnshift.data.imagenet20 import LABELS, Imagenet20, PhotographOptions
 from cnnshift.data.imagenet_classes import imagenet_classes
 from cnnshift.errors import InputError
+from cnnshift.spec import Spec
 
 installed = pytest.mark.skipif(find_spec("foolbox") is None, reason="needs foolbox")
 
@@ -28,10 +30,10 @@ def test_there_is_no_train_split():
         Imagenet20().load("train")
 
 
-@pytest.mark.parametrize(("key", "value"), [("size", "225"), ("context", "15"), ("size", "")])
+@pytest.mark.parametrize(("key", "value"), [("size", "31"), ("context", "-1"), ("size", "large")])
 def test_other_sizes_are_refused(key, value):
-    with pytest.raises(InputError, match=f"option {key} is '{value}'; allowed: "):
-        Imagenet20(**{key: value})
+    with pytest.raises(InputError, match=f"option {key} is '{value}'; input should be "):
+        open_dataset(Spec("imagenet20", {key: value}))
 
 
 def test_a_missing_package_is_one_sentence(monkeypatch):
@@ -67,9 +69,9 @@ def photographs(folder):
 
 
 @installed
-@pytest.mark.parametrize(("options", "side", "context"), [({}, 256, 16), ({"size": "240", "context": "8"}, 256, 8)])
+@pytest.mark.parametrize(("options", "side", "context"), [({}, 256, 16), ({"size": 240, "context": 8}, 256, 8)])
 def test_windows_of_photographs(options, side, context):
-    split = Imagenet20(**options).load("test")
+    split = Imagenet20(PhotographOptions(**options)).load("test")
     assert split.images.shape == (20, side, side, 3) and split.images.dtype == np.uint8
     assert split.context == context and split.size == (side - 2 * context,) * 2
     assert split.labels.tolist() == list(LABELS)
@@ -78,4 +80,4 @@ def test_windows_of_photographs(options, side, context):
 
 @installed
 def test_the_window_alone_is_another_scale():
-    assert Imagenet20(context="0").load("test").images.shape == (20, 224, 224, 3)
+    assert Imagenet20(PhotographOptions(context=0)).load("test").images.shape == (20, 224, 224, 3)

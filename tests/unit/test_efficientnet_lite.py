@@ -125,9 +125,9 @@ def test_a_probe_sees_every_layer(small):
 @pytest.mark.parametrize("name", [name for name in SOURCES if name.startswith("efficientnet-")])
 def test_takes_neither_argument_nor_option(name):
     with pytest.raises(InputError, match=f"'{name}' is followed by 'big'; allowed"):
-        SOURCES.load(name)("big", {})
+        SOURCES.load(name)("big", {}, {})
     with pytest.raises(InputError, match=f"'{name}' has no option 'width'"):
-        SOURCES.load(name)("", {"width": "2"})
+        SOURCES.load(name)("", {"width": "2"}, {})
 
 
 def test_a_missing_package_is_one_sentence(monkeypatch):
