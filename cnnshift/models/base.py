@@ -97,20 +97,23 @@ class PoolingOptions(Options):
         return options | self.pool_options.changed()
 
 
-def parse_options(options_type: type[AnyOptions], owner: str, raw: Mapping[str, Any]) -> AnyOptions:
+def parse_options(
+    options_type: type[AnyOptions], owner: str, raw: Mapping[str, Any], *, beside: Sequence[str] = ()
+) -> AnyOptions:
     """Validate the text of a spec's options.
 
     Args:
         options_type: what is allowed.
         owner: whose options they are, for the message.
         raw: keys and values.
+        beside: keys that are allowed where these come from, and were taken out, for the message.
 
     Raises:
         InputError: an unknown key or value; the message says what is allowed.
     """
     allowed = options_type.keys(raw)
     if unknown := [key for key in raw if key not in allowed]:
-        raise InputError(" ".join(_unknown(owner, key, allowed) for key in unknown))
+        raise InputError(" ".join(_unknown(owner, key, [*allowed, *beside]) for key in unknown))
     try:
         return options_type.model_validate(dict(raw))
     except pydantic.ValidationError as error:
@@ -194,14 +197,18 @@ class Classifier(nnx.Module):
         return self.head(self.features(images))
 
 
-def parse_model(spec: Spec) -> tuple[type[Classifier], Options]:
+def parse_model(spec: Spec, *, beside: Sequence[str] = ()) -> tuple[type[Classifier], Options]:
     """The family of a spec and its validated options.
+
+    Args:
+        spec: family and architecture options.
+        beside: keys of the whole spec that are no options of the architecture, for the message.
 
     Raises:
         InputError: unknown family, option or value.
     """
     family = MODELS.load(spec.name)
-    return family, parse_options(family.options_type, spec.name, spec.options)
+    return family, parse_options(family.options_type, spec.name, spec.options, beside=beside)
 
 
 def build(spec: Spec, input_shape: tuple[int, int, int], classes: int, *, seed: int) -> Classifier:

@@ -135,7 +135,7 @@ def test_the_total_stride_is_the_product_of_the_blocks(text, stride):
         ("cnn:pool=aps,aps=l3", "aps is 'l3'"),
         ("cnn:kernel=4", "kernel is '4'"),
         ("cnn:depth=0", "depth is '0'"),
-        ("cnn:depth=5", "block 4 leaves nothing of its 1×1 map"),
+        ("cnn:depth=5", "depth is 5, but block 4 of 5 leaves nothing of its 1×1 map; choose fewer blocks"),
         ("mlp:pool=max", "no option 'pool'"),
     ],
 )
