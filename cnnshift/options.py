@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import pydantic
@@ -29,20 +29,23 @@ class Options(pydantic.BaseModel):
 AnyOptions = TypeVar("AnyOptions", bound=Options)
 
 
-def parse_options(options_type: type[AnyOptions], owner: str, raw: Mapping[str, Any]) -> AnyOptions:
+def parse_options(
+    options_type: type[AnyOptions], owner: str, raw: Mapping[str, Any], *, beside: Sequence[str] = ()
+) -> AnyOptions:
     """Validate the text of a spec's options.
 
     Args:
         options_type: what is allowed.
         owner: whose options they are, for the message.
         raw: keys and values.
+        beside: keys that are allowed where these come from, and were taken out, for the message.
 
     Raises:
         InputError: an unknown key or value; the message says what is allowed.
     """
     allowed = options_type.keys(raw)
     if unknown := [key for key in raw if key not in allowed]:
-        raise InputError(" ".join(_unknown(owner, key, allowed) for key in unknown))
+        raise InputError(" ".join(_unknown(owner, key, [*allowed, *beside]) for key in unknown))
     try:
         return options_type.model_validate(dict(raw))
     except pydantic.ValidationError as error:

@@ -1,5 +1,6 @@
 """Shared set-up: shape checks on, no implicit broadcasting of ranks, a cache of the test run's own."""
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,12 @@ from cnnshift.sweep.device import prepare_backend  # noqa: E402
 jax.config.update("jax_numpy_rank_promotion", "raise")
 hypothesis.settings.register_profile("cnnshift", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("cnnshift")
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: the collector need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

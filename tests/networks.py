@@ -1,18 +1,30 @@
 """Small networks of a stranger's own: what no family of the zoo holds."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
+
+from cnnshift.models.layers.initial import lecun_normal
+
+# The library's numbers, from one compiled program for all shapes.
+Conv, Linear = (partial(layer, kernel_init=lecun_normal()) for layer in (nnx.Conv, nnx.Linear))
+
+
+def made(kind, **options):
+    """A network with its initial weights: made in a test, for what a file makes when it is read every process makes."""
+    return kind(rngs=nnx.Rngs(0), **options)
 
 
 class Functional(nnx.Module):
     """Pooling and activation as functions, a strided convolution, a position embedding, a flatten head."""
 
     def __init__(self, *, rngs):
-        self.conv1 = nnx.Conv(1, 4, (3, 3), rngs=rngs)
-        self.conv2 = nnx.Conv(4, 8, (3, 3), strides=2, rngs=rngs)
+        self.conv1 = Conv(1, 4, (3, 3), rngs=rngs)
+        self.conv2 = Conv(4, 8, (3, 3), strides=2, rngs=rngs)
         self.position = nnx.Param(jax.random.normal(rngs.params(), (1, 4, 4, 8)))
-        self.out = nnx.Linear(128, 5, rngs=rngs)
+        self.out = Linear(128, 5, rngs=rngs)
 
     def __call__(self, x):
         x = nnx.max_pool(nnx.relu(self.conv1(x)), (2, 2), (2, 2))
@@ -25,9 +37,9 @@ class Strided(nnx.Module):
     """Circular convolutions, the first with a stride of 4, and a global average."""
 
     def __init__(self, *, rngs):
-        self.c1 = nnx.Conv(1, 8, (5, 5), strides=4, padding="CIRCULAR", rngs=rngs)
-        self.c2 = nnx.Conv(8, 8, (3, 3), padding="CIRCULAR", rngs=rngs)
-        self.out = nnx.Linear(8, 5, rngs=rngs)
+        self.c1 = Conv(1, 8, (5, 5), strides=4, padding="CIRCULAR", rngs=rngs)
+        self.c2 = Conv(8, 8, (3, 3), padding="CIRCULAR", rngs=rngs)
+        self.out = Linear(8, 5, rngs=rngs)
 
     def __call__(self, x):
         return self.out(nnx.relu(self.c2(nnx.relu(self.c1(x)))).mean(axis=(1, 2)))
@@ -37,11 +49,11 @@ class Patches(nnx.Module):
     """A vision transformer of one block on 4×4 patches, with or without a position embedding."""
 
     def __init__(self, *, embedded: bool, rngs):
-        self.embed = nnx.Conv(1, 8, (4, 4), strides=4, padding="VALID", rngs=rngs)
-        self.attention = nnx.MultiHeadAttention(2, 8, decode=False, rngs=rngs)
+        self.embed = Conv(1, 8, (4, 4), strides=4, padding="VALID", rngs=rngs)
+        self.attention = nnx.MultiHeadAttention(2, 8, decode=False, kernel_init=lecun_normal(), rngs=rngs)
         self.norm = nnx.LayerNorm(8, rngs=rngs)
         self.position = nnx.Param(jax.random.normal(rngs.params(), (1, 16, 8))) if embedded else None
-        self.out = nnx.Linear(8, 5, rngs=rngs)
+        self.out = Linear(8, 5, rngs=rngs)
 
     def __call__(self, x):
         tokens = self.embed(x).reshape(len(x), 16, 8)
@@ -55,10 +67,10 @@ class Residual(nnx.Module):
     """Two branches with a stride each that meet in a sum."""
 
     def __init__(self, *, rngs):
-        self.c1 = nnx.Conv(1, 4, (3, 3), padding="CIRCULAR", rngs=rngs)
-        self.c2 = nnx.Conv(4, 4, (3, 3), strides=2, padding="CIRCULAR", rngs=rngs)
-        self.shortcut = nnx.Conv(4, 4, (1, 1), strides=2, rngs=rngs)
-        self.out = nnx.Linear(4, 5, rngs=rngs)
+        self.c1 = Conv(1, 4, (3, 3), padding="CIRCULAR", rngs=rngs)
+        self.c2 = Conv(4, 4, (3, 3), strides=2, padding="CIRCULAR", rngs=rngs)
+        self.shortcut = Conv(4, 4, (1, 1), strides=2, rngs=rngs)
+        self.out = Linear(4, 5, rngs=rngs)
 
     def __call__(self, x):
         h = nnx.relu(self.c1(x))
@@ -71,8 +83,8 @@ class Looped(nnx.Module):
 
     def __init__(self, *, rngs):
         shapes = ((1, 4), (4, 4))
-        self.convs = nnx.List([nnx.Conv(i, o, (3, 3), padding="CIRCULAR", rngs=rngs) for i, o in shapes])
-        self.out = nnx.Linear(4, 5, rngs=rngs)
+        self.convs = nnx.List([Conv(i, o, (3, 3), padding="CIRCULAR", rngs=rngs) for i, o in shapes])
+        self.out = Linear(4, 5, rngs=rngs)
 
     def __call__(self, x):
         for conv in self.convs:
@@ -84,9 +96,9 @@ class Wrapped(nnx.Module):
     """Convolutions without a margin, behind one that wraps around."""
 
     def __init__(self, *, rngs):
-        self.c1 = nnx.Conv(1, 4, (3, 3), padding="VALID", rngs=rngs)
-        self.c2 = nnx.Conv(4, 4, (3, 3), padding="VALID", rngs=rngs)
-        self.out = nnx.Linear(4, 5, rngs=rngs)
+        self.c1 = Conv(1, 4, (3, 3), padding="VALID", rngs=rngs)
+        self.c2 = Conv(4, 4, (3, 3), padding="VALID", rngs=rngs)
+        self.out = Linear(4, 5, rngs=rngs)
 
     def __call__(self, x):
         for conv in (self.c1, self.c2):
@@ -99,9 +111,9 @@ class Branches(nnx.Module):
 
     def __init__(self, *, strided: bool, rngs):
         padding, strides = ("CIRCULAR", 4) if strided else ("SAME", 1)
-        self.main = nnx.Conv(1, 4, (3, 3), strides=strides, padding=padding, rngs=rngs)
-        self.beside = nnx.Conv(1, 4, (3, 3), padding="CIRCULAR", rngs=rngs)
-        self.out = nnx.Linear(4, 5, rngs=rngs)
+        self.main = Conv(1, 4, (3, 3), strides=strides, padding=padding, rngs=rngs)
+        self.beside = Conv(1, 4, (3, 3), padding="CIRCULAR", rngs=rngs)
+        self.out = Linear(4, 5, rngs=rngs)
 
     def __call__(self, x):
         main, beside = nnx.relu(self.main(x)), nnx.relu(self.beside(x))

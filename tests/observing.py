@@ -45,6 +45,7 @@ def observe(
     shifts: np.ndarray,
     neighbours: np.ndarray | None = None,
     features: np.ndarray | None = None,
+    stride: int | None = None,
 ) -> Observations:
     """The table that a sweep makes of logits [n m k], whose row 0 is the unshifted image."""
     n = len(logits)
@@ -75,6 +76,7 @@ def observe(
         logit_change=change.mean(axis=1),
         logit_square_change=(change**2).mean(axis=1),
         shift_logit_change=change.mean(axis=0),
+        stride=stride,
     )
 
 

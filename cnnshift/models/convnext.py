@@ -98,7 +98,7 @@ class Convnext(Stacked):
                 for _ in range(count)
             ]
             inputs = outputs
-        return blocks, shape_after(blocks, input_shape)
+        return blocks, shape_after(blocks, input_shape, f"depths is {options.depths}")
 
     def circular_stages(self, size: tuple[int, int]) -> Sequence[Stage] | None:
         """The blocks; the normalisation that belongs to the features is the end of the last stage."""

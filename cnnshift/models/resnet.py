@@ -83,7 +83,7 @@ class Resnet(Stacked):
             blocks.append(
                 Last(normalization(options.norm, inputs, rngs=rngs), map_activation(options.activation, inputs))
             )
-        return blocks, shape_after(blocks, input_shape)
+        return blocks, shape_after(blocks, input_shape, f"depth is {options.depth}")
 
 
 class Pool(Link):

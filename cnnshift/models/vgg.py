@@ -87,4 +87,4 @@ class Vgg(Stacked):
                 )
                 blocks.append(Block(weights, norm, activate, pool))
                 inputs = outputs
-        return blocks, shape_after(blocks, input_shape)
+        return blocks, shape_after(blocks, input_shape, f"depth is {options.depth}")

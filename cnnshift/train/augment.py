@@ -30,12 +30,11 @@ def parse_augment(text: str, split: Split) -> Augment:
     empty, steps = empty_pixel(split), list[Augmentation]()
     names = text.split("+")
     for name in names:
-        match = re.fullmatch(r"([a-z_]+)([0-9]*)", name)
-        known = f"{match[1]}{'K' if match[2] else ''}" if match else ""
-        if not match or known not in AUGMENTATIONS or (name == "none" and len(names) > 1):
+        known, amount = _read(name)
+        if not known or (name == "none" and len(names) > 1):
             raise InputError(f"augment is '{text}'; allowed: {allowed()}.")
         context = 0 if steps else split.context
-        steps.append(AUGMENTATIONS.load(known)(split.size, empty, context, int(match[2] or 0)))
+        steps.append(AUGMENTATIONS.load(known)(split.size, empty, context, amount))
 
     def augment(rng: np.random.Generator, images: np.ndarray) -> np.ndarray:
         for step in steps:
@@ -43,6 +42,21 @@ def parse_augment(text: str, split: Split) -> Augment:
         return images
 
     return augment
+
+
+def _read(name: str) -> tuple[str, int]:
+    """The registered name that a recipe means, and K; an empty name where there is none.
+
+    A name that is registered as it stands is itself, whatever it ends in; else its number is the K of a `NAMEK`, which
+    may hold digits of its own: the longest number that gives one counts.
+    """
+    if name in AUGMENTATIONS and not name.endswith("K"):
+        return name, 0
+    digits = re.search(r"[0-9]*\Z", name)
+    for end in range(digits.start() if digits else len(name), len(name)):
+        if f"{name[:end]}K" in AUGMENTATIONS:
+            return f"{name[:end]}K", int(name[end:])
+    return "", 0
 
 
 def allowed() -> str:

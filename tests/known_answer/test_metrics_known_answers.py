@@ -11,6 +11,7 @@ from cnnshift.metrics.curves import by_radius
 from cnnshift.observations import Observations
 from cnnshift.registry import METRICS
 from cnnshift.shifts.sets import enumerate_shifts
+from tests import observing
 
 REACH = 3
 IMAGES, CLASSES = 60, 5
@@ -20,32 +21,7 @@ LABELS = np.arange(IMAGES) % CLASSES
 
 def observe(logits: np.ndarray, labels: np.ndarray = LABELS) -> Observations:
     """The table of logits [n m k] over the grid, row 0 unshifted; the features are the logits."""
-    rows = np.arange(len(logits))
-    probability = np.exp(logits - logits.max(axis=2, keepdims=True))
-    probability /= probability.sum(axis=2, keepdims=True)
-    predicted = logits.argmax(axis=2)
-    of_class = probability[rows, :, predicted[:, 0]]
-    of_label = probability[rows, :, labels]
-    change = logits[:, 1:] - logits[:, :1]
-    unit = logits / np.linalg.norm(logits, axis=2, keepdims=True)
-    return Observations(
-        shifts=GRID.shifts,
-        neighbours=GRID.neighbours,
-        labels=labels,
-        reference_prediction=predicted[:, 0],
-        reference_probability=of_class[:, 0],
-        reference_label_probability=of_label[:, 0],
-        reference_logits=logits[:, 0],
-        prediction=predicted[:, 1:],
-        probability=of_class[:, 1:],
-        label_probability=of_label[:, 1:],
-        distance=np.linalg.norm(change, axis=2),
-        cosine=(unit[:, 1:] * unit[:, :1]).sum(axis=2),
-        logit_change=change.mean(axis=1),
-        logit_square_change=(change**2).mean(axis=1),
-        shift_logit_change=change.mean(axis=0),
-        stride=2,
-    )
+    return observing.observe(logits, labels, GRID.shifts, GRID.neighbours, features=logits, stride=2)
 
 
 def at_all_shifts(logits: np.ndarray) -> np.ndarray:

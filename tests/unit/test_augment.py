@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from cnnshift.data.base import Split
 from cnnshift.errors import InputError
-from cnnshift.registry import AUGMENTATIONS
+from cnnshift.registry import AUGMENTATIONS, Entry
 from cnnshift.train.augment import parse_augment
 from cnnshift.train.augmentations import affine, elastic
 from cnnshift.train.augmentations.warp import sample
@@ -259,6 +259,40 @@ def test_names_that_do_not_exist(text):
     said = str(caught.value)
     assert f"augment is '{text}'" in said
     assert all(name in said for name in AUGMENTATIONS)
+
+
+class Named:
+    """An augmentation of another package: it writes its K into every pixel."""
+
+    def __init__(self, size, empty, context, amount):
+        self.amount = amount
+
+    def __call__(self, rng, images):
+        return np.full_like(images, self.amount)
+
+
+@pytest.mark.parametrize(
+    ("text", "amount"),
+    [
+        ("cut-out", 0),
+        ("mix-2", 0),
+        ("mix-3", 3),
+        ("mix-25", 25),
+        ("blur2d7", 7),
+        ("blur2d", 0),
+        ("v2-13", 3),
+        ("v213", 3),
+    ],
+)
+def test_names_of_other_packages_may_hold_digits_and_dashes(text, amount, monkeypatch):
+    names = ("cut-out", "mix-2", "mix-K", "blur2dK", "blur2d", "v2-1K", "v21K")
+    own = {name: Entry(f"{__name__}:Named", "from a test") for name in names}
+    monkeypatch.setattr(AUGMENTATIONS, "_plugins", own)
+    monkeypatch.setattr(AUGMENTATIONS, "load", lambda name: Named if name in own else None)
+    assert (apply(text) == amount).all()
+    for wrong in ("mix-K", "v2-1K", "cut-out3", "mix-", "shift"):
+        with pytest.raises(InputError, match=f"augment is '{wrong}'"):
+            apply(wrong)
 
 
 @pytest.mark.parametrize("text", ["shift0", "shift10", "crop10", "affine+crop99"])

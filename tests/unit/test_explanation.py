@@ -1,6 +1,7 @@
 """`cnnshift.explain` names the right stride, the right culprit, in the right words."""
 
 import json
+from functools import partial
 
 import jax
 import numpy as np
@@ -19,7 +20,7 @@ from cnnshift.render.documents.explain import explain_document
 from cnnshift.render.style import Style
 from cnnshift.shifts.sets import enumerate_shifts
 from cnnshift.spec import parse_spec
-from tests.networks import Branches, Functional, Looped, Patches, Residual, Strided, Wrapped
+from tests.networks import Branches, Functional, Looped, Patches, Residual, Strided, Wrapped, made
 
 # One process makes what the tests of this file share.
 pytestmark = pytest.mark.xdist_group("explanation")
@@ -34,58 +35,58 @@ def zoo(spec):
 
 
 @pytest.mark.parametrize(
-    ("model", "lost"),
+    ("make", "lost"),
     [
         (
-            Functional(rngs=nnx.Rngs(0)),
+            partial(made, Functional),
             {"conv1": ["border"], "max_pool": ["samples"], "conv2": ["samples", "border"], "add": ["position"],
              "reshape": ["place"]},
         ),
-        (Strided(rngs=nnx.Rngs(0)), {"c1": ["samples"]}),
-        (Patches(embedded=False, rngs=nnx.Rngs(0)), {"embed": ["samples"]}),
-        (Patches(embedded=True, rngs=nnx.Rngs(0)), {"embed": ["samples"], "add": ["position"]}),
+        (partial(made, Strided), {"c1": ["samples"]}),
+        (partial(made, Patches, embedded=False), {"embed": ["samples"]}),
+        (partial(made, Patches, embedded=True), {"embed": ["samples"], "add": ["position"]}),
         (
-            Residual(rngs=nnx.Rngs(0)),
+            partial(made, Residual),
             {"relu": ["fractions"], "c2": ["samples"], "shortcut": ["samples"]},
         ),
         (
-            zoo("locally_connected:width=2,depth=1,pool=none,head=gap"),
+            partial(zoo, "locally_connected:width=2,depth=1,pool=none,head=gap"),
             {"blocks.0.weights": ["position"]},
         ),
         # A loop over layers runs the same line again and again.
         (
-            Looped(rngs=nnx.Rngs(0)),
+            partial(made, Looped),
             {"relu": ["fractions"], "max_pool": ["samples"], "max_pool (2)": ["samples"]},
         ),
         # A padding of one's own, then a convolution without: neither is a torus alone, both are together.
-        (Wrapped(rngs=nnx.Rngs(0)), {"relu": ["fractions"]}),
+        (partial(made, Wrapped), {"relu": ["fractions"]}),
         # The border, and the windows behind it, reach across the whole map.
         (
-            zoo("cnn:kernel=5,width=2,depth=2"),
+            partial(zoo, "cnn:kernel=5,width=2,depth=2"),
             {"blocks.0.weights": ["border"], "blocks.0.pool": ["samples"], "blocks.1.weights": ["border"],
              "blocks.1.pool": ["samples"], "embed": ["place"]},
         ),
         (
-            zoo("cnn:padding=valid,width=2,depth=1"),
+            partial(zoo, "cnn:padding=valid,width=2,depth=1"),
             {"blocks.0.weights": ["border"], "blocks.0.pool": ["samples"], "embed": ["place"]},
         ),
-        (jax.jit(lambda x: nnx.max_pool(x, (2, 2), (2, 2)).mean(axis=(1, 2))), {"max_pool": ["samples"]}),
+        (lambda: jax.jit(lambda x: nnx.max_pool(x, (2, 2), (2, 2)).mean(axis=(1, 2))), {"max_pool": ["samples"]}),
         # An exact branch beside it clears no layer.
-        (Branches(strided=False, rngs=nnx.Rngs(0)), {"main": ["border"], "relu (2)": ["fractions"]}),
-        (Branches(strided=True, rngs=nnx.Rngs(0)), {"main": ["samples"]}),
-        (zoo("polyvit:depth=1,width=8,heads=2,patch=4"), {}),
+        (partial(made, Branches, strided=False), {"main": ["border"], "relu (2)": ["fractions"]}),
+        (partial(made, Branches, strided=True), {"main": ["samples"]}),
+        (partial(zoo, "polyvit:depth=1,width=8,heads=2,patch=4"), {}),
     ],
     ids=["functional", "strided", "patches", "patches with positions", "residual", "locally connected", "looped",
          "wrapped", "wide windows", "valid", "compiled", "border beside", "stride beside", "anchored"],
 )  # fmt: skip
-def test_every_layer_answers_for_what_it_loses(model, lost):
-    records = diagnose(probe_layers(model, IMAGES), Floor(0.0, 3e-7))
+def test_every_layer_answers_for_what_it_loses(make, lost):
+    records = diagnose(probe_layers(make(), IMAGES), Floor(0.0, 3e-7))
     assert {record.name: record.lost for record in records if record.lost} == lost
 
 
 @pytest.fixture(scope="module")
 def strided():
-    return cnnshift.explain(Strided(rngs=nnx.Rngs(0)), (IMAGES, LABELS), max_shift=3, name="mine")
+    return cnnshift.explain(made(Strided), (IMAGES, LABELS), max_shift=3, name="mine")
 
 
 def test_a_network_of_ones_own(strided):

@@ -13,6 +13,7 @@ from cnnshift.models.layers import correlation
 from cnnshift.models.layers.convolution import Convolution
 from cnnshift.models.layers.local import LocallyConnected
 from cnnshift.registry import DOWNSAMPLERS
+from tests.pooling import run
 
 PADDINGS = ("zero", "circular", "reflect", "replicate", "valid", "full")
 MODES = {"zero": "constant", "full": "constant", "circular": "wrap", "reflect": "reflect", "replicate": "edge"}
@@ -64,7 +65,7 @@ def test_convolution_equals_a_loop(padding, inputs, outputs, kernel, height, wid
     layer.bias[...] = jnp.asarray(draw(outputs))
     x = draw(2, height, width, inputs)
     expected = convolved(x, np.asarray(layer.kernel[...]), np.asarray(layer.bias[...]), padding)
-    np.testing.assert_allclose(layer(jnp.asarray(x)), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(run(layer, x), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -74,14 +75,18 @@ def test_correlation_and_its_gradients_equal_the_library(inputs, outputs, kernel
     margins = ((1, 2), (0, 1)) if kernel == 3 else ((2, 2), (2, 2))
     ours = lambda x, k: correlation.correlate(x, k, margins=margins, stride=stride)  # noqa: E731
     theirs = lambda x, k: correlation.library(x, k, margins, stride)  # noqa: E731
-    expected = theirs(x, k)
-    np.testing.assert_allclose(jax.jit(ours)(x, k), expected, rtol=1e-4, atol=1e-4)
-    towards = jnp.asarray(draw(*expected.shape))
-    for mine, reference in zip(jax.vjp(ours, x, k)[1](towards), jax.vjp(theirs, x, k)[1](towards), strict=True):
+    towards = jnp.asarray(draw(*jax.eval_shape(theirs, x, k).shape))
+
+    def all_of(correlate):
+        """Values, derivatives backwards and forwards, from one program."""
+        both = lambda x, k: (correlate(x, k), jax.vjp(correlate, x, k)[1](towards), jax.jvp(correlate, (x, k), (x, k)))  # noqa: E731
+        return jax.jit(both)(x, k)
+
+    (value, backwards, (_, forwards)), (expected, transposed, (_, pushed)) = all_of(ours), all_of(theirs)
+    np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-4)
+    for mine, reference in zip(backwards, transposed, strict=True):
         np.testing.assert_allclose(mine, reference, rtol=1e-3, atol=1e-3)
-    np.testing.assert_allclose(
-        jax.jvp(ours, (x, k), (x, k))[1], jax.jvp(theirs, (x, k), (x, k))[1], rtol=1e-3, atol=1e-3
-    )
+    np.testing.assert_allclose(forwards, pushed, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("padding", PADDINGS)
@@ -95,15 +100,15 @@ def test_locally_connected_weights_are_those_of_a_position(padding):
         [np.einsum("nabc,abco->no", wide[:, i : i + 3, j : j + 3], kernel[i, j]) for j in range(width)]
         for i in range(height)
     ]
-    np.testing.assert_allclose(layer(jnp.asarray(x)), np.array(expected).transpose(2, 0, 1, 3), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(run(layer, x), np.array(expected).transpose(2, 0, 1, 3), rtol=1e-4, atol=1e-5)
 
 
 def test_a_locally_connected_layer_with_equal_kernels_is_a_convolution():
     local = LocallyConnected((6, 6, 2), 3, 3, padding="circular", rngs=nnx.Rngs(0))
     shared = Convolution((6, 6, 2), 3, 3, padding="circular", rngs=nnx.Rngs(1))
     local.kernel[...] = jnp.broadcast_to(shared.kernel[...].reshape(1, 1, 18, 3), local.kernel[...].shape)
-    x = jnp.asarray(draw(2, 6, 6, 2))
-    np.testing.assert_allclose(local(x), shared(x), rtol=1e-4, atol=1e-5)
+    x = draw(2, 6, 6, 2)
+    np.testing.assert_allclose(run(local, x), run(shared, x), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (7, 9)])
@@ -112,7 +117,7 @@ def test_pools_without_overlap_equal_a_loop(name, reduce, shape):
     x = draw(2, *shape, 3)
     even = x[:, : shape[0] // 2 * 2, : shape[1] // 2 * 2]
     windows = even.reshape(2, shape[0] // 2, 2, shape[1] // 2, 2, 3)
-    np.testing.assert_allclose(pool(name)(jnp.asarray(x)), reduce(windows, axis=(2, 4)), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(run(pool(name), x), reduce(windows, axis=(2, 4)), rtol=1e-5, atol=1e-6)
 
 
 def test_ties_of_a_maximum_share_its_gradient():
@@ -140,16 +145,15 @@ def test_blur_equals_a_loop(taps, padding):
         ]
         for i in range(0, wide.shape[1] - taps + 1, 2)
     ]
-    found = np.asarray(pool("blur", padding, blur=str(taps))(jnp.asarray(x)))
+    found = run(pool("blur", padding, blur=str(taps)), x)
     expected = np.array(expected).transpose(2, 0, 1, 3)[:, : found.shape[1], : found.shape[2]]
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("padding", ["circular", "reflect", "replicate"])
 def test_blur_keeps_a_constant(padding):
-    np.testing.assert_allclose(
-        pool("blur", padding, blur="5")(jnp.full((1, 8, 8, 3), 0.7)), np.full((1, 4, 4, 3), 0.7), rtol=1e-6
-    )
+    found = run(pool("blur", padding, blur="5"), np.full((1, 8, 8, 3), 0.7, np.float32))
+    np.testing.assert_allclose(found, np.full((1, 4, 4, 3), 0.7), rtol=1e-6)
 
 
 @pytest.mark.parametrize(("norm", "order"), [("l1", 1), ("l2", 2)])
@@ -162,47 +166,49 @@ def test_polyphase_pool_takes_the_component_of_largest_norm(norm, order, padding
     for image in maps:
         components = [image[a::2, b::2] for a in (0, 1) for b in (0, 1)]
         expected.append(max(components, key=lambda part: np.linalg.norm(part.ravel(), order)))
-    np.testing.assert_array_equal(pool("aps", padding, aps=norm)(jnp.asarray(x)), np.array(expected))
+    np.testing.assert_array_equal(run(pool("aps", padding, aps=norm), x), np.array(expected))
+
+
+def at_every_shift(layer, x):
+    """What a layer gives of maps [n h w c] at all their circular shifts: (dy, dx) → maps, from one batch."""
+    shifts = list(np.ndindex(x.shape[1:3]))
+    moved = run(layer, np.concatenate([np.roll(x, shift, (1, 2)) for shift in shifts]))
+    return dict(zip(shifts, np.split(moved, len(shifts)), strict=True))
 
 
 @pytest.mark.parametrize("norm", ["l1", "l2", "inf"])
 def test_polyphase_pool_is_equivariant_to_every_circular_shift_up_to_a_shift(norm):
-    layer, x = pool("aps", aps=norm), jnp.asarray(draw(2, 8, 8, 3))
-    still = np.asarray(layer(x))
-    for dy in range(8):
-        for dx in range(8):
-            moved = np.asarray(layer(jnp.roll(x, (dy, dx), (1, 2))))
-            rolls = [np.roll(still, (a, b), (1, 2)) for a in {dy // 2, (dy + 1) // 2} for b in {dx // 2, (dx + 1) // 2}]
-            for image in range(2):
-                assert any((moved[image] == roll[image]).all() for roll in rolls)
+    found = at_every_shift(pool("aps", aps=norm), draw(2, 8, 8, 3))
+    assert len(found) == 64
+    for (dy, dx), moved in found.items():
+        rolls = [
+            np.roll(found[0, 0], (a, b), (1, 2)) for a in {dy // 2, (dy + 1) // 2} for b in {dx // 2, (dx + 1) // 2}
+        ]
+        for image in range(2):
+            assert any((moved[image] == roll[image]).all() for roll in rolls)
 
 
 @pytest.mark.parametrize("name", ["max", "avg", "stride", "blur", "aps"])
 @pytest.mark.parametrize("shift", [(2, 0), (4, 6), (0, 2)])
 def test_every_circular_pool_is_equivariant_to_even_shifts(name, shift):
-    layer, x = pool(name), jnp.asarray(draw(2, 8, 8, 3))
-    moved = layer(jnp.roll(x, shift, (1, 2)))
-    np.testing.assert_allclose(moved, jnp.roll(layer(x), (shift[0] // 2, shift[1] // 2), (1, 2)), atol=1e-6)
+    layer, x = pool(name), draw(2, 8, 8, 3)
+    moved = run(layer, np.roll(x, shift, (1, 2)))
+    np.testing.assert_allclose(moved, np.roll(run(layer, x), (shift[0] // 2, shift[1] // 2), (1, 2)), atol=1e-6)
 
 
 def test_k2_a_stride_is_equivariant_for_a_quarter_of_the_shifts():
-    layer, x = pool("stride"), jnp.asarray(draw(1, 8, 8, 3))
-    still, exact = np.asarray(layer(x)), 0
-    for dy in range(8):
-        for dx in range(8):
-            moved = np.asarray(layer(jnp.roll(x, (dy, dx), (1, 2))))
-            exact += any((moved == np.roll(still, (a, b), (1, 2))).all() for a in range(4) for b in range(4))
-    assert exact == 64 // 4
+    found, exact = at_every_shift(pool("stride"), draw(1, 8, 8, 3)), 0
+    for moved in found.values():
+        exact += any((moved == np.roll(found[0, 0], (a, b), (1, 2))).all() for a in range(4) for b in range(4))
+    assert (len(found), exact) == (64, 64 // 4)
 
 
 def test_k6_an_impulse_survives_a_pixel_with_probability_one_half_per_axis():
-    layer, same = pool("max", channels=1), {"down": 0, "right": 0}
-    for i in range(8):
-        for j in range(8):
-            x = jnp.zeros((1, 8, 8, 1)).at[0, i, j, 0].set(1.0)
-            for name, shift in (("down", (1, 0)), ("right", (0, 1))):
-                same[name] += bool((layer(jnp.roll(x, shift, (1, 2))) == layer(x)).all())
-    assert same == {"down": 32, "right": 32}
+    layer, impulses = pool("max", channels=1), np.eye(64, dtype=np.float32).reshape(64, 8, 8, 1)
+    still = run(layer, impulses)
+    for shift in ((1, 0), (0, 1)):
+        moved = run(layer, np.roll(impulses, shift, (1, 2)))
+        assert (moved == still).all(axis=(1, 2, 3)).sum() == 32
 
 
 @pytest.mark.parametrize(
@@ -211,26 +217,25 @@ def test_k6_an_impulse_survives_a_pixel_with_probability_one_half_per_axis():
 )
 def test_k6_a_circular_convolution_commutes_with_a_roll_bitwise(inputs, outputs, kernel, height, width):
     layer = jax.jit(Convolution((height, width, inputs), outputs, kernel, padding="circular", rngs=nnx.Rngs(0)))
-    x = jnp.asarray(draw(2, height, width, inputs))
+    x = draw(2, height, width, inputs)
     for shift in ((1, 0), (0, 1), (3, 5)):
-        np.testing.assert_array_equal(layer(jnp.roll(x, shift, (1, 2))), jnp.roll(layer(x), shift, (1, 2)))
+        np.testing.assert_array_equal(layer(np.roll(x, shift, (1, 2))), np.roll(layer(x), shift, (1, 2)))
 
 
 def test_k1_integer_weights_with_sum_pooling_are_bitwise_invariant():
     layer = Convolution((8, 8, 1), 4, 3, padding="circular", rngs=nnx.Rngs(0))
     layer.kernel[...] = jnp.asarray(rng.integers(-3, 4, (3, 3, 1, 4)), jnp.float32)
-    x = jnp.asarray(rng.integers(0, 9, (2, 8, 8, 1)), jnp.float32)
+    x = rng.integers(0, 9, (2, 8, 8, 1)).astype(np.float32)
     total = jax.jit(lambda x: jax.nn.relu(layer(x)).sum(axis=(1, 2)))
-    for dy in range(8):
-        for dx in range(8):
-            np.testing.assert_array_equal(total(jnp.roll(x, (dy, dx), (1, 2))), total(x))
+    for shift in np.ndindex(8, 8):
+        np.testing.assert_array_equal(total(np.roll(x, shift, (1, 2))), total(x))
 
 
 def test_k15_zero_padding_errs_in_the_border_rows_and_columns_only():
     layer = Convolution((9, 9, 2), 4, 3, padding="zero", rngs=nnx.Rngs(0))
-    x = jnp.asarray(draw(2, 9, 9, 2))
-    moved, rolled = layer(jnp.roll(x, (1, 1), (1, 2))), jnp.roll(layer(x), (1, 1), (1, 2))
-    wrong = np.abs(np.asarray(moved - rolled)).max(axis=(0, 3)) > 1e-4
+    x = draw(2, 9, 9, 2)
+    moved, rolled = run(layer, np.roll(x, (1, 1), (1, 2))), np.roll(run(layer, x), (1, 1), (1, 2))
+    wrong = np.abs(moved - rolled).max(axis=(0, 3)) > 1e-4
     inner = [i for i in range(9) if i not in (0, 1, 8)]
     assert not wrong[np.ix_(inner, inner)].any()
     assert wrong[0].any()

@@ -71,8 +71,8 @@ def test_a_map_that_wraps_around(inputs, outputs, kernel, height, width, stride)
         wide = jnp.pad(x, ((0, 0), *margins, (0, 0)), mode="wrap")
         return correlation.library(wide, k, correlation.NO_MARGINS, stride)
 
-    expected = theirs(x, k)
-    np.testing.assert_allclose(ours(x, k), expected, rtol=1e-4, atol=1e-4)
+    expected = jax.jit(theirs)(x, k)
+    np.testing.assert_allclose(jax.jit(ours)(x, k), expected, rtol=1e-4, atol=1e-4)
     towards = draw(*expected.shape)
     for mine, reference in zip(derivatives(ours, x, k, towards), derivatives(theirs, x, k, towards), strict=True):
         np.testing.assert_allclose(mine, reference, rtol=1e-3, atol=1e-3)
@@ -84,12 +84,12 @@ def test_second_derivatives_and_vmap():
     theirs = functools.partial(correlation.library, margins=SAME, stride=1)
 
     def curvature(function):
-        return jax.jvp(jax.grad(lambda x: (function(x, k) ** 2).sum()), (x,), (x,))[1]
+        return jax.jit(lambda x: jax.jvp(jax.grad(lambda x: (function(x, k) ** 2).sum()), (x,), (x,))[1])(x)
 
     np.testing.assert_allclose(curvature(ours), curvature(theirs), rtol=1e-3, atol=1e-2)
     many = jnp.stack([x, 2 * x, -x])
-    along = jax.vmap(lambda x: jax.jvp(lambda x: ours(x, k), (x,), (x,))[1])(many)
-    np.testing.assert_allclose(along, jax.vmap(lambda x: theirs(x, k))(many), rtol=1e-3, atol=1e-3)
+    along = jax.jit(jax.vmap(lambda x: jax.jvp(lambda x: ours(x, k), (x,), (x,))[1]))(many)
+    np.testing.assert_allclose(along, jax.jit(jax.vmap(lambda x: theirs(x, k)))(many), rtol=1e-3, atol=1e-3)
 
 
 def test_an_accelerator_takes_the_library(monkeypatch):
@@ -130,8 +130,11 @@ def test_the_gradient_of_a_maximum_is_that_of_automatic_differentiation():
     def plain(x):
         return functools.reduce(jnp.maximum, phases(x))
 
-    np.testing.assert_allclose(jax.vjp(pool, x)[1](towards)[0], jax.vjp(plain, x)[1](towards)[0], rtol=1e-6)
-    np.testing.assert_allclose(jax.jvp(pool, (x,), (x,))[1], jax.jvp(plain, (x,), (x,))[1], rtol=1e-6)
+    def both(function):
+        return jax.jit(lambda x: (jax.vjp(function, x)[1](towards)[0], jax.jvp(function, (x,), (x,))[1]))(x)
+
+    for found, expected in zip(both(pool), both(plain), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 def test_what_is_compiled_apart_is_a_call_of_its_own_with_the_same_values():

@@ -8,7 +8,7 @@ from flax import nnx
 
 from cnnshift.errors import InputError
 from cnnshift.probe.capture import capture
-from tests.networks import Functional, Patches, Residual
+from tests.networks import Functional, Patches, Residual, made
 
 IMAGES = jnp.asarray(np.random.RandomState(0).rand(3, 16, 16, 1), jnp.float32)
 
@@ -19,7 +19,7 @@ def seen(model, images=IMAGES):
 
 
 def test_modules_and_functions_in_order_with_their_lines():
-    found, outputs = seen(Functional(rngs=nnx.Rngs(0)))
+    found, outputs = seen(made(Functional))
     names = ["conv1", "relu", "max_pool", "conv2", "gelu", "add", "reshape", "out"]
     assert [step.name for step in found.steps] == names
     assert [step.kind for step in found.steps if not step.is_function] == ["Conv", "Conv", "Linear"]
@@ -30,7 +30,7 @@ def test_modules_and_functions_in_order_with_their_lines():
 
 
 def test_the_values_are_those_of_the_network():
-    model = Functional(rngs=nnx.Rngs(0))
+    model = made(Functional)
     found, outputs = seen(model)
     value = dict(zip((step.name for step in found.steps), outputs, strict=True))
     conv1 = model.conv1(IMAGES)
@@ -42,7 +42,7 @@ def test_the_values_are_those_of_the_network():
 
 
 def test_sections_compute_a_step_from_an_earlier_one():
-    found, outputs = seen(Residual(rngs=nnx.Rngs(0)))
+    found, outputs = seen(made(Residual))
     names = [step.name for step in found.steps]
     for section, output in zip(found.sections, outputs, strict=True):
         given = IMAGES if section.source < 0 else outputs[section.source]
@@ -105,6 +105,6 @@ def test_a_trace_within_the_trace_keeps_its_values():
 def test_a_function_and_a_transformer():
     found, _ = seen(lambda x: jax.nn.relu(x).mean(axis=(1, 2)))
     assert [step.name for step in found.steps] == ["relu", "mean"]
-    names = [step.name for step in seen(Patches(embedded=True, rngs=nnx.Rngs(0)))[0].steps]
+    names = [step.name for step in seen(made(Patches, embedded=True))[0].steps]
     assert names[:3] == ["embed", "reshape", "add"]
     assert "attention: dot_product_attention" in names

@@ -1,6 +1,7 @@
 """The layer probe against numpy, algebra and central differences."""
 
 from fractions import Fraction
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +22,7 @@ from cnnshift.probe.own import DIRECTIONS
 from cnnshift.probe.torus import align, shift_maps, slope
 from cnnshift.shifts.fourier import fourier_shift
 from cnnshift.spec import parse_spec
-from tests.networks import Patches, Strided
+from tests.networks import Patches, Strided, made
 
 IMAGES = np.random.RandomState(0).rand(4, 16, 16, 1).astype(np.float32)
 
@@ -157,7 +158,7 @@ def test_an_adaptive_choice_jumps_by_whole_positions():
 
 
 def test_tokens_are_a_map():
-    layers = {layer.step.name: layer for layer in probe_layers(Patches(embedded=True, rngs=nnx.Rngs(0)), IMAGES)}
+    layers = {layer.step.name: layer for layer in probe_layers(made(Patches, embedded=True), IMAGES)}
     assert all(layers[name].stride == 4 for name in ("embed", "add", "attention.query", "attention.out"))
     assert layers["add"].own.error > 0.5
     assert not layers["add"].own.at_border
@@ -213,8 +214,13 @@ def test_equivariance_error_of_zeros():
     assert equivariance_error(one, zero)[0] == np.inf
 
 
-@pytest.mark.parametrize("model", [Strided(rngs=nnx.Rngs(0)), zoo("cnn:activation=tanh,pool=avg,width=2,depth=1")])
-def test_the_lie_derivative_against_central_differences(model):
+@pytest.mark.parametrize(
+    "make",
+    [partial(made, Strided), partial(zoo, "cnn:activation=tanh,pool=avg,width=2,depth=1")],
+    ids=["strided", "cnn"],
+)
+def test_the_lie_derivative_against_central_differences(make):
+    model = make()
     with jax.enable_x64(True):
         graph, state = nnx.split(model)
         wide = nnx.merge(graph, jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), state))

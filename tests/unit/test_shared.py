@@ -21,6 +21,7 @@ from cnnshift.spec import parse_spec
 from cnnshift.sweep.engine import run_sweep
 from cnnshift.sweep.sharing import Sharing, find_sharing
 from cnnshift.sweep.subject import subject_of
+from tests.networks import Conv, Linear
 
 RNG = np.random.RandomState(0)
 SPLIT = Split(
@@ -144,9 +145,9 @@ class Patches(nnx.Module):
 
     def __init__(self, *, sees, padding="VALID"):
         rngs = nnx.Rngs(0)
-        self.patches = nnx.Conv(2, 6, (4, 4), strides=(4, 4), padding=padding, rngs=rngs)
-        self.mix = nnx.Conv(6, 6, (3, 3), padding="SAME" if padding == "SAME" else "CIRCULAR", rngs=rngs)
-        self.out = nnx.Linear(96 if sees else 6, 4, rngs=rngs)
+        self.patches = Conv(2, 6, (4, 4), strides=(4, 4), padding=padding, rngs=rngs)
+        self.mix = Conv(6, 6, (3, 3), padding="SAME" if padding == "SAME" else "CIRCULAR", rngs=rngs)
+        self.out = Linear(96 if sees else 6, 4, rngs=rngs)
         self.sees = sees
 
     def features(self, images):

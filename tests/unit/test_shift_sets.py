@@ -157,16 +157,16 @@ def test_fractional_sets_hold_exactly_their_shifts(name, step, times, size, wrap
     # Adjacent are those one step apart, on the torus if it is one.
     places = {d: i for i, d in enumerate([(Fraction(0), Fraction(0)), *exact])}
     steps = [(step, step), (step, -step)] if name == "diagonal" else [(step, 0), (0, step)]
-    pairs = set()
+    pairs, at = set(), {}
+
+    def place(dy, dx):
+        return (dy % size[0], dx % size[1]) if wraps else (dy, dx)
+
+    for d, i in places.items():
+        at.setdefault(place(*d), []).append(i)
     for (dy, dx), i in places.items():
         for a, b in steps:
-            there = (dy + a, dx + b)
-            same = [
-                j
-                for (y, x), j in places.items()
-                if (y, x) == there or (wraps and not (y - there[0]) % size[0] and not (x - there[1]) % size[1])
-            ]
-            pairs |= {(min(i, j), max(i, j)) for j in same if i != j}
+            pairs |= {(min(i, j), max(i, j)) for j in at.get(place(dy + a, dx + b), []) if i != j}
     assert {tuple(pair) for pair in found.neighbours.tolist()} == pairs
 
 

@@ -1,5 +1,6 @@
 """The engine against a plain loop over images and shifts."""
 
+import functools
 from fractions import Fraction
 
 import jax
@@ -10,6 +11,7 @@ from flax import nnx
 
 from cnnshift.data.base import Split
 from cnnshift.errors import MeasurementError
+from cnnshift.models.layers.initial import lecun_normal
 from cnnshift.registry import PROTOCOLS
 from cnnshift.shifts.sets import enumerate_shifts
 from cnnshift.sweep import engine, job
@@ -30,8 +32,8 @@ class Net(nnx.Module):
     """A small network with the zoo's three parts."""
 
     def __init__(self, *, rngs):
-        self.hidden = nnx.Linear(SIZE * SIZE * 3, 9, rngs=rngs)
-        self.out = nnx.Linear(9, CLASSES, rngs=rngs)
+        self.hidden = nnx.Linear(SIZE * SIZE * 3, 9, kernel_init=lecun_normal(), rngs=rngs)
+        self.out = nnx.Linear(9, CLASSES, kernel_init=lecun_normal(), rngs=rngs)
 
     def features(self, images):
         return images
@@ -46,7 +48,9 @@ class Net(nnx.Module):
         return self.classify(self.embed(self.features(images)))
 
 
-NET = Net(rngs=nnx.Rngs(0))
+@functools.cache
+def net():
+    return Net(rngs=nnx.Rngs(0))
 
 
 FRACTIONAL = [name for name in PROTOCOLS if PROTOCOLS.load(name).fractional]
@@ -64,21 +68,22 @@ def sweep(name="circular", shifts="grid", max_shift=2, step=1, subject=None, spl
         fractional=protocol.fractional,
     )
     moving = protocol(split.size, reach=shift_set.reach, context=split.context, background=split.background)
-    return engine.run_sweep(subject or subject_of(NET), split, moving, shift_set, **options)
+    return engine.run_sweep(subject or subject_of(net()), split, moving, shift_set, **options)
 
 
 def brute_force(name, shifts):
     """Everything that observations hold, by one forward pass per image and shift."""
     protocol = PROTOCOLS.load(name)(SPLIT.size, reach=CONTEXT, context=CONTEXT, background=SPLIT.background)
     softmax = lambda z: np.exp(z - z.max()) / np.exp(z - z.max()).sum()  # noqa: E731
-    rows = []
+    whole = jax.jit(lambda image: (net()(image), net().embed(image)))
+    move, rows = jax.jit(protocol.shift), []
     for n in range(N):
         pixels = jnp.asarray(SPLIT.images[n : n + 1] / np.float32(255))
         own = shifts[n] if shifts.ndim == 3 else shifts
 
         def see(d, pixels=pixels):
-            image = protocol.shift(pixels, jnp.asarray(d, jnp.float32 if protocol.fractional else jnp.int32))
-            return np.asarray(NET(image))[0].astype(float), np.asarray(NET.embed(image))[0].astype(float)
+            image = move(pixels, jnp.asarray(d, jnp.float32 if protocol.fractional else jnp.int32))
+            return tuple(np.asarray(part)[0].astype(float) for part in whole(image))
 
         f0, e0 = see((0, 0))
         c, y = f0.argmax(), SPLIT.labels[n]
@@ -155,7 +160,7 @@ def test_several_blocks_equal_one(monkeypatch):
 @pytest.mark.parametrize(("name", "step"), [("zero", 1), ("fourier", Fraction(2, 3))])
 def test_one_compilation_per_sweep(name, step):
     traced = []
-    inner = subject_of(NET)
+    inner = subject_of(net())
 
     def apply(state, images):
         traced.append(images.shape)
@@ -225,7 +230,7 @@ def test_a_plain_function_has_no_features():
 
 
 def test_parameters_and_digest_describe_the_weights():
-    subject = subject_of(NET)
+    subject = subject_of(net())
     assert subject.parameters == (SIZE * SIZE * 3 + 1) * 9 + 10 * CLASSES
     assert subject.digest == subject_of(Net(rngs=nnx.Rngs(0))).digest
     assert subject.digest != subject_of(Net(rngs=nnx.Rngs(1))).digest

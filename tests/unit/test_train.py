@@ -137,3 +137,10 @@ def test_every_image_is_used_equally_often():
     stream = _batches(np.random.default_rng(0), 10, 4)
     drawn = np.concatenate([next(stream) for _ in range(5)])
     np.testing.assert_array_equal(np.bincount(drawn, minlength=10), 2)
+
+
+def test_the_recipes_keys_are_among_those_that_are_allowed():
+    with pytest.raises(
+        InputError, match=r"'cnn' has no option 'x'; allowed: pool, .*, stride, augment, epochs, seed\.$"
+    ):
+        plan("cnn:x=1,epochs=0")

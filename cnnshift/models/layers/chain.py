@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 import jax
 from flax import nnx
@@ -12,6 +13,9 @@ from jaxtyping import Array, Float
 
 from cnnshift.errors import InputError
 from cnnshift.models.stage import Layer, Stage
+
+Shape = tuple[int, int, int]
+"""(H, W, C) of a map."""
 
 
 class Link(nnx.Module):
@@ -40,6 +44,9 @@ class Link(nnx.Module):
         """The rest."""
 
 
+AnyLink = TypeVar("AnyLink", bound=Link)
+
+
 def run(layers: Iterable[Layer], x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
     """All layers, in order."""
     return functools.reduce(lambda y, layer: layer(y), layers, x)
@@ -66,13 +73,22 @@ def stages(blocks: Sequence[Link]) -> list[Stage]:
     return [*found, last._replace(sample=functools.partial(run, (last.sample, *waiting)))]
 
 
-def shape_after(blocks: Sequence[Link], shape: tuple[int, int, int]) -> tuple[int, int, int]:
-    """The shape (H, W, C) that the blocks leave of a map of that shape; nothing is computed.
+def grow(makers: Sequence[Callable[[Shape], AnyLink]], shape: Shape, asked: str) -> tuple[list[AnyLink], Shape]:
+    """Blocks one after the other, each made for the shape (H, W, C) that those before it leave, and what all leave.
+
+    Nothing is computed but shapes.
+
+    Args:
+        makers: from the shape of a map to the block that takes it.
+        shape: of the first map.
+        asked: the option that decides how many blocks there are, and its value, for the message.
 
     Raises:
         InputError: a map shrinks below one pixel.
     """
-    for number, block in enumerate(blocks, start=1):
+    blocks: list[AnyLink] = []
+    for number, make in enumerate(makers, start=1):
+        block = make(shape)
         try:
             # A function of its own for every block: nothing of the module but the shape may leave the evaluation.
             out = jax.eval_shape(lambda x, block=block: block(x), jax.ShapeDtypeStruct((1, *shape), "float32"))
@@ -82,8 +98,14 @@ def shape_after(blocks: Sequence[Link], shape: tuple[int, int, int]) -> tuple[in
             after, cause = (0, 0, 0), problem
         if min(after) < 1:
             raise InputError(
-                f"Block {number} of {len(blocks)} leaves nothing of its {shape[0]}×{shape[1]} map; choose fewer "
-                "blocks, pool=none or another padding."
+                f"{asked}, but block {number} of {len(makers)} leaves nothing of its {shape[0]}×{shape[1]} map; "
+                "choose fewer blocks, less downsampling, such as pool=none, or another padding."
             ) from cause
+        blocks.append(block)
         shape = after
-    return shape
+    return blocks, shape
+
+
+def shape_after(blocks: Sequence[Link], shape: Shape, asked: str) -> Shape:
+    """The shape that finished blocks leave of a map of that shape; see `grow`."""
+    return grow([lambda _, block=block: block for block in blocks], shape, asked)[1]

@@ -5,7 +5,6 @@ from typing import ClassVar
 from flax import nnx
 from jaxtyping import Array, Float
 
-from cnnshift.errors import InputError
 from cnnshift.models.base import Options
 from cnnshift.models.layers.downsampler import Downsampler
 from cnnshift.models.layers.padding import Padding
@@ -28,8 +27,6 @@ class Identity(Downsampler):
         maximum: bool = True,
         stride: int = 2,
     ) -> None:
-        if stride != 2:
-            raise InputError(f"stride is {stride}, but pool=none keeps the resolution; leave stride out.")
         super().__init__(channels, padding=padding, options=options, rngs=rngs, maximum=maximum, stride=1)
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:

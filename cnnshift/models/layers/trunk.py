@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any
 
-import jax
 import pydantic
 from flax import nnx
 from jaxtyping import Array, Float
@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 from cnnshift.errors import InputError
 from cnnshift.models.base import PoolingOptions
 from cnnshift.models.layers.activation import MapActivation, map_activation
-from cnnshift.models.layers.chain import Link
+from cnnshift.models.layers.chain import Link, Shape, grow
 from cnnshift.models.layers.convolution import Convolution
 from cnnshift.models.layers.downsampler import Downsampler
 from cnnshift.models.layers.head import Head
@@ -43,6 +43,13 @@ class TrunkOptions(PoolingOptions):
     activation: MapActivation = "relu"
     norm: Norm = "none"
     stride: Annotated[int, pydantic.Field(ge=2, le=4)] = 2
+
+    @pydantic.model_validator(mode="after")
+    def _refuse_a_stride_of_nothing(self) -> TrunkOptions:
+        # Even the default: who writes it expects it to do something.
+        if self.pool == "none" and "stride" in self.model_fields_set:
+            raise InputError(f"stride is {self.stride}, but pool=none keeps the resolution; leave stride out.")
+        return self
 
 
 class Block(Link):
@@ -93,29 +100,19 @@ class Block(Link):
 
 
 def make_blocks(
-    make_weights: MakeWeights, options: TrunkOptions, input_shape: tuple[int, int, int], *, rngs: nnx.Rngs
-) -> tuple[list[Block], tuple[int, int, int]]:
+    make_weights: MakeWeights, options: TrunkOptions, input_shape: Shape, *, rngs: nnx.Rngs
+) -> tuple[list[Block], Shape]:
     """`depth` blocks of which block i (from 0) has width · 2^i channels, and the shape (H, W, C) that they leave.
 
     Raises:
         InputError: a map shrinks below one pixel.
     """
-    blocks, shape = [], input_shape
-    for index in range(options.depth):
-        before, block = shape, _make_block(make_weights, options, shape, options.width * 2**index, rngs=rngs)
-        shape = _shape_after(block, before)
-        if min(shape) < 1:
-            raise InputError(
-                f"depth is {options.depth}, but block {index + 1} leaves nothing of its {before[0]}×{before[1]} map; "
-                "choose fewer blocks, a smaller stride, pool=none or another padding."
-            )
-        blocks.append(block)
-    return blocks, shape
+    widths = [options.width * 2**index for index in range(options.depth)]
+    makers = [partial(_make_block, make_weights, options, width, rngs=rngs) for width in widths]
+    return grow(makers, input_shape, f"depth is {options.depth}")
 
 
-def _make_block(
-    make_weights: MakeWeights, options: TrunkOptions, shape: tuple[int, int, int], width: int, *, rngs: nnx.Rngs
-) -> Block:
+def _make_block(make_weights: MakeWeights, options: TrunkOptions, width: int, shape: Shape, *, rngs: nnx.Rngs) -> Block:
     pool_type: type[Downsampler] = DOWNSAMPLERS.load(options.pool)
     weights = make_weights(
         shape,
@@ -129,14 +126,3 @@ def _make_block(
     pool = pool_type(width, padding=options.padding, options=options.pool_options, rngs=rngs, stride=options.stride)
     norm, activate = normalization(options.norm, width, rngs=rngs), map_activation(options.activation, width)
     return Block(weights, norm, activate, pool)
-
-
-def _shape_after(block: Block, shape: tuple[int, int, int]) -> tuple[int, int, int]:
-    try:
-        # Normalisation and activation keep the shape, and running statistics must not be touched here.
-        out = nnx.eval_shape(block.weights, jax.ShapeDtypeStruct((1, *shape), "float32"))
-        if block.pool is not None:
-            out = nnx.eval_shape(block.pool, out)
-    except (TypeError, ValueError):
-        return 0, 0, 0
-    return out.shape[1], out.shape[2], out.shape[3]
