@@ -86,7 +86,8 @@ def torch():
 
 
 def options(whole: int, part: float = 0.5, flag: bool = False, text: str = "", bare="x", number=1):
-    assert (whole, part, flag, text, bare, number) == (3, 2.0, True, "7", 8, 0.5), (whole, part, flag, text, bare, number)
+    found = (whole, part, flag, text, bare, number)
+    assert found == (3, 2.0, True, "7", 8, 0.5), found
     return plain()
 
 

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from cnnshift.errors import InputError
 from cnnshift.models.base import Options
 
-Side = Annotated[int, pydantic.Field(ge=1, le=16384)]
+Side = Annotated[int, pydantic.Field(ge=1, le=16384, strict=True)]
 Size = tuple[Side, Side]
 Positive = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
 
@@ -134,8 +134,8 @@ def existing_file(source: str, argument: str, *, suffixes: tuple[str, ...]) -> P
     path = Path(argument)
     if path.suffix in PICKLES:
         raise InputError(
-            f"'{source}' names '{argument}', a pickle, which is not read, because reading executes it; write the network "
-            "with torch.export.save(torch.export.export(network.eval(), (images,)), 'network.pt2')."
+            f"'{source}' names '{argument}', a pickle, which is not read, because reading executes it; write the "
+            "network with torch.export.save(torch.export.export(network.eval(), (images,)), 'network.pt2')."
         )
     if not argument or path.suffix not in suffixes:
         raise InputError(

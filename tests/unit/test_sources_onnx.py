@@ -87,7 +87,7 @@ def test_no_such_file(tmp_path, monkeypatch, spec):
 def test_a_truncated_file(tmp_path, keep):
     path = write_onnx(tmp_path / "net.onnx")
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(InputError, match="net.onnx (cannot be read as ONNX|has 0 inputs)"):
+    with pytest.raises(InputError, match=r"net\.onnx (cannot be read as ONNX|has 0 inputs)"):
         plan_source(f"onnx:{path}")
 
 

@@ -84,7 +84,7 @@ def test_what_cannot_be_opened_is_one_sentence(own, spec, words):
 )
 def test_a_file_that_cannot_be_imported(tmp_path, code, said):
     (tmp_path / "own.py").write_text(code)
-    with pytest.raises(InputError, match="own.py cannot be imported") as problem:
+    with pytest.raises(InputError, match=r"own\.py cannot be imported") as problem:
         plan_source(f"py:{tmp_path / 'own.py'}:make")
     assert said in str(problem.value) and "\n" not in str(problem.value)
 
