@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from cnnshift.errors import InputError
 from cnnshift.models.base import Options
 
-Side = Annotated[int, pydantic.Field(ge=1, le=16384)]
+Side = Annotated[int, pydantic.Field(ge=1, le=16384, strict=True)]
 Size = tuple[Side, Side]
 Positive = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
 
@@ -109,6 +109,10 @@ otherwise. Raises InputError where there is no such network, or no such option.
 """
 
 
+PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin")
+"""Endings of files that torch.save and pickle write."""
+
+
 def no_options(name: str, options: Mapping[str, str]) -> None:
     """Refuse options, for a source that has none of its own."""
     if options:
@@ -128,6 +132,11 @@ def existing_file(source: str, argument: str, *, suffixes: tuple[str, ...]) -> P
         InputError: nothing is named, it is no file, or it has another suffix.
     """
     path = Path(argument)
+    if path.suffix in PICKLES:
+        raise InputError(
+            f"'{source}' names '{argument}', a pickle, which is not read, because reading executes it; write the "
+            "network with torch.export.save(torch.export.export(network.eval(), (images,)), 'network.pt2')."
+        )
     if not argument or path.suffix not in suffixes:
         raise InputError(
             f"'{source}' names '{argument}'; allowed: the path of a file that ends in {' or '.join(suffixes)}."
@@ -143,6 +152,6 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def first_line(problem: Exception) -> str:
+def first_line(problem: BaseException) -> str:
     """What an exception says, as part of a sentence."""
     return f"{type(problem).__name__}: {problem}".partition("\n")[0].rstrip(". ")

@@ -57,15 +57,23 @@ def traceable(network: Network, shape: tuple[int, int, int]) -> Network:
     Args:
         network: its function takes prepared images.
         shape: (H, W, channels) of the images before they are prepared.
+
+    Raises:
+        InputError: it has names of classes, and another number of logits: names that do not belong to it.
     """
     images = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
     try:
-        jax.eval_shape(lambda x: network.model(network.preprocess(x)), images)
+        logits = jax.eval_shape(lambda x: network.model(network.preprocess(x)), images)
     except jax.errors.TracerArrayConversionError:
-        return replace(network, model=called_back(network.model), called_back=True)
+        return traceable(replace(network, model=called_back(network.model), called_back=True), shape)
     except Exception:
         # What else it raises, it will raise again when it is checked against the data, and be told there.
         return network
+    names, found = network.classes, getattr(logits, "shape", ())
+    if names is not None and len(found) == 2 and found[1] != len(names):
+        raise InputError(
+            f"The model gives {found[1]:,} logits, but classes names {len(names):,}; allowed: one name each."
+        )
     return network
 
 

@@ -30,12 +30,16 @@ def open_network(spec: Spec) -> Network:
     own = {key: value for key, value in spec.options.items() if key not in KEYS}
     beside = _beside(spec.argument)
     said = beside | {key: value for key, value in spec.options.items() if key in KEYS}
-    network = SOURCES.load(spec.name)(spec.argument, own, said)
-    classes = said.pop("classes", None)
+    preparation = {key: value for key, value in said.items() if key != "classes"}
+    # Before the network is opened, which costs more than a mistake in an option should.
+    parse_options(Preprocess, spec.name, preparation)
+    network = SOURCES.load(spec.name)(spec.argument, own, preparation)
+    classes = said.get("classes")
     if classes is not None:
         network = replace(network, classes=_names(classes))
-    if said:
-        prepared = parse_options(Preprocess, spec.name, network.preprocess.model_dump(exclude_defaults=True) | said)
+    if preparation:
+        whole = network.preprocess.model_dump(exclude_defaults=True) | preparation
+        prepared = parse_options(Preprocess, spec.name, whole)
         network = replace(network, preprocess=prepared)
     return network
 

@@ -44,7 +44,10 @@ def open_python(argument: str, options: Mapping[str, str], said: Mapping[str, An
         if not isinstance(made, nnx.Module):
             raise InputError(f"weights={weights} are for a Flax NNX module; {argument} returned {type(made).__name__}.")
         read_weights(made, Path(weights))
-    return Network(_as_function(argument, made), digest=None if isinstance(made, nnx.Module) else code_digest(module))
+    return Network(
+        _as_function(argument, made),
+        digest=None if isinstance(made, nnx.Module) else code_digest(module, factory, options),
+    )
 
 
 def find_factory(source: str, argument: str) -> tuple[ModuleType, Callable[..., Any]]:
@@ -77,7 +80,7 @@ def call_factory(argument: str, factory: Callable[..., Any], options: Mapping[st
         return factory(**values)
     except InputError:
         raise
-    except Exception as problem:
+    except (Exception, SystemExit) as problem:
         raise InputError(f"{argument} raises {first_line(problem)}.") from problem
 
 
@@ -93,7 +96,7 @@ def _import_file(path: Path) -> ModuleType:
     sys.path.insert(0, str(path.resolve().parent))
     try:
         found.loader.exec_module(module)
-    except Exception as problem:
+    except (Exception, SystemExit) as problem:
         raise InputError(f"{path} cannot be imported: {first_line(problem)}.") from problem
     return module
 
@@ -103,7 +106,7 @@ def _import_module(name: str) -> ModuleType:
         sys.path.insert(0, str(Path.cwd()))
     try:
         return importlib.import_module(name)
-    except Exception as problem:
+    except (Exception, SystemExit) as problem:
         raise InputError(f"The module {name} cannot be imported: {first_line(problem)}.") from problem
 
 
@@ -167,7 +170,9 @@ def _as_function(argument: str, made: Any) -> Callable[[Any], Any]:
     )
 
 
-def code_digest(module: ModuleType) -> str:
-    """Of the code, all that is known of a function: another file is another network."""
+def code_digest(module: ModuleType, factory: Callable[..., Any], options: Mapping[str, str]) -> str:
+    """Of the code and of how it was called, all that is known of a function: another file is another network."""
     path = getattr(module, "__file__", None)
-    return hashlib.sha256(Path(path).read_bytes() if path else module.__name__.encode()).hexdigest()
+    code = Path(path).read_bytes() if path else module.__name__.encode()
+    called = repr((getattr(factory, "__qualname__", ""), sorted(options.items()))).encode()
+    return hashlib.sha256(hashlib.sha256(code).digest() + called).hexdigest()

@@ -49,7 +49,10 @@ def open_torch(argument: str, options: Mapping[str, str], said: Mapping[str, Any
             raise InputError(f"{argument} returns {type(made).__name__}; allowed: a torch.nn.Module.")
         made.eval()
         return Network(
-            called_back(_run(argument, made)), prepared, digest=_digest(made, code_digest(module)), called_back=True
+            called_back(_run(argument, made)),
+            prepared,
+            digest=_digest(made, code_digest(module, factory, options)),
+            called_back=True,
         )
     no_options("torch", options)
     path = existing_file("torch", argument, suffixes=(".pt2",))

@@ -1,0 +1,62 @@
+"""Networks that come with their weights, at the command line: one sentence on stderr and exit code 2, or a result."""
+
+import json
+
+import pytest
+
+from tests import brought
+
+SMALL = ("--limit", "10", "--max-shift", "1", "--metric", "reference_consistency")
+
+
+def pixels(folder):
+    path = folder / "pixels.py"
+    path.write_text(
+        "import numpy as np\n\n\ndef make(step: int = 3):\n"
+        "    return lambda images: np.asarray(images).reshape(len(images), -1)[:, : 10 * step : step]\n\n\n"
+        "def nothing():\n    return None\n\n\ndef leaves():\n    raise SystemExit(0)\n"
+    )
+    return path
+
+
+def test_a_result(cnnshift, tmp_path):
+    path = pixels(tmp_path)
+    code, out, _ = cnnshift("bench", f"py:{path}:make:step=2", *SMALL, "--format", "json")
+    (run,) = json.loads(out)["runs"]
+    assert (code, run["family"], run["options"], run["params"]) == (0, "py", {"step": "2"}, 0)
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ("py:{folder}/pixels.py:nothing", "returns NoneType"),
+        ("py:{folder}/pixels.py:leaves", "raises SystemExit: 0."),
+        ("py:{folder}/pixels.py:make:step=x", "allowed: int"),
+        ("py:{folder}/pixels.py:make:size=0", "option size is '0'"),
+        ("py:{folder}/missing.py:make", "which is no file"),
+        ("py", "write py:package.module:factory"),
+        ("onnx:{folder}/net.onnx", "which is no file"),
+        ("torch:{folder}/net.pth", "a pickle, which is not read"),
+        ("torch:{folder}/empty.pt2", "cannot be read as an exported program"),
+        ("onnx:{folder}/empty.onnx", "cannot be read as ONNX"),
+    ],
+)
+def test_bad_input(cnnshift, tmp_path, spec, said):
+    pytest.importorskip({"onnx": "onnxruntime", "torc": "torch"}.get(spec[:4], "json"))
+    pixels(tmp_path)
+    for name in ("empty.pt2", "empty.onnx"):
+        (tmp_path / name).touch()
+    code, out, err = cnnshift("bench", spec.replace("{folder}", str(tmp_path)), *SMALL)
+    assert (code, out) == (2, "")
+    assert said in " ".join(err.split())
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("options", [{"inputs": 2}, {"shape": ("n", 3, 8)}, {"shape": ("n", 3, 8, 3)}])
+def test_another_network_in_onnx(cnnshift, tmp_path, options):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    path = brought.write_onnx(tmp_path / "net.onnx", **options)
+    code, out, err = cnnshift("explain", f"onnx:{path}")
+    assert (code, out) == (2, "")
+    assert "net.onnx" in err
