@@ -15,7 +15,7 @@ from cnnshift.bench.images import no_training_images, test_images
 from cnnshift.bench.networks import Ready, as_seen, comes_with_weights, plan_given, ready_as_given, ready_to_measure
 from cnnshift.data.base import Split, open_dataset, to_unit
 from cnnshift.errors import InputError, MeasurementError
-from cnnshift.models.layers.correlation import portable
+from cnnshift.models.layers.portable import portable
 from cnnshift.results.files import write_bytes
 from cnnshift.sources.callback import in_batches
 from cnnshift.spec import parse_spec

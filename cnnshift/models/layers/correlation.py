@@ -20,11 +20,9 @@ convolution), each of its parts in the formulation that was measured to be faste
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import operator
-from collections.abc import Callable, Iterator
-from contextvars import ContextVar
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -35,6 +33,7 @@ from jaxtyping import Array, Float
 
 from cnnshift.models.layers.apart import compiled_apart
 from cnnshift.models.layers.padding import NO_MARGINS, Margins, surround, zeros
+from cnnshift.models.layers.portable import runs_on_cpu
 
 FAST_CHANNELS = 16
 """The convolution library is fast above this number of input or output channels."""
@@ -97,26 +96,13 @@ def _linear_in_x(x: Array, kernel: Array, margins: Margins, wrap: bool, stride: 
     return transposed
 
 
-_portable: ContextVar[bool] = ContextVar("portable", default=False)
-
-
-@contextlib.contextmanager
-def portable() -> Iterator[None]:
-    """Within it, correlations are traced as the library's convolution and nothing else: for other formats."""
-    token = _portable.set(True)
-    try:
-        yield
-    finally:
-        _portable.reset(token)
-
-
 def _fastest(x: Array, kernel: Array, margins: Margins, wrap: bool, stride: int) -> Array:
     return _apart(_formulation(kernel.shape, stride), x, kernel, margins, wrap, stride)
 
 
 def _formulation(kernel: tuple[int, ...], stride: int) -> Formulation:
     height, width, inputs, outputs = kernel
-    if jax.default_backend() != "cpu" or _portable.get():
+    if not runs_on_cpu():
         return library
     if height * width * inputs <= 36 and height * width * inputs * outputs <= 320:
         return shifted_multiples

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 from cnnshift.models.layers.apart import compiled_apart
 from cnnshift.models.layers.initial import he_normal
 from cnnshift.models.layers.padding import Padding, pad, zeros
+from cnnshift.models.layers.portable import runs_on_cpu
 
 
 class Depthwise(nnx.Module):
@@ -46,7 +47,7 @@ class Depthwise(nnx.Module):
 
 def depthwise(x: Float[Array, "n h w c"], kernel: Float[Array, "a b c"], *, stride: int = 1) -> Float[Array, "n H W c"]:
     """Σ x[s·i + u, s·j + v, c] k[u, v, c] where the window fits: H = ⌊(h − a) / s⌋ + 1, W = ⌊(w − b) / s⌋ + 1."""
-    if jax.default_backend() != "cpu":
+    if not runs_on_cpu():
         return library(x, kernel, stride=stride)
     return _shifted(x, kernel) if stride == 1 else _sum_apart(x, kernel, stride)
 
