@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from cnnshift.bench.images import no_training_images, test_images
@@ -90,7 +91,7 @@ def export_onnx(
         ) from None
     ready, test = _ready(model, dataset, epochs, seed, say)
     images = to_unit(test.windows[:CHECKED_IMAGES])
-    expected = np.asarray(ready.subject.apply(ready.subject.state, images)[0])
+    expected = np.asarray(ready.subject.apply(ready.subject.state, jnp.asarray(images))[0])
     say("writing the graph")
     shape: tuple[int | str, ...] = ("n", *images.shape[1:])
     try:

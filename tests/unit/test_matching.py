@@ -6,6 +6,7 @@ import pytest
 from cnnshift.comparison.api import compare
 from cnnshift.errors import InputError
 from cnnshift.render.documents.comparison import comparison_document
+from cnnshift.results.schema import TrainingRecord
 from tests.comparing import PLAIN, advice, against, only
 from tests.factories import make_metric, make_outcomes, make_result, make_run, make_summary
 
@@ -84,6 +85,15 @@ def test_runs_that_one_side_lacks(changes, lacking):
     assert again.status == "passed"
     assert again.rows == found.rows
     assert against(both, one, incomparable=True).status == "incomparable"
+
+
+def test_networks_whose_images_were_prepared_otherwise():
+    recipes = ({"preprocess": {"mean": "0.5"}}, {"preprocess": {"mean": "0.4"}})
+    runs = [PLAIN.model_copy(update={"training": TrainingRecord(recipe=recipe, cached=False)}) for recipe in recipes]
+    found = against(*runs)
+    assert found.status == "incomparable"
+    assert "images prepared with {'mean': '0.5'} → {'mean': '0.4'}" in only(found).reason
+    assert against(runs[0], runs[0]).status == "passed"
 
 
 def test_other_seeds_device_and_weights_do_not_hinder():
