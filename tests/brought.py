@@ -104,6 +104,10 @@ def leaves():
     raise SystemExit(0)
 
 
+def pixels():
+    return lambda images: np.asarray(images).reshape(len(images), -1)[:, :5]
+
+
 def nothing():
     return None
 

@@ -10,6 +10,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import ShapedArray
+from jax.extend.core import Primitive
+from jax.interpreters import batching, mlir
 from jaxtyping import Array, Float
 
 from cnnshift.errors import InputError
@@ -32,11 +35,46 @@ def called_back(function: Callable[[np.ndarray], Any]) -> Callable[[Array], Arra
     def classes(shape: tuple[int, ...]) -> int:
         return _logits(function, np.zeros((1, *shape), np.float32)).shape[1]
 
+    def logits(images: Float[np.ndarray, "n _ _ _"]) -> Float[np.ndarray, "n k"]:
+        return _logits(function, images)
+
     def call(images: Float[Array, "n _ _ _"]) -> Float[Array, "n k"]:
-        result = jax.ShapeDtypeStruct((len(images), classes(images.shape[1:])), jnp.float32)
-        return jax.pure_callback(lambda x: _logits(function, np.asarray(x)), result, images, vmap_method="sequential")
+        return _host_call.bind(images, function=logits, classes=classes(images.shape[1:]))
 
     return call
+
+
+# Not jax.pure_callback: it hands its function arrays of jax. Those that are large are copied by the threads of the
+# runtime, all of which may be waiting for such a function: a program that never ends (jax-ml/jax#24255). Here it gets
+# numpy's.
+_host_call = Primitive("cnnshift_host_call")
+_host_call.def_impl(lambda images, *, function, classes: jnp.asarray(function(np.asarray(images))))
+_host_call.def_abstract_eval(lambda images, *, function, classes: ShapedArray((images.shape[0], classes), jnp.float32))
+
+
+def _lower_host_call(ctx: Any, images: Any, *, function: Callable[..., Any], classes: int) -> Any:
+    results, _, _ = mlir.emit_python_callback(
+        ctx,
+        lambda x: (function(np.asarray(x)),),
+        None,
+        [images],
+        ctx.avals_in,
+        ctx.avals_out,
+        has_side_effect=False,
+        returns_token=False,
+    )
+    return results
+
+
+def _batch_host_call(arguments: Any, axes: Any, *, function: Callable[..., Any], classes: int) -> tuple[Array, int]:
+    """Of several batches as of one: images do not see each other."""
+    images = jnp.moveaxis(arguments[0], axes[0], 0)
+    logits = _host_call.bind(images.reshape(-1, *images.shape[2:]), function=function, classes=classes)
+    return logits.reshape(*images.shape[:2], classes), 0
+
+
+mlir.register_lowering(_host_call, _lower_host_call, cacheable=False)
+batching.primitive_batchers[_host_call] = _batch_host_call
 
 
 def in_batches(function: Callable[[np.ndarray], Any], size: int) -> Callable[[np.ndarray], Any]:

@@ -1,5 +1,8 @@
 """`py:`: what factories may return, how options reach them, and what is said about everything else."""
 
+from concurrent.futures import ThreadPoolExecutor
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -124,18 +127,30 @@ def test_a_fixed_number_of_images(size):
     assert set(seen) == {size}
 
 
-def test_large_arrays_cross_over_and_back():
-    def function(images):
-        # Arithmetic of jax inside a call back would wait for itself.
-        assert isinstance(images, np.ndarray) and images.flags.c_contiguous
-        return images.reshape(len(images), -1)[:, :5]
-
+def test_large_arrays_cross_over_and_back(own):
     images = np.random.RandomState(0).randint(0, 256, (160, 64, 64, 3), dtype=np.uint8)
     data = cnnshift.Split(images, np.arange(160) % 5, brought.NAMES, background=(0.0, 0.0, 0.0))
-    run = cnnshift.measure(called_back(function), data, max_shift=1, batch_size=128)
+    run = cnnshift.measure(f"py:{own}:pixels", data, max_shift=1, batch_size=128)
     assert run.metric("accuracy").value == np.mean(images.reshape(160, -1)[:, :5].argmax(axis=1) == data.labels)
 
 
 def test_a_traced_call_back_knows_its_shape():
     call = called_back(lambda images: images.sum(axis=(1, 2)))
     assert call(jnp.ones((3, 4, 4, 2))).tolist() == [[16.0, 16.0]] * 3
+
+
+def test_a_call_back_of_several_batches():
+    call = called_back(lambda images: images.sum(axis=(1, 2)))
+    images = np.random.RandomState(0).rand(2, 3, 4, 4, 2).astype(np.float32)
+    for axis in (0, 1):
+        found = jax.jit(jax.vmap(call, in_axes=axis))(images)
+        np.testing.assert_allclose(found, np.moveaxis(images, axis, 0).sum(axis=(2, 3)), rtol=1e-5)
+
+
+def test_call_backs_on_every_thread_come_back():
+    # With jax.pure_callback, this stands still.
+    program = jax.jit(called_back(lambda images: images.reshape(len(images), -1)[:, :2]))
+    images = jnp.ones((64, 64, 64, 3))
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(lambda factor: np.asarray(program(factor * images)), range(24)):
+            assert found.shape == (64, 2)
