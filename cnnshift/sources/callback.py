@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import ShapedArray
 from jax.extend.core import Primitive
-from jax.interpreters import batching, mlir
+from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Float
 
 from cnnshift.errors import InputError
@@ -73,6 +73,14 @@ def _batch_host_call(arguments: Any, axes: Any, *, function: Callable[..., Any],
     return logits.reshape(*images.shape[:2], classes), 0
 
 
+def _differentiate_host_call(values: Any, tangents: Any, **_: Any) -> Any:
+    raise InputError(
+        "The model runs outside of the compiled program, so that its layers and derivatives cannot be seen; allowed "
+        "here: a network of jax arrays. `cnnshift bench` measures any."
+    )
+
+
+ad.primitive_jvps[_host_call] = _differentiate_host_call
 mlir.register_lowering(_host_call, _lower_host_call, cacheable=False)
 batching.primitive_batchers[_host_call] = _batch_host_call
 

@@ -52,6 +52,12 @@ def test_bad_input(cnnshift, tmp_path, spec, said):
     assert "Traceback" not in err
 
 
+def test_what_cannot_be_seen_into_cannot_be_explained(cnnshift, tmp_path):
+    code, out, err = cnnshift("explain", f"py:{pixels(tmp_path)}:make", "--limit", "10")
+    assert (code, out) == (2, "")
+    assert "its layers and derivatives cannot be seen" in " ".join(err.split())
+
+
 @pytest.mark.parametrize("options", [{"inputs": 2}, {"shape": ("n", 3, 8)}, {"shape": ("n", 3, 8, 3)}])
 def test_another_network_in_onnx(cnnshift, tmp_path, options):
     pytest.importorskip("onnx")
