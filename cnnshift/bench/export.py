@@ -19,6 +19,7 @@ from cnnshift.errors import InputError, MeasurementError
 from cnnshift.models.layers.portable import portable
 from cnnshift.results.files import write_bytes
 from cnnshift.sources.callback import in_batches
+from cnnshift.sources.optional import optional
 from cnnshift.spec import parse_spec
 from cnnshift.train.obtain import plan_training
 
@@ -82,13 +83,8 @@ def export_onnx(
         MeasurementError: the exported network says something else than the original.
         SaveError: the file cannot be written.
     """
-    try:
-        import jax2onnx  # noqa: F401
-        import onnxruntime  # noqa: F401
-    except ImportError as problem:
-        raise InputError(
-            f"The package {problem.name} is not installed; it comes with: pip install 'cnnshift[export]'."
-        ) from None
+    for package in ("jax2onnx", "onnxruntime"):
+        optional(package, "export")
     ready, test = _ready(model, dataset, epochs, seed, say)
     images = to_unit(test.windows[:CHECKED_IMAGES])
     expected = np.asarray(ready.subject.apply(ready.subject.state, jnp.asarray(images))[0])
@@ -136,8 +132,7 @@ def _ready(model: str, dataset: str, epochs: int | None, seed: int, say: Callabl
 
 
 def _convert(ready: Ready, shape: tuple[int | str, ...]) -> bytes:
-    import jax2onnx
-
+    jax2onnx = optional("jax2onnx", "export")
     # What was traced before would be taken from a cache, and what is traced now must not be found there later.
     jax.clear_caches()
     try:
@@ -148,12 +143,11 @@ def _convert(ready: Ready, shape: tuple[int | str, ...]) -> bytes:
             proto = jax2onnx.to_onnx(ready.model, [shape], input_names=["images"], output_names=["logits"])
     finally:
         jax.clear_caches()
-    return proto.SerializeToString()  # pyright: ignore[reportAttributeAccessIssue]
+    return proto.SerializeToString()
 
 
 def _run(content: bytes, images: np.ndarray, batch: int | str) -> np.ndarray:
-    import onnxruntime
-
+    onnxruntime = optional("onnxruntime", "export")
     quiet = onnxruntime.SessionOptions()
     quiet.log_severity_level = 4
     session = onnxruntime.InferenceSession(content, quiet, providers=["CPUExecutionProvider"])

@@ -120,11 +120,6 @@ def no_options(name: str, options: Mapping[str, str]) -> None:
         raise InputError(f"'{name}' has no option '{next(iter(options))}'; allowed: {known}.")
 
 
-def missing_package(package: str, extra: str) -> InputError:
-    """The error where an optional package is not installed."""
-    return InputError(f"The package {package} is not installed; it comes with: pip install 'cnnshift[{extra}]'.")
-
-
 def existing_file(source: str, argument: str, *, suffixes: tuple[str, ...]) -> Path:
     """The file that a spec names.
 

@@ -14,14 +14,12 @@ import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cnnshift.errors import InputError
 from cnnshift.sources.base import first_line
 from cnnshift.sources.operators import CHECKS, SIZE_OPERATORS, TENSOR_OPERATORS
-
-if TYPE_CHECKING:
-    import torch
+from cnnshift.sources.optional import optional
 
 MAX_PROGRAM_BYTES = 2**28
 """Of the description of a program, without its weights."""
@@ -125,7 +123,7 @@ class _Reader:
         weights = self._tensors(f"{root}/data/weights/", f"{name}_weights_config.json")
         weights |= self._tensors(f"{root}/data/constants/", f"{name}_constants_config.json")
         taken: list[str] = []
-        values: dict[str, torch.Tensor] = {}
+        values: dict[str, Any] = {}
         for each in signature["input_specs"]:
             ((kind, spec),) = each.items()
             if kind == "user_input" and "as_tensor" in spec["arg"]:
@@ -165,13 +163,13 @@ class _Reader:
             raise InputError(f"{self.path} has version {major}; allowed: {SCHEMA}. Export it with a newer PyTorch.")
         return found[0].removesuffix(".json"), said
 
-    def _tensors(self, folder: str, listed: str) -> dict[str, torch.Tensor]:
+    def _tensors(self, folder: str, listed: str) -> dict[str, Any]:
         """The tensors of a folder of the archive by name."""
-        import torch
+        torch = optional("torch", "torch")
 
         if folder + listed not in self.sizes:
             raise InputError(f"{self.path} has no {listed}; export it with PyTorch 2.9 or newer.")
-        stored: dict[tuple[str, Any], torch.Tensor] = {}
+        stored: dict[tuple[str, Any], Any] = {}
         tensors = {}
         for name, entry in json.loads(self.archive.read(folder + listed))["config"].items():
             place, meta = entry["path_name"], entry["tensor_meta"]
@@ -213,7 +211,7 @@ class _Reader:
 
     def _operator(self, target: str) -> Callable[..., Any] | None:
         """What a node calls; None where it only checks."""
-        import torch
+        torch = optional("torch", "torch")
 
         if target in SIZE_OPERATORS:
             return SIZE_OPERATORS[target]
@@ -232,7 +230,7 @@ class _Reader:
 
 def _argument(said: Mapping[str, Any]) -> Any:
     """An argument of a node, or one of its results: a constant, a name, or a list of them."""
-    import torch
+    torch = optional("torch", "torch")
 
     ((kind, value),) = said.items()
     constants: Mapping[str, Callable[[Any], Any]] = {
@@ -297,7 +295,7 @@ def _function(
     """The program as a function of images."""
     most = bounds[0][1]
 
-    def once(images: torch.Tensor) -> Any:
+    def once(images: Any) -> Any:
         values: dict[str, Any] = {**weights, taken: images}
         for step in steps:
             positional = [_value(argument, values) for argument in step.positional]
@@ -311,8 +309,8 @@ def _function(
                 values.pop(name, None)
         return values[result]
 
-    def call(images: torch.Tensor) -> Any:
-        import torch
+    def call(images: Any) -> Any:
+        torch = optional("torch", "torch")
 
         # Of the images, fewer than the least number do no harm.
         for length, (low, high) in zip(images.shape[1:], bounds[1:], strict=True):

@@ -15,10 +15,10 @@ from cnnshift.sources.base import (
     existing_file,
     file_digest,
     first_line,
-    missing_package,
     no_options,
 )
 from cnnshift.sources.callback import called_back, in_batches
+from cnnshift.sources.optional import optional
 
 COLOURS = (1, 3, 4)
 """Numbers of channels by which the axis of the channels is found."""
@@ -41,10 +41,7 @@ def open_onnx(argument: str, options: Mapping[str, str], said: Mapping[str, Any]
     """
     no_options("onnx", options)
     path = existing_file("onnx", argument, suffixes=(".onnx",))
-    try:
-        import onnxruntime
-    except ImportError:
-        raise missing_package("onnxruntime", "onnx") from None
+    onnxruntime = optional("onnxruntime", "onnx")
     quiet = onnxruntime.SessionOptions()
     quiet.log_severity_level = 4
     try:

@@ -16,11 +16,11 @@ from cnnshift.sources.base import (
     existing_file,
     file_digest,
     first_line,
-    missing_package,
     no_options,
 )
 from cnnshift.sources.callback import called_back, in_batches
 from cnnshift.sources.exported import load_exported
+from cnnshift.sources.optional import optional
 from cnnshift.sources.py import call_factory, code_digest, find_factory
 
 
@@ -37,10 +37,7 @@ def open_torch(argument: str, options: Mapping[str, str], said: Mapping[str, Any
     Raises:
         InputError: see `open_python` and `load_exported`; or the factory returns no module.
     """
-    try:
-        import torch
-    except ImportError:
-        raise missing_package("torch", "torch") from None
+    torch = optional("torch", "torch")
     prepared = Preprocess(layout="nchw")
     if argument.rpartition(":")[0]:
         module, factory = find_factory("torch", argument)
@@ -68,7 +65,7 @@ def open_torch(argument: str, options: Mapping[str, str], said: Mapping[str, Any
 
 
 def _run(name: str, module: Callable[..., Any]) -> Callable[[np.ndarray], Any]:
-    import torch
+    torch = optional("torch", "torch")
 
     def run(images: Float[np.ndarray, "n _ _ _"]) -> Any:
         try:
