@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from cnnshift.data.base import Split
 from cnnshift.errors import InputError
-from cnnshift.registry import MODELS, SOURCES, unknown
+from cnnshift.lazy import unknown
+from cnnshift.registry import MODELS, SOURCES
 from cnnshift.results.schema import DatasetRecord, TrainingRecord
 from cnnshift.sources.base import Network
 from cnnshift.sources.callback import traceable
@@ -48,8 +49,8 @@ class GivenPlan:
     label: str
     spec: Spec
     network: Network
-    seed: int = 0
-    epochs: int = 0
+    seed: ClassVar[int] = 0
+    epochs: ClassVar[int] = 0
 
 
 NetworkPlan = TrainingPlan | GivenPlan
@@ -147,7 +148,9 @@ def ready_as_given(plan: GivenPlan, test: Split) -> Ready:
     if names is not None and names != test.classes:
         where = columns(names, test.classes)
     model = prepared(network.model, network.preprocess, where)
-    subject = replace(subject_of(model), own_digest=network.digest, called_back=network.called_back)
+    # Of the network itself: what prepares its images is told apart from its weights.
+    digest = network.digest or subject_of(network.model).digest
+    subject = replace(subject_of(model), own_digest=digest, called_back=network.called_back)
     check_fits(subject, test, exactly=where is None)
     recipe = {"preprocess": network.preprocess.changed()}
     options = dict(plan.spec.options)

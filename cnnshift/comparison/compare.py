@@ -16,7 +16,8 @@ from cnnshift.comparison.records import Change, ComparedRow, Comparison, Require
 from cnnshift.comparison.standings import standings
 from cnnshift.comparison.verdicts import Judged, Tolerance, badness, status_of, with_verdicts
 from cnnshift.errors import InputError
-from cnnshift.registry import METRICS, unknown
+from cnnshift.lazy import unknown
+from cnnshift.registry import METRICS
 from cnnshift.results.consistency import differing_definition
 from cnnshift.results.files import shorten
 from cnnshift.results.groups import combine, group_runs

@@ -17,7 +17,8 @@ from typing import Any, Literal, get_args
 
 from cnnshift.config import DEFAULT_GATES, DIAGNOSTIC_METRICS, find_project, project_table
 from cnnshift.errors import InputError
-from cnnshift.registry import METRICS, unknown
+from cnnshift.lazy import unknown
+from cnnshift.registry import METRICS
 
 OnInconclusive = Literal["warn", "fail", "pass"]
 

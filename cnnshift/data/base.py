@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
@@ -220,13 +221,20 @@ class Dataset(Protocol):
         ...
 
 
-@runtime_checkable
-class LoadsPart(Protocol):
+class LoadsPart(ABC):
     """A data set that need not decode all images to give some."""
 
-    def load_part(self, split: SplitName, limit: int) -> Split:
-        """The same as `load(split).take(limit)`."""
-        ...
+    def load(self, split: str) -> Split:
+        """All images of a split; see `load_part` for the errors."""
+        return self.load_part(split, None)
+
+    @abstractmethod
+    def load_part(self, split: str, limit: int | None) -> Split:
+        """The same as `load(split).take(limit)`, without the others in memory; all for None.
+
+        Raises:
+            InputError: no such split, or something in it that is no labelled image.
+        """
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import pydantic
 from jaxtyping import Int, UInt8
 
 from cnnshift.data.background import Background, background_value, matte_value
-from cnnshift.data.base import DataOptions, Split, check_split, seeded_subset
+from cnnshift.data.base import DataOptions, LoadsPart, Split, check_split, seeded_subset
 from cnnshift.data.limits import MAX_SIDE, check_bytes, check_classes
 from cnnshift.data.photographs import SUFFIXES, Header, decode_all, no_warnings, read_header
 from cnnshift.errors import InputError
@@ -37,7 +37,7 @@ class FolderOptions(DataOptions):
 DEFAULTS = FolderOptions()
 
 
-class Folder:
+class Folder(LoadsPart):
     """DIR/train/CLASS/IMAGE and DIR/test/CLASS/IMAGE, or DIR/CLASS/IMAGE, which then are all to test on.
 
     Classes are the names of the folders, sorted. Images are upright, and in a seeded order that mixes the classes. If
@@ -72,23 +72,8 @@ class Folder:
         """`test`, and `train` if there is such a folder."""
         return tuple(self._folders)
 
-    def load(self, split: str) -> Split:
-        """All images of a split.
-
-        Raises:
-            InputError: no such split, a file that is no image, images of several sizes, or too many.
-        """
-        return self._load(split, None)
-
-    def load_part(self, split: str, limit: int) -> Split:
-        """The same as `load(split).take(limit)`; the other files are not decoded.
-
-        Raises:
-            InputError: as for `load`.
-        """
-        return self._load(split, limit)
-
-    def _load(self, split: str, limit: int | None) -> Split:
+    def load_part(self, split: str, limit: int | None) -> Split:
+        """See `LoadsPart`."""
         check_split(self.name, split, self.splits)
         with no_warnings():
             images, labels = self._decode(split, limit)

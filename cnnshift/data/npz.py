@@ -14,7 +14,7 @@ import pydantic
 from jaxtyping import Int, Shaped
 
 from cnnshift.data.background import Background, background_value
-from cnnshift.data.base import DataOptions, Split, check_split, seeded_subset
+from cnnshift.data.base import DataOptions, LoadsPart, Split, check_split, seeded_subset
 from cnnshift.data.limits import MAX_CLASSES, MAX_SIDE, check_bytes, check_classes
 from cnnshift.data.npz_member import Member, find_member, read_rows
 from cnnshift.errors import InputError
@@ -37,7 +37,7 @@ class NpzOptions(DataOptions):
 DEFAULTS = NpzOptions()
 
 
-class Npz:
+class Npz(LoadsPart):
     """The arrays `images` and `labels` of an .npz file; `train_images` and `train_labels` to train on, if there are.
 
     Images are bytes [n h w c] or [n h w], or floats from 0 to 1, which are kept in 32 bits; labels are whole numbers
@@ -70,23 +70,8 @@ class Npz:
         """`test`, and `train` if the file has `train_images`."""
         return tuple(split for split, member in self._images.items() if member)
 
-    def load(self, split: str) -> Split:
-        """All images of a split.
-
-        Raises:
-            InputError: no such split, or arrays that are no images and labels.
-        """
-        return self._load(split, None)
-
-    def load_part(self, split: str, limit: int) -> Split:
-        """The same as `load(split).take(limit)`; the other images are never in memory together.
-
-        Raises:
-            InputError: as for `load`.
-        """
-        return self._load(split, limit)
-
-    def _load(self, split: str, limit: int | None) -> Split:
+    def load_part(self, split: str, limit: int | None) -> Split:
+        """See `LoadsPart`."""
         check_split(self.name, split, self.splits)
         labels, classes = self._labels[split], self._classes
         images, chosen = self._read(split, limit)

@@ -14,7 +14,7 @@ import pydantic
 from jaxtyping import Int, UInt8
 
 from cnnshift.data.background import Background, background_value
-from cnnshift.data.base import DataOptions, Split, check_split, seeded_subset
+from cnnshift.data.base import DataOptions, LoadsPart, Split, check_split, seeded_subset
 from cnnshift.data.decoded import read_decoded, write_decoded
 from cnnshift.data.limits import MAX_SIDE, check_classes
 from cnnshift.errors import InputError
@@ -46,7 +46,7 @@ class TfdsOptions(DataOptions):
 DEFAULTS = TfdsOptions()
 
 
-class Tfds:
+class Tfds(LoadsPart):
     """NAME[:CONFIG][:VERSION] of tensorflow-datasets: images with one class each, prepared as array_record or tfrecord.
 
     mnist, fashion_mnist, cifar10, cifar100 and svhn_cropped are prepared where they are missing, under their names,
@@ -85,23 +85,8 @@ class Tfds:
         """`test`, and `train` if there is a split to train on."""
         return ("test", "train") if self._options.train_split or "train" in self._prepared.splits else ("test",)
 
-    def load(self, split: str) -> Split:
-        """All images of a split.
-
-        Raises:
-            InputError: no such split, images that vary in size, or too many.
-        """
-        return self._load(split, None)
-
-    def load_part(self, split: str, limit: int) -> Split:
-        """The same as `load(split).take(limit)`; the other images are not decoded.
-
-        Raises:
-            InputError: as for `load`.
-        """
-        return self._load(split, limit)
-
-    def _load(self, split: str, limit: int | None) -> Split:
+    def load_part(self, split: str, limit: int | None) -> Split:
+        """See `LoadsPart`."""
         check_split(self.name, split, self.splits)
         images, labels = self._decoded(split, limit)
         context = self._options.context

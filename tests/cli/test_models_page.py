@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cnnshift.registry import SOURCES, Entry
+from cnnshift.lazy import Entry
+from cnnshift.registry import SOURCES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
 

@@ -9,7 +9,8 @@ from scipy import ndimage
 
 from cnnshift.data.base import Split
 from cnnshift.errors import InputError
-from cnnshift.registry import AUGMENTATIONS, Entry
+from cnnshift.lazy import Entry
+from cnnshift.registry import AUGMENTATIONS
 from cnnshift.train.augment import parse_augment
 from cnnshift.train.augmentations import affine, elastic
 from cnnshift.train.augmentations.warp import sample
