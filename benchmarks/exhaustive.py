@@ -11,15 +11,15 @@ import numpy as np
 from flax import nnx
 
 from cnnshift.data.base import Split
-from cnnshift.models.base import Classifier, Options
+from cnnshift.models.base import Classifier, Options, ReadoutKind
 from cnnshift.models.layers.convolution import Convolution
-from cnnshift.models.layers.head import embed, embedding_size
+from cnnshift.models.layers.head import Head, embed, embedding_size
 from cnnshift.models.layers.max_pool import MaxPool
 from cnnshift.models.stage import Layer, Stage
 from cnnshift.shifts.circular import Circular
 from cnnshift.shifts.sets import enumerate_shifts
 from cnnshift.sweep.device import prepare_backend
-from cnnshift.sweep.engine import Sweep, run_sweep
+from cnnshift.sweep.engine import Engine, Sweep, run_sweep
 from cnnshift.sweep.subject import subject_of
 
 IMAGES = 256
@@ -31,8 +31,9 @@ class ThreeConvolutions(Classifier):
     options_type = Options
     version = 1
 
-    def __init__(self, readout: str, size: int, halvings: int, *, rngs: nnx.Rngs) -> None:
-        self.readout, self.halvings = readout, halvings
+    def __init__(self, readout: Head, size: int, halvings: int, *, rngs: nnx.Rngs) -> None:
+        self.readout: Head = readout
+        self.halvings = halvings
         shape, layers = (size, size, 1), []
         for index, channels in enumerate((16, 32, 64)):
             layers.append(Convolution(shape, channels, 3, padding="circular", rngs=rngs))
@@ -51,11 +52,11 @@ class ThreeConvolutions(Classifier):
                 for i, half in enumerate(halves)]  # fmt: skip
 
     @property
-    def readout_kind(self) -> str:
+    def readout_kind(self) -> ReadoutKind:
         return "linear" if self.readout == "flatten" else "global"
 
     def features(self, images: jax.Array) -> jax.Array:
-        for stage in self.circular_stages(images.shape[1:3]):
+        for stage in self.circular_stages((images.shape[1], images.shape[2])):
             images = stage.sample(stage.dense(images))
         return images
 
@@ -66,7 +67,7 @@ class ThreeConvolutions(Classifier):
         return self.classifier(embedding)
 
 
-def sweep(readout: str, size: int, halvings: int, images: int, engine: str) -> Sweep:
+def sweep(readout: Head, size: int, halvings: int, images: int, engine: Engine) -> Sweep:
     pixels = np.random.RandomState(0).randint(0, 256, (images, size, size, 1), dtype=np.uint8)
     split = Split(pixels, np.arange(images) % 10, tuple("0123456789"), background=(0.0,))
     shifts = enumerate_shifts("full", max_shift=1, step=1, size=(size, size), wraps=True, images=images)

@@ -17,7 +17,6 @@ def main(source: str, target: str) -> None:
     # Without a fixed salt every drawing has other ids, and the file changes when nothing did.
     mpl.rcParams["svg.hashsalt"] = "cnnshift"
     figure, axes = plt.subplots(rows, columns, figsize=(2.6 * columns, 2.9 * rows), layout="constrained")
-    image = None
     for axis, row in zip(axes.flat, group.rows, strict=False):
         run = row.runs[0]
         step = run.protocol.step
@@ -28,14 +27,14 @@ def main(source: str, target: str) -> None:
             grid[reach + round(dy / step), reach + round(dx / step)] = accuracy
         edge = (reach + 0.5) * float(step)
         extent = (-edge, edge, edge, -edge)
-        image = axis.imshow(grid * 100, vmin=0, vmax=100, cmap="viridis", extent=extent)
+        axis.imshow(grid * 100, vmin=0, vmax=100, cmap="viridis", extent=extent)
         axis.set_title(row.model.replace(",", ",\n"), fontsize=8)
         axis.tick_params(labelsize=7)
     for axis in axes.flat[len(group.rows) :]:
         axis.set_visible(False)
     axes.flat[0].set_xlabel("dx, pixels to the right", fontsize=8)
     axes.flat[0].set_ylabel("dy, pixels down", fontsize=8)
-    figure.colorbar(image, ax=axes, shrink=0.7, label="accuracy, %")
+    figure.colorbar(axes.flat[0].images[0], ax=axes, shrink=0.7, label="accuracy, %")
     figure.savefig(target, metadata={"Date": None})
 
 

@@ -34,7 +34,8 @@ def main() -> None:
     split = open_dataset(parse_spec("imagenet20", "data set")).load("test")
     images = np.asarray(network.preprocess(jax.numpy.asarray(to_unit(split.windows))))
     graph, state = nnx.split(network.model)
-    twin = torch_lite(lite_network.SCALES["lite0"], published_file("lite0")).to(memory_format=torch.channels_last)
+    twin = torch_lite(lite_network.SCALES["lite0"], published_file("lite0"))
+    twin.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def program(batch: int, convolve=depthwise):
         lite_network.depthwise = convolve

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 
@@ -17,7 +17,7 @@ class Comparison:
 
 
 def compare(
-    contestants: dict[str, Callable[[], object]], rounds: int = 11, clock: Callable[[], float] = time.perf_counter
+    contestants: Mapping[str, Callable[[], object]], rounds: int = 11, clock: Callable[[], float] = time.perf_counter
 ) -> Comparison:
     """Run the contestants A B A B … after one warm-up each.
 

@@ -17,13 +17,13 @@ from cnnshift.sources.lite_network import BlockShape, Scale, block_shapes
 class Same(nn.Conv2d):
     """A convolution whose output has ⌈size / stride⌉ pixels an axis."""
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Surround and convolve."""
         around = []
-        for size, kernel, stride in zip(reversed(x.shape[2:]), reversed(self.kernel_size), self.stride, strict=True):
+        for size, kernel, stride in zip(input.shape[:1:-1], self.kernel_size[::-1], self.stride, strict=True):
             missing = max((-(-size // stride) - 1) * stride + kernel - size, 0)
             around += [missing // 2, missing - missing // 2]
-        return super().forward(functional.pad(x, around))
+        return super().forward(functional.pad(input, around))
 
 
 def norm(channels: int) -> nn.BatchNorm2d:

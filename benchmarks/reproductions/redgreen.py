@@ -23,12 +23,12 @@ from flax import nnx
 import cnnshift
 from benchmarks.reproductions.records import Record, collect, spread
 from cnnshift.data.base import Split, to_unit
-from cnnshift.data.redgreen import RedGreen
+from cnnshift.data.redgreen import RedGreen, RedGreenOptions
 from cnnshift.models.layers.convolution import Convolution
-from cnnshift.models.layers.padding import output_size
+from cnnshift.models.layers.padding import Padding, output_size
 from cnnshift.sweep.device import prepare_backend
 
-PUBLISHED = {
+PUBLISHED: dict[Padding, tuple[tuple[float, float], tuple[float, float]]] = {
     "valid": ((100.0, 0.0), (0.2, 0.1)),
     "zero": ((99.8, 0.1), (8.4, 0.7)),
     "circular": ((73.7, 1.0), (73.7, 1.0)),
@@ -43,13 +43,13 @@ SHIFTED = ("shifted_accuracy", "pairwise_consistency")
 class Network(nnx.Module):
     """The published network."""
 
-    def __init__(self, padding: str, *, rngs: nnx.Rngs) -> None:
-        shape, layers = (32, 32, 3), []
+    def __init__(self, padding: Padding, *, rngs: nnx.Rngs) -> None:
+        side, depth, layers = 32, 3, []
         for channels, stride in ((32, 1), (32, 2), (64, 2), (64, 2)):
-            layer = Convolution(shape, channels, 3, padding=padding, stride=stride, bias=False, rngs=rngs)
-            layer.kernel[...] = uniform(rngs, layer.kernel.shape, 9 * shape[2])
+            layer = Convolution((side, side, depth), channels, 3, padding=padding, stride=stride, bias=False, rngs=rngs)
+            layer.kernel[...] = uniform(rngs, layer.kernel.shape, 9 * depth)
             layers.append(layer)
-            shape = (*(output_size(side, 3, padding, stride) for side in shape[:2]), channels)
+            side, depth = output_size(side, 3, padding, stride), channels
         self.convolutions = nnx.List(layers)
         self.classifier = nnx.Linear(64, 2, rngs=rngs)
         self.classifier.kernel[...] = uniform(rngs, (64, 2), 64)
@@ -67,10 +67,10 @@ def uniform(rngs: nnx.Rngs, shape: tuple[int, ...], fan_in: int) -> jax.Array:
 
 
 def split(name: str, **options: str) -> Split:
-    return RedGreen(**options).load(name)
+    return RedGreen(RedGreenOptions.model_validate(options)).load(name)
 
 
-def train(padding: str, seed: int) -> tuple[Network, int]:
+def train(padding: Padding, seed: int) -> tuple[Network, int]:
     """The network at the minimum of its validation loss, and the epochs it took."""
     model = Network(padding, rngs=nnx.Rngs(seed))
     graph, weights = nnx.split(model)
@@ -113,7 +113,7 @@ def measure(key: Record) -> Record:
     # All whole shifts up to the stride, under which the published pair of test sets holds still.
     run = cnnshift.measure(model, "redgreen", protocol="circular", max_shift=8, limit=200)
     for metric in SHIFTED:
-        found[metric] = round(run.metric(metric).value, 4)
+        found[metric] = float(f"{run.metric(metric).value:.4f}")
     return found
 
 

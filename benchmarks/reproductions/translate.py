@@ -4,6 +4,7 @@ An independent check of the shifter: the same shift by scipy's spline interpolat
 networks. By whole pixels bilinear interpolation is exact, so that the images must be equal.
 """
 
+import jax.numpy as jnp
 import numpy as np
 from scipy import ndimage
 
@@ -19,10 +20,10 @@ def main() -> None:
     images = to_unit(split.windows)
     published = ndimage.shift(images, (0, 3, 3, 0), order=1, mode="constant", cval=0.0)
     zero = Zero(split.size, reach=3, background=split.background)
-    ours = np.asarray(zero.move(zero.prepare(images), np.array([3, 3], np.int32)))
+    ours = np.asarray(zero.move(zero.prepare(images), jnp.array([3, 3])))
     print(f"  whole pixels: {len(images)} images, largest difference {np.abs(ours - published).max():.1e}")
     torus = Bilinear(split.size, reach=4)
-    third = np.asarray(torus.move(torus.prepare(images), np.array([10 / 3, 1 / 3], np.float32)))
+    third = np.asarray(torus.move(torus.prepare(images), jnp.array([10 / 3, 1 / 3])))
     wrapped = ndimage.shift(images, (0, 10 / 3, 1 / 3, 0), order=1, mode="grid-wrap")
     print(f"  thirds of a pixel, on the torus: largest difference {np.abs(third - wrapped).max():.1e}")
     show(bench("mlp", "cnn", "cnn:augment=shift4", "cnn:head=gap", "--protocol", "zero", "--shifts", "diagonal",
