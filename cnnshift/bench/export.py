@@ -42,7 +42,7 @@ class Exported:
     Attributes:
         label: the network.
         shape: of its input, a name where any number of images goes.
-        parameters: number of trained values.
+        parameters: number of trained values, None for a function that hides them.
         images: on which it was compared with the original.
         agreeing: of these, with the same class.
         difference: largest of a logit, relative to the largest logit.
@@ -50,7 +50,7 @@ class Exported:
 
     label: str
     shape: tuple[int | str, ...]
-    parameters: int
+    parameters: int | None
     images: int
     agreeing: int
     difference: float

@@ -150,7 +150,9 @@ def ready_as_given(plan: GivenPlan, test: Split) -> Ready:
     model = prepared(network.model, network.preprocess, where)
     # Of the network itself: what prepares its images is told apart from its weights.
     digest = network.digest or subject_of(network.model).digest
-    subject = replace(subject_of(model), own_digest=digest, called_back=network.called_back)
+    subject = replace(
+        subject_of(model), own_digest=digest, called_back=network.called_back, own_parameters=network.parameters
+    )
     check_fits(subject, test, exactly=where is None)
     recipe = {"preprocess": network.preprocess.changed()}
     options = dict(plan.spec.options)

@@ -38,8 +38,9 @@ def export(
     gc.enable()
     made = export_onnx(model, output, dataset=dataset, epochs=epochs, seed=seed, say=lambda what: note(f"{what} …"))
     shape = " × ".join(map(str, made.shape))
+    values = "" if made.parameters is None else f", {made.parameters:,} trained values"
     note(
-        f"{made.label}: {made.parameters:,} trained values, images {shape}; {made.agreeing} of {made.images} "
+        f"{made.label}{values}, images {shape}; {made.agreeing} of {made.images} "
         f"predictions as before, logits within {made.difference:.1e} of the largest"
     )
     note(f"wrote {output}")

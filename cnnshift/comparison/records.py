@@ -104,7 +104,7 @@ class Standing(Record):
     rank: int
     accuracy: float
     worst_case_accuracy: float
-    params: int
+    params: int | None
     flops: float | None
     images_per_second: float
     pareto: list[str]

@@ -16,7 +16,7 @@ class _Scores:
     row: Row
     accuracy: float
     worst_case: float
-    costs: Mapping[str, float | None]
+    costs: Mapping[str, int | float | None]
 
 
 def standings(group: Group) -> list[Standing]:
@@ -47,7 +47,7 @@ def _scored(group: Group) -> Iterator[_Scores]:
         plain, worst = (combine(row.runs, id) for id in ("accuracy", "worst_case_accuracy"))
         if plain and worst:
             run, speed = row.runs[0], _speed(row)
-            costs = {"params": float(run.params), "flops": run.flops, "time": 1 / speed if speed > 0 else None}
+            costs = {"params": run.params, "flops": run.flops, "time": 1 / speed if speed > 0 else None}
             yield _Scores(row, plain.value, worst.value, costs)
 
 

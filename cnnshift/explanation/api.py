@@ -36,6 +36,7 @@ from cnnshift.results.explanation import Explanation
 from cnnshift.results.schema import DatasetRecord, Run
 from cnnshift.shifts.circular import Circular
 from cnnshift.shifts.sets import ShiftSet, enumerate_shifts
+from cnnshift.sources.callback import HIDDEN
 from cnnshift.spec import Spec, parse_spec
 from cnnshift.sweep.device import describe_device
 from cnnshift.sweep.engine import WORTH_IT
@@ -119,6 +120,8 @@ def explain(
     warn_of_halves([movement])
     if given is not None:
         ready = ready_as_given(given, test)
+        if ready.subject.called_back:
+            raise InputError(HIDDEN)
     elif not isinstance(model, str):
         ready = ready_as_is(model, name, test)
     elif isinstance(data, str):

@@ -33,9 +33,9 @@ def interval(ci95: tuple[float, float] | None, unit: str) -> str:
     return "" if ci95 is None else f"[{number(ci95[0], unit)}, {number(ci95[1], unit)}]"
 
 
-def count(value: int | float) -> str:
+def count(value: int | float | None) -> str:
     """A count with a thousands separator."""
-    return f"{value:,.0f}"
+    return "–" if value is None else f"{value:,.0f}"
 
 
 def change(value: float, unit: str) -> str:

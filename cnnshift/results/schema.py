@@ -184,6 +184,7 @@ class PhaseTable(Record):
 class Run(Record):
     """One model with one seed under one protocol.
 
+    `params` is null for a model that shows no weights, `flops` for one that runs outside of the compiled program.
     `predictions` [n s]: the predicted class of every image at (0, 0), then at every shift in the order of `by_shift`
     (or of the image's own random shifts). None in files of version 1, and where there are very many.
     """
@@ -192,7 +193,7 @@ class Run(Record):
     family: Text
     family_version: Integer | None
     options: dict[Text, Text]
-    params: Count
+    params: Count | None
     flops: Positive | None
     weights_digest: Text
     seed: Integer

@@ -92,6 +92,7 @@ class Network:
         classes: names of its classes, in the order of the logits; None where they are those of the data.
         digest: SHA-256 of what defines it, where its weights cannot be seen.
         called_back: whether `model` leaves the compiled program for another runtime, which has threads of its own.
+        parameters: number of trained values, where they cannot be seen; None where it is not known either.
     """
 
     model: Callable[[Any], Any]
@@ -99,6 +100,7 @@ class Network:
     classes: tuple[str, ...] | None = None
     digest: str | None = None
     called_back: bool = False
+    parameters: int | None = None
 
 
 Open = Callable[[str, Mapping[str, str], Mapping[str, Any]], Network]

@@ -18,6 +18,12 @@ from jaxtyping import Array, Float
 from cnnshift.errors import InputError
 from cnnshift.sources.base import Network
 
+HIDDEN = (
+    "The model runs outside of the compiled program, so that its layers and derivatives cannot be seen; allowed here: "
+    "a network of jax arrays. `cnnshift bench` measures any."
+)
+"""Why something that looks into a network refuses one that is called back."""
+
 
 def called_back(function: Callable[[np.ndarray], Any]) -> Callable[[Array], Array]:
     """A traceable function that leaves the program, calls `function` on the host, and comes back.
@@ -74,10 +80,7 @@ def _batch_host_call(arguments: Any, axes: Any, *, function: Callable[..., Any],
 
 
 def _differentiate_host_call(values: Any, tangents: Any, **_: Any) -> Any:
-    raise InputError(
-        "The model runs outside of the compiled program, so that its layers and derivatives cannot be seen; allowed "
-        "here: a network of jax arrays. `cnnshift bench` measures any."
-    )
+    raise InputError(HIDDEN)
 
 
 ad.primitive_jvps[_host_call] = _differentiate_host_call

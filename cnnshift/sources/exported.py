@@ -41,11 +41,13 @@ class Exported:
         function: images as a tensor → logits.
         batch: the number of images that it takes, if it takes no other.
         size: (H, W) of the images, channels first, where they are fixed.
+        parameters: number of trained values.
     """
 
     function: Callable[[Any], Any]
     batch: int | None
     size: tuple[int, int] | None
+    parameters: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +126,14 @@ class _Reader:
         weights |= self._tensors(f"{root}/data/constants/", f"{name}_constants_config.json")
         taken: list[str] = []
         values: dict[str, Any] = {}
+        parameters = 0
         for each in signature["input_specs"]:
             ((kind, spec),) = each.items()
             if kind == "user_input" and "as_tensor" in spec["arg"]:
                 taken.append(spec["arg"]["as_tensor"]["name"])
             elif kind in ("parameter", "buffer", "tensor_constant"):
-                values[spec["arg"]["name"]] = weights[spec[f"{kind}_name"]]
+                weight = values[spec["arg"]["name"]] = weights[spec[f"{kind}_name"]]
+                parameters += weight.numel() if kind == "parameter" else 0
             else:
                 raise InputError(f"{self.path} takes an input that is no tensor; allowed: images, and nothing else.")
         meta = [graph["tensor_values"][each] for each in taken]
@@ -148,7 +152,7 @@ class _Reader:
         steps = self._steps(graph["nodes"], result.name)
         fixed = [low if low == high else None for low, high in bounds]
         size = None if fixed[2] is None or fixed[3] is None else (fixed[2], fixed[3])
-        return Exported(_function(steps, values, taken[0], result.name, bounds), fixed[0], size)
+        return Exported(_function(steps, values, taken[0], result.name, bounds), fixed[0], size, parameters)
 
     def _description(self) -> tuple[str, dict[str, Any]]:
         """Where the program stands, without its ending, and what is said there."""

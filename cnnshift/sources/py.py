@@ -8,10 +8,13 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import jax
+import numpy as np
 from flax import nnx
 
 from cnnshift.errors import InputError
@@ -44,10 +47,9 @@ def open_python(argument: str, options: Mapping[str, str], said: Mapping[str, An
         if not isinstance(made, nnx.Module):
             raise InputError(f"weights={weights} are for a Flax NNX module; {argument} returned {type(made).__name__}.")
         read_weights(made, Path(weights))
-    return Network(
-        _as_function(argument, made),
-        digest=None if isinstance(made, nnx.Module) else code_digest(module, factory, options),
-    )
+    if isinstance(made, nnx.Module):
+        return Network(made)
+    return replace(_as_network(argument, made), digest=code_digest(module, factory, options))
 
 
 def find_factory(source: str, argument: str) -> tuple[ModuleType, Callable[..., Any]]:
@@ -158,12 +160,13 @@ def _value(argument: str, key: str, text: str, annotation: Any) -> Any:
     return text
 
 
-def _as_function(argument: str, made: Any) -> Callable[[Any], Any]:
+def _as_network(argument: str, made: Any) -> Network:
     if isinstance(made, tuple) and len(made) == 2 and callable(getattr(made[0], "apply", None)):
         module, variables = made
-        return lambda images: module.apply(variables, images)
+        trained = jax.tree.leaves(variables.get("params", {}))
+        return Network(lambda images: module.apply(variables, images), parameters=sum(map(np.size, trained)))
     if callable(made):
-        return made
+        return Network(made)
     raise InputError(
         f"{argument} returns {type(made).__name__}; allowed: a Flax NNX module, a Flax linen pair (module, variables), "
         "or a function images → logits."

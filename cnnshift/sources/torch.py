@@ -50,6 +50,7 @@ def open_torch(argument: str, options: Mapping[str, str], said: Mapping[str, Any
             prepared,
             digest=_digest(made, code_digest(module, factory, options)),
             called_back=True,
+            parameters=sum(weight.numel() for weight in made.parameters()),
         )
     no_options("torch", options)
     path = existing_file("torch", argument, suffixes=(".pt2",))
@@ -61,6 +62,7 @@ def open_torch(argument: str, options: Mapping[str, str], said: Mapping[str, Any
         prepared.model_copy(update={"size": size}),
         digest=file_digest(path),
         called_back=True,
+        parameters=program.parameters,
     )
 
 

@@ -58,7 +58,8 @@ class Sweep:
         compile_seconds, sweep_seconds: wall-clock time.
         batch_size: images per compiled step, after any halving.
         width: shifts evaluated at once.
-        flops: of one forward pass of one image as the compiler counts them, None where it does not.
+        flops: of one forward pass of one image as the compiler counts them, None where it does not, and for a model
+            that runs outside of the compiled program.
         engine: what ran.
         forwards: passes of an image through the trunk.
     """
@@ -276,7 +277,7 @@ def _lanes(subject: Subject) -> int:
 def _compile_reference(job: Job, batch: int) -> tuple[Callable[..., Reference], float | None]:
     sources, labels, _ = job.batch(0, batch)
     lowered = reference_program(job.subject.apply, job.protocol).lower(job.subject.state, sources, labels)
-    flops = (lowered.cost_analysis() or {}).get("flops")
+    flops = None if job.subject.called_back else (lowered.cost_analysis() or {}).get("flops")
     return lowered.compile(), None if flops is None else flops / batch
 
 

@@ -52,6 +52,7 @@ class Subject:
         parts: the same in two parts, or None.
         own_digest: SHA-256 of what defines it, where its weights are not in the state.
         called_back: whether it runs outside of the compiled program, in a runtime with threads of its own.
+        own_parameters: number of its trained values, where they are not in the state.
     """
 
     apply: Apply
@@ -59,12 +60,15 @@ class Subject:
     parts: Parts | None = None
     own_digest: str | None = None
     called_back: bool = False
+    own_parameters: int | None = None
 
     @property
-    def parameters(self) -> int:
-        """Number of trained values; 0 for a model that hides them. Running statistics do not count."""
+    def parameters(self) -> int | None:
+        """Number of trained values, None for a model that shows none. Running statistics do not count."""
+        if self.own_parameters is not None:
+            return self.own_parameters
         leaves = jax.tree.leaves(self.state, is_leaf=lambda leaf: isinstance(leaf, nnx.Variable))
-        return sum(leaf[...].size for leaf in leaves if isinstance(leaf, nnx.Param))
+        return None if not leaves else sum(leaf[...].size for leaf in leaves if isinstance(leaf, nnx.Param))
 
     @property
     def digest(self) -> str:

@@ -141,7 +141,7 @@ def test_standings_against_brute_force():
         f"m{i}": (
             int(random.integers(100, 104)),
             int(random.integers(50, 54)),
-            int(random.integers(1, 5)),
+            None if random.random() < 0.2 else int(random.integers(1, 5)),
             None if random.random() < 0.2 else float(random.integers(1, 5)),
             float(random.integers(0, 4)),
         )

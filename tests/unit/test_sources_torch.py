@@ -128,6 +128,9 @@ def test_the_same_weights_through_every_source(tmp_path, own, network):
         assert run.metric("reference_consistency").value == first.metric("reference_consistency").value
         assert run.metric("accuracy").per_image == first.metric("accuracy").per_image
     assert len({run.weights_digest for run in (first, *others)}) == len(specs)
+    # A function and a runtime hide their weights.
+    hides = [spec.startswith("onnx") or spec.endswith("plain") for spec in specs]
+    assert [run.params for run in (first, *others)] == [None if each else 132 for each in hides]
 
 
 def test_written_by_torch_as_onnx(tmp_path, network):

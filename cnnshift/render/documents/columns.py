@@ -62,5 +62,5 @@ def _metric_column(group: Group, id: str) -> Column:
     return Column(f"{spec.title}{sign}{where}", tuple(cells))
 
 
-def _count_column(heading: str, values: Sequence[int | float]) -> Column:
+def _count_column(heading: str, values: Sequence[int | float | None]) -> Column:
     return Column(heading, tuple(Cell(count(value)) for value in values), optional=True)

@@ -14,6 +14,9 @@ from cnnshift.results.schema import RadiusTable
 OWN_MAP = 0.05
 """Accuracy has a map of its own where it differs somewhere by more than this from consistency."""
 
+MOST_PHASES = 0.5
+"""Phases are drawn where the shifts have at least this share of them."""
+
 SHARES = {"accuracy": "accuracy", "worst_case_accuracy": "worst-case accuracy", "survival": "survival of the class"}
 
 Values = Mapping[tuple[Number, Number], float]
@@ -63,7 +66,9 @@ def _mean_of_seeds(
 def _phases(group: Group) -> Iterator[HeatMap]:
     runs = group.rows[0].runs
     table = runs[0].by_phase
-    if len(group.rows) > 1 or table.stride in (None, 1) or not all(run.by_phase.py for run in runs):
+    if len(group.rows) > 1 or table.stride in (None, 1):
+        return
+    if any(len(run.by_phase.py) < MOST_PHASES * table.stride**2 for run in runs):
         return
     values = _mean_of_seeds(table.py, table.px, [run.by_phase.consistency for run in runs])
     axis = list(range(table.stride))
