@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-NAMES = ("sweep", "torch_loop", "training", "memory", "startup", "exhaustive", "pretrained", "statistics")
+NAMES = ("sweep", "torch_loop", "training", "memory", "startup", "exhaustive", "pretrained", "black_box", "statistics")
 
 if __name__ == "__main__":
     wanted = sys.argv[1:] or NAMES

@@ -151,7 +151,11 @@ def ready_as_given(plan: GivenPlan, test: Split) -> Ready:
     # Of the network itself: what prepares its images is told apart from its weights.
     digest = network.digest or subject_of(network.model).digest
     subject = replace(
-        subject_of(model), own_digest=digest, called_back=network.called_back, own_parameters=network.parameters
+        subject_of(model),
+        own_digest=digest,
+        called_back=network.called_back,
+        concurrent=network.concurrent,
+        own_parameters=network.parameters,
     )
     check_fits(subject, test, exactly=where is None)
     recipe = {"preprocess": network.preprocess.changed()}

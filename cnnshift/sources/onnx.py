@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from cnnshift.cores import lanes, usable_cores
 from cnnshift.errors import InputError
 from cnnshift.sources.base import (
     Network,
@@ -42,10 +43,12 @@ def open_onnx(argument: str, options: Mapping[str, str], said: Mapping[str, Any]
     no_options("onnx", options)
     path = existing_file("onnx", argument, suffixes=(".onnx",))
     onnxruntime = optional("onnxruntime", "onnx")
-    quiet = onnxruntime.SessionOptions()
-    quiet.log_severity_level = 4
+    settings = onnxruntime.SessionOptions()
+    settings.log_severity_level = 4
+    # A core for each of the calls at a time: measured to be faster than one call on all of them.
+    settings.intra_op_num_threads = max(1, usable_cores() // lanes())
     try:
-        session = onnxruntime.InferenceSession(str(path), quiet, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
     except Exception as problem:
         raise InputError(f"{path} cannot be read as ONNX: {first_line(problem)}.") from None
     inputs, outputs = session.get_inputs(), session.get_outputs()
@@ -76,6 +79,7 @@ def open_onnx(argument: str, options: Mapping[str, str], said: Mapping[str, Any]
         Preprocess(size=size, layout=layout),
         digest=file_digest(path),
         called_back=True,
+        concurrent=True,
     )
 
 

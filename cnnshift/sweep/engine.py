@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from typing import Any, Literal
 
 import jax
 
+from cnnshift.cores import lanes
 from cnnshift.data.base import Split
 from cnnshift.errors import InputError, MeasurementError
 from cnnshift.observations import Observations
@@ -43,10 +43,11 @@ CPU_BATCH, ACCELERATOR_BATCH = 128, 1024
 CPU_BATCH_PIXELS = 128 * 32 * 32
 """Larger images come in smaller batches on a CPU, whose caches they would leave."""
 
+TRIAL_SECONDS = 0.02
+"""Of the calls that are timed to choose a batch."""
+
 MAX_WIDTH = 64
 SMALLEST_BATCH = 16
-MAX_LANES = 8
-"""Each lane holds a batch's activations of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,14 +265,10 @@ def _finish(call: tuple[int, int, Future[Block]]) -> tuple[int, int, Block]:
 
 
 def _lanes(subject: Subject) -> int:
-    """Calls at a time. On CPU one for each core: a single call keeps little more than one of them busy.
-
-    A model outside of the compiled program has threads of its own.
-    """
-    if jax.default_backend() != "cpu" or subject.called_back:
+    """Calls at a time. On CPU one for each core: a single call keeps little more than one of them busy."""
+    if jax.default_backend() != "cpu" or (subject.called_back and not subject.concurrent):
         return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, MAX_LANES)
+    return lanes()
 
 
 def _compile_reference(job: Job, batch: int) -> tuple[Callable[..., Reference], float | None]:
@@ -317,24 +314,38 @@ def _fastest_width(job: Job, reference: Callable[..., Reference], batch: int) ->
 
 
 def _fastest_batch(job: Job) -> int:
-    """The number of images at once with the highest measured throughput, doubling while it pays by 5 %."""
-    best, best_rate, batch = 1, 0.0, 1
-    while batch <= min(CPU_BATCH, len(job.split)):
+    """The number of images at once with the highest measured throughput of all lanes.
+
+    It is doubled until neither of the last two was the best.
+    """
+    rates: dict[int, float] = {}
+    while (batch := 2 ** len(rates)) <= min(CPU_BATCH, len(job.split)):
         with jax.default_matmul_precision(PRECISION):
             reference, _ = _compile_reference(job, batch)
-        sources, labels, _ = job.batch(0, batch)
-        seconds = []
-        for _ in range(3):
-            started = time.perf_counter()
-            jax.block_until_ready(reference(job.subject.state, sources, labels))
-            seconds.append(time.perf_counter() - started)
+        call = partial(reference, job.subject.state, *job.batch(0, batch)[:2])
         # The first call allocates.
-        rate = batch / min(seconds[1:])
-        if rate < 1.05 * best_rate:
+        jax.block_until_ready(call())
+        rates[batch] = batch * _rate(lambda call=call: jax.block_until_ready(call()), _lanes(job.subject))
+        if max(rates.values()) > max(list(rates.values())[-2:]):
             break
-        best, best_rate, batch = batch, rate, batch * 2
+    best = max(rates, key=lambda batch: rates[batch])
     log.debug("sweep: %d images at once, measured to be the fastest", best)
     return best
+
+
+def _rate(call: Callable[[], object], width: int) -> float:
+    """Calls per second, `width` at a time: the best of several trials that are long enough for the clock."""
+    started = time.perf_counter()
+    call()
+    repeats = math.ceil(TRIAL_SECONDS / (time.perf_counter() - started))
+    trials = []
+    with ThreadPoolExecutor(width) as pool:
+        for _ in range(3):
+            started = time.perf_counter()
+            for done in [pool.submit(lambda: [call() for _ in range(repeats)]) for _ in range(width)]:
+                done.result()
+            trials.append(time.perf_counter() - started)
+    return width * repeats / min(trials)
 
 
 def _default_batch(job: Job) -> int:

@@ -51,7 +51,8 @@ class Subject:
         state: its weights, a pytree of arrays.
         parts: the same in two parts, or None.
         own_digest: SHA-256 of what defines it, where its weights are not in the state.
-        called_back: whether it runs outside of the compiled program, in a runtime with threads of its own.
+        called_back: whether it runs outside of the compiled program.
+        concurrent: whether that runtime takes several calls at a time, each on a core of its own.
         own_parameters: number of its trained values, where they are not in the state.
     """
 
@@ -60,6 +61,7 @@ class Subject:
     parts: Parts | None = None
     own_digest: str | None = None
     called_back: bool = False
+    concurrent: bool = False
     own_parameters: int | None = None
 
     @property

@@ -1,0 +1,128 @@
+"""(i) Networks of other runtimes: the sweep against the runtime's own forward pass at its best batch size.
+
+The runtime is given whole, contiguous batches and its answer is thrown away: what no evaluation can exceed. The sweep
+moves every image, hands it over, and keeps what was said of it.
+"""
+
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.torch_lite import torch_lite
+from benchmarks.torch_twin import torch_cnn
+from cnnshift.bench.images import test_images
+from cnnshift.bench.networks import as_seen, plan_source, ready_as_given
+from cnnshift.models.base import build
+from cnnshift.registry import PROTOCOLS
+from cnnshift.shifts.sets import enumerate_shifts
+from cnnshift.sources import lite_network
+from cnnshift.sources.efficientnet_lite import published_file
+from cnnshift.spec import parse_spec
+from cnnshift.sweep.engine import run_sweep
+
+BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+"""Of the runtime's own forward pass."""
+
+
+def cnn() -> torch.nn.Module:
+    """The default network, untrained."""
+    return torch_cnn(build(parse_spec("cnn", "model"), (32, 32, 1), 10, seed=0)).eval()
+
+
+def lite0() -> torch.nn.Module:
+    """EfficientNet-Lite0 with its published weights."""
+    return torch_lite(lite_network.SCALES["lite0"], published_file("lite0"))
+
+
+def write_onnx(network: torch.nn.Module, shape: tuple[int, ...], path: Path) -> None:
+    """A network for any number of images of that shape (channels, H, W)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            network,
+            (torch.zeros(1, *shape),),
+            str(path),
+            dynamo=False,
+            input_names=["x"],
+            dynamic_axes={"x": {0: "n"}},
+        )
+
+
+def forward_of(kind: str, network: torch.nn.Module, path: Path) -> Callable[[np.ndarray], object]:
+    """The runtime's own call."""
+    if kind == "onnx":
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        return lambda images: session.run(None, {"x": images})
+
+    def run(images: np.ndarray) -> object:
+        with torch.inference_mode():
+            return network(torch.from_numpy(images)).numpy()
+
+    return run
+
+
+def measure(kind: str, name: str, options: str, dataset: str, limit: int, shifts: int, folder: Path) -> None:
+    """One network in one runtime."""
+    network = {"cnn": cnn, "lite0": lite0}[name]()
+    path = folder / f"{name}.onnx"
+    test, record = test_images(dataset, limit)
+    argument = str(path) if kind == "onnx" else f"{Path(__file__)}:{name}"
+    if kind == "onnx":
+        # The size at which lite0 was trained; the default network sees the images as they are.
+        write_onnx(network, (3, 224, 224) if name == "lite0" else (1, 32, 32), path)
+    plan = plan_source(f"{kind}:{argument}{options}")
+    test, _ = as_seen(plan, test, record)
+    subject = ready_as_given(plan, test).subject
+    moves = enumerate_shifts(f"random:{shifts}", max_shift=8, step=1, size=test.size, wraps=True, images=len(test))
+    protocol = PROTOCOLS.load("circular")(test.size, reach=moves.reach)
+    passes = len(test) * (moves.count + 1)
+
+    forward = forward_of(kind, network, path)
+    pixels = np.random.RandomState(0).rand(max(BATCHES), test.channels, *test.size).astype(np.float32)
+
+    def own(batch: int, passes: int = passes) -> float:
+        whole = np.ascontiguousarray(pixels[:batch])
+        started = time.perf_counter()
+        for _ in range(-(-passes // batch)):
+            forward(whole)
+        return -(-passes // batch) * batch / (time.perf_counter() - started)
+
+    def swept() -> float:
+        # The runtime's threads spin for a while after a call.
+        time.sleep(0.1)
+        return passes / run_sweep(subject, test, protocol, moves).sweep_seconds
+
+    batches = [batch for batch in BATCHES if batch <= len(test)]
+    trial = {batch: max(own(batch, passes // 16) for _ in range(3)) for batch in batches}
+    best = max(trial, key=lambda batch: trial[batch])
+    swept()
+    pairs = np.array([(own(best), swept()) for _ in range(9)])
+    theirs, ours = np.median(pairs, axis=0)
+    low, middle, high = np.quantile(pairs[:, 1] / pairs[:, 0], (0.25, 0.5, 0.75))
+    print(f"  {kind:<6} {name:<6} {theirs:>9,.0f} images/s at its best batch of {best:<4} sweep {ours:>9,.0f}   "
+          f"ratio {middle:.2f} [{low:.2f}, {high:.2f}]", flush=True)  # fmt: skip
+
+
+def main() -> None:
+    wanted = sys.argv[1:]
+    print("\n(i) networks of other runtimes, both cores")
+    with tempfile.TemporaryDirectory() as folder:
+        for kind in ("onnx", "torch"):
+            for name, options, dataset, limit, shifts in (
+                ("cnn", "", "mnist5k", 1000, 128),
+                ("lite0", ":size=224,mean=0.498,std=0.502", "imagenet20", 20, 4),
+            ):
+                if not wanted or f"{kind}:{name}" in wanted:
+                    measure(kind, name, options, dataset, limit, shifts, Path(folder))
+
+
+if __name__ == "__main__":
+    main()
