@@ -13,6 +13,10 @@ from cnnshift.data.base import Split
 RNG = np.random.RandomState(0)
 KERNEL = RNG.randn(3, 3, 3, 4).astype(np.float32) * 0.3  # h w c f
 BIAS = RNG.randn(4).astype(np.float32) * 0.1
+FACTOR = 1.0
+"""Of the kernel of `linen`: weights that come from outside of its code."""
+SEEN_AT_ONCE = []
+"""Calls of `alone` that went on at a time."""
 DENSE = RNG.randn(4, 5).astype(np.float32)
 
 IMAGES = np.random.RandomState(1).randint(0, 256, (12, 8, 8, 3), dtype=np.uint8)
@@ -29,6 +33,7 @@ def logits(images):
 
 
 FACTORIES = """
+import time
 from typing import Any
 import numpy as np
 import brought
@@ -54,6 +59,22 @@ def nnx(hidden: int = 4, *, zero: bool = False):
     return network
 
 
+def normed():
+    import jax
+    from flax import nnx
+
+    class Network(nnx.Module):
+        def __init__(self):
+            self.norm = nnx.BatchNorm(3, rngs=nnx.Rngs(0))
+            self.drop = nnx.Dropout(0.5)
+            self.net = globals()["nnx"]()
+
+        def __call__(self, x):
+            return self.net(self.drop(self.norm(x)))
+
+    return Network()
+
+
 def linen():
     from flax import linen
 
@@ -63,7 +84,7 @@ def linen():
             x = linen.relu(linen.Conv(4, (3, 3), name="conv")(x)).mean(axis=(1, 2))
             return linen.Dense(5, use_bias=False, name="out")(x)
 
-    conv = {"kernel": brought.KERNEL, "bias": brought.BIAS}
+    conv = {"kernel": brought.KERNEL * brought.FACTOR, "bias": brought.BIAS}
     return Network(), {"params": {"conv": conv, "out": {"kernel": brought.DENSE}}}
 
 
@@ -106,6 +127,29 @@ def leaves():
 
 def pixels():
     return lambda images: np.asarray(images).reshape(len(images), -1)[:, :5]
+
+
+def alone():
+    inside = []
+
+    def call(images):
+        images = np.asarray(images)
+        inside.append(images)
+        time.sleep(0.005)
+        brought.SEEN_AT_ONCE.append(len(inside))
+        inside.pop()
+        return images.reshape(len(images), -1)[:, :5]
+
+    return call
+
+
+def few_at_a_time():
+    def call(images):
+        if len(np.asarray(images)) > 3:
+            raise RuntimeError("more than three\\nand more")
+        return np.asarray(images).reshape(len(images), -1)[:, :5]
+
+    return call
 
 
 def nothing():

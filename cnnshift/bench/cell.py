@@ -26,6 +26,7 @@ from cnnshift.results.schema import (
     ShiftTable,
     Timing,
 )
+from cnnshift.sources.callback import telling_failures
 from cnnshift.sweep.engine import Engine, run_sweep
 from cnnshift.sweep.subject import Subject
 
@@ -62,17 +63,21 @@ def measure_cell(
 
     Returns:
         The run, and the observations that it was computed from.
+
+    Raises:
+        InputError: a model that runs outside of the compiled program fails; and see `run_sweep`.
     """
-    sweep = run_sweep(
-        subject,
-        test,
-        movement.protocol,
-        movement.shift_set,
-        batch_size=batch_size,
-        width=width,
-        engine=engine,
-        progress=progress,
-    )
+    with telling_failures():
+        sweep = run_sweep(
+            subject,
+            test,
+            movement.protocol,
+            movement.shift_set,
+            batch_size=batch_size,
+            width=width,
+            engine=engine,
+            progress=progress,
+        )
     seen = sweep.observations
     normaliser = interclass_normaliser(seen)
     run = Run(

@@ -118,10 +118,13 @@ def _ready(model: str, dataset: str, epochs: int | None, seed: int, say: Callabl
     test, record = test_images(dataset, None)
     if comes_with_weights(spec):
         plan = plan_given(spec)
-        if plan.network.called_back:
-            raise InputError(f"{model} is run by another runtime already; allowed: networks of Flax.")
+        if epochs is not None or seed:
+            raise InputError(f"{model} comes with its weights; allowed without --epochs and --seed.")
         test, _ = as_seen(plan, test, record)
-        return ready_as_given(plan, test), test
+        ready = ready_as_given(plan, test)
+        if ready.subject.called_back:
+            raise InputError(f"{model} does not run as arrays of jax; allowed: networks of Flax.")
+        return ready, test
     source = open_dataset(parse_spec(dataset, "data set"))
     train = source.load("train") if source.trains else test
     training = plan_training(spec, train, epochs=epochs)

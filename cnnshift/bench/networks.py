@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,7 +41,7 @@ class GivenPlan:
 
     Attributes:
         label: its spec.
-        spec: the same in parts.
+        spec: the same in parts: of paths from the root, the last part.
         network: opened.
         seed: 0, of a run that has none.
         epochs: 0, of training.
@@ -92,7 +93,14 @@ def plan_given(spec: Spec) -> GivenPlan:
     Raises:
         InputError: see `open_network`.
     """
-    return GivenPlan(str(spec), spec, open_network(spec))
+    # Without folders of this machine: of a path from the root, the last part.
+    options = {key: _last_part(value) for key, value in spec.options.items()}
+    shown = Spec(spec.name, options, _last_part(spec.argument))
+    return GivenPlan(str(shown), shown, open_network(spec))
+
+
+def _last_part(text: str) -> str:
+    return Path(text).name if Path(text).is_absolute() else text
 
 
 def plan_source(text: str) -> GivenPlan:
@@ -147,7 +155,7 @@ def ready_as_given(plan: GivenPlan, test: Split) -> Ready:
     names, where = network.classes, None
     if names is not None and names != test.classes:
         where = columns(names, test.classes)
-    model = prepared(network.model, network.preprocess, where)
+    model = prepared(network.model, network.preprocess, None if names is None else len(names), where)
     # Of the network itself: what prepares its images is told apart from its weights.
     digest = network.digest or subject_of(network.model).digest
     subject = replace(
@@ -158,7 +166,9 @@ def ready_as_given(plan: GivenPlan, test: Split) -> Ready:
         own_parameters=network.parameters,
     )
     check_fits(subject, test, exactly=where is None)
-    recipe = {"preprocess": network.preprocess.changed()}
+    recipe: dict[str, Any] = {"preprocess": network.preprocess.changed()}
+    if where is not None:
+        recipe["classes"] = hashlib.sha256(repr(names).encode()).hexdigest()[:16]
     options = dict(plan.spec.options)
     training = TrainingRecord(recipe=recipe, cached=False, final_loss=None)
     identity = Identity(plan.label, plan.spec.name, None, options, plan.seed, training, 0.0)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import jax.numpy as jnp
+import numpy as np
 import pydantic
 from jaxtyping import Array, Float
 
@@ -35,8 +36,8 @@ def _as_channels(value: Any) -> Any:
 
 def _as_text(value: Any) -> str:
     if isinstance(value, tuple):
-        return ("x" if isinstance(value[0], int) else "/").join(f"{each:g}" for each in value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
+        return ("x" if isinstance(value[0], int) else "/").join(map(_as_text, value))
+    return str(value).removesuffix(".0")
 
 
 class Preprocess(Options):
@@ -149,6 +150,15 @@ def file_digest(path: Path) -> str:
     """SHA-256 of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest_of(code: str, arrays: Iterable[tuple[str, np.ndarray]]) -> str:
+    """SHA-256 of what made a network and of its weights: names, types, shapes and numbers."""
+    digest = hashlib.sha256(code.encode())
+    for name, array in arrays:
+        digest.update(repr((name, array.dtype.str, array.shape)).encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def first_line(problem: BaseException) -> str:

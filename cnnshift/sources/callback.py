@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +19,7 @@ from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Float
 
 from cnnshift.errors import InputError
-from cnnshift.sources.base import Network
+from cnnshift.sources.base import Network, first_line
 
 HIDDEN = (
     "The model runs outside of the compiled program, so that its layers and derivatives cannot be seen; allowed here: "
@@ -25,29 +28,60 @@ HIDDEN = (
 """Why something that looks into a network refuses one that is called back."""
 
 
-def called_back(function: Callable[[np.ndarray], Any]) -> Callable[[Array], Array]:
+def called_back(function: Callable[[np.ndarray], Any], *, concurrent: bool = False) -> Callable[[Array], Array]:
     """A traceable function that leaves the program, calls `function` on the host, and comes back.
 
     The number of classes is found, once for a shape, by a call with one black image.
 
     Args:
         function: images, a contiguous 32-bit array whose first axis is n → logits [n k].
+        concurrent: whether it may be called from several threads at a time.
 
     Raises:
-        InputError: when traced: the function raises, or gives no [n k] array of numbers.
+        InputError: when traced: the function raises, or gives no [n k] array of numbers. What it raises later, when
+            the program runs, is kept for `telling_failures`.
     """
+    turn = contextlib.nullcontext() if concurrent else threading.Lock()
 
     @functools.cache
     def classes(shape: tuple[int, ...]) -> int:
         return _logits(function, np.zeros((1, *shape), np.float32)).shape[1]
 
     def logits(images: Float[np.ndarray, "n _ _ _"]) -> Float[np.ndarray, "n k"]:
-        return _logits(function, images)
+        with turn:
+            try:
+                return _logits(function, images)
+            except Exception as problem:
+                _failures.append(problem)
+                raise
 
     def call(images: Float[Array, "n _ _ _"]) -> Float[Array, "n k"]:
         return _host_call.bind(images, function=logits, classes=classes(images.shape[1:]))
 
     return call
+
+
+# What functions in running programs raise: the runtime passes on no more than a text.
+_failures: deque[Exception] = deque(maxlen=1)
+
+
+@contextlib.contextmanager
+def telling_failures() -> Iterator[None]:
+    """Raise what a function on the host raised, and not what the runtime says of it.
+
+    Raises:
+        InputError: a function that a program calls back fails.
+    """
+    _failures.clear()
+    try:
+        yield
+    except jax.errors.JaxRuntimeError:
+        if not _failures:
+            raise
+        problem = _failures.pop()
+        if isinstance(problem, InputError):
+            raise problem from None
+        raise InputError(f"The model cannot be applied to these images: {first_line(problem)}.") from problem
 
 
 # Not jax.pure_callback: it hands its function arrays of jax. Those that are large are copied by the threads of the
@@ -107,22 +141,14 @@ def traceable(network: Network, shape: tuple[int, int, int]) -> Network:
         network: its function takes prepared images.
         shape: (H, W, channels) of the images before they are prepared.
 
-    Raises:
-        InputError: it has names of classes, and another number of logits: names that do not belong to it.
     """
     images = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
-    try:
-        logits = jax.eval_shape(lambda x: network.model(network.preprocess(x)), images)
-    except jax.errors.TracerArrayConversionError:
-        return traceable(replace(network, model=called_back(network.model), called_back=True), shape)
-    except Exception:
-        # What else it raises, it will raise again when it is checked against the data, and be told there.
-        return network
-    names, found = network.classes, getattr(logits, "shape", ())
-    if names is not None and len(found) == 2 and found[1] != len(names):
-        raise InputError(
-            f"The model gives {found[1]:,} logits, but classes names {len(names):,}; allowed: one name each."
-        )
+    # What else it raises, it will raise again when it is checked against the data, and be told there.
+    with contextlib.suppress(Exception):
+        try:
+            jax.eval_shape(lambda x: network.model(network.preprocess(x)), images)
+        except jax.errors.TracerArrayConversionError:
+            return replace(network, model=called_back(network.model), called_back=True)
     return network
 
 

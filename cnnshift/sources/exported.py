@@ -298,6 +298,8 @@ def _function(
 ) -> Callable[[Any], Any]:
     """The program as a function of images."""
     most = bounds[0][1]
+    # Steps in place are not always said to change a weight: whether they do is seen at the first call.
+    changes = True
 
     def once(images: Any) -> Any:
         values: dict[str, Any] = {**weights, taken: images}
@@ -321,7 +323,14 @@ def _function(
             if length < low or (high is not None and length > high):
                 limits = [f"{low}" if low == high else f"{low}–{'' if high is None else high}" for low, high in bounds]
                 raise ValueError(f"the program takes [{', '.join(['n', *limits[1:]])}]")
-        return once(images) if most is None else torch.cat([once(part) for part in images.split(most)])
+        nonlocal changes
+        before = {name: value.clone() for name, value in weights.items()} if changes else {}
+        found = once(images) if most is None else torch.cat([once(part) for part in images.split(most)])
+        for name, value in before.items():
+            if not torch.equal(value, weights[name]):
+                raise ValueError(f"it changes its own '{name}', but has to answer alike every time")
+        changes = False
+        return found
 
     return call
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from cnnshift.errors import InputError
 from cnnshift.sources.base import AS_THEY_ARE, Preprocess
 
 
@@ -18,14 +19,20 @@ class Prepared(nnx.Module):
     Args:
         model: prepared images → logits.
         preprocess: how images are prepared.
+        classes: number of the model's classes, where their names were given.
         columns: of the logits, those of the data's classes; None for all as they are.
     """
 
     def __init__(
-        self, model: Callable[[Any], Any], preprocess: Preprocess, columns: tuple[int, ...] | None = None
+        self,
+        model: Callable[[Any], Any],
+        preprocess: Preprocess,
+        classes: int | None = None,
+        columns: tuple[int, ...] | None = None,
     ) -> None:
         self.model = model
         self.preprocess = nnx.static(preprocess)
+        self.classes = nnx.static(classes)
         self.columns = nnx.static(columns)
 
     def __call__(self, images: Float[Array, "n h w c"]) -> Float[Array, "n k"]:
@@ -33,7 +40,16 @@ class Prepared(nnx.Module):
         return self.choose(self.model(self.preprocess(images)))
 
     def choose(self, logits: Float[Array, "n K"]) -> Float[Array, "n k"]:
-        """The logits of the data's classes."""
+        """The logits of the data's classes.
+
+        Raises:
+            InputError: there are more or fewer logits than names of classes: names that do not belong to the model.
+        """
+        if self.classes is not None and logits.shape[1:] != (self.classes,):
+            raise InputError(
+                f"The model gives {logits.shape[-1]:,} logits, but classes names {self.classes:,}; allowed: one name "
+                "each."
+            )
         return logits if self.columns is None else logits[:, jnp.array(self.columns)]
 
 
@@ -54,10 +70,10 @@ class PreparedParts(Prepared):
 
 
 def prepared(
-    model: Callable[[Any], Any], preprocess: Preprocess, columns: tuple[int, ...] | None
+    model: Callable[[Any], Any], preprocess: Preprocess, classes: int | None, columns: tuple[int, ...] | None
 ) -> Callable[[Any], Any]:
-    """The network behind its preparation, or itself where nothing has to be prepared."""
+    """The network behind its preparation, see `Prepared`; or itself where nothing has to be prepared."""
     if preprocess.model_copy(update={"size": None}) == AS_THEY_ARE and columns is None:
         return model
     parts = all(hasattr(model, name) for name in ("features", "embed", "classify"))
-    return (PreparedParts if parts else Prepared)(model, preprocess, columns)
+    return (PreparedParts if parts else Prepared)(model, preprocess, classes, columns)

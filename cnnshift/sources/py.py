@@ -8,7 +8,6 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,7 +17,7 @@ import numpy as np
 from flax import nnx
 
 from cnnshift.errors import InputError
-from cnnshift.sources.base import Network, first_line
+from cnnshift.sources.base import Network, digest_of, first_line
 from cnnshift.sources.weights import read_weights
 
 
@@ -42,14 +41,15 @@ def open_python(argument: str, options: Mapping[str, str], said: Mapping[str, An
     module, factory = find_factory("py", argument)
     arguments = dict(options)
     weights = None if "weights" in inspect.signature(factory).parameters else arguments.pop("weights", None)
-    made = call_factory(argument, factory, arguments)
+    made = call_factory("py", argument, factory, arguments)
     if weights is not None:
         if not isinstance(made, nnx.Module):
             raise InputError(f"weights={weights} are for a Flax NNX module; {argument} returned {type(made).__name__}.")
         read_weights(made, Path(weights))
     if isinstance(made, nnx.Module):
+        made.eval()
         return Network(made)
-    return replace(_as_network(argument, made), digest=code_digest(module, factory, options))
+    return _as_network(argument, made, code_digest(module, factory, options))
 
 
 def find_factory(source: str, argument: str) -> tuple[ModuleType, Callable[..., Any]]:
@@ -63,7 +63,7 @@ def find_factory(source: str, argument: str) -> tuple[ModuleType, Callable[..., 
         raise InputError(
             f"'{source}' names '{argument}'; write {source}:package.module:factory or {source}:path/to/file.py:factory."
         )
-    module = _import_file(Path(place)) if place.endswith(".py") else _import_module(place)
+    module = _import_file(source, Path(place)) if place.endswith(".py") else _import_module(place)
     factory = getattr(module, name, None)
     if not callable(factory):
         known = [key for key, value in vars(module).items() if inspect.isfunction(value) and not key.startswith("_")]
@@ -71,13 +71,13 @@ def find_factory(source: str, argument: str) -> tuple[ModuleType, Callable[..., 
     return module, factory
 
 
-def call_factory(argument: str, factory: Callable[..., Any], options: Mapping[str, str]) -> Any:
+def call_factory(source: str, argument: str, factory: Callable[..., Any], options: Mapping[str, str]) -> Any:
     """What a factory returns for these options.
 
     Raises:
         InputError: it does not take them, or raises.
     """
-    values = _values(argument, inspect.signature(factory).parameters, options)
+    values = _values(source, argument, inspect.signature(factory).parameters, options)
     try:
         return factory(**values)
     except InputError:
@@ -86,9 +86,9 @@ def call_factory(argument: str, factory: Callable[..., Any], options: Mapping[st
         raise InputError(f"{argument} raises {first_line(problem)}.") from problem
 
 
-def _import_file(path: Path) -> ModuleType:
+def _import_file(source: str, path: Path) -> ModuleType:
     if not path.is_file():
-        raise InputError(f"'py' names {path}, which is no file.")
+        raise InputError(f"'{source}' names {path}, which is no file.")
     # A name of its own, so that it hides no installed package; known under it, as dataclasses and pickles expect.
     name = f"_cnnshift_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
     found = importlib.util.spec_from_file_location(name, path)
@@ -112,7 +112,9 @@ def _import_module(name: str) -> ModuleType:
         raise InputError(f"The module {name} cannot be imported: {first_line(problem)}.") from problem
 
 
-def _values(argument: str, parameters: Mapping[str, inspect.Parameter], options: Mapping[str, str]) -> dict[str, Any]:
+def _values(
+    source: str, argument: str, parameters: Mapping[str, inspect.Parameter], options: Mapping[str, str]
+) -> dict[str, Any]:
     """The options as values.
 
     Raises:
@@ -125,7 +127,7 @@ def _values(argument: str, parameters: Mapping[str, inspect.Parameter], options:
         if key not in named and not any_name:
             raise InputError(f"{argument} has no option '{key}'; allowed: {', '.join(named) or 'none'}.")
     if missing := [name for name, p in named.items() if p.default is p.empty and name not in options]:
-        raise InputError(f"{argument} needs the option '{missing[0]}'; write py:{argument}:{missing[0]}=….")
+        raise InputError(f"{argument} needs the option '{missing[0]}'; write {source}:{argument}:{missing[0]}=….")
     return {
         key: _value(argument, key, text, named[key].annotation if key in named else inspect.Parameter.empty)
         for key, text in options.items()
@@ -150,7 +152,8 @@ def _value(argument: str, key: str, text: str, annotation: Any) -> Any:
         try:
             return _TYPES[annotation](text)
         except (ValueError, KeyError):
-            kind = annotation if isinstance(annotation, str) else annotation.__name__
+            name = annotation if isinstance(annotation, str) else annotation.__name__
+            kind = "true, false" if name == "bool" else name
             raise InputError(f"The option {key} of {argument} is '{text}'; allowed: {kind}.") from None
     for read in (int, float):
         try:
@@ -160,13 +163,19 @@ def _value(argument: str, key: str, text: str, annotation: Any) -> Any:
     return text
 
 
-def _as_network(argument: str, made: Any) -> Network:
+def _as_network(argument: str, made: Any, code: str) -> Network:
     if isinstance(made, tuple) and len(made) == 2 and callable(getattr(made[0], "apply", None)):
         module, variables = made
-        trained = jax.tree.leaves(variables.get("params", {}))
-        return Network(lambda images: module.apply(variables, images), parameters=sum(map(np.size, trained)))
+        leaves = jax.tree_util.tree_leaves_with_path(variables)
+        arrays = ((jax.tree_util.keystr(path), np.asarray(leaf)) for path, leaf in leaves)
+        return Network(
+            lambda images: module.apply(variables, images),
+            digest=digest_of(code, arrays),
+            parameters=sum(map(np.size, jax.tree.leaves(variables.get("params", {})))),
+        )
     if callable(made):
-        return Network(made)
+        # Of a function nothing but its code is known.
+        return Network(made, digest=code)
     raise InputError(
         f"{argument} returns {type(made).__name__}; allowed: a Flax NNX module, a Flax linen pair (module, variables), "
         "or a function images → logits."

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from cnnshift.errors import InputError
 from cnnshift.sources.base import (
     Network,
     Preprocess,
+    digest_of,
     existing_file,
     file_digest,
     first_line,
@@ -41,14 +41,14 @@ def open_torch(argument: str, options: Mapping[str, str], said: Mapping[str, Any
     prepared = Preprocess(layout="nchw")
     if argument.rpartition(":")[0]:
         module, factory = find_factory("torch", argument)
-        made = call_factory(argument, factory, options)
+        made = call_factory("torch", argument, factory, options)
         if not isinstance(made, torch.nn.Module):
             raise InputError(f"{argument} returns {type(made).__name__}; allowed: a torch.nn.Module.")
         made.eval()
         return Network(
             called_back(_run(argument, made)),
             prepared,
-            digest=_digest(made, code_digest(module, factory, options)),
+            digest=digest_of(code_digest(module, factory, options), _arrays(made)),
             called_back=True,
             parameters=sum(weight.numel() for weight in made.parameters()),
         )
@@ -83,13 +83,10 @@ def _run(name: str, module: Callable[..., Any]) -> Callable[[np.ndarray], Any]:
     return run
 
 
-def _digest(module: Any, code: str) -> str:
-    """Of the code and of all weights."""
-    import hashlib
-
-    digest = hashlib.sha256(code.encode())
+def _arrays(module: Any) -> Iterator[tuple[str, np.ndarray]]:
+    """All weights, as bytes where numpy has no such numbers."""
+    torch = optional("torch", "torch")
     for name, value in module.state_dict().items():
-        digest.update(name.encode())
-        with contextlib.suppress(AttributeError, TypeError):
-            digest.update(np.ascontiguousarray(value.numpy(force=True)).tobytes())
-    return digest.hexdigest()
+        if isinstance(value, torch.Tensor):
+            plain = value.detach().cpu().contiguous()
+            yield f"{name} {plain.dtype} {tuple(plain.shape)}", plain.reshape(-1).view(torch.uint8).numpy()

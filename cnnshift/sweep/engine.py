@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -43,8 +43,8 @@ CPU_BATCH, ACCELERATOR_BATCH = 128, 1024
 CPU_BATCH_PIXELS = 128 * 32 * 32
 """Larger images come in smaller batches on a CPU, whose caches they would leave."""
 
-TRIAL_SECONDS = 0.02
-"""Of the calls that are timed to choose a batch."""
+TRIAL_SECONDS, TRIALS, TRIAL_SHARE = 0.02, 3, 0.1
+"""Of the calls that are timed to choose a batch: length, number, and share of all the work."""
 
 MAX_WIDTH = 64
 SMALLEST_BATCH = 16
@@ -56,7 +56,7 @@ class Sweep:
 
     Attributes:
         observations: what the model said.
-        compile_seconds, sweep_seconds: wall-clock time.
+        compile_seconds, sweep_seconds: wall-clock time; the first includes that of choosing a batch.
         batch_size: images per compiled step, after any halving.
         width: shifts evaluated at once.
         flops: of one forward pass of one image as the compiler counts them, None where it does not, and for a model
@@ -120,7 +120,10 @@ def run_sweep(
             log.warning("The shared engine does not agree with the direct one (%s); measuring directly.", difference)
             progress(-len(split) * shift_set.count)
     if batch_size is None and subject.called_back and width is None:
+        started = time.perf_counter()
         batch_size = _fastest_batch(job)
+        found = _with_memory(job, batch_size, progress, partial(_direct, job, width, progress))
+        return replace(found, compile_seconds=time.perf_counter() - started - found.sweep_seconds)
     return _with_memory(job, batch_size, progress, partial(_direct, job, width, progress))
 
 
@@ -316,36 +319,51 @@ def _fastest_width(job: Job, reference: Callable[..., Reference], batch: int) ->
 def _fastest_batch(job: Job) -> int:
     """The number of images at once with the highest measured throughput of all lanes.
 
-    It is doubled until neither of the last two was the best.
+    It is doubled until neither of the last two was the best, the memory does not suffice, or the trials would take
+    more than a share of the work itself.
     """
     rates: dict[int, float] = {}
+    width, left = _lanes(job.subject), TRIAL_SHARE * len(job.split) * (job.shift_set.count + 1)
     while (batch := 2 ** len(rates)) <= min(CPU_BATCH, len(job.split)):
-        with jax.default_matmul_precision(PRECISION):
-            reference, _ = _compile_reference(job, batch)
-        call = partial(reference, job.subject.state, *job.batch(0, batch)[:2])
-        # The first call allocates.
-        jax.block_until_ready(call())
-        rates[batch] = batch * _rate(lambda call=call: jax.block_until_ready(call()), _lanes(job.subject))
+        # Two single calls, and as many in each trial of every lane as there is time and work left for.
+        most = (left / batch - 2) / (TRIALS * width)
+        if most < 1:
+            break
+        try:
+            with jax.default_matmul_precision(PRECISION):
+                reference, _ = _compile_reference(job, batch)
+            call = partial(reference, job.subject.state, *job.batch(0, batch)[:2])
+            # The first call allocates.
+            jax.block_until_ready(call())
+            rate, calls = _rate(lambda call=call: jax.block_until_ready(call()), width, int(most))
+            rates[batch], left = batch * rate, left - batch * (1 + calls)
+        except jax.errors.JaxRuntimeError as error:
+            if not _out_of_memory(error):
+                raise
+            break
         if max(rates.values()) > max(list(rates.values())[-2:]):
             break
-    best = max(rates, key=lambda batch: rates[batch])
-    log.debug("sweep: %d images at once, measured to be the fastest", best)
+    best = max(rates, key=lambda batch: rates[batch]) if rates else _default_batch(job)
+    log.debug("sweep: %d images at once; tried: %s", best, rates)
     return best
 
 
-def _rate(call: Callable[[], object], width: int) -> float:
-    """Calls per second, `width` at a time: the best of several trials that are long enough for the clock."""
+def _rate(call: Callable[[], object], width: int, most: int) -> tuple[float, int]:
+    """Calls per second, `width` at a time: the best of several trials; and the calls that were made.
+
+    A trial is long enough for the clock, or of `most` calls in each lane.
+    """
     started = time.perf_counter()
     call()
-    repeats = math.ceil(TRIAL_SECONDS / (time.perf_counter() - started))
+    repeats = min(math.ceil(TRIAL_SECONDS / (time.perf_counter() - started)), most)
     trials = []
     with ThreadPoolExecutor(width) as pool:
-        for _ in range(3):
+        for _ in range(TRIALS):
             started = time.perf_counter()
             for done in [pool.submit(lambda: [call() for _ in range(repeats)]) for _ in range(width)]:
                 done.result()
             trials.append(time.perf_counter() - started)
-    return width * repeats / min(trials)
+    return width * repeats / min(trials), 1 + TRIALS * width * repeats
 
 
 def _default_batch(job: Job) -> int:

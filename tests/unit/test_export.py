@@ -7,6 +7,7 @@ import pytest
 
 from cnnshift.bench import export
 from cnnshift.errors import InputError, MeasurementError
+from tests import brought
 
 
 @pytest.fixture
@@ -54,3 +55,21 @@ def test_a_missing_package_is_one_sentence(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "jax2onnx", None)
     with pytest.raises(InputError, match=r"The package jax2onnx is not installed.*cnnshift\[export\]"):
         export.export_onnx("mlp", tmp_path / "mlp.onnx", dataset="mnist5k", epochs=0, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("factory", "arguments", "said"),
+    [("plain", {"epochs": None, "seed": 0}, "does not run as arrays of jax"),
+     ("nnx", {"epochs": 3, "seed": 0}, "comes with its weights; allowed without --epochs and --seed"),
+     ("nnx", {"epochs": None, "seed": 1}, "comes with its weights")],
+)  # fmt: skip
+def test_networks_that_come_with_their_weights(tmp_path, factory, arguments, said):
+    images, labels = brought.IMAGES, brought.DATA.labels
+    np.savez(tmp_path / "test.npz", images=images, labels=labels)
+    with pytest.raises(InputError, match=said):
+        export.export_onnx(
+            f"py:{brought.write_factories(tmp_path)}:{factory}",
+            tmp_path / "net.onnx",
+            dataset=f"npz:{tmp_path / 'test.npz'}",
+            **arguments,
+        )

@@ -1,6 +1,7 @@
 """Networks that come with their weights, as the benchmark takes them: sizes, batches, preparation on record."""
 
 import logging
+import sys
 
 import numpy as np
 import pytest
@@ -67,13 +68,28 @@ def test_the_fastest_batch_is_measured_and_says_the_same(network, caplog, monkey
     caplog.set_level(logging.DEBUG, "cnnshift")
     spec = f"{network}:size=8"
     chosen = cnnshift.measure(spec, TEST, protocol="crop", max_shift=2)
-    assert any("measured to be the fastest" in message for message in caplog.messages)
+    assert any("images at once; tried: {1:" in message for message in caplog.messages)
     monkeypatch.setattr(engine, "_fastest_batch", lambda job: pytest.fail("a batch was given"))
     given = cnnshift.measure(spec, TEST, protocol="crop", max_shift=2, batch_size=4)
-    assert [metric.value for metric in given.metrics] == [metric.value for metric in chosen.metrics]
+    for one, other in zip(given.metrics, chosen.metrics, strict=True):
+        assert one.value == pytest.approx(other.value, rel=1e-6) or one.value is other.value is None
 
 
 def test_the_digest_is_that_of_the_code(network, tmp_path):
     before = cnnshift.measure(f"{network}:size=8", TEST, max_shift=1).weights_digest
     (tmp_path / "net.py").write_text((tmp_path / "net.py").read_text() + "# changed\n")
     assert cnnshift.measure(f"{network}:size=8", TEST, max_shift=1).weights_digest != before
+
+
+def test_choosing_a_batch_takes_a_share_of_the_work(network):
+    def images_asked(**shifts):
+        cnnshift.measure(f"{network}:size=8", TEST, protocol="crop", **shifts)
+        path = network.removeprefix("py:").removesuffix(":make")
+        (sizes,) = (module.sizes for module in sys.modules.values() if getattr(module, "__file__", None) == path)
+        return sum(sizes)
+
+    # A black image says how many classes there are, and shapes are compiled once with the first images of a batch.
+    fixed = 1 + 2 * len(TEST)
+    for most in (1, 2):
+        passes = len(TEST) * (2 * most + 1) ** 2
+        assert passes <= images_asked(max_shift=most) <= 1.1 * passes + fixed

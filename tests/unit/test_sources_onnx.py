@@ -104,3 +104,18 @@ def test_without_the_runtime(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
     with pytest.raises(InputError, match=r"pip install 'cnnshift\[onnx\]'"):
         plan_source(f"onnx:{path}")
+
+
+def test_the_digest_is_that_of_all_weights(tmp_path):
+    path = write_onnx(tmp_path / "net.onnx")
+    inside = plan_source(f"onnx:{path}").network.digest
+    model = onnx.load(path)
+    onnx.save_model(model, path, save_as_external_data=True, location="weights.bin", size_threshold=0)
+    network = plan_source(f"onnx:{path}").network
+    np.testing.assert_allclose(
+        network.model(network.preprocess(jnp.asarray(UNIT))), brought.logits(UNIT), rtol=1e-4, atol=1e-5
+    )
+    content = bytearray((tmp_path / "weights.bin").read_bytes())
+    content[0] ^= 1
+    (tmp_path / "weights.bin").write_bytes(content)
+    assert len({inside, network.digest, plan_source(f"onnx:{path}").network.digest}) == 3

@@ -146,10 +146,25 @@ def test_wrong_names_of_classes(tmp_path, own, text, said):
     assert "\n" not in str(problem.value)
 
 
-@pytest.mark.parametrize("names", [["yak", "cow", *DATA.classes], [*DATA.classes[:4]]])
-@pytest.mark.parametrize("factory", ["nnx", "plain"])
-def test_as_many_names_as_logits(tmp_path, own, names, factory):
+@pytest.mark.parametrize("factory", ["nnx", "normed", "plain"])
+def test_as_many_names_as_logits(tmp_path, own, factory):
     # A list with or without a background class would shift every name.
-    (tmp_path / "names.txt").write_text("\n".join(names))
-    with pytest.raises(InputError, match=f"gives 5 logits, but classes names {len(names)}"):
+    (tmp_path / "names.txt").write_text("\n".join(["yak", "cow", *DATA.classes]))
+    with pytest.raises(InputError, match="gives 5 logits, but classes names 7"):
         cnnshift.measure(f"py:{own}:{factory}:classes={tmp_path / 'names.txt'}", DATA, max_shift=1)
+
+
+def test_names_of_classes_are_on_record(tmp_path, own):
+    def recipe(names):
+        (tmp_path / "names.txt").write_text("\n".join(names))
+        return cnnshift.measure(f"py:{own}:nnx:classes={tmp_path / 'names.txt'}", DATA, max_shift=1).training.recipe
+
+    turned, swapped = recipe(DATA.classes[::-1]), recipe(["bee", "ant", *DATA.classes[2:]])
+    assert turned["classes"] != swapped["classes"]
+    assert turned == recipe(DATA.classes[::-1])
+    assert "classes" not in recipe(DATA.classes)
+
+
+def test_numbers_are_written_as_they_are():
+    said = parse_options(Preprocess, "py", {"mean": "0.48145466/0.5", "std": "2", "scale": "255", "size": "8"})
+    assert said.changed() == {"mean": "0.48145466/0.5", "std": "2", "scale": "255", "size": "8x8"}

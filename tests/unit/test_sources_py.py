@@ -9,7 +9,7 @@ import pytest
 
 import cnnshift
 from cnnshift.bench.networks import plan_source
-from cnnshift.errors import InputError
+from cnnshift.errors import InputError, MeasurementError
 from cnnshift.sources.callback import called_back, in_batches
 from tests import brought
 from tests.brought import DATA
@@ -57,7 +57,7 @@ BAD = {
     "no factory": ("", "write py:package.module:factory"),
     "no file": ("missing.py:make", "missing.py, which is no file"),
     "no module": ("no_such_module:make", "The module no_such_module cannot be imported: ModuleNotFoundError"),
-    "no such function": ("{own}:mkae", "has no function 'mkae'; it has: nnx, linen"),
+    "no such function": ("{own}:mkae", "has no function 'mkae'; it has: nnx, normed"),
     "no function": ("{own}:value", "has no function 'value'"),
     "raises": ("{own}:raises", "raises RuntimeError: no such checkpoint."),
     "leaves": ("{own}:leaves", "raises SystemExit: 0."),
@@ -66,7 +66,7 @@ BAD = {
     "no options": ("{own}:plain:a=1", "has no option 'a'; allowed: none."),
     "missing option": ("{own}:options", "needs the option 'whole'"),
     "no whole number": ("{own}:options:whole=3.5", "The option whole of", "is '3.5'; allowed: int."),
-    "no truth": ("{own}:options:whole=3,flag=yes", "is 'yes'; allowed: bool."),
+    "no truth": ("{own}:options:whole=3,flag=yes", "is 'yes'; allowed: true, false."),
     "weights of a function": ("{own}:plain:weights=w.safetensors", "are for a Flax NNX module"),
 }
 
@@ -156,3 +156,37 @@ def test_call_backs_on_every_thread_come_back():
     with ThreadPoolExecutor(4) as pool:
         for found in pool.map(lambda factor: np.asarray(program(factor * images)), range(24)):
             assert found.shape == (64, 2)
+
+
+def test_a_function_is_called_one_at_a_time(own):
+    brought.SEEN_AT_ONCE.clear()
+    cnnshift.measure(f"py:{own}:alone", DATA, max_shift=1, batch_size=3)
+    assert set(brought.SEEN_AT_ONCE) == {1}
+
+
+def test_what_fails_in_the_sweep_is_one_sentence(own):
+    with pytest.raises(InputError) as problem:
+        cnnshift.measure(f"py:{own}:few_at_a_time", DATA, max_shift=1, batch_size=6)
+    assert str(problem.value) == "The model cannot be applied to these images: RuntimeError: more than three."
+    # It is no reason to suspect what fails otherwise.
+    with pytest.raises(MeasurementError, match="finite"):
+        cnnshift.measure(f"py:{own}:nan", DATA, max_shift=1)
+
+
+def test_the_digest_of_a_linen_pair_is_that_of_its_weights(own, monkeypatch):
+    def digest():
+        return cnnshift.measure(f"py:{own}:linen", DATA, max_shift=1).weights_digest
+
+    before = digest()
+    assert digest() == before
+    monkeypatch.setattr(brought, "FACTOR", 2.0)
+    assert digest() != before
+
+
+def test_no_folder_of_this_machine_is_on_record(own, tmp_path, monkeypatch):
+    run = cnnshift.measure(f"py:{own}:options:whole=3,part=2,flag=True,text=7,bare=8,number=0.5", DATA, max_shift=1)
+    assert run.model == "py:own.py:options:whole=3,part=2,flag=True,text=7,bare=8,number=0.5"
+    assert str(tmp_path) not in run.model_dump_json()
+    # What was given from the present folder stays: two networks may have one name.
+    monkeypatch.chdir(tmp_path.parent)
+    assert plan_source(f"py:{tmp_path.name}/own.py:plain").label == f"py:{tmp_path.name}/own.py:plain"

@@ -219,3 +219,39 @@ def test_without_torch(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "torch", None)
     with pytest.raises(InputError, match=r"pip install 'cnnshift\[torch\]'"):
         plan_source("torch:net.pt2")
+
+
+class Counting(torch.nn.Module):
+    """Changes a buffer of its own, in evaluation mode too."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(1))
+
+    def forward(self, x):
+        self.calls.view(1, 1).add_(1)
+        return x.mean((2, 3)) + self.calls
+
+
+def test_a_program_that_changes_itself_is_refused(tmp_path):
+    path = tmp_path / "net.pt2"
+    torch.export.save(torch.export.export(Counting().eval(), (torch.zeros(2, 5, 8, 8),)), path)
+    images = np.zeros((10, 8, 8, 5), np.uint8)
+    data = cnnshift.Split(images, np.arange(10) % 5, DATA.classes, background=(0.0,) * 5)
+    with pytest.raises(InputError, match=r"changes its own|other outputs than logits"):
+        cnnshift.measure(f"torch:{path}", data, max_shift=1)
+
+
+def test_the_digest_is_that_of_all_weights(tmp_path):
+    (tmp_path / "half.py").write_text(
+        "import torch\n\n\ndef make(seed: int):\n    torch.manual_seed(seed)\n"
+        "    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 5).to(torch.bfloat16))\n\n\n"
+        "def fixed():\n    return make(int(open('seed').read()))\n"
+    )
+    (tmp_path / "seed").write_text("0")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        before = plan_source("torch:half.py:fixed").network.digest
+        assert plan_source("torch:half.py:fixed").network.digest == before
+        (tmp_path / "seed").write_text("1")
+        assert plan_source("torch:half.py:fixed").network.digest != before
