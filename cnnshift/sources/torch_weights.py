@@ -4,8 +4,8 @@ Such a file is a pickle, a program that may call whatever it names. Here it may 
 makes a tensor, and the types of storages; any other name, and any opcode that such files do not need, is refused
 before anything runs. Nothing is allocated for a number that the file only claims: storages must lie in the file.
 
-Two formats: `legacy`, five pickles (magic number, protocol, the writer's machine, the tensors, the order of the
-storages) followed by the storages, each after its length; and `zip`, one pickle and one entry per storage.
+The format is that of before PyTorch 1.6: five pickles (magic number, protocol, the writer's machine, the tensors, the
+order of the storages) followed by the storages, each after its length.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import io
 import math
 import pickle
 import pickletools
-import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
@@ -97,14 +96,12 @@ def read_torch_weights(path: Path) -> dict[str, np.ndarray]:
         size = path.stat().st_size
         if size > MAX_BYTES:
             raise ValueError(f"it has {size:,} bytes; allowed: at most {MAX_BYTES:,}")
-        content = path.read_bytes()
-        read = _read_zip if content.startswith(b"PK") else _read_legacy
-        return read(content)
+        return _read(path.read_bytes())
     except Exception as error:  # damage surfaces as whatever the readers happen to raise
         raise InputError(f"{path} holds no weights that can be read: {str(error).rstrip('.')}.") from error
 
 
-def _read_legacy(content: bytes) -> dict[str, np.ndarray]:
+def _read(content: bytes) -> dict[str, np.ndarray]:
     stream = io.BytesIO(content)
     if _load(stream) != _MAGIC or _load(stream) != _PROTOCOL:
         raise ValueError("it is no file of PyTorch's")
@@ -122,25 +119,6 @@ def _read_legacy(content: bytes) -> dict[str, np.ndarray]:
         found[key] = _numbers(storage, _take(stream, storage.numbers * np.dtype(storage.dtype).itemsize))
     if stream.read(1):
         raise ValueError("something follows the last storage")
-    return {name: tensor.view(found[tensor.storage.key]) for name, tensor in tensors.items()}
-
-
-def _read_zip(content: bytes) -> dict[str, np.ndarray]:
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        entries = {info.filename: info for info in archive.infolist()}
-        pickles = [name for name in entries if name.count("/") == 1 and name.endswith("/data.pkl")]
-        if len(pickles) != 1:
-            raise ValueError("it is no file of PyTorch's")
-        folder = pickles[0].removesuffix("data.pkl")
-        # Stored as they are, no entry can be larger than the file.
-        if any(info.compress_type != zipfile.ZIP_STORED or info.file_size > len(content) for info in entries.values()):
-            raise ValueError("its entries are compressed")
-        if folder + "byteorder" in entries and archive.read(folder + "byteorder") != b"little":
-            raise ValueError("it was written on a machine with another order of bytes")
-        stream = io.BytesIO(archive.read(pickles[0]))
-        tensors = _tensors(_load(stream))
-        storages = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
-        found = {key: _numbers(each, archive.read(f"{folder}data/{key}")) for key, each in storages.items()}
     return {name: tensor.view(found[tensor.storage.key]) for name, tensor in tensors.items()}
 
 
