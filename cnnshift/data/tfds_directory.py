@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import warnings
 from collections.abc import Iterator
@@ -26,6 +27,8 @@ with warnings.catch_warnings():
     import tensorflow_datasets as tfds
 
 INFO = "dataset_info.json"
+FEATURES = "features.json"
+_CLASS_KEYS = ("pythonClassName", "python_class_name", "type")  # the last one in old directories
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 
 
@@ -156,14 +159,17 @@ def open_directory(directory: Path) -> Prepared:
     """Find out what a prepared directory holds.
 
     Raises:
-        InputError: it is damaged, or its examples are not images with one class each.
+        InputError: it is damaged, names code to import, or its examples are not images with one class each.
     """
     try:
+        _check_feature_classes(directory)
         with quiet():
             builder = cast(Any, tfds.builder_from_directory(directory))
             info = builder.info
             keys, features = info.supervised_keys, info.features
             image, label = (features[key] for key in keys) if keys and len(keys) == 2 else (None, None)
+    except CnnshiftError:
+        raise
     except Exception as error:  # damage surfaces as whatever the parser of that part raises
         raise InputError(f"{directory} is no data set that tensorflow-datasets prepared ({error}).") from None
     if not (isinstance(image, tfds.features.Image) and isinstance(label, tfds.features.ClassLabel)):
@@ -178,6 +184,35 @@ def open_directory(directory: Path) -> Prepared:
     if info.file_format not in (tfds.core.FileFormat.ARRAY_RECORD, tfds.core.FileFormat.TFRECORD):
         raise InputError(f"{directory} is in the format {info.file_format}; allowed: array_record, tfrecord.")
     return Prepared(directory, builder, (keys[0], keys[1]), (size[0], size[1], channels), tuple(label.names))
+
+
+def _check_feature_classes(directory: Path) -> None:
+    """Refuse classes that tensorflow-datasets would import by their names: whoever wrote the data could run code."""
+    known = tfds.features.FeatureConnector._registered_features
+    for path in (directory / INFO, directory / FEATURES):
+        if not path.is_file():
+            continue
+        for name in _class_names(json.loads(path.read_text(encoding="utf-8"))):
+            if "." in name and name not in known:
+                raise InputError(
+                    f"{path} names the class '{name}', which is never imported; allowed: the features of "
+                    f"tensorflow-datasets, as tensorflow_datasets.core.features.image_feature.Image."
+                )
+
+
+def _class_names(value: Any) -> Iterator[str]:
+    """The names of classes in JSON, and in JSON that is a string in it."""
+    if isinstance(value, dict):
+        yield from (name for key, name in value.items() if key in _CLASS_KEYS and isinstance(name, str))
+        value = list(value.values())
+    elif isinstance(value, str):
+        try:
+            value = [json.loads(value)]
+        except ValueError:
+            return
+    if isinstance(value, list):
+        for part in value:
+            yield from _class_names(part)
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import io
+import json
 import shutil
 import struct
 import sys
@@ -183,6 +184,36 @@ def test_damaged_directories(tmp_path):
     (directory / "dataset_info.json").write_text("{")
     with pytest.raises(InputError, match="is no data set that tensorflow-datasets prepared"):
         opened("pets", tmp_path)
+
+
+FOREIGN = {
+    "nested": ("features.json", {"featuresDict": {"features": {"a": {"pythonClassName": "canary.A", "text": {}}}}}),
+    "other spelling": ("features.json", {"python_class_name": "canary.A"}),
+    "alike": ("features.json", {"pythonClassName": "tensorflow_datasets.core.features.canary.A"}),
+    "old form": ("features.json", {"type": "canary.A", "content": {}}),
+    "text": ("features.json", {"jsonFeature": {"json": json.dumps({"a": {"type": "canary.A", "content": {}}})}}),
+    "elsewhere": ("dataset_info.json", {"features": {"pythonClassName": "canary.A"}}),
+}
+
+
+@pytest.mark.parametrize(("file", "changes"), FOREIGN.values(), ids=FOREIGN)
+def test_what_a_directory_names_is_never_imported(tmp_path, monkeypatch, file, changes):
+    (tmp_path / "canary.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    path = prepare_tfds(tmp_path) / file
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    with pytest.raises(InputError, match=rf"{file} names the class '.*canary\.A', which is never imported; allowed"):
+        opened("pets", tmp_path).load("test")
+    assert "canary" not in sys.modules
+
+
+def test_the_module_that_prepared_a_directory_is_not_imported(tmp_path, monkeypatch):
+    (tmp_path / "canary.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    path = prepare_tfds(tmp_path) / "dataset_info.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"moduleName": "canary"}))
+    assert len(opened("pets", tmp_path).load("test")) == 8
+    assert "canary" not in sys.modules
 
 
 def test_records(tmp_path):
