@@ -69,7 +69,7 @@ class Folder(LoadsPart):
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """`test`, and `train` if there is such a folder."""
+        """`test`, and `train` if there is such a folder, and another one is to test on."""
         return tuple(self._folders)
 
     def load_part(self, split: str, limit: int | None) -> Split:
@@ -140,7 +140,10 @@ class Folder(LoadsPart):
 
 def _folders_of_splits(root: Path, test: str) -> dict[str, Path]:
     if (root / test).is_dir():
-        return {"test": root / test} | ({"train": root / "train"} if (root / "train").is_dir() else {})
+        train = root / "train"
+        # What is tested on is never trained on.
+        trains = train.is_dir() and not train.samefile(root / test)
+        return {"test": root / test} | ({"train": train} if trains else {})
     if (root / "train").is_dir() or test != DEFAULTS.split:
         others = [path.name for path in _visible(root) if path.is_dir() and path.name != "train"]
         hint = f"; say which folder it is: split={'|'.join(others)}" if others else ""

@@ -56,7 +56,7 @@ class Tfds(LoadsPart):
         data_dir: folder of prepared data sets; by default `$TFDS_DATA_DIR`, or `~/tensorflow_datasets`.
         raw_dir: folder of the files of the authors, under their names; without, they are downloaded.
         split: to test on; by default `test`, or else `validation`. Parts are written as `test[:50%]`.
-        train_split: to train on; by default `train`.
+        train_split: to train on; by default `train`. It must not have images to test on.
         size, context, background: as of `folder`.
     """
 
@@ -118,15 +118,21 @@ class Tfds(LoadsPart):
 
     def _split_name(self, split: str) -> str:
         there = self._prepared.splits
-        if split == "train":
-            return self._options.train_split or "train"
         found = self._options.split or next((name for name in TEST_SPLITS if name in there), None)
         if found is None:
             raise InputError(
                 f"'tfds:{self.argument}' has the splits {', '.join(there)}, and none to test on; divide one, as "
                 f"split={there[0]}[80%:],train_split={there[0]}[:80%]."
             )
-        return found
+        if split == "test":
+            return found
+        train = self._options.train_split or "train"
+        if self._prepared.share(train, found):
+            raise InputError(
+                f"'tfds:{self.argument}' has images of '{found}', to test on, in '{train}', to train on; give a "
+                f"train_split=PART without them, as split=train[80%:],train_split=train[:80%]."
+            )
+        return train
 
     @functools.cached_property
     def _prepared(self) -> Prepared:

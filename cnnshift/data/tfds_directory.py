@@ -74,6 +74,24 @@ class Prepared:
             )
         return count
 
+    def share(self, one: str, other: str) -> bool:
+        """Whether two splits, or parts of splits, have an image in common.
+
+        Raises:
+            InputError: as for `count`.
+        """
+        self.count(one)
+        self.count(other)
+        taken: dict[Path, list[range]] = {}
+        with quiet():
+            for path, first, count in self._shards(one):
+                taken.setdefault(path, []).append(range(first, first + count))
+            return any(
+                places.start < first + count and first < places.stop
+                for path, first, count in self._shards(other)
+                for places in taken.get(path, [])
+            )
+
     @property
     def stamp(self) -> str:
         """Changes when the directory is prepared again: names, sizes and times of its files."""
@@ -121,15 +139,20 @@ class Prepared:
             return
         wanted = iter([*chosen.tolist(), -1])
         following, place = next(wanted), 0
-        for part in info.splits[split].file_instructions:
-            count = part.examples_in_shard - part.skip if part.take < 0 else part.take
-            for record in read_records(Path(part.filename), part.skip, count):
+        for path, first, count in self._shards(split):
+            for record in read_records(path, first, count):
                 if place == following:
                     yield info.features.deserialize_example_np(record)
                     following = next(wanted)
                 place += 1
                 if following < 0:
                     return
+
+    def _shards(self, split: str) -> Iterator[tuple[Path, int, int]]:
+        """The files of a split, the first example that it takes of each, and how many."""
+        for part in self.builder.info.splits[split].file_instructions:
+            count = part.examples_in_shard - part.skip if part.take < 0 else part.take
+            yield Path(part.filename), part.skip, count
 
 
 def find_directory(root: Path, name: str, config: str, version: str) -> Path | None:

@@ -46,6 +46,15 @@ def test_the_folder_to_test_on_has_a_name(tmp_path):
     assert len(opened(root, split="val").load("test")) == 8
 
 
+@pytest.mark.parametrize("name", ["train", "./train", "link"])
+def test_the_folder_to_test_on_is_not_the_one_to_train_on(tmp_path, name):
+    root = write_folder(tmp_path / "pets")
+    (root / "link").symlink_to("train")
+    source = opened(root, split=name)
+    assert len(source.load("test")) == 8
+    assert not source.trains
+
+
 def test_classes_are_mixed_and_always_in_the_same_order(tmp_path):
     write_folder(tmp_path, ("",), count=40)
     labels = opened(tmp_path).load("test").labels

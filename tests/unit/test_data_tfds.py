@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 import json
+import re
 import shutil
 import struct
 import sys
@@ -83,6 +84,34 @@ def test_parts_of_splits(root, name):
     assert np.array_equal(part.images, whole.images[2:6])
     assert len(source.load("train")) == 4
     assert part.take(2).fingerprint == source.load("test", limit=2).fingerprint
+
+
+@pytest.mark.parametrize("name", ["pets", "frames"])
+@pytest.mark.parametrize(
+    ("options", "train"),
+    [
+        ({"split": "train[50%:]"}, "train"),
+        ({"split": "train"}, "train"),
+        ({"split": "train[50%:]", "train_split": "train[:60%]"}, "train[:60%]"),
+        ({"split": "test+train[7:]", "train_split": "train[1:2]+train[6:]"}, "train[1:2]+train[6:]"),
+        ({"train_split": "all"}, "all"),
+    ],
+)
+def test_images_to_test_on_are_never_trained_on(root, name, options, train):
+    source = opened(name, root, **options)
+    assert source.load("test")
+    message = f"has images of '{options.get('split', 'test')}', to test on, in '{train}', to train on; give a"
+    with pytest.raises(InputError, match=re.escape(message)):
+        source.load("train")
+
+
+def test_parts_of_several_shards():
+    parts = {"split": "train[4:8]", "train_split": "train[:4]+train[8:]"}
+    source = opened("shapes4", Path(__file__).parents[1] / "data" / "tfrecord", **parts)
+    assert (len(source.load("test")), len(source.load("train"))) == (4, 8)
+    source = opened("shapes4", Path(__file__).parents[1] / "data" / "tfrecord", **(parts | {"split": "train[4:9]"}))
+    with pytest.raises(InputError, match="to train on; give a train_split"):
+        source.load("train")
 
 
 def test_a_limit_before_anything_is_cached(root):
