@@ -12,6 +12,9 @@ MAX_SIDE = 4096
 
 MAX_CLASSES = 100_000
 
+MAX_IMAGES = 2**26
+"""Of a split, whatever a limit then takes of them."""
+
 
 def check_bytes(where: str, shape: tuple[int, int, int, int], itemsize: int = 1) -> None:
     """Refuse images that do not fit, before memory is asked for.

@@ -90,11 +90,14 @@ class Npz(LoadsPart):
         member = self._images[split]
         assert member is not None
         count, height, width, channels = _as_four(member.shape)
-        chosen = seeded_subset(count, count if limit is None else limit)
+        taken = count if limit is None else min(limit, count)
         into = np.dtype(np.uint8 if member.dtype == np.uint8 else np.float32)
-        # Fortran's order is read as a whole, and then once more in the other order.
-        kept = (count if member.columns_first else len(chosen), height, width, channels)
-        check_bytes(f"{self._path}, '{member.name}'", kept, member.dtype.itemsize)
+        # Fortran's order is read as a whole, as it is stored, and then once more in the other order.
+        kept, itemsize = taken, into.itemsize
+        if member.columns_first:
+            kept, itemsize = count, max(member.dtype.itemsize, into.itemsize)
+        check_bytes(f"{self._path}, '{member.name}'", (kept, height, width, channels), itemsize)
+        chosen = seeded_subset(count, taken)
         with self._opened() as archive:
             return read_rows(archive, member, chosen, into).reshape(len(chosen), height, width, channels), chosen
 
@@ -154,7 +157,7 @@ class Npz(LoadsPart):
             member = find_member(archive, name)
             if member is None:
                 return None
-            if not member.shape or member.claimed_bytes > MAX_LABEL_BYTES:
+            if len(member.shape) != 1 or member.claimed_bytes > MAX_LABEL_BYTES:
                 raise InputError(
                     f"'{name}' claims {member.claimed_bytes:,} bytes in the shape {member.shape}; allowed: one axis, "
                     f"at most {MAX_LABEL_BYTES:,} bytes."

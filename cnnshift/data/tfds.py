@@ -103,7 +103,10 @@ class Tfds(LoadsPart):
         name, options = self._split_name(split), self._options
         side = None if options.size is None else options.size + 2 * options.context
         count = self._prepared.count(name)
-        chosen = seeded_subset(count, count if limit is None else limit)
+        taken = count if limit is None else min(limit, count)
+        # Before memory is asked for: the count is only what the directory claims.
+        self._prepared.size(taken, side)
+        chosen = seeded_subset(count, taken)
         key = {"data_set": self.argument, "split": name, "side": side, "files": self._prepared.stamp}
         kept = read_decoded(self._name, key)
         if kept is not None:

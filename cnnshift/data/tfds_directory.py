@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Int, UInt8
 from PIL import Image
 
-from cnnshift.data.limits import check_bytes
+from cnnshift.data.limits import MAX_IMAGES, check_bytes
 from cnnshift.data.photographs import square
 from cnnshift.data.quiet import quiet
 from cnnshift.data.record_file import read_records
@@ -60,7 +60,7 @@ class Prepared:
         """Number of images of a split, or of a part of it as `test[:50%]`.
 
         Raises:
-            InputError: not a split, or an empty part.
+            InputError: not a split, an empty part, or more images than anybody has.
         """
         try:
             with quiet():
@@ -72,7 +72,27 @@ class Prepared:
                 f"split is '{split}', which {self.directory} does not have or which is empty; allowed: "
                 f"{', '.join(self.splits)}, or a part of one as {self.splits[0]}[:50%]."
             )
+        if count > MAX_IMAGES:
+            raise InputError(
+                f"{self.directory} claims {count:,} images in the split '{split}'; allowed: at most {MAX_IMAGES:,}."
+            )
         return count
+
+    def size(self, count: int, side: int | None) -> tuple[int, int, int, int]:
+        """(n, h, w, channels) of some images in memory.
+
+        Args:
+            count: how many they are.
+            side: as for `decode`.
+
+        Raises:
+            InputError: sizes vary and no side is given, or too much memory.
+        """
+        height, width, channels = self.shape if side is None else (side, side, self.shape[2])
+        if height is None or width is None:
+            raise InputError(f"The images of {self.directory} vary in size; give the option size=N.")
+        check_bytes(str(self.directory), (count, height, width, channels))
+        return count, height, width, channels
 
     def share(self, one: str, other: str) -> bool:
         """Whether two splits, or parts of splits, have an image in common.
@@ -110,13 +130,9 @@ class Prepared:
             side: size of the squares that they are brought to; None leaves them as they are.
 
         Raises:
-            InputError: sizes vary and none is given, too much memory, or damaged files.
+            InputError: as for `size`, or damaged files.
         """
-        height, width, channels = self.shape if side is None else (side, side, self.shape[2])
-        if height is None or width is None:
-            raise InputError(f"The images of {self.directory} vary in size; give the option size=N.")
-        check_bytes(str(self.directory), (len(chosen), height, width, channels))
-        images = np.empty((len(chosen), height, width, channels), np.uint8)
+        images = np.empty(self.size(len(chosen), side), np.uint8)
         labels = np.empty(len(chosen), np.int32)
         image_key, label_key = self.keys
         try:

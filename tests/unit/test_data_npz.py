@@ -65,6 +65,21 @@ def test_a_limit_never_holds_all_images(path, monkeypatch):
     with pytest.raises(InputError, match=r"pets\.npz, 'images': 8 images of 16×16×3 take .*; allowed: at most"):
         opened(path).load("test")
     assert len(opened(path).load("test", limit=2)) == 2
+    monkeypatch.setattr("cnnshift.data.npz.seeded_subset", None)
+    with pytest.raises(InputError, match="allowed: at most"):
+        opened(path).load("test", limit=3)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "order", "itemsize"), [("f2", "C", 4), ("f8", "C", 4), ("f2", "F", 4), ("f8", "F", 8), ("u1", "F", 1)]
+)
+def test_what_is_kept_in_memory_counts(path, monkeypatch, dtype, order, itemsize):
+    write_npz(path, images=np.zeros((8, 16, 16, 3), dtype, order), train_images=None)
+    monkeypatch.setattr("cnnshift.data.limits.MAX_BYTES", 8 * 16 * 16 * 3 * itemsize)
+    assert len(opened(path).load("test")) == 8
+    monkeypatch.setattr("cnnshift.data.limits.MAX_BYTES", 8 * 16 * 16 * 3 * itemsize - 1)
+    with pytest.raises(InputError, match=r"8 images of 16×16×3 take .*; allowed: at most"):
+        opened(path).load("test")
 
 
 IMAGES, LABELS = pictures(8)
@@ -86,6 +101,7 @@ REFUSED = {
         {"labels": LABELS[1:]},
         r"'labels' is int64 of shape \(7,\); allowed: one whole number per image, 8",
     ),
+    "labels of no bytes": ({"labels": np.empty((2**20, 0), int)}, r"in the shape \(1048576, 0\); allowed: one axis"),
     "float labels": ({"labels": LABELS / 2}, "'labels' is float64"),
     "negative labels": ({"labels": LABELS - 1}, "labels go from -1 to 1; allowed: from 0 to 1"),
     "unnamed label": ({"labels": LABELS + 1}, "labels go from 0 to 2; allowed: from 0 to 1"),

@@ -245,6 +245,28 @@ def test_the_module_that_prepared_a_directory_is_not_imported(tmp_path, monkeypa
     assert "canary" not in sys.modules
 
 
+@pytest.mark.parametrize("limit", [None, 5])
+def test_more_images_than_anybody_has(tmp_path, limit):
+    claim(prepare_tfds(tmp_path), 10**15)
+    with pytest.raises(InputError, match="claims 1,000,000,000,000,000 images in the split 'test'; allowed: at most"):
+        opened("pets", tmp_path).load("test", limit=limit)
+
+
+def test_more_images_than_fit_are_refused_before_they_are_counted_out(tmp_path, monkeypatch):
+    claim(prepare_tfds(tmp_path), 10**7)
+    monkeypatch.setattr("cnnshift.data.tfds.seeded_subset", None)
+    with pytest.raises(InputError, match=r"10,000,000 images of 16×16×3 take 7\.2 GiB; allowed: at most 1 GiB"):
+        opened("pets", tmp_path).load("test")
+
+
+def claim(directory, count):
+    path = directory / "dataset_info.json"
+    card = json.loads(path.read_text())
+    for split in card["splits"]:
+        split["shardLengths"] = [str(count)]
+    path.write_text(json.dumps(card))
+
+
 def test_records(tmp_path):
     path = tmp_path / "records"
     contents = [b"", b"one", b"two" * 100]
