@@ -14,6 +14,7 @@ from jaxtyping import Int, UInt8
 
 from cnnshift.cache import cache_dir
 from cnnshift.data.array_file import read_array, write_array
+from cnnshift.errors import SaveError
 from cnnshift.results.files import write_text
 
 _log = logging.getLogger("cnnshift")
@@ -51,15 +52,14 @@ def write_decoded(name: str, key: dict[str, Any], decoded: Decoded) -> None:
         "images": images.reshape(len(images), -1),
         "labels": np.ascontiguousarray(labels, "<i4").view(np.uint8).reshape(-1, 4),
     }
+    digests = {part: hashlib.sha256(np.ascontiguousarray(array).data).hexdigest() for part, array in arrays.items()}
     try:
         for part, array in arrays.items():
             write_array(folder / f"{part}.npy", array)
-    except OSError as error:
+        # Last: without it, nothing is read.
+        write_text(folder / "card.json", json.dumps({"key": key, "shape": images.shape, **digests}))
+    except (OSError, SaveError) as error:
         _log.warning("The decoded images of '%s' are not kept (%s).", name, error)
-        return
-    digests = {part: hashlib.sha256(np.ascontiguousarray(array).data).hexdigest() for part, array in arrays.items()}
-    # Last: without it, nothing is read.
-    write_text(folder / "card.json", json.dumps({"key": key, "shape": images.shape, **digests}))
 
 
 def _folder(name: str, key: dict[str, Any]) -> Path:

@@ -107,7 +107,8 @@ class Tfds(LoadsPart):
         # Before memory is asked for: the count is only what the directory claims.
         self._prepared.size(taken, side)
         chosen = seeded_subset(count, taken)
-        key = {"data_set": self.argument, "split": name, "side": side, "files": self._prepared.stamp}
+        what = {"data_set": self.argument, "split": name, "side": side}
+        key = {"version": self.version, **what, "files": self._prepared.stamp}
         kept = read_decoded(self._name, key)
         if kept is not None:
             return kept[0][chosen], kept[1][chosen]

@@ -17,7 +17,7 @@ import pytest
 from cnnshift.data import tfds as tfds_source
 from cnnshift.data.base import open_dataset
 from cnnshift.data.record_file import read_records
-from cnnshift.errors import InputError, MeasurementError
+from cnnshift.errors import InputError, MeasurementError, SaveError
 from cnnshift.spec import Spec, parse_spec
 from tests.own_images import pictures, prepare_tfds
 
@@ -131,6 +131,27 @@ def test_decoded_images_are_cached_until_the_files_change(root, tmp_path, monkey
     monkeypatch.setattr("cnnshift.data.tfds.write_decoded", lambda *args: decoded.append(args))
     assert opened("cached", tmp_path).load("test").fingerprint == first
     assert len(decoded) == 1
+
+
+def test_decoded_images_of_another_version_are_not_read(tmp_path, monkeypatch):
+    prepare_tfds(tmp_path, "older")
+    opened("older", tmp_path).load("test")
+    monkeypatch.setattr("cnnshift.data.tfds.Tfds.version", "1.0.1")
+    decoded = []
+    monkeypatch.setattr("cnnshift.data.tfds.write_decoded", lambda *args: decoded.append(args))
+    opened("older", tmp_path).load("test")
+    assert len(decoded) == 1
+
+
+@pytest.mark.parametrize("file", ["array", "text"])
+def test_a_full_disk_is_no_reason_to_stop(tmp_path, monkeypatch, caplog, file):
+    def full(*_):
+        raise SaveError("No space left") if file == "text" else OSError("No space left")
+
+    prepare_tfds(tmp_path, f"full_{file}")
+    monkeypatch.setattr(f"cnnshift.data.decoded.write_{file}", full)
+    assert len(opened(f"full_{file}", tmp_path).load("test")) == 8
+    assert f"The decoded images of 'full_{file}' are not kept (No space left)" in caplog.text
 
 
 def test_a_damaged_cache_is_made_again(tmp_path, cache, caplog):
