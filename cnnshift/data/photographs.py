@@ -60,7 +60,8 @@ def read_header(path: Path) -> Header:
     """
     with _opened(path) as image:
         width, height = image.size
-        turned = image.getexif().get(_ORIENTATION) in _TURNED
+        # Pillow has turned the size of a TIFF already.
+        turned = image.format != "TIFF" and image.getexif().get(_ORIENTATION) in _TURNED
         return Header((width, height) if turned else (height, width), image.mode in _GREY)
 
 

@@ -128,6 +128,19 @@ def test_sixteen_bits_and_orientation(tmp_path):
     assert set(np.unique(split.images)) == {7, 100}
 
 
+@pytest.mark.parametrize("suffix", ["tif", "png", "jpg"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_of_every_format(tmp_path, suffix, orientation):
+    exif = PIL.Image.Exif()
+    exif[0x0112] = orientation
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        PIL.Image.new("RGB", (40, 20)).save(tmp_path / name / f"0.{suffix}", exif=exif)
+    size = (20, 40) if orientation < 5 else (40, 20)
+    assert photographs.read_header(tmp_path / "a" / f"0.{suffix}").size == size
+    assert opened(tmp_path).load("test").images.shape == (2, *size, 3)
+
+
 def test_background_is_the_mean_of_the_images_to_train_on(tmp_path):
     write_folder(tmp_path)
     source = opened(tmp_path, background="mean")
