@@ -95,7 +95,10 @@ def _files() -> list[Path]:
 
 
 def _square(path: Path, side: int) -> UInt8[np.ndarray, "{side} {side} 3"]:
-    """The middle of a photograph whose shorter side becomes `side` pixels."""
+    """The middle of a photograph whose shorter side becomes `side` pixels.
+
+    Not `photographs.square`: here the longer side is rounded to whole pixels before it is cut, which pixels depend on.
+    """
     # Imported here: listing the data sets needs no pictures.
     from PIL import Image
 
