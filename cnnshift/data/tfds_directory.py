@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import warnings
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import numpy as np
 from jaxtyping import Int, UInt8
 from PIL import Image
 
+from cnnshift.data.feature_classes import check_feature_classes
 from cnnshift.data.limits import MAX_IMAGES, check_bytes
 from cnnshift.data.photographs import square
 from cnnshift.data.quiet import quiet
@@ -28,7 +28,6 @@ with warnings.catch_warnings():
 
 INFO = "dataset_info.json"
 FEATURES = "features.json"
-_CLASS_KEYS = ("pythonClassName", "python_class_name", "type")  # the last one in old directories
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 
 
@@ -201,7 +200,8 @@ def open_directory(directory: Path) -> Prepared:
         InputError: it is damaged, names code to import, or its examples are not images with one class each.
     """
     try:
-        _check_feature_classes(directory)
+        for name in (INFO, FEATURES):
+            check_feature_classes(directory / name, tfds.features.FeatureConnector._registered_features)
         with quiet():
             builder = cast(Any, tfds.builder_from_directory(directory))
             info = builder.info
@@ -223,35 +223,6 @@ def open_directory(directory: Path) -> Prepared:
     if info.file_format not in (tfds.core.FileFormat.ARRAY_RECORD, tfds.core.FileFormat.TFRECORD):
         raise InputError(f"{directory} is in the format {info.file_format}; allowed: array_record, tfrecord.")
     return Prepared(directory, builder, (keys[0], keys[1]), (size[0], size[1], channels), tuple(label.names))
-
-
-def _check_feature_classes(directory: Path) -> None:
-    """Refuse classes that tensorflow-datasets would import by their names: whoever wrote the data could run code."""
-    known = tfds.features.FeatureConnector._registered_features
-    for path in (directory / INFO, directory / FEATURES):
-        if not path.is_file():
-            continue
-        for name in _class_names(json.loads(path.read_text(encoding="utf-8"))):
-            if "." in name and name not in known:
-                raise InputError(
-                    f"{path} names the class '{name}', which is never imported; allowed: the features of "
-                    f"tensorflow-datasets, as tensorflow_datasets.core.features.image_feature.Image."
-                )
-
-
-def _class_names(value: Any) -> Iterator[str]:
-    """The names of classes in JSON, and in JSON that is a string in it."""
-    if isinstance(value, dict):
-        yield from (name for key, name in value.items() if key in _CLASS_KEYS and isinstance(name, str))
-        value = list(value.values())
-    elif isinstance(value, str):
-        try:
-            value = [json.loads(value)]
-        except ValueError:
-            return
-    if isinstance(value, list):
-        for part in value:
-            yield from _class_names(part)
 
 
 def _folders(folder: Path) -> list[Path]:
