@@ -9,9 +9,11 @@ POOLS = ("pool=max", "pool=blur,blur=2", "pool=blur,blur=3", "pool=blur,blur=5")
 
 
 def main() -> None:
-    models = [f"cnn:head=gap,{pool}" for pool in POOLS]
-    show(bench(*models, "--seeds", "5", "--protocol", "zero", "--protocol", "circular", "--limit", "500"),
-         ["pairwise_consistency", "accuracy"])  # fmt: skip
+    # With the zeros of the paper's padding around small maps, and without a border.
+    for padding in ("zero", "circular"):
+        models = [f"cnn:padding={padding},head=gap,{pool}" for pool in POOLS]
+        show(bench(*models, "--seeds", "5", "--protocol", padding, "--limit", "500"),
+             ["pairwise_consistency", "accuracy"])  # fmt: skip
 
 
 if __name__ == "__main__":

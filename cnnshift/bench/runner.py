@@ -6,7 +6,7 @@ import datetime
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import cnnshift
 from cnnshift.bench.cell import measure_cell
@@ -125,10 +125,16 @@ def new_result(plan: BenchPlan, weights: Path | None = None) -> Result:
         status="partial",
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         cnnshift_version=cnnshift.__version__,
-        config=as_dict(plan.settings) | {"weights": _digest_of(plan, weights) if weights else None},
+        config=_config(plan) | {"weights": _digest_of(plan, weights) if weights else None},
         environment=describe_environment(describe_device()),
         runs=[],
     )
+
+
+def _config(plan: BenchPlan) -> dict[str, Any]:
+    """The settings, without folders of this machine."""
+    named = {"models": [network.label for network in plan.networks], "dataset": plan.dataset.name}
+    return as_dict(plan.settings) | named | {"data_dir": None, "raw_dir": None}
 
 
 def _kept(plan: BenchPlan, earlier: Result | None, template: Result) -> dict[tuple[str, int, str], Run]:

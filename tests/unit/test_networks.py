@@ -2,12 +2,16 @@
 
 import logging
 import sys
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
 import cnnshift
 from cnnshift.bench.networks import own_window, plan_source
+from cnnshift.bench.plan import make_plan
+from cnnshift.bench.runner import run_plan
+from cnnshift.config import checked
 from cnnshift.data.base import Split
 from cnnshift.errors import InputError
 from cnnshift.sweep import engine
@@ -93,3 +97,13 @@ def test_choosing_a_batch_takes_a_share_of_the_work(network):
     for most in (1, 2):
         passes = len(TEST) * (2 * most + 1) ** 2
         assert passes <= images_asked(max_shift=most) <= 1.1 * passes + fixed
+
+
+def test_a_result_names_no_folder_of_this_machine(network, tmp_path):
+    np.savez(tmp_path / "own.npz", images=TEST.images, labels=TEST.labels)
+    settings = checked(
+        models=[f"{network}:size=8"], dataset=f"npz:{tmp_path / 'own.npz'}", protocols=["crop"], max_shift=1
+    )
+    result = run_plan(make_plan(settings), Mock())
+    assert result.config["models"] == ["py:net.py:make:size=8"]
+    assert str(tmp_path) not in result.model_dump_json()
