@@ -17,6 +17,9 @@ from cnnshift.data import mnist5k
 from cnnshift.data.mnist5k import Mnist5k
 from cnnshift.errors import InputError, MeasurementError
 
+# One process makes what the tests of this file share.
+pytestmark = pytest.mark.xdist_group("mnist5k")
+
 GOLDEN = {
     "train": "30ce528d96e66ab98a1317284d4075e6bc0936d3f54bec4ff29b77f660b1483b",
     "test": "331221c92cb415d1606623d55d98871d64d81bcdd6a32fb0a7174c816215a483",
