@@ -12,14 +12,12 @@ bench: $(INSTALLED)
 	$(BIN)/cnnshift bench
 
 # Most of the suite's time is compiling tiny programs: compiled less eagerly, it takes a third of it. The self-test and
-# the installed command are tested as users run them.
+# the suites run in processes without these flags, as users run them (tests/installed.py).
 QUICK_COMPILING = XLA_FLAGS="--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
-AS_USERS_RUN_IT = tests/known_answer/test_selftest.py tests/e2e
 
 test: $(INSTALLED)
 	$(BIN)/cnnshift bench
-	$(BIN)/python -m pytest -n auto --dist loadgroup $(AS_USERS_RUN_IT)
-	$(QUICK_COMPILING) $(BIN)/python -m pytest -n auto --dist loadgroup $(AS_USERS_RUN_IT:%=--ignore=%)
+	$(QUICK_COMPILING) $(BIN)/python -m pytest -n auto --dist loadgroup
 
 test-newest:
 	@test -n "$(NEWEST_PYTHON)" || { echo "No Python 3.12 or 3.13 found; nothing was tested."; exit 1; }

@@ -4,8 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,17 +11,18 @@ import pytest
 from cnnshift.registry import METRICS
 from cnnshift.results.files import load_result
 from cnnshift.results.observations_file import load_observations
+from tests.installed import COMMAND, as_users_run_it
 
 # One process makes what the tests of this file share.
 pytestmark = pytest.mark.xdist_group("bench")
 
-COMMAND = str(Path(sys.executable).parent / "cnnshift")
 # Two untrained networks on few images and shifts: everything but training, in seconds.
 SMALL = ("bench", "cnn:width=2", "cnn:width=2,padding=circular,head=gap,pool=aps", "--epochs", "0", "--limit", "12",
          "--max-shift", "2", "--protocol", "circular", "--protocol", "zero")  # fmt: skip
 
 
 def cnnshift(*arguments, **options):
+    """Compiles as the tests do, unless `env` says otherwise: as users do for the smoke suite and K13."""
     return subprocess.run([COMMAND, *arguments], capture_output=True, text=True, check=False, **options)
 
 
@@ -31,7 +30,9 @@ def cnnshift(*arguments, **options):
 def smoke(tmp_path_factory):
     """One run of the smoke suite, with its files."""
     folder = tmp_path_factory.mktemp("smoke")
-    done = cnnshift("bench", "--suite", "smoke", "-o", "r.json", "--save-observations", "o.npz", cwd=folder)
+    done = cnnshift(
+        "bench", "--suite", "smoke", "-o", "r.json", "--save-observations", "o.npz", cwd=folder, env=as_users_run_it()
+    )
     assert done.returncode == 0, done.stderr
     return done, folder
 
@@ -40,7 +41,7 @@ def smoke(tmp_path_factory):
 def small(tmp_path_factory):
     """One small run of two models under two protocols."""
     folder = tmp_path_factory.mktemp("small")
-    done = cnnshift(*SMALL, "-o", "r.json", cwd=folder)
+    done = cnnshift(*SMALL, "--format", "json", "-o", "r.json", cwd=folder)
     assert done.returncode == 0, done.stderr
     return done, folder
 
@@ -100,7 +101,7 @@ def test_metrics_can_be_computed_again_from_the_observations(smoke):
 
 def test_a_second_run_uses_the_cached_weights_and_gives_the_same_numbers(smoke, tmp_path):
     _, folder = smoke
-    done = cnnshift("bench", "--suite", "smoke", "-o", "again.json", cwd=tmp_path)
+    done = cnnshift("bench", "--suite", "smoke", "-o", "again.json", cwd=tmp_path, env=as_users_run_it())
     assert done.stderr.count("weights read") == 2
     first, again = load_result(folder / "r.json"), load_result(tmp_path / "again.json")
     for one, other in zip(first.runs, again.runs, strict=True):
@@ -119,10 +120,8 @@ def test_batch_size_changes_no_number(small, tmp_path):
             assert a.value is None or a.value == pytest.approx(b.value, abs=1e-6)
 
 
-def test_json_on_stdout_is_the_result(small, tmp_path):
-    _, folder = small
-    done = cnnshift(*SMALL, "--format", "json", cwd=tmp_path)
-    assert done.returncode == 0
+def test_json_on_stdout_is_the_result(small):
+    done, folder = small
     document, file = json.loads(done.stdout), json.loads((folder / "r.json").read_text())
     assert document["config"] == file["config"]
     assert [run["metrics"] for run in document["runs"]] == [run["metrics"] for run in file["runs"]]
@@ -230,7 +229,9 @@ def test_a_margin_makes_circular_zero_and_crop_agree_bit_by_bit(tmp_path):
     """K13 through the whole tool."""
     protocols = [part for name in ("circular", "zero", "crop") for part in ("--protocol", name)]
     few = ("--epochs", "0", "--limit", "10", "--max-shift", "3", "--canvas", "38")
-    done = cnnshift("bench", "cnn:width=2", *few, *protocols, "--save-observations", "o.npz", cwd=tmp_path)
+    done = cnnshift(
+        "bench", "cnn:width=2", *few, *protocols, "--save-observations", "o.npz", cwd=tmp_path, env=as_users_run_it()
+    )
     assert done.returncode == 0, done.stderr
     circular, zero, crop = load_observations(tmp_path / "o.npz").values()
     for field in ("prediction", "probability", "distance", "cosine"):

@@ -20,6 +20,7 @@ from cnnshift.errors import InputError
 from cnnshift.models.layers.max_pool import MaxPool
 from cnnshift.models.layers.polyphase_pool import PolyphasePool
 from cnnshift.results.files import load_result, save_result
+from tests.installed import COMMAND, as_users_run_it
 
 # One process makes what the tests of this file share.
 pytestmark = pytest.mark.xdist_group("gate")
@@ -28,7 +29,6 @@ ROOT = Path(__file__).parents[2]
 BASELINE = ROOT / "benchmarks" / "baselines" / "smoke.json"
 WEIGHTS = ROOT / "benchmarks" / "baselines" / "weights"
 APS = "cnn:pool=aps,width=4,padding=circular,head=gap"
-COMMAND = Path(sys.executable).parent / "cnnshift"
 
 
 class Silent:
@@ -56,13 +56,6 @@ def measure(weights=WEIGHTS):
 @pytest.fixture(scope="module")
 def measured():
     return measure()
-
-
-def test_this_code_agrees_with_the_baseline(measured):
-    comparison = cnnshift.compare(BASELINE, measured)
-    assert comparison.status == "passed", comparison.rows
-    assert comparison.count("unchanged") == 8
-    assert cnnshift.compare(measured, measured, exact=True).status == "passed"
 
 
 def test_the_kept_weights_are_small():
@@ -146,32 +139,47 @@ def run_step(name, folder, **inputs):
     (step,) = (step for step in ACTION["runs"]["steps"] if step.get("name") == name)
     environ = {key: inputs[value.split(".")[1].rstrip(" }")] for key, value in step["env"].items()}
     environ |= {"GITHUB_STEP_SUMMARY": str(folder / "summary"), "RUNNER_TEMP": str(folder), "GITHUB_ACTIONS": "true"}
-    path = f"{COMMAND.parent}{os.pathsep}{os.environ['PATH']}"
+    path = f"{Path(COMMAND).parent}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(
         [sys.executable, "-c", step["run"]],
-        cwd=folder, env=os.environ | environ | {"PATH": path}, capture_output=True, text=True, check=False,
+        cwd=folder, env=as_users_run_it() | environ | {"PATH": path}, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
 
-def test_the_action_measures_compares_and_fails(measured, tmp_path):
-    save_result(measured, tmp_path / "base.json")
-    done = run_step("Measure", tmp_path, bench=f"--suite smoke --weights '{WEIGHTS}'", result="new.json")
+@pytest.fixture(scope="module")
+def released(tmp_path_factory):
+    """The folder in which the action measured `new.json`, compiled as users compile it."""
+    folder = tmp_path_factory.mktemp("released")
+    done = run_step("Measure", folder, bench=f"--suite smoke --weights '{WEIGHTS}'", result="new.json")
     assert done.returncode == 0, done.stderr
-    assert load_result(tmp_path / "new.json").status == "complete"
-    assert "| model |" in (tmp_path / "summary").read_text()
+    return folder
+
+
+def test_this_code_agrees_with_the_baseline(released, measured):
+    for result in (released / "new.json", measured):
+        comparison = cnnshift.compare(BASELINE, result)
+        assert comparison.status == "passed", comparison.rows
+        assert comparison.count("unchanged") == 8
+    assert cnnshift.compare(measured, measured, exact=True).status == "passed"
+
+
+def test_the_action_measures_compares_and_fails(released, measured):
+    save_result(measured, released / "base.json")
+    assert load_result(released / "new.json").status == "complete"
+    assert "| model |" in (released / "summary").read_text()
     inputs = {"baseline": "base.json", "result": "new.json"}
-    done = run_step("Compare", tmp_path, compare="", **inputs)
+    done = run_step("Compare", released, compare="", **inputs)
     assert done.returncode == 0, done.stderr
-    done = run_step("Compare", tmp_path, compare="--require 'accuracy >= 99%'", **inputs)
+    done = run_step("Compare", released, compare="--require 'accuracy >= 99%'", **inputs)
     assert done.returncode == 1, done.stderr
     assert done.stdout.count("::error title=") == 2
     assert "\x1b" not in done.stdout
-    assert "not met" in (tmp_path / "summary").read_text()
+    assert "not met" in (released / "summary").read_text()
     # Nothing in an input is executed.
-    done = run_step("Compare", tmp_path, compare="--require '$(touch executed)'; touch executed", **inputs)
+    done = run_step("Compare", released, compare="--require '$(touch executed)'; touch executed", **inputs)
     assert done.returncode == 2
-    assert not (tmp_path / "executed").exists()
+    assert not (released / "executed").exists()
     # A mistake in quoting must not drop the gates.
-    done = run_step("Compare", tmp_path, compare="--require 'accuracy >= 99%", **inputs)
+    done = run_step("Compare", released, compare="--require 'accuracy >= 99%", **inputs)
     assert done.returncode == 1
     assert "No closing quotation" in done.stderr
