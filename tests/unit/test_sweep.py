@@ -71,19 +71,31 @@ def sweep(name="circular", shifts="grid", max_shift=2, step=1, subject=None, spl
     return engine.run_sweep(subject or subject_of(net()), split, moving, shift_set, **options)
 
 
+@functools.cache
+def forward_pass(name):
+    """Logits and embedding of one shifted image: a program that many tests run."""
+    protocol = PROTOCOLS.load(name)(SPLIT.size, reach=CONTEXT, context=CONTEXT, background=SPLIT.background)
+
+    @jax.jit
+    def run(pixels, d):
+        image = protocol.shift(pixels, d)
+        return net()(image), net().embed(image)
+
+    return protocol, run
+
+
 def brute_force(name, shifts):
     """Everything that observations hold, by one forward pass per image and shift."""
-    protocol = PROTOCOLS.load(name)(SPLIT.size, reach=CONTEXT, context=CONTEXT, background=SPLIT.background)
+    protocol, run = forward_pass(name)
     softmax = lambda z: np.exp(z - z.max()) / np.exp(z - z.max()).sum()  # noqa: E731
-    whole = jax.jit(lambda image: (net()(image), net().embed(image)))
-    move, rows = jax.jit(protocol.shift), []
+    rows = []
     for n in range(N):
         pixels = jnp.asarray(SPLIT.images[n : n + 1] / np.float32(255))
         own = shifts[n] if shifts.ndim == 3 else shifts
 
         def see(d, pixels=pixels):
-            image = move(pixels, jnp.asarray(d, jnp.float32 if protocol.fractional else jnp.int32))
-            return tuple(np.asarray(part)[0].astype(float) for part in whole(image))
+            seen = run(pixels, np.asarray(d, np.float32 if protocol.fractional else np.int32))
+            return tuple(np.asarray(part)[0].astype(float) for part in seen)
 
         f0, e0 = see((0, 0))
         c, y = f0.argmax(), SPLIT.labels[n]
@@ -131,9 +143,15 @@ def test_observations_at_fractions_equal_a_plain_loop(name, shifts, monkeypatch)
         np.testing.assert_allclose(getattr(seen, field), expected, rtol=1e-4, atol=2e-5, err_msg=field)
 
 
+@functools.cache
+def swept_once(**options):
+    """What several tests compare with; `sweep` itself measures anew."""
+    return sweep(**options)
+
+
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 7, 64])
 def test_batch_size_changes_nothing(batch_size):
-    one, other = sweep(batch_size=5).observations, sweep(batch_size=batch_size).observations
+    one, other = swept_once(batch_size=5).observations, sweep(batch_size=batch_size).observations
     np.testing.assert_array_equal(one.prediction, other.prediction)
     for field in ("probability", "label_probability", "distance", "cosine", "logit_change", "shift_logit_change"):
         np.testing.assert_allclose(getattr(one, field), getattr(other, field), atol=1e-6, err_msg=field)
@@ -142,7 +160,7 @@ def test_batch_size_changes_nothing(batch_size):
 @pytest.mark.parametrize("width", [2, 3, 8])
 @pytest.mark.parametrize("shifts", ["grid", "random:5"])
 def test_shifts_at_once_change_nothing(width, shifts):
-    one, other = sweep(shifts=shifts).observations, sweep(shifts=shifts, width=width).observations
+    one, other = swept_once(shifts=shifts).observations, sweep(shifts=shifts, width=width).observations
     np.testing.assert_array_equal(one.prediction, other.prediction)
     for field in ("probability", "distance", "cosine", "logit_square_change", "shift_logit_change"):
         np.testing.assert_allclose(getattr(one, field), getattr(other, field), atol=1e-6, err_msg=field)
