@@ -8,12 +8,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePath
 
 from cnnshift.errors import InputError
+from cnnshift.lazy import unknown
 from cnnshift.registry import DATASETS, MODELS, SOURCES
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]*\Z")
 _OPTION = re.compile(r"\s*[A-Za-z_][A-Za-z0-9_.\-]*\s*=\s*\S")
+
+
+_FILES = {".onnx": "onnx:{}", ".pt2": "torch:{}", ".py": "py:{}:FACTORY", ".npz": "npz:{}"}
+"""How files are named, by their endings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,8 @@ def parse_spec(text: str, kind: str) -> Spec:
     """
     name, colon, rest = text.strip().partition(":")
     name = name.strip()
+    if (written := _FILES.get(PurePath(name).suffix)) is not None:
+        raise InputError(f"The {kind} spec '{text}' starts with a file; write {written.format(name)}.")
     if not _NAME.match(name):
         raise InputError(f"The {kind} spec '{text}' does not start with a name; write name:key=value,key=value.")
     argument = ""
@@ -60,6 +68,9 @@ def parse_spec(text: str, kind: str) -> Spec:
     for part in rest.split(",") if colon else ():
         key, equals, value = (piece.strip() for piece in part.partition("="))
         if not (_NAME.match(key) and equals and value):
+            known = {"model": [*MODELS, *SOURCES], "data set": [*DATASETS]}.get(kind, [name])
+            if name not in known:
+                raise InputError(unknown(kind, name, known))
             raise InputError(f"The {kind} spec '{text}' has the option '{part}'; write key=value.")
         if key in options:
             raise InputError(f"The {kind} spec '{text}' gives the option '{key}' twice.")

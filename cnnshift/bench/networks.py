@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -156,23 +157,31 @@ def ready_as_given(plan: GivenPlan, test: Split) -> Ready:
     if names is not None and names != test.classes:
         where = columns(names, test.classes)
     model = prepared(network.model, network.preprocess, None if names is None else len(names), where)
-    # Of the network itself: what prepares its images is told apart from its weights.
-    digest = network.digest or subject_of(network.model).digest
     subject = replace(
         subject_of(model),
-        own_digest=digest,
+        own_digest=digest_of_given(plan),
         called_back=network.called_back,
         concurrent=network.concurrent,
         own_parameters=network.parameters,
     )
     check_fits(subject, test, exactly=where is None)
-    recipe: dict[str, Any] = {"preprocess": network.preprocess.changed()}
-    if where is not None:
-        recipe["classes"] = hashlib.sha256(repr(names).encode()).hexdigest()[:16]
     options = dict(plan.spec.options)
-    training = TrainingRecord(recipe=recipe, cached=False, final_loss=None)
+    training = TrainingRecord(recipe=recipe_of_given(plan, test), cached=False, final_loss=None)
     identity = Identity(plan.label, plan.spec.name, None, options, plan.seed, training, 0.0)
     return Ready(model, subject, identity, None)
+
+
+def digest_of_given(plan: GivenPlan) -> str:
+    """SHA-256 of the network itself: what prepares its images is told apart from its weights."""
+    return plan.network.digest or subject_of(plan.network.model).digest
+
+
+def recipe_of_given(plan: GivenPlan, test: Split) -> dict[str, Any]:
+    """What a run says of a network's preparation, and of the names that pick the logits of the data's classes."""
+    recipe: dict[str, Any] = {"preprocess": plan.network.preprocess.changed()}
+    if (names := plan.network.classes) not in (None, test.classes):
+        recipe["classes"] = hashlib.sha256(repr(names).encode()).hexdigest()[:16]
+    return recipe
 
 
 def as_seen(plan: GivenPlan, test: Split, record: DatasetRecord) -> tuple[Split, DatasetRecord]:
@@ -191,6 +200,11 @@ def ready_as_is(model: Callable[[Any], Any], name: str, test: Split) -> Ready:
     Raises:
         InputError: it does not take these images, or does not tell their classes.
     """
+    if any(kind.__module__.startswith("torch.") for kind in inspect.getmro(type(model))):
+        raise InputError(
+            f"The model is a PyTorch module ({type(model).__name__}); measure it by a spec, 'torch:FILE.py:factory', "
+            "or give a function of numpy arrays."
+        )
     subject = subject_of(model)
     check_fits(subject, test)
     training = TrainingRecord(recipe={}, cached=False)

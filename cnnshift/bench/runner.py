@@ -11,7 +11,14 @@ from typing import Any, Protocol, runtime_checkable
 import cnnshift
 from cnnshift.bench.cell import measure_cell
 from cnnshift.bench.images import no_training_images
-from cnnshift.bench.networks import GivenPlan, Ready, ready_as_given, ready_to_measure
+from cnnshift.bench.networks import (
+    GivenPlan,
+    Ready,
+    digest_of_given,
+    ready_as_given,
+    ready_to_measure,
+    recipe_of_given,
+)
 from cnnshift.bench.plan import BenchPlan, Cell
 from cnnshift.config import as_dict
 from cnnshift.errors import InputError, NotFiniteError
@@ -154,13 +161,18 @@ def _kept(plan: BenchPlan, earlier: Result | None, template: Result) -> dict[tup
         )
     versions = {id: METRICS.load(id).spec.version for id in plan.metrics}
     recipes = {
-        network.label: network.recipe.as_dict() for network in plan.networks if isinstance(network, TrainingPlan)
+        network.label: network.recipe.as_dict()
+        if isinstance(network, TrainingPlan)
+        else recipe_of_given(network, plan.test)
+        for network in plan.networks
     }
+    digests = {network.label: digest_of_given(network) for network in plan.networks if isinstance(network, GivenPlan)}
     return {
         (run.model, run.seed, run.contract): run
         for run in earlier.runs
         if {metric.id: metric.version for metric in run.metrics} == versions
         and (config["weights"] or run.training.recipe == recipes.get(run.model))
+        and digests.get(run.model, run.weights_digest) == run.weights_digest
     }
 
 

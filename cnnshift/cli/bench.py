@@ -16,6 +16,7 @@ from cnnshift.cli.output import SUFFIXES, check_outputs, emit
 from cnnshift.cli.terminal import note, write
 from cnnshift.config import DEFAULT_SUITE, DEFAULTS, FRACTIONS, WHOLE_PIXELS, Resolved, resolve
 from cnnshift.errors import InputError, SaveError
+from cnnshift.registry import SOURCES
 from cnnshift.spec import parse_spec
 
 if TYPE_CHECKING:
@@ -157,8 +158,15 @@ def bench(
     Example: cnnshift bench cnn 'cnn:padding=circular,head=gap,pool=aps' --protocol zero --max-shift 6
     """
     check_outputs(format, ())
-    if weights and models and any(parse_spec(model, "model").name == "py" for model in models):
-        models, weights = [_with_weights(models, weights)], None
+    if weights and models:
+        names = {parse_spec(model, "model").name for model in models}
+        if "py" in names:
+            models, weights = [_with_weights(models, weights)], None
+        elif given := names & set(SOURCES):
+            raise InputError(
+                f"--weights {weights} cannot be given to {min(given)}, which comes with its weights; allowed: "
+                "families, and one py: network."
+            )
     resolved = resolve(
         {
             "models": models or None,
@@ -236,6 +244,16 @@ class _Files:
                 check_writable(path)
 
 
+def _say_preparation(plan: BenchPlan) -> None:
+    """What networks that come with their weights are shown: much of it is said in files beside them."""
+    from cnnshift.bench.networks import GivenPlan
+
+    for network in plan.networks:
+        if isinstance(network, GivenPlan) and (changed := network.network.preprocess.changed()):
+            said = ", ".join(f"{key} {value}" for key, value in changed.items())
+            note(f"{network.label} sees images prepared with {said}")
+
+
 def _run(resolved: Resolved, files: _Files, *, resume: bool, dry_run: bool) -> tuple[BenchPlan, Result | None]:
     """Load the engine, make the plan and, unless it is a dry run, the measurement."""
     from cnnshift.results.files import LAST, last_path, load_result, save_result
@@ -252,6 +270,7 @@ def _run(resolved: Resolved, files: _Files, *, resume: bool, dry_run: bool) -> t
 
     gc.enable()
     plan = make_plan(resolved.settings)
+    _say_preparation(plan)
     empty = new_result(plan, files.weights)
     if dry_run:
         return plan, None

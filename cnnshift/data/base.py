@@ -51,6 +51,8 @@ class Split:
             raise InputError(
                 f"images have the shape {images.shape}; allowed: (n, height, width, channels), none of them 0."
             )
+        if np.issubdtype(images.dtype, np.floating) and not np.isfinite(images).all():
+            raise InputError("images hold values that are not finite; allowed: uint8, or floats from 0 to 1.")
         if images.dtype != np.uint8 and not (np.issubdtype(images.dtype, np.floating) and _is_unit(images)):
             raise InputError(f"images are {images.dtype} outside 0..1; allowed: uint8, or floats from 0 to 1.")
         if labels.shape != (len(images),) or labels.min() < 0 or labels.max() >= len(self.classes):

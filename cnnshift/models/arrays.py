@@ -32,8 +32,8 @@ def fill(model: nnx.Module, arrays: Mapping[str, np.ndarray]) -> None:
     """
     leaves = leaves_by_name(model)
     if strange := sorted(leaves.keys() ^ arrays.keys()):
-        where = "the network" if strange[0] in leaves else "the weights"
-        raise ValueError(f"they belong to another network: only {where} have {strange[0]}")
+        where = "the network has" if strange[0] in leaves else "the weights have"
+        raise ValueError(f"they belong to another network: only {where} {strange[0]}")
     for name, leaf in leaves.items():
         if leaf.shape != arrays[name].shape or leaf.dtype != arrays[name].dtype:
             raise ValueError(

@@ -99,7 +99,7 @@ def capture(model: Callable[[Any], Any], images: Float[Array, "n h w c"]) -> Cap
     innermost module.
 
     Args:
-        model: an NNX module (left in evaluation mode), or any function that JAX can trace.
+        model: an NNX module (taken in evaluation mode, and left as it is), or any function that JAX can trace.
         images: a batch of the shape that will be used.
 
     Raises:
@@ -110,6 +110,7 @@ def capture(model: Callable[[Any], Any], images: Float[Array, "n h w c"]) -> Cap
         model = inspect.unwrap(model)
     graph, state = None, {}
     if isinstance(model, nnx.Module):
+        model = nnx.clone(model)
         model.eval()
         graph, state = nnx.split(model)
     calls: list[Call] = []

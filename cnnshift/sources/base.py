@@ -95,6 +95,7 @@ class Network:
         called_back: whether `model` leaves the compiled program for another runtime.
         concurrent: whether that runtime takes several calls at a time, each on a core of its own.
         parameters: number of trained values, where they cannot be seen; None where it is not known either.
+        options: names of the options of what made it.
     """
 
     model: Callable[[Any], Any]
@@ -104,6 +105,7 @@ class Network:
     called_back: bool = False
     concurrent: bool = False
     parameters: int | None = None
+    options: tuple[str, ...] = ()
 
 
 Open = Callable[[str, Mapping[str, str], Mapping[str, Any]], Network]

@@ -34,6 +34,11 @@ def open_network(spec: Spec) -> Network:
     # Before the network is opened, which costs more than a mistake in an option should.
     parse_options(Preprocess, spec.name, preparation)
     network = SOURCES.load(spec.name)(spec.argument, own, preparation)
+    if clash := [key for key in KEYS if key in spec.options and key in network.options]:
+        raise InputError(
+            f"The option {clash[0]} of {spec.argument} is also one of how images are prepared; give the factory's "
+            f"parameter another name, or say the preparation in a TOML file beside it."
+        )
     classes = said.get("classes")
     if classes is not None:
         network = replace(network, classes=_names(classes))

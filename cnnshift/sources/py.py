@@ -8,6 +8,7 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -48,8 +49,10 @@ def open_python(argument: str, options: Mapping[str, str], said: Mapping[str, An
         read_weights(made, Path(weights))
     if isinstance(made, nnx.Module):
         made.eval()
-        return Network(made)
-    return _as_network(argument, made, code_digest(module, factory, options))
+        network = Network(made)
+    else:
+        network = _as_network(argument, made, code_digest(module, factory, options))
+    return replace(network, options=tuple(inspect.signature(factory).parameters))
 
 
 def find_factory(source: str, argument: str) -> tuple[ModuleType, Callable[..., Any]]:

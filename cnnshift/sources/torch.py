@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -51,6 +52,7 @@ def open_torch(argument: str, options: Mapping[str, str], said: Mapping[str, Any
             digest=digest_of(code_digest(module, factory, options), _arrays(made)),
             called_back=True,
             parameters=sum(weight.numel() for weight in made.parameters()),
+            options=tuple(inspect.signature(factory).parameters),
         )
     no_options("torch", options)
     path = existing_file("torch", argument, suffixes=(".pt2",))

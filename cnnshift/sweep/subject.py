@@ -113,8 +113,8 @@ def subject_of(model: Callable[[Array], Array]) -> Subject:
 
     Args:
         model: an NNX module (its weights become the state; penultimate features are seen if it has the zoo's
-            `features`, `embed` and `classify`; it is left in evaluation mode), or any traceable function
-            images → logits.
+            `features`, `embed` and `classify`; it is taken in evaluation mode, and itself left as it is), or any
+            traceable function images → logits.
 
     Raises:
         InputError: it cannot be called.
@@ -123,6 +123,7 @@ def subject_of(model: Callable[[Array], Array]) -> Subject:
         raise InputError(f"model is {model!r}; a Flax NNX module or a traceable function images → logits is needed.")
     if not isinstance(model, nnx.Module):
         return Subject(lambda state, images: (model(images), None), {})
+    model = nnx.clone(model)
     model.eval()
     graph, state = nnx.split(model)
     opens = all(hasattr(model, name) for name in ("features", "embed", "classify"))

@@ -68,3 +68,39 @@ def test_another_network_in_onnx(cnnshift, tmp_path, options):
     code, out, err = cnnshift("explain", f"onnx:{path}")
     assert (code, out) == (2, "")
     assert "net.onnx" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("onnx:net.onnx", "--weights", "none.safetensors"), "--weights none.safetensors cannot be given to onnx"),
+        (("torch:net.py:make", "--weights", "w.pt"), "cannot be given to torch, which comes with its weights"),
+        (("pyy:net.py:make",), "Unknown model 'pyy'; allowed:"),
+        (("net.py:make",), "starts with a file; write py:net.py:FACTORY."),
+        (("./net.onnx",), "starts with a file; write onnx:./net.onnx."),
+        (("cnn", "--dataset", "folders:photos"), "Unknown data set 'folders'; allowed:"),
+    ],
+)
+def test_a_spec_that_nearly_names_a_network(cnnshift, arguments, said):
+    code, out, err = cnnshift("bench", *arguments)
+    assert (code, out) == (2, "")
+    assert said in " ".join(err.split())
+
+
+def test_how_images_are_prepared_is_said(cnnshift, tmp_path):
+    path = pixels(tmp_path)
+    path.with_suffix(".toml").write_text("mean = 0.25\n")
+    _, _, err = cnnshift("bench", f"py:{path}:make", *SMALL)
+    assert "py:pixels.py:make sees images prepared with mean 0.25" in " ".join(err.split())
+
+
+def test_networks_that_come_with_their_weights_are_kept(cnnshift, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = pixels(tmp_path)
+    command = ("bench", f"py:{path}:make", *SMALL, "-o", "r.json")
+    assert cnnshift(*command)[0] == 0
+    assert "(kept)" in cnnshift(*command, "--resume")[2]
+    path.write_text(path.read_text() + "# another network\n")
+    code, _, err = cnnshift(*command, "--resume")
+    assert code == 0
+    assert "(kept)" not in err

@@ -175,3 +175,21 @@ def test_without_an_interclass_distance_the_sensitivity_says_why():
     for table in (run.by_shift, run.by_radius):
         assert table.sensitivity is None
         assert "two classes" in table.sensitivity_reason
+
+
+@pytest.mark.parametrize("look", [cnnshift.measure, cnnshift.explain])
+def test_a_network_stays_in_training_mode(look):
+    class Network(nnx.Module):
+        def __init__(self):
+            self.norm = nnx.BatchNorm(1, rngs=nnx.Rngs(0))
+            self.drop = nnx.Dropout(0.5, rngs=nnx.Rngs(0))
+            self.out = nnx.Linear(1, 3, rngs=nnx.Rngs(0))
+
+        def __call__(self, images):
+            return self.out(self.drop(self.norm(images)).mean(axis=(1, 2)))
+
+    network = Network()
+    network.train()
+    images = np.random.RandomState(0).randint(0, 256, (6, 16, 16, 1), dtype=np.uint8)
+    look(network, (images, np.arange(6) % 3), max_shift=1)
+    assert (network.norm.use_running_average, network.drop.deterministic) == (False, False)

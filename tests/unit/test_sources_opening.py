@@ -168,3 +168,14 @@ def test_names_of_classes_are_on_record(tmp_path, own):
 def test_numbers_are_written_as_they_are():
     said = parse_options(Preprocess, "py", {"mean": "0.48145466/0.5", "std": "2", "scale": "255", "size": "8"})
     assert said.changed() == {"mean": "0.48145466/0.5", "std": "2", "scale": "255", "size": "8x8"}
+
+
+def test_an_option_that_means_two_things(tmp_path):
+    (tmp_path / "net.py").write_text(
+        "import numpy as np\n\n\ndef make(size: int = 5):\n"
+        "    return lambda images: np.asarray(images).reshape(len(images), -1)[:, :size]\n"
+    )
+    with pytest.raises(InputError, match=r"option size of .* is also one of how images are prepared"):
+        plan_source(f"py:{tmp_path / 'net.py'}:make:size=5")
+    (tmp_path / "net.toml").write_text("size = 8\n")
+    assert plan_source(f"py:{tmp_path / 'net.py'}:make").network.preprocess.size == (8, 8)

@@ -255,3 +255,8 @@ def test_the_digest_is_that_of_all_weights(tmp_path):
         assert plan_source("torch:half.py:fixed").network.digest == before
         (tmp_path / "seed").write_text("1")
         assert plan_source("torch:half.py:fixed").network.digest != before
+
+
+def test_a_module_is_measured_by_its_spec(network):
+    with pytest.raises(InputError, match=r"is a PyTorch module \(Sequential\); measure it by a spec"):
+        cnnshift.measure(network, DATA, max_shift=1)

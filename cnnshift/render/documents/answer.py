@@ -94,7 +94,9 @@ def _exact(group: Group) -> Iterator[str]:
         verb = "is" if len(exact) == 1 else "are"
         yield f"{' and '.join(exact)} {verb} exactly invariant on every shift tested ({_tested(group.rows[0])})."
     if constant:
-        yield f"{constant[0].model} is invariant only because it gives one class to every image (kappa 0)."
+        verb, gives = ("is", "it gives") if len(constant) == 1 else ("are", "they give")
+        names = " and ".join(row.model for row in constant)
+        yield f"{names} {verb} invariant only because {gives} one class to every image (kappa 0)."
 
 
 def _is_complete(group: Group) -> bool:
