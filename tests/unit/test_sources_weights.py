@@ -59,7 +59,7 @@ def test_orbax(tmp_path, own, arrays):
     ("change", "said"),
     [
         (lambda a: a | {"more": np.zeros(1)}, "only the weights have more"),
-        (lambda a: {k: v for k, v in a.items() if k != "conv.bias"}, "only the network have conv.bias"),
+        (lambda a: {k: v for k, v in a.items() if k != "conv.bias"}, "only the network has conv.bias"),
         (lambda a: a | {"conv.bias": np.zeros(5, np.float32)}, "conv.bias has shape (5,)"),
         (lambda a: a | {"conv.bias": np.zeros(4, np.float64)}, "type float64, but the network's has (4,) and float32"),
     ],
