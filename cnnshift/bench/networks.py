@@ -163,6 +163,7 @@ def ready_as_given(plan: GivenPlan, test: Split) -> Ready:
         called_back=network.called_back,
         concurrent=network.concurrent,
         own_parameters=network.parameters,
+        batch=network.batch,
     )
     check_fits(subject, test, exactly=where is None)
     options = dict(plan.spec.options)

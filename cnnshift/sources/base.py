@@ -96,6 +96,7 @@ class Network:
         concurrent: whether that runtime takes several calls at a time, each on a core of its own.
         parameters: number of trained values, where they cannot be seen; None where it is not known either.
         options: names of the options of what made it.
+        batch: images of a call, of a network that takes no other number and has its calls filled up.
     """
 
     model: Callable[[Any], Any]
@@ -106,6 +107,7 @@ class Network:
     concurrent: bool = False
     parameters: int | None = None
     options: tuple[str, ...] = ()
+    batch: int | None = None
 
 
 Open = Callable[[str, Mapping[str, str], Mapping[str, Any]], Network]

@@ -84,6 +84,7 @@ def open_onnx(argument: str, options: Mapping[str, str], said: Mapping[str, Any]
         digest=_digest(path),
         called_back=True,
         concurrent=True,
+        batch=fixed,
     )
 
 

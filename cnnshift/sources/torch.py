@@ -65,6 +65,7 @@ def open_torch(argument: str, options: Mapping[str, str], said: Mapping[str, Any
         digest=file_digest(path),
         called_back=True,
         parameters=program.parameters,
+        batch=program.batch,
     )
 
 

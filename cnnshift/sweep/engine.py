@@ -94,7 +94,8 @@ def run_sweep(
         protocol: how they move; its reach covers the shifts.
         shift_set: s shifts, or s per image.
         batch_size: images per compiled step. By default 128 on CPU, and fewer of more than 32×32 pixels; 1,024
-            elsewhere; measured for a model that runs outside of the compiled program. Either way it is evened out over
+            elsewhere; for a model that runs outside of the compiled program measured, or the only one that it takes.
+            Either way it is evened out over
             the batches, and halved when the device's memory does not suffice.
         width: shifts evaluated at once. By default 1 on CPU, where more was measured to be slower, and measured on
             other backends.
@@ -119,6 +120,9 @@ def run_sweep(
                 raise MeasurementError(f"The shared engine does not agree with the direct one: {difference}.") from None
             log.warning("The shared engine does not agree with the direct one (%s); measuring directly.", difference)
             progress(-len(split) * shift_set.count)
+    if batch_size is None and subject.batch is not None:
+        # What is fewer is filled up, and costs as much.
+        batch_size = subject.batch
     if batch_size is None and subject.called_back and width is None:
         started = time.perf_counter()
         batch_size = _fastest_batch(job)

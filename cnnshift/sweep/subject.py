@@ -54,6 +54,7 @@ class Subject:
         called_back: whether it runs outside of the compiled program.
         concurrent: whether that runtime takes several calls at a time, each on a core of its own.
         own_parameters: number of its trained values, where they are not in the state.
+        batch: images of a call, where it takes no other number and has its calls filled up.
     """
 
     apply: Apply
@@ -63,6 +64,7 @@ class Subject:
     called_back: bool = False
     concurrent: bool = False
     own_parameters: int | None = None
+    batch: int | None = None
 
     @property
     def parameters(self) -> int | None:

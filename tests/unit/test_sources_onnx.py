@@ -1,5 +1,7 @@
 """`onnx:`: the same numbers as the network in numpy, and what is said about files that are no such network."""
 
+import logging
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -119,3 +121,11 @@ def test_the_digest_is_that_of_all_weights(tmp_path):
     content[0] ^= 1
     (tmp_path / "weights.bin").write_bytes(content)
     assert len({inside, network.digest, plan_source(f"onnx:{path}").network.digest}) == 3
+
+
+def test_a_fixed_number_of_images_is_used_whole(tmp_path, caplog):
+    caplog.set_level(logging.DEBUG, "cnnshift")
+    path = write_onnx(tmp_path / "net.onnx", shape=(6, 3, 8, 8))
+    assert plan_source(f"onnx:{path}").network.batch == 6
+    cnnshift.measure(f"onnx:{path}", DATA, max_shift=1)
+    assert any(message.startswith("sweep: 6 images × ") for message in caplog.messages)
