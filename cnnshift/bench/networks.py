@@ -206,10 +206,13 @@ def ready_as_is(model: Callable[[Any], Any], name: str, test: Split) -> Ready:
             f"The model is a PyTorch module ({type(model).__name__}); measure it by a spec, 'torch:FILE.py:factory', "
             "or give a function of numpy arrays."
         )
-    subject = subject_of(model)
+    family = type(model).__name__
+    network = traceable(Network(model), (*test.size, test.channels))
+    model = network.model
+    subject = replace(subject_of(model), called_back=network.called_back)
     check_fits(subject, test)
     training = TrainingRecord(recipe={}, cached=False)
-    return Ready(model, subject, Identity(name, type(model).__name__, None, {}, 0, training, 0.0), None)
+    return Ready(model, subject, Identity(name, family, None, {}, 0, training, 0.0), None)
 
 
 def own_window(networks: Sequence[GivenPlan], test: Split) -> tuple[int, int]:

@@ -120,8 +120,6 @@ def explain(
     warn_of_halves([movement])
     if given is not None:
         ready = ready_as_given(given, test)
-        if ready.subject.called_back:
-            raise InputError(HIDDEN)
     elif not isinstance(model, str):
         ready = ready_as_is(model, name, test)
     elif isinstance(data, str):
@@ -130,6 +128,8 @@ def explain(
         return _explain_spec(model, train, test, record, movement, settings, causes, say)
     else:
         raise InputError(f"The model '{model}' is a spec, which is trained on a data set; give one by its name.")
+    if ready.subject.called_back:
+        raise InputError(HIDDEN)
     blame = Blame(measure_behaviour(ready.model, test, _cause_shifts(test)), None, [])
     return _explain(ready, test, record, movement, blame, say)
 

@@ -190,3 +190,12 @@ def test_no_folder_of_this_machine_is_on_record(own, tmp_path, monkeypatch):
     # What was given from the present folder stays: two networks may have one name.
     monkeypatch.chdir(tmp_path.parent)
     assert plan_source(f"py:{tmp_path.name}/own.py:plain").label == f"py:{tmp_path.name}/own.py:plain"
+
+
+def test_a_function_of_numpy_arrays_is_measured_without_a_spec():
+    run = cnnshift.measure(lambda images: brought.logits(np.asarray(images)), DATA, max_shift=1)
+    assert run.metric("accuracy").value == np.mean(
+        brought.logits(np.float32(DATA.images / 255)).argmax(1) == DATA.labels
+    )
+    with pytest.raises(InputError, match="layers and derivatives cannot be seen"):
+        cnnshift.explain(lambda images: brought.logits(np.asarray(images)), DATA, max_shift=1)
