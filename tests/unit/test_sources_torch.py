@@ -238,7 +238,7 @@ def test_a_program_that_changes_itself_is_refused(tmp_path):
     torch.export.save(torch.export.export(Counting().eval(), (torch.zeros(2, 5, 8, 8),)), path)
     images = np.zeros((10, 8, 8, 5), np.uint8)
     data = cnnshift.Split(images, np.arange(10) % 5, DATA.classes, background=(0.0,) * 5)
-    with pytest.raises(InputError, match=r"changes its own|other outputs than logits"):
+    with pytest.raises(InputError, match="changes its own"):
         cnnshift.measure(f"torch:{path}", data, max_shift=1)
 
 
