@@ -122,7 +122,7 @@ def _ready(model: str, dataset: str, epochs: int | None, seed: int, say: Callabl
             raise InputError(f"{model} comes with its weights; allowed without --epochs and --seed.")
         test, _ = as_seen(plan, test, record)
         ready = ready_as_given(plan, test)
-        if ready.subject.called_back:
+        if ready.subject.outside is not None:
             raise InputError(f"{model} does not run as arrays of jax; allowed: networks of Flax.")
         return ready, test
     source = open_dataset(parse_spec(dataset, "data set"))

@@ -6,6 +6,7 @@ import hashlib
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,11 +16,11 @@ from cnnshift.lazy import unknown
 from cnnshift.registry import MODELS, SOURCES
 from cnnshift.results.schema import DatasetRecord, TrainingRecord
 from cnnshift.sources.base import Network
-from cnnshift.sources.callback import traceable
+from cnnshift.sources.callback import CalledBack, traceable
 from cnnshift.sources.opening import columns, open_network
 from cnnshift.sources.prepared import prepared
 from cnnshift.spec import Spec, parse_spec
-from cnnshift.sweep.subject import Subject, check_fits, subject_of
+from cnnshift.sweep.subject import Outside, Subject, check_fits, subject_of
 from cnnshift.train.obtain import Trained, TrainingPlan, obtain
 
 
@@ -156,20 +157,29 @@ def ready_as_given(plan: GivenPlan, test: Split) -> Ready:
     names, where = network.classes, None
     if names is not None and names != test.classes:
         where = columns(names, test.classes)
-    model = prepared(network.model, network.preprocess, None if names is None else len(names), where)
+    behind = partial(
+        prepared, preprocess=network.preprocess, classes=None if names is None else len(names), columns=where
+    )
+    model = behind(network.model)
     subject = replace(
         subject_of(model),
         own_digest=digest_of_given(plan),
-        called_back=network.called_back,
-        concurrent=network.concurrent,
         own_parameters=network.parameters,
-        batch=network.batch,
+        outside=_outside(network, behind),
     )
     check_fits(subject, test, exactly=where is None)
     options = dict(plan.spec.options)
     training = TrainingRecord(recipe=recipe_of_given(plan, test), cached=False, final_loss=None)
     identity = Identity(plan.label, plan.spec.name, None, options, plan.seed, training, 0.0)
     return Ready(model, subject, identity, None)
+
+
+def _outside(network: Network, behind: Callable[[Callable[[Any], Any]], Callable[[Any], Any]]) -> Outside | None:
+    """How a network is called back, if it is, behind its preparation."""
+    call = network.model
+    if not isinstance(call, CalledBack):
+        return None
+    return Outside(lambda most: subject_of(behind(call.in_calls_of(most))).apply, call.concurrent, network.batch)
 
 
 def digest_of_given(plan: GivenPlan) -> str:
@@ -209,7 +219,7 @@ def ready_as_is(model: Callable[[Any], Any], name: str, test: Split) -> Ready:
     family = type(model).__name__
     network = traceable(Network(model), (*test.size, test.channels))
     model = network.model
-    subject = replace(subject_of(model), called_back=network.called_back)
+    subject = replace(subject_of(model), outside=_outside(network, lambda call: call))
     check_fits(subject, test)
     training = TrainingRecord(recipe={}, cached=False)
     return Ready(model, subject, Identity(name, family, None, {}, 0, training, 0.0), None)

@@ -128,7 +128,7 @@ def explain(
         return _explain_spec(model, train, test, record, movement, settings, causes, say)
     else:
         raise InputError(f"The model '{model}' is a spec, which is trained on a data set; give one by its name.")
-    if ready.subject.called_back:
+    if ready.subject.outside is not None:
         raise InputError(HIDDEN)
     blame = Blame(measure_behaviour(ready.model, test, _cause_shifts(test)), None, [])
     return _explain(ready, test, record, movement, blame, say)

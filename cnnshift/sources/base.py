@@ -92,8 +92,6 @@ class Network:
         preprocess: how images are prepared.
         classes: names of its classes, in the order of the logits; None where they are those of the data.
         digest: SHA-256 of what defines it, where its weights cannot be seen.
-        called_back: whether `model` leaves the compiled program for another runtime.
-        concurrent: whether that runtime takes several calls at a time, each on a core of its own.
         parameters: number of trained values, where they cannot be seen; None where it is not known either.
         options: names of the options of what made it.
         batch: images of a call, of a network that takes no other number and has its calls filled up.
@@ -103,8 +101,6 @@ class Network:
     preprocess: Preprocess = AS_THEY_ARE
     classes: tuple[str, ...] | None = None
     digest: str | None = None
-    called_back: bool = False
-    concurrent: bool = False
     parameters: int | None = None
     options: tuple[str, ...] = ()
     batch: int | None = None

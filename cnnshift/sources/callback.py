@@ -7,7 +7,7 @@ import functools
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -28,8 +28,38 @@ HIDDEN = (
 """Why something that looks into a network refuses one that is called back."""
 
 
-def called_back(function: Callable[[np.ndarray], Any], *, concurrent: bool = False) -> Callable[[Array], Array]:
-    """A traceable function that leaves the program, calls `function` on the host, and comes back.
+@dataclass(frozen=True)
+class CalledBack:
+    """A traceable function, images → logits, that leaves the program for the host and comes back; see `called_back`.
+
+    Attributes:
+        logits: what is called on the host.
+        classes: shape of an image → number of logits.
+        concurrent: whether several calls may go on at a time.
+        most: images of a call; more are told in several. None for any number.
+    """
+
+    logits: Callable[[np.ndarray], np.ndarray]
+    classes: Callable[[tuple[int, ...]], int]
+    concurrent: bool
+    most: int | None = None
+
+    def __call__(self, images: Float[Array, "n _ _ _"]) -> Float[Array, "n k"]:
+        """Logits of a batch."""
+        return _host_call.bind(images, function=self._in_parts, classes=self.classes(images.shape[1:]))
+
+    def in_calls_of(self, most: int) -> CalledBack:
+        """The same in calls of at most so many images."""
+        return replace(self, most=most)
+
+    def _in_parts(self, images: Float[np.ndarray, "n _ _ _"]) -> Float[np.ndarray, "n k"]:
+        if self.most is None or len(images) <= self.most:
+            return self.logits(images)
+        return np.concatenate([self.logits(images[i : i + self.most]) for i in range(0, len(images), self.most)])
+
+
+def called_back(function: Callable[[np.ndarray], Any], *, concurrent: bool = False) -> CalledBack:
+    """A traceable function that calls `function` on the host.
 
     The number of classes is found, once for a shape, by a call with one black image.
 
@@ -55,10 +85,7 @@ def called_back(function: Callable[[np.ndarray], Any], *, concurrent: bool = Fal
                 _failures.append(problem)
                 raise
 
-    def call(images: Float[Array, "n _ _ _"]) -> Float[Array, "n k"]:
-        return _host_call.bind(images, function=logits, classes=classes(images.shape[1:]))
-
-    return call
+    return CalledBack(logits, classes, concurrent)
 
 
 # What functions in running programs raise: the runtime passes on no more than a text.
@@ -140,7 +167,6 @@ def traceable(network: Network, shape: tuple[int, int, int]) -> Network:
     Args:
         network: its function takes prepared images.
         shape: (H, W, channels) of the images before they are prepared.
-
     """
     images = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
     # What else it raises, it will raise again when it is checked against the data, and be told there.
@@ -148,7 +174,7 @@ def traceable(network: Network, shape: tuple[int, int, int]) -> Network:
         try:
             jax.eval_shape(lambda x: network.model(network.preprocess(x)), images)
         except jax.errors.TracerArrayConversionError:
-            return replace(network, model=called_back(network.model), called_back=True)
+            return replace(network, model=called_back(network.model))
     return network
 
 

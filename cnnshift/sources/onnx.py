@@ -82,8 +82,6 @@ def open_onnx(argument: str, options: Mapping[str, str], said: Mapping[str, Any]
         called_back(run if fixed is None else in_batches(run, fixed), concurrent=True),
         Preprocess(size=size, layout=layout),
         digest=_digest(path),
-        called_back=True,
-        concurrent=True,
         batch=fixed,
     )
 

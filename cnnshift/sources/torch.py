@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,10 @@ from cnnshift.sources.exported import load_exported
 from cnnshift.sources.optional import optional
 from cnnshift.sources.py import call_factory, code_digest, find_factory
 
+# All that calls PyTorch does so here. Its workers belong to the thread that called it, and wait for more in a busy
+# loop only while no other thread has any: called from several threads, it takes up to twice the time.
+thread = ThreadPoolExecutor(1, "torch")
+
 
 def open_torch(argument: str, options: Mapping[str, str], said: Mapping[str, Any]) -> Network:
     """A module from a factory, in evaluation mode; or a program that torch.export has saved.
@@ -38,6 +43,10 @@ def open_torch(argument: str, options: Mapping[str, str], said: Mapping[str, Any
     Raises:
         InputError: see `open_python` and `load_exported`; or the factory returns no module.
     """
+    return thread.submit(_open, argument, options, said).result()
+
+
+def _open(argument: str, options: Mapping[str, str], said: Mapping[str, Any]) -> Network:
     torch = optional("torch", "torch")
     prepared = Preprocess(layout="nchw")
     if argument.rpartition(":")[0]:
@@ -50,7 +59,6 @@ def open_torch(argument: str, options: Mapping[str, str], said: Mapping[str, Any
             called_back(_run(argument, made)),
             prepared,
             digest=digest_of(code_digest(module, factory, options), _arrays(made)),
-            called_back=True,
             parameters=sum(weight.numel() for weight in made.parameters()),
             options=tuple(inspect.signature(factory).parameters),
         )
@@ -63,7 +71,6 @@ def open_torch(argument: str, options: Mapping[str, str], said: Mapping[str, Any
         called_back(run if program.batch is None else in_batches(run, program.batch)),
         prepared.model_copy(update={"size": size}),
         digest=file_digest(path),
-        called_back=True,
         parameters=program.parameters,
         batch=program.batch,
     )
@@ -72,7 +79,7 @@ def open_torch(argument: str, options: Mapping[str, str], said: Mapping[str, Any
 def _run(name: str, module: Callable[..., Any]) -> Callable[[np.ndarray], Any]:
     torch = optional("torch", "torch")
 
-    def run(images: Float[np.ndarray, "n _ _ _"]) -> Any:
+    def call(images: Float[np.ndarray, "n _ _ _"]) -> Any:
         try:
             with torch.inference_mode():
                 # A copy: what comes from a compiled program may not be written to, and torch takes no such array.
@@ -83,7 +90,7 @@ def _run(name: str, module: Callable[..., Any]) -> Callable[[np.ndarray], Any]:
             ) from None
         return found.numpy(force=True) if isinstance(found, torch.Tensor) else found
 
-    return run
+    return lambda images: thread.submit(call, images).result()
 
 
 def _arrays(module: Any) -> Iterator[tuple[str, np.ndarray]]:

@@ -94,9 +94,9 @@ def run_sweep(
         protocol: how they move; its reach covers the shifts.
         shift_set: s shifts, or s per image.
         batch_size: images per compiled step. By default 128 on CPU, and fewer of more than 32×32 pixels; 1,024
-            elsewhere; for a model that runs outside of the compiled program measured, or the only one that it takes.
-            Either way it is evened out over
-            the batches, and halved when the device's memory does not suffice.
+            elsewhere. A model that runs outside of the compiled program is called with as many, or by default with
+            the number that was measured to be fastest, or the only one that it takes. Either way it is evened out
+            over the batches, and halved when the device's memory does not suffice.
         width: shifts evaluated at once. By default 1 on CPU, where more was measured to be slower, and measured on
             other backends.
         engine: `direct` runs the model on every shifted image; `shared` runs its trunk once per phase of its stride,
@@ -120,15 +120,15 @@ def run_sweep(
                 raise MeasurementError(f"The shared engine does not agree with the direct one: {difference}.") from None
             log.warning("The shared engine does not agree with the direct one (%s); measuring directly.", difference)
             progress(-len(split) * shift_set.count)
-    if batch_size is None and subject.batch is not None:
-        # What is fewer is filled up, and costs as much.
-        batch_size = subject.batch
-    if batch_size is None and subject.called_back and width is None:
-        started = time.perf_counter()
-        batch_size = _fastest_batch(job)
-        found = _with_memory(job, batch_size, progress, partial(_direct, job, width, progress))
-        return replace(found, compile_seconds=time.perf_counter() - started - found.sweep_seconds)
-    return _with_memory(job, batch_size, progress, partial(_direct, job, width, progress))
+    if (outside := subject.outside) is None or batch_size is not None or width is not None:
+        return _with_memory(job, batch_size, progress, partial(_direct, job, width, progress))
+    started = time.perf_counter()
+    most = outside.batch or _fastest_batch(job)
+    job = replace(job, subject=replace(subject, apply=outside.in_calls_of(most)))
+    # Leaving the program and coming back takes time too: several calls each time.
+    batch_size = most * max(1, _default_batch(job) // most)
+    found = _with_memory(job, batch_size, progress, partial(_direct, job, width, progress))
+    return replace(found, compile_seconds=time.perf_counter() - started - found.sweep_seconds)
 
 
 class _DisagreementError(Exception):
@@ -194,7 +194,7 @@ def _direct(job: Job, width: int | None, progress: Progress, table: Table, batch
     count = job.shift_set.count
     reference, flops = _compile_reference(job, batch)
     if width is None:
-        single = jax.default_backend() == "cpu" or job.subject.called_back
+        single = jax.default_backend() == "cpu" or job.subject.outside is not None
         width = 1 if single else _fastest_width(job, reference, batch)
     block, size = _compile_block(job, reference, batch, width), job.block_size(width)
     log.debug(
@@ -273,7 +273,7 @@ def _finish(call: tuple[int, int, Future[Block]]) -> tuple[int, int, Block]:
 
 def _lanes(subject: Subject) -> int:
     """Calls at a time. On CPU one for each core: a single call keeps little more than one of them busy."""
-    if jax.default_backend() != "cpu" or (subject.called_back and not subject.concurrent):
+    if jax.default_backend() != "cpu" or (subject.outside is not None and not subject.outside.concurrent):
         return 1
     return lanes()
 
@@ -281,7 +281,7 @@ def _lanes(subject: Subject) -> int:
 def _compile_reference(job: Job, batch: int) -> tuple[Callable[..., Reference], float | None]:
     sources, labels, _ = job.batch(0, batch)
     lowered = reference_program(job.subject.apply, job.protocol).lower(job.subject.state, sources, labels)
-    flops = None if job.subject.called_back else (lowered.cost_analysis() or {}).get("flops")
+    flops = None if job.subject.outside is not None else (lowered.cost_analysis() or {}).get("flops")
     return lowered.compile(), None if flops is None else flops / batch
 
 
@@ -321,7 +321,7 @@ def _fastest_width(job: Job, reference: Callable[..., Reference], batch: int) ->
 
 
 def _fastest_batch(job: Job) -> int:
-    """The number of images at once with the highest measured throughput of all lanes.
+    """The number of images of a call with the highest measured throughput of all lanes.
 
     It is doubled until neither of the last two was the best, the memory does not suffice, or the trials would take
     more than a share of the work itself.
@@ -348,7 +348,7 @@ def _fastest_batch(job: Job) -> int:
         if max(rates.values()) > max(list(rates.values())[-2:]):
             break
     best = max(rates, key=lambda batch: rates[batch]) if rates else _default_batch(job)
-    log.debug("sweep: %d images at once; tried: %s", best, rates)
+    log.debug("sweep: calls of %d images; tried: %s", best, rates)
     return best
 
 

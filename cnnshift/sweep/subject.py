@@ -43,6 +43,21 @@ class Parts:
 
 
 @dataclass(frozen=True, slots=True)
+class Outside:
+    """How a model is called that runs outside of the compiled program.
+
+    Attributes:
+        in_calls_of: number of images → the model as `Subject.apply`, in calls of at most so many.
+        concurrent: whether it takes several calls at a time, each on a core of its own.
+        batch: images of a call, where it takes no other number and has its calls filled up.
+    """
+
+    in_calls_of: Callable[[int], Apply]
+    concurrent: bool
+    batch: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Subject:
     """A model as a function.
 
@@ -51,20 +66,16 @@ class Subject:
         state: its weights, a pytree of arrays.
         parts: the same in two parts, or None.
         own_digest: SHA-256 of what defines it, where its weights are not in the state.
-        called_back: whether it runs outside of the compiled program.
-        concurrent: whether that runtime takes several calls at a time, each on a core of its own.
+        outside: how it is called, if it runs outside of the compiled program.
         own_parameters: number of its trained values, where they are not in the state.
-        batch: images of a call, where it takes no other number and has its calls filled up.
     """
 
     apply: Apply
     state: Any
     parts: Parts | None = None
     own_digest: str | None = None
-    called_back: bool = False
-    concurrent: bool = False
+    outside: Outside | None = None
     own_parameters: int | None = None
-    batch: int | None = None
 
     @property
     def parameters(self) -> int | None:

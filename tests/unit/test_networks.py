@@ -72,11 +72,29 @@ def test_the_fastest_batch_is_measured_and_says_the_same(network, caplog, monkey
     caplog.set_level(logging.DEBUG, "cnnshift")
     spec = f"{network}:size=8"
     chosen = cnnshift.measure(spec, TEST, protocol="crop", max_shift=2)
-    assert any("images at once; tried: {1:" in message for message in caplog.messages)
+    assert any("images; tried: {1:" in message for message in caplog.messages)
     monkeypatch.setattr(engine, "_fastest_batch", lambda job: pytest.fail("a batch was given"))
     given = cnnshift.measure(spec, TEST, protocol="crop", max_shift=2, batch_size=4)
     for one, other in zip(given.metrics, chosen.metrics, strict=True):
         assert one.value == pytest.approx(other.value, rel=1e-6) or one.value is other.value is None
+
+
+def sizes_of(network):
+    """Images of every call, of the factories' file as it was loaded."""
+    path = network.removeprefix("py:").removesuffix(":make")
+    (sizes,) = (module.sizes for module in sys.modules.values() if getattr(module, "__file__", None) == path)
+    return sizes
+
+
+def test_calls_are_of_the_fastest_size_within_a_larger_batch(network, caplog, monkeypatch):
+    caplog.set_level(logging.DEBUG, "cnnshift")
+    monkeypatch.setattr(engine, "_fastest_batch", lambda job: 2)
+    chosen = cnnshift.measure(f"{network}:size=8", TEST, protocol="crop", max_shift=1)
+    assert any(message.startswith("sweep: 6 images × ") for message in caplog.messages)
+    # The one image says how many classes there are.
+    assert set(sizes_of(network)) == {1, 2}
+    given = cnnshift.measure(f"{network}:size=8", TEST, protocol="crop", max_shift=1, batch_size=6)
+    assert [metric.value for metric in given.metrics] == pytest.approx([m.value for m in chosen.metrics], rel=1e-6)
 
 
 def test_the_digest_is_that_of_the_code(network, tmp_path):
@@ -88,9 +106,7 @@ def test_the_digest_is_that_of_the_code(network, tmp_path):
 def test_choosing_a_batch_takes_a_share_of_the_work(network):
     def images_asked(**shifts):
         cnnshift.measure(f"{network}:size=8", TEST, protocol="crop", **shifts)
-        path = network.removeprefix("py:").removesuffix(":make")
-        (sizes,) = (module.sizes for module in sys.modules.values() if getattr(module, "__file__", None) == path)
-        return sum(sizes)
+        return sum(sizes_of(network))
 
     # A black image says how many classes there are, and shapes are compiled once with the first images of a batch.
     fixed = 1 + 2 * len(TEST)

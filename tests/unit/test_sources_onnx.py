@@ -23,7 +23,7 @@ def test_any_number_of_images(tmp_path, shape):
     network = plan_source(f"onnx:{write_onnx(tmp_path / 'net.onnx', shape=shape)}").network
     assert network.preprocess.layout == "nchw"
     assert network.preprocess.size == ((8, 8) if shape[2:] == (8, 8) else None)
-    assert network.called_back
+    assert network.model.concurrent
     for n in (1, 4, 12):
         found = network.model(network.preprocess(jnp.asarray(UNIT[:n])))
         np.testing.assert_allclose(found, brought.logits(UNIT[:n]), rtol=1e-4, atol=1e-5)
@@ -128,4 +128,4 @@ def test_a_fixed_number_of_images_is_used_whole(tmp_path, caplog):
     path = write_onnx(tmp_path / "net.onnx", shape=(6, 3, 8, 8))
     assert plan_source(f"onnx:{path}").network.batch == 6
     cnnshift.measure(f"onnx:{path}", DATA, max_shift=1)
-    assert any(message.startswith("sweep: 6 images × ") for message in caplog.messages)
+    assert any(message.startswith("sweep: 12 images × ") for message in caplog.messages)

@@ -141,6 +141,22 @@ def test_a_traced_call_back_knows_its_shape():
     assert call(jnp.ones((3, 4, 4, 2))).tolist() == [[16.0, 16.0]] * 3
 
 
+def test_a_call_back_in_several_calls():
+    sizes = []
+
+    def function(images):
+        sizes.append(len(images))
+        return images.sum(axis=(1, 2))
+
+    images = np.random.RandomState(0).rand(7, 4, 4, 2).astype(np.float32)
+    whole = called_back(function)
+    found = jax.jit(whole.in_calls_of(3))(images)
+    assert sizes == [1, 3, 3, 1]
+    np.testing.assert_array_equal(found, jax.jit(whole)(images))
+    # Of the one image that tells the classes, no second is asked for.
+    assert sizes[4:] == [7]
+
+
 def test_a_call_back_of_several_batches():
     call = called_back(lambda images: images.sum(axis=(1, 2)))
     images = np.random.RandomState(0).rand(2, 3, 4, 4, 2).astype(np.float32)

@@ -1,5 +1,6 @@
 """`torch:`: modules and exported programs; and the same weights through every source."""
 
+import sys
 import warnings
 
 import jax.numpy as jnp
@@ -38,8 +39,21 @@ def seen(spec, images=UNIT):
 
 def test_a_factory_is_used_in_evaluation_mode(own):
     found = plan_source(f"torch:{own}:torch").network
-    assert (found.preprocess.layout, found.preprocess.size, found.called_back) == ("nchw", None, True)
+    assert (found.preprocess.layout, found.preprocess.size) == ("nchw", None)
     np.testing.assert_allclose(seen(f"torch:{own}:torch"), brought.logits(UNIT), rtol=1e-4, atol=1e-5)
+
+
+def test_torch_is_called_from_one_thread(tmp_path):
+    path = tmp_path / "net.py"
+    path.write_text(
+        "import threading\n\nimport torch\n\n\nseen = set()\n\n\nclass Net(torch.nn.Module):\n"
+        "    def forward(self, x):\n        seen.add(threading.current_thread())\n        return x.flatten(1)[:, :5]\n"
+        "\n\n"
+        "def make():\n    seen.add(threading.current_thread())\n    return Net()\n"
+    )
+    cnnshift.measure(f"torch:{path}:make", DATA, max_shift=1)
+    (seen,) = (module.seen for module in sys.modules.values() if getattr(module, "__file__", None) == str(path))
+    assert len(seen) == 1
 
 
 @pytest.mark.parametrize(
