@@ -17,6 +17,8 @@ os.environ |= {
     "JAX_PLATFORMS": os.environ.get("JAX_PLATFORMS", "cpu"),
 }
 os.environ.pop("CNNSHIFT_CACHE_DIR", None)
+# What tests run in processes of their own is compiled once, and not again by each.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 hook = install_import_hook("cnnshift", "beartype.beartype")
 
@@ -40,11 +42,13 @@ def pytest_collection_finish() -> None:
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The cache folder of this test process: empty at first, never the user's."""
     folder = tmp_path_factory.mktemp("cache")
-    # Compiled programs are shared by all processes of this run; of weights and results each has its own.
+    # Compiled programs and prepared data are shared by all processes of this run; of weights and results each has its
+    # own.
     workers = "PYTEST_XDIST_WORKER" in os.environ
-    programs = (tmp_path_factory.getbasetemp().parent if workers else tmp_path_factory.getbasetemp()) / "programs"
-    programs.mkdir(exist_ok=True)
-    (folder / "xla").symlink_to(programs, target_is_directory=True)
+    shared = tmp_path_factory.getbasetemp().parent if workers else tmp_path_factory.getbasetemp()
+    for name in ("xla", "data"):
+        (shared / f"shared-{name}").mkdir(exist_ok=True)
+        (folder / name).symlink_to(shared / f"shared-{name}", target_is_directory=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CNNSHIFT_CACHE_DIR", str(folder))
         # The same programs are compiled in many tests; compiling each once halves the time of the suite.

@@ -165,10 +165,8 @@ def _inside(depends: Bool[np.ndarray, "N n"], d: int, stride: Fraction) -> Bool[
     if not model.size or model[0] == 0 or model[-1] == pixels - 1:
         return np.zeros(positions, bool)
 
-    def expected(position: int) -> bool:
-        moved = model + stride * (position - middle)
-        found = np.flatnonzero(depends[:, position])
-        fits = len(found) == len(moved) and (found == moved).all()
-        return bool(fits and first <= found[0] and found[-1] <= last)
-
-    return np.array([expected(position) for position in range(positions)])
+    moved, rest = np.divmod(stride.numerator * (np.arange(positions) - middle), stride.denominator)
+    fits = (rest == 0) & (first <= model[0] + moved) & (model[-1] + moved <= last)
+    # Beyond both ends as at them, where the model is not.
+    expected = depends[np.clip(np.arange(pixels)[:, None] - moved, 0, pixels - 1), middle]
+    return fits & (expected == depends).all(axis=0)

@@ -1,6 +1,5 @@
-"""The whole tool in real processes: the smoke suite, resuming, formats, the cache."""
+"""The whole tool in real processes: the smoke suite, interruptions, the cache."""
 
-import json
 import os
 import signal
 import subprocess
@@ -108,80 +107,6 @@ def test_a_second_run_uses_the_cached_weights_and_gives_the_same_numbers(smoke, 
         assert one.metrics == other.metrics
         assert one.weights_digest == other.weights_digest
     assert load_result("last").runs == again.runs
-
-
-def test_batch_size_changes_no_number(small, tmp_path):
-    _, folder = small
-    cnnshift(*SMALL, "--batch-size", "5", "-o", "r.json", cwd=tmp_path)
-    for one, other in zip(load_result(folder / "r.json").runs, load_result(tmp_path / "r.json").runs, strict=True):
-        assert one.contract == other.contract
-        for a, b in zip(one.metrics, other.metrics, strict=True):
-            assert (a.value is None) == (b.value is None)
-            assert a.value is None or a.value == pytest.approx(b.value, abs=1e-6)
-
-
-def test_json_on_stdout_is_the_result(small):
-    done, folder = small
-    document, file = json.loads(done.stdout), json.loads((folder / "r.json").read_text())
-    assert document["config"] == file["config"]
-    assert [run["metrics"] for run in document["runs"]] == [run["metrics"] for run in file["runs"]]
-
-
-def test_fractions_of_a_pixel_from_the_command_line_to_the_files(tmp_path):
-    small = ("bench", "cnn:width=2", "--epochs", "0", "--limit", "6", "--protocol", "fourier")
-    command = (*small, "--protocol", "circular")
-    done = cnnshift(*command, "--format", "json", "-o", "r.json", "--save-observations", "o.npz", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    document = json.loads(done.stdout)
-    assert document == json.loads((tmp_path / "r.json").read_text())
-    # Each protocol has its own default span.
-    moved = [run["protocol"] for run in document["runs"]]
-    spans = {one["name"]: [one["max_shift"], one["step"], one["count"]] for one in moved}
-    assert spans == {"fourier": [2, "1/3", 168], "circular": [8, 1, 288]}
-    assert document["runs"][0]["by_radius"]["radius"] == [1 / 3, 2 / 3, 1, 4 / 3, 5 / 3, 2]
-    thirds = load_observations(tmp_path / "o.npz")["cnn:width=2 seed 0 fourier"]
-    assert sorted(set(np.abs(thirds.shifts).ravel())) == [k / 3 for k in range(7)]
-    for metric in load_result(tmp_path / "r.json").runs[0].metrics:
-        assert METRICS.load(metric.id).summarize(thirds).value == pytest.approx(metric.value, abs=1e-12)
-    same = cnnshift("compare", "r.json", "r.json", "--exact", "--require", "accuracy>=0%", cwd=tmp_path)
-    assert same.returncode == 0, same.stdout + same.stderr
-    table = cnnshift(*command, "--step", "1/2", "--max-shift", "1", cwd=tmp_path)
-    assert table.returncode == 2
-    assert "step is 1/2, a fraction of a pixel, by which only the protocols fourier and bilinear move" in table.stderr
-    table = cnnshift(*small, "--step", "0.5", "--max-shift", "1", cwd=tmp_path)
-    assert table.returncode == 0, table.stderr
-    assert "× 24 shifts [fourier, |d|≤1, step 1/2] · untrained networks" in table.stdout
-    assert "accuracy at |d| = 1/2 … 1" in table.stdout
-    assert table.stderr.count("the only fractions of a pixel are halves") == 1
-    other = cnnshift("compare", "r.json", "last", cwd=tmp_path)
-    assert other.returncode == 4
-    assert "protocol step 1/3 → 1/2" in other.stdout
-
-
-def test_a_selection_of_metrics_is_shown_whole(tmp_path):
-    done = cnnshift(*SMALL, "--metric", "kappa", "--metric", "mac", "--plots", "-o", "r.json", cwd=tmp_path)
-    assert done.returncode == 0
-    assert done.stdout.count("consistency of cnn:width=2 ") == 2
-    assert [metric.id for metric in load_result(tmp_path / "r.json").runs[0].metrics] == ["kappa", "mac"]
-
-
-def test_seeds_are_averaged_and_their_spread_is_shown(tmp_path):
-    few = ("--epochs", "0", "--limit", "10", "--max-shift", "1", "--seeds", "2")
-    done = cnnshift("bench", "cnn:width=2", *few, cwd=tmp_path)
-    assert "mean of 2 seeds" in done.stdout
-    assert "±" in done.stdout
-    # One model is drawn unless it is refused.
-    assert "·: (0, 0) is the reference" in done.stdout
-    done = cnnshift("bench", "cnn:width=2", *few, "--no-plots", cwd=tmp_path)
-    assert done.returncode == 0
-    assert "reference" not in done.stdout
-
-
-def test_dry_run_measures_nothing(tmp_path):
-    done = cnnshift(*SMALL, "--dry-run", cwd=tmp_path)
-    assert "4 cells" in done.stdout
-    assert f"{4 * 12 * 25:,} forward passes" in done.stdout
-    assert done.stderr == ""
 
 
 def interrupt_after(cells, *arguments, cwd):

@@ -27,8 +27,10 @@ def is_away(mean: float, n: int) -> bool:
 
 
 def coverage(mean: float, moments: Moments, n: int) -> float:
-    low, high = intervals.limits_bounded(*moments, n, TAIL)
-    return float(((low <= mean) & (mean <= high)).mean())
+    # Many samples of few losses are equal.
+    distinct, counts = np.unique(np.stack(moments), axis=1, return_counts=True)
+    low, high = intervals.limits_bounded(distinct[0], distinct[1], distinct[2], n, TAIL)
+    return float(((low <= mean) & (mean <= high)) @ counts / counts.sum())
 
 
 def binomial_coverage(p: np.ndarray, n: int) -> np.ndarray:
