@@ -9,7 +9,7 @@ from cnnshift.models.base import build
 from cnnshift.registry import PROTOCOLS
 from cnnshift.shifts.sets import enumerate_shifts
 from cnnshift.spec import parse_spec
-from cnnshift.sweep.engine import _compile_block, _compile_reference, _first_block
+from cnnshift.sweep.compiled import compile_block, compile_reference, first_block
 from cnnshift.sweep.job import Job
 from cnnshift.sweep.subject import subject_of
 
@@ -27,9 +27,9 @@ def main() -> None:
             shifts = enumerate_shifts("random:64", max_shift=8, step=1, size=split.size, wraps=protocol.wraps, images=1)
             shared = type(shifts)("grid", shifts.shifts[0], None, exhaustive=False)
             job = Job(subject, split, protocol(split.size, reach=8), shared)
-            reference, _ = _compile_reference(job, BATCH)
-            block = _compile_block(job, reference, BATCH, 1)
-            arguments = _first_block(job, reference, BATCH, 1)
+            reference, _ = compile_reference(job, BATCH)
+            block = compile_block(job, reference, BATCH, 1)
+            arguments = first_block(job, reference, BATCH, 1)
             forward = jax.jit(lambda state, images, apply=subject.apply: apply(state, images)[0])
             images = np.asarray(to_unit(split.windows))
 

@@ -17,7 +17,7 @@ os.environ |= {
     "JAX_PLATFORMS": os.environ.get("JAX_PLATFORMS", "cpu"),
 }
 os.environ.pop("CNNSHIFT_CACHE_DIR", None)
-# What tests run in processes of their own is compiled once, and not again by each.
+# Without it, each of the processes that tests start would compile every module again. What they write git ignores.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 hook = install_import_hook("cnnshift", "beartype.beartype")

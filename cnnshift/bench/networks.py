@@ -179,7 +179,7 @@ def _outside(network: Network, behind: Callable[[Callable[[Any], Any]], Callable
     call = network.model
     if not isinstance(call, CalledBack):
         return None
-    return Outside(lambda most: subject_of(behind(call.in_calls_of(most))).apply, call.concurrent, network.batch)
+    return Outside(lambda most: subject_of(behind(call.in_calls_of(most))).apply, call.concurrent, call.batch)
 
 
 def digest_of_given(plan: GivenPlan) -> str:

@@ -88,13 +88,13 @@ class Network:
     """A network with its weights.
 
     Attributes:
-        model: prepared images → logits [n k]: a Flax NNX module, or a traceable function.
+        model: prepared images → logits [n k]: a Flax NNX module, or a traceable function. One that leaves the program
+            is what `called_back` returned, and not a function around it, which would be taken for a compiled one.
         preprocess: how images are prepared.
         classes: names of its classes, in the order of the logits; None where they are those of the data.
         digest: SHA-256 of what defines it, where its weights cannot be seen.
         parameters: number of trained values, where they cannot be seen; None where it is not known either.
         options: names of the options of what made it.
-        batch: images of a call, of a network that takes no other number and has its calls filled up.
     """
 
     model: Callable[[Any], Any]
@@ -103,7 +103,6 @@ class Network:
     digest: str | None = None
     parameters: int | None = None
     options: tuple[str, ...] = ()
-    batch: int | None = None
 
 
 Open = Callable[[str, Mapping[str, str], Mapping[str, Any]], Network]

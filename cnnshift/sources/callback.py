@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,12 +38,14 @@ class CalledBack:
         logits: what is called on the host.
         classes: shape of an image → number of logits.
         concurrent: whether several calls may go on at a time.
-        most: images of a call; more are told in several. None for any number.
+        batch: the only number of images that a call takes, to which calls are filled up; None for any.
+        most: images of a call; more are told in several, evened out. None for any number.
     """
 
     logits: Callable[[np.ndarray], np.ndarray]
     classes: Callable[[tuple[int, ...]], int]
     concurrent: bool
+    batch: int | None = None
     most: int | None = None
 
     def __call__(self, images: Float[Array, "n _ _ _"]) -> Float[Array, "n k"]:
@@ -53,39 +57,57 @@ class CalledBack:
         return replace(self, most=most)
 
     def _in_parts(self, images: Float[np.ndarray, "n _ _ _"]) -> Float[np.ndarray, "n k"]:
-        if self.most is None or len(images) <= self.most:
-            return self.logits(images)
-        return np.concatenate([self.logits(images[i : i + self.most]) for i in range(0, len(images), self.most)])
+        calls = 1 if self.most is None else math.ceil(len(images) / self.most)
+        return np.concatenate([self.logits(part) for part in np.array_split(images, calls)])
 
 
-def called_back(function: Callable[[np.ndarray], Any], *, concurrent: bool = False) -> CalledBack:
+def called_back(
+    function: Callable[[np.ndarray], Any], *, concurrent: bool = False, batch: int | None = None
+) -> CalledBack:
     """A traceable function that calls `function` on the host.
 
     The number of classes is found, once for a shape, by a call with one black image.
 
     Args:
         function: images, a contiguous 32-bit array whose first axis is n → logits [n k].
-        concurrent: whether it may be called from several threads at a time.
+        concurrent: whether it may be called from several threads at a time; otherwise it is called in one thread, the
+            same for all such functions.
+        batch: the only number of images that it takes; fewer are filled up with copies of the last.
 
     Raises:
         InputError: when traced: the function raises, or gives no [n k] array of numbers. What it raises later, when
             the program runs, is kept for `telling_failures`.
     """
-    turn = contextlib.nullcontext() if concurrent else threading.Lock()
+    taken = function if batch is None else in_batches(function, batch)
+
+    def told(images: Float[np.ndarray, "n _ _ _"]) -> Float[np.ndarray, "n k"]:
+        return _logits(taken, images) if concurrent else in_one_thread(_logits, taken, images)
 
     @functools.cache
     def classes(shape: tuple[int, ...]) -> int:
-        return _logits(function, np.zeros((1, *shape), np.float32)).shape[1]
+        return told(np.zeros((1, *shape), np.float32)).shape[1]
 
     def logits(images: Float[np.ndarray, "n _ _ _"]) -> Float[np.ndarray, "n k"]:
-        with turn:
-            try:
-                return _logits(function, images)
-            except Exception as problem:
-                _failures.append(problem)
-                raise
+        try:
+            return told(images)
+        except Exception as problem:
+            _failures.append(problem)
+            raise
 
-    return CalledBack(logits, classes, concurrent)
+    return CalledBack(logits, classes, concurrent, batch)
+
+
+# Programs call back from threads that change. OpenMP, hence PyTorch, keeps a team of threads for each that has called
+# it, and once there are two, teams no longer wait awake for their next task: a pass takes up to twice the time.
+_is_the_one = threading.local()
+_the_one = ThreadPoolExecutor(1, "called back", lambda: setattr(_is_the_one, "here", True))
+
+
+def in_one_thread(function: Callable[..., Any], *arguments: Any) -> Any:
+    """A call in the thread of all calls that go on one at a time; directly where this is it."""
+    if hasattr(_is_the_one, "here"):
+        return function(*arguments)
+    return _the_one.submit(function, *arguments).result()
 
 
 # What functions in running programs raise: the runtime passes on no more than a text.

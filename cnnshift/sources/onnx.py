@@ -22,7 +22,7 @@ from cnnshift.sources.base import (
     first_line,
     no_options,
 )
-from cnnshift.sources.callback import called_back, in_batches
+from cnnshift.sources.callback import called_back
 from cnnshift.sources.optional import optional
 
 COLOURS = (1, 3, 4)
@@ -77,12 +77,10 @@ def open_onnx(argument: str, options: Mapping[str, str], said: Mapping[str, Any]
                 f"{path} cannot be applied to images of shape {images.shape}: {first_line(problem)}."
             ) from None
 
-    fixed = taken.shape[0] if isinstance(taken.shape[0], int) else None
     return Network(
-        called_back(run if fixed is None else in_batches(run, fixed), concurrent=True),
+        called_back(run, concurrent=True, batch=taken.shape[0] if isinstance(taken.shape[0], int) else None),
         Preprocess(size=size, layout=layout),
         digest=_digest(path),
-        batch=fixed,
     )
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -20,20 +20,17 @@ from cnnshift.sources.base import (
     first_line,
     no_options,
 )
-from cnnshift.sources.callback import called_back, in_batches
+from cnnshift.sources.callback import called_back
 from cnnshift.sources.exported import load_exported
 from cnnshift.sources.optional import optional
 from cnnshift.sources.py import call_factory, code_digest, find_factory
-
-# All that calls PyTorch does so here. Its workers belong to the thread that called it, and wait for more in a busy
-# loop only while no other thread has any: called from several threads, it takes up to twice the time.
-thread = ThreadPoolExecutor(1, "torch")
 
 
 def open_torch(argument: str, options: Mapping[str, str], said: Mapping[str, Any]) -> Network:
     """A module from a factory, in evaluation mode; or a program that torch.export has saved.
 
-    Both take 32-bit images, channels first unless `layout=nhwc` is said, and run on the processor that they are on.
+    Both take 32-bit images, channels first unless `layout=nhwc` is said, and run on the processor that they are on, in
+    one thread of their own and those that PyTorch keeps for it.
 
     Args:
         argument: `package.module:factory`, `path/to/file.py:factory`, or the path of a .pt2 file.
@@ -43,15 +40,12 @@ def open_torch(argument: str, options: Mapping[str, str], said: Mapping[str, Any
     Raises:
         InputError: see `open_python` and `load_exported`; or the factory returns no module.
     """
-    return thread.submit(_open, argument, options, said).result()
-
-
-def _open(argument: str, options: Mapping[str, str], said: Mapping[str, Any]) -> Network:
     torch = optional("torch", "torch")
     prepared = Preprocess(layout="nchw")
     if argument.rpartition(":")[0]:
-        module, factory = find_factory("torch", argument)
-        made = call_factory("torch", argument, factory, options)
+        with _no_team(torch):
+            module, factory = find_factory("torch", argument)
+            made = call_factory("torch", argument, factory, options)
         if not isinstance(made, torch.nn.Module):
             raise InputError(f"{argument} returns {type(made).__name__}; allowed: a torch.nn.Module.")
         made.eval()
@@ -64,16 +58,26 @@ def _open(argument: str, options: Mapping[str, str], said: Mapping[str, Any]) ->
         )
     no_options("torch", options)
     path = existing_file("torch", argument, suffixes=(".pt2",))
-    program = load_exported(path)
-    run = _run(argument, program.function)
+    with _no_team(torch):
+        program = load_exported(path)
     size = program.size if said.get("layout", "nchw") == "nchw" else None
     return Network(
-        called_back(run if program.batch is None else in_batches(run, program.batch)),
+        called_back(_run(argument, program.function), batch=program.batch),
         prepared.model_copy(update={"size": size}),
         digest=file_digest(path),
         parameters=program.parameters,
-        batch=program.batch,
     )
+
+
+@contextlib.contextmanager
+def _no_team(torch: Any) -> Iterator[None]:
+    """Have PyTorch use no threads but this one, which is not the one that calls networks: see `in_one_thread`."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _run(name: str, module: Callable[..., Any]) -> Callable[[np.ndarray], Any]:
@@ -90,7 +94,7 @@ def _run(name: str, module: Callable[..., Any]) -> Callable[[np.ndarray], Any]:
             ) from None
         return found.numpy(force=True) if isinstance(found, torch.Tensor) else found
 
-    return lambda images: thread.submit(call, images).result()
+    return call
 
 
 def _arrays(module: Any) -> Iterator[tuple[str, np.ndarray]]:

@@ -13,7 +13,6 @@ Simulated coverage: `python -m benchmarks statistics`, printed in benchmarks/REA
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -165,14 +164,15 @@ def _check(
 
 def invert_limits(limits: LimitsAt) -> float:
     """p-value of "the mean is 0": 1 − the greatest level at which the limits do not hold 0."""
-    if limits.mean == 0:
+    mean = limits.mean
+
+    def beyond(z: Float[np.ndarray, " r"]) -> Float[np.ndarray, " r"]:
+        """How far the limits on the side of 0 are from 0; positive where the intervals do not hold 0."""
+        low, high = limits.at(normal_cdf(-z))
+        return low if mean > 0 else -high
+
+    if mean == 0:
         return 1.0
     # Limits are nearly linear in the quantile z of the normal distribution.
-    z = find_fall(functools.partial(_beyond, limits), 0.0, -float(normal_quantile(LEAST_P / 2)))
+    z = find_fall(beyond, 0.0, -float(normal_quantile(LEAST_P / 2)))
     return max(2 * float(normal_cdf(-z)), LEAST_P)
-
-
-def _beyond(limits: LimitsAt, z: Float[np.ndarray, " r"]) -> Float[np.ndarray, " r"]:
-    """How far the limits on the side of 0 are from 0; positive where the intervals do not hold 0."""
-    low, high = limits.at(normal_cdf(-z))
-    return low if limits.mean > 0 else -high

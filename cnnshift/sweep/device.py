@@ -37,3 +37,8 @@ def describe_device() -> dict[str, Any]:
         "dtype": "float32",
         "matmul_precision": PRECISION,
     }
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether the device's memory did not suffice."""
+    return "RESOURCE_EXHAUSTED" in str(error) or "out of memory" in str(error).lower()

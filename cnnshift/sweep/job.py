@@ -18,12 +18,21 @@ BLOCK_SHIFTS = 64
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is to be swept, and how it is cut into batches of images and blocks of shifts."""
+    """What is to be swept, and how it is cut into batches of images and blocks of shifts.
+
+    Attributes:
+        subject: the model.
+        split: the images.
+        protocol: how they move.
+        shift_set: by what.
+        block_shifts: most shifts of a block.
+    """
 
     subject: Subject
     split: Split
     protocol: Protocol
     shift_set: ShiftSet
+    block_shifts: int = BLOCK_SHIFTS
 
     def batch(self, start: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Images and labels from `start`, filled up to `size` with copies of the first; and the mask."""
@@ -37,8 +46,8 @@ class Job:
         return images, labels, (np.arange(size) < size - missing).astype(np.float32)
 
     def block_size(self, width: int) -> int:
-        """Shifts per call: at most `BLOCK_SHIFTS`, evened out over the calls, a multiple of the width."""
-        calls = math.ceil(self.shift_set.count / BLOCK_SHIFTS)
+        """Shifts per call: at most `block_shifts`, evened out over the calls, a multiple of the width."""
+        calls = math.ceil(self.shift_set.count / self.block_shifts)
         return width * math.ceil(self.shift_set.count / calls / width)
 
     def block(self, first: int, size: int, start: int, batch: int) -> tuple[np.ndarray, np.ndarray]:

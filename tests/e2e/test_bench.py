@@ -40,7 +40,7 @@ def smoke(tmp_path_factory):
 def small(tmp_path_factory):
     """One small run of two models under two protocols."""
     folder = tmp_path_factory.mktemp("small")
-    done = cnnshift(*SMALL, "--format", "json", "-o", "r.json", cwd=folder)
+    done = cnnshift(*SMALL, "-o", "r.json", cwd=folder)
     assert done.returncode == 0, done.stderr
     return done, folder
 

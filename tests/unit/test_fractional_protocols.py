@@ -60,7 +60,7 @@ def test_fourier_moves_every_frequency(size, units, parts):
     d = np.array(units) / parts
     expected = explicit_sum(images, d)
     np.testing.assert_allclose(move(Fourier, images, d), expected, atol=2e-6)
-    np.testing.assert_allclose(jax.jit(fourier_shift)(jnp.asarray(images), jnp.asarray(d)), expected, atol=2e-6)
+    np.testing.assert_allclose(fourier_shift(jnp.asarray(images), jnp.asarray(d)), expected, atol=2e-6)
 
 
 def band_limited(size):

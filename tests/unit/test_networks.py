@@ -14,7 +14,7 @@ from cnnshift.bench.runner import run_plan
 from cnnshift.config import checked
 from cnnshift.data.base import Split
 from cnnshift.errors import InputError
-from cnnshift.sweep import engine
+from cnnshift.sweep import calls
 
 RANDOM = np.random.RandomState(0)
 TEST = Split(RANDOM.randint(0, 256, (6, 12, 12, 1)).astype(np.uint8), np.arange(6) % 3, tuple("abc"), (0.0,))
@@ -72,8 +72,8 @@ def test_the_fastest_batch_is_measured_and_says_the_same(network, caplog, monkey
     caplog.set_level(logging.DEBUG, "cnnshift")
     spec = f"{network}:size=8"
     chosen = cnnshift.measure(spec, TEST, protocol="crop", max_shift=2)
-    assert any("images; tried: {1:" in message for message in caplog.messages)
-    monkeypatch.setattr(engine, "_fastest_batch", lambda job: pytest.fail("a batch was given"))
+    assert any("in calls of so many: {1:" in message for message in caplog.messages)
+    monkeypatch.setattr(calls, "_fastest_size", lambda job, sizes: pytest.fail("a batch was given"))
     given = cnnshift.measure(spec, TEST, protocol="crop", max_shift=2, batch_size=4)
     for one, other in zip(given.metrics, chosen.metrics, strict=True):
         assert one.value == pytest.approx(other.value, rel=1e-6) or one.value is other.value is None
@@ -88,7 +88,7 @@ def sizes_of(network):
 
 def test_calls_are_of_the_fastest_size_within_a_larger_batch(network, caplog, monkeypatch):
     caplog.set_level(logging.DEBUG, "cnnshift")
-    monkeypatch.setattr(engine, "_fastest_batch", lambda job: 2)
+    monkeypatch.setattr(calls, "_fastest_size", lambda job, sizes: (2, 1e6))
     chosen = cnnshift.measure(f"{network}:size=8", TEST, protocol="crop", max_shift=1)
     assert any(message.startswith("sweep: 6 images × ") for message in caplog.messages)
     # The one image says how many classes there are.

@@ -126,6 +126,6 @@ def test_the_digest_is_that_of_all_weights(tmp_path):
 def test_a_fixed_number_of_images_is_used_whole(tmp_path, caplog):
     caplog.set_level(logging.DEBUG, "cnnshift")
     path = write_onnx(tmp_path / "net.onnx", shape=(6, 3, 8, 8))
-    assert plan_source(f"onnx:{path}").network.batch == 6
+    assert plan_source(f"onnx:{path}").network.model.batch == 6
     cnnshift.measure(f"onnx:{path}", DATA, max_shift=1)
-    assert any(message.startswith("sweep: 12 images × ") for message in caplog.messages)
+    assert any(message.startswith("sweep: 6 images × ") for message in caplog.messages)

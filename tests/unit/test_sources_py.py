@@ -151,7 +151,7 @@ def test_a_call_back_in_several_calls():
     images = np.random.RandomState(0).rand(7, 4, 4, 2).astype(np.float32)
     whole = called_back(function)
     found = jax.jit(whole.in_calls_of(3))(images)
-    assert sizes == [1, 3, 3, 1]
+    assert sizes == [1, 3, 2, 2]
     np.testing.assert_array_equal(found, jax.jit(whole)(images))
     # Of the one image that tells the classes, no second is asked for.
     assert sizes[4:] == [7]

@@ -1,6 +1,7 @@
 """`torch:`: modules and exported programs; and the same weights through every source."""
 
 import sys
+import threading
 import warnings
 
 import jax.numpy as jnp
@@ -43,17 +44,23 @@ def test_a_factory_is_used_in_evaluation_mode(own):
     np.testing.assert_allclose(seen(f"torch:{own}:torch"), brought.logits(UNIT), rtol=1e-4, atol=1e-5)
 
 
-def test_torch_is_called_from_one_thread(tmp_path):
+def test_torch_runs_in_one_thread_and_is_made_in_the_callers(tmp_path):
     path = tmp_path / "net.py"
     path.write_text(
-        "import threading\n\nimport torch\n\n\nseen = set()\n\n\nclass Net(torch.nn.Module):\n"
+        "import threading\n\nimport torch\n\n\nmade, seen, threads = set(), set(), []\n\n\nclass Net(torch.nn.Module):\n"
         "    def forward(self, x):\n        seen.add(threading.current_thread())\n        return x.flatten(1)[:, :5]\n"
         "\n\n"
-        "def make():\n    seen.add(threading.current_thread())\n    return Net()\n"
+        "def make():\n    made.add(threading.current_thread())\n    threads.append(torch.get_num_threads())\n    return Net()\n"
     )
+    before = torch.get_num_threads()
     cnnshift.measure(f"torch:{path}:make", DATA, max_shift=1)
-    (seen,) = (module.seen for module in sys.modules.values() if getattr(module, "__file__", None) == str(path))
-    assert len(seen) == 1
+    (module,) = (module for module in sys.modules.values() if getattr(module, "__file__", None) == str(path))
+    assert len(module.seen) == 1
+    # Which an interruption reaches.
+    assert module.made == {threading.current_thread()}
+    # There PyTorch makes no threads, which would keep those that run the network from waiting awake.
+    assert module.threads == [1]
+    assert torch.get_num_threads() == before
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from cnnshift.errors import MeasurementError
 from cnnshift.models.layers.initial import lecun_normal
 from cnnshift.registry import PROTOCOLS
 from cnnshift.shifts.sets import enumerate_shifts
-from cnnshift.sweep import engine, job
+from cnnshift.sweep import engine
+from cnnshift.sweep.job import Job
 from cnnshift.sweep.subject import Subject, subject_of
 
 N, SIZE, CONTEXT, CLASSES = 7, 6, 2, 4
@@ -134,7 +135,7 @@ def test_observations_equal_a_plain_loop(name, shifts):
 @pytest.mark.parametrize("shifts", ["grid", "diagonal", "random:5"])
 def test_observations_at_fractions_equal_a_plain_loop(name, shifts, monkeypatch):
     # Blocks of another length than the set, and batches of another length than the data: both are filled up.
-    monkeypatch.setattr(job, "BLOCK_SHIFTS", 9)
+    monkeypatch.setattr(engine, "Job", functools.partial(Job, block_shifts=9))
     found = sweep(name, shifts, max_shift=1, step=Fraction(1, 3), batch_size=3)
     seen = found.observations
     assert found.engine == "direct"
@@ -168,7 +169,7 @@ def test_shifts_at_once_change_nothing(width, shifts):
 
 def test_several_blocks_equal_one(monkeypatch):
     whole = sweep("zero").observations
-    monkeypatch.setattr(job, "BLOCK_SHIFTS", 5)
+    monkeypatch.setattr(engine, "Job", functools.partial(Job, block_shifts=5))
     parts = sweep("zero").observations
     np.testing.assert_array_equal(whole.prediction, parts.prediction)
     np.testing.assert_allclose(whole.logit_change, parts.logit_change, atol=1e-6)
