@@ -47,10 +47,12 @@ def test_a_factory_is_used_in_evaluation_mode(own):
 def test_torch_runs_in_one_thread_and_is_made_in_the_callers(tmp_path):
     path = tmp_path / "net.py"
     path.write_text(
-        "import threading\n\nimport torch\n\n\nmade, seen, threads = set(), set(), []\n\n\nclass Net(torch.nn.Module):\n"
+        "import threading\n\nimport torch\n\n\nmade, seen, threads = set(), set(), []\n\n\n"
+        "class Net(torch.nn.Module):\n"
         "    def forward(self, x):\n        seen.add(threading.current_thread())\n        return x.flatten(1)[:, :5]\n"
         "\n\n"
-        "def make():\n    made.add(threading.current_thread())\n    threads.append(torch.get_num_threads())\n    return Net()\n"
+        "def make():\n    made.add(threading.current_thread())\n    threads.append(torch.get_num_threads())\n"
+        "    return Net()\n"
     )
     before = torch.get_num_threads()
     cnnshift.measure(f"torch:{path}:make", DATA, max_shift=1)
