@@ -23,7 +23,7 @@ from cnnshift.models.base import build
 from cnnshift.registry import PROTOCOLS
 from cnnshift.shifts.sets import enumerate_shifts
 from cnnshift.sources import lite_network
-from cnnshift.sources.callback import in_one_thread
+from cnnshift.sources.callback import in_host_thread
 from cnnshift.sources.efficientnet_lite import published_file
 from cnnshift.spec import parse_spec
 from cnnshift.sweep.engine import run_sweep
@@ -72,18 +72,18 @@ def forward_of(kind: str, network: torch.nn.Module, path: Path) -> Callable[[np.
             return network(torch.from_numpy(images)).numpy()
 
     # Where the sweep calls it: two threads that call PyTorch slow each other down.
-    return lambda images: in_one_thread(run, images)
+    return lambda images: in_host_thread(run, images)
 
 
 def measure(kind: str, name: str, options: str, dataset: str, limit: int, shifts: int, folder: Path) -> None:
     """One network in one runtime."""
-    network = in_one_thread({"cnn": cnn, "lite0": lite0}[name])
+    network = in_host_thread({"cnn": cnn, "lite0": lite0}[name])
     path = folder / f"{name}.onnx"
     test, record = test_images(dataset, limit)
     argument = str(path) if kind == "onnx" else f"{Path(__file__)}:{name}"
     if kind == "onnx":
         # The size at which lite0 was trained; the default network sees the images as they are.
-        in_one_thread(write_onnx, network, (3, 224, 224) if name == "lite0" else (1, 32, 32), path)
+        in_host_thread(write_onnx, network, (3, 224, 224) if name == "lite0" else (1, 32, 32), path)
     plan = plan_source(f"{kind}:{argument}{options}")
     test, _ = as_seen(plan, test, record)
     subject = ready_as_given(plan, test).subject

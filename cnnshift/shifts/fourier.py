@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float, Real
@@ -56,6 +58,8 @@ def fourier_shift(maps: Float[Array, "n h w c"], d: Float[Array, 2]) -> Float[Ar
     return jnp.fft.irfft2(spectrum * phase_factors(d, size), s=size, axes=(1, 2))
 
 
+# Where an image is moved outside of a program, one call instead of a dozen.
+@functools.partial(jax.jit, static_argnums=1)
 def phase_factors(d: Float[Array, 2], size: tuple[int, int]) -> Complex[Array, "1 h f 1"]:
     """What `fourier_shift` multiplies the spectrum of `rfft2` with; f = w // 2 + 1."""
     rows = _factors(d[0], jnp.fft.fftfreq(size[0]), size[0])

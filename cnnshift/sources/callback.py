@@ -78,19 +78,19 @@ def called_back(
         InputError: when traced: the function raises, or gives no [n k] array of numbers. What it raises later, when
             the program runs, is kept for `telling_failures`.
     """
-    taken = function if batch is None else in_batches(function, batch)
+    whole = function if batch is None else in_batches(function, batch)
 
-    def told(images: Float[np.ndarray, "n _ _ _"]) -> Float[np.ndarray, "n k"]:
-        return _logits(taken, images) if concurrent else in_one_thread(_logits, taken, images)
+    def call(images: Float[np.ndarray, "n _ _ _"]) -> Float[np.ndarray, "n k"]:
+        return _logits(whole, images) if concurrent else in_host_thread(_logits, whole, images)
 
     @functools.cache
     def classes(shape: tuple[int, ...]) -> int:
-        return told(np.zeros((1, *shape), np.float32)).shape[1]
+        return call(np.zeros((1, *shape), np.float32)).shape[1]
 
     def logits(images: Float[np.ndarray, "n _ _ _"]) -> Float[np.ndarray, "n k"]:
         try:
-            return told(images)
-        except Exception as problem:
+            return call(images)
+        except (Exception, SystemExit) as problem:
             _failures.append(problem)
             raise
 
@@ -99,19 +99,19 @@ def called_back(
 
 # Programs call back from threads that change. OpenMP, hence PyTorch, keeps a team of threads for each that has called
 # it, and once there are two, teams no longer wait awake for their next task: a pass takes up to twice the time.
-_is_the_one = threading.local()
-_the_one = ThreadPoolExecutor(1, "called back", lambda: setattr(_is_the_one, "here", True))
+_here = threading.local()
+_host_thread = ThreadPoolExecutor(1, "called back", lambda: setattr(_here, "is_host_thread", True))
 
 
-def in_one_thread(function: Callable[..., Any], *arguments: Any) -> Any:
+def in_host_thread(function: Callable[..., Any], *arguments: Any) -> Any:
     """A call in the thread of all calls that go on one at a time; directly where this is it."""
-    if hasattr(_is_the_one, "here"):
+    if hasattr(_here, "is_host_thread"):
         return function(*arguments)
-    return _the_one.submit(function, *arguments).result()
+    return _host_thread.submit(function, *arguments).result()
 
 
 # What functions in running programs raise: the runtime passes on no more than a text.
-_failures: deque[Exception] = deque(maxlen=1)
+_failures: deque[BaseException] = deque(maxlen=1)
 
 
 @contextlib.contextmanager
@@ -119,8 +119,10 @@ def telling_failures() -> Iterator[None]:
     """Raise what a function on the host raised, and not what the runtime says of it.
 
     Raises:
-        InputError: a function that a program calls back fails.
+        InputError: a function that a program calls back fails, or is what measures here: it would wait for itself.
     """
+    if hasattr(_here, "is_host_thread"):
+        raise InputError("A model that is called back measures a model itself; allowed: a function images → logits.")
     _failures.clear()
     try:
         yield

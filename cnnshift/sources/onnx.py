@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from jaxtyping import Float
 
@@ -49,8 +50,9 @@ def open_onnx(argument: str, options: Mapping[str, str], said: Mapping[str, Any]
     onnxruntime = optional("onnxruntime", "onnx")
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = 4
-    # A core for each of the calls at a time: measured to be faster than one call on all of them.
-    settings.intra_op_num_threads = max(1, usable_cores() // lanes())
+    # A core for each of the calls at a time: measured to be faster than one call on all of them. Beside a sweep on
+    # another device there is one call at a time.
+    settings.intra_op_num_threads = max(1, usable_cores() // (lanes() if jax.default_backend() == "cpu" else 1))
     try:
         session = onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
     except Exception as problem:

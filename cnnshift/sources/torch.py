@@ -20,7 +20,7 @@ from cnnshift.sources.base import (
     first_line,
     no_options,
 )
-from cnnshift.sources.callback import called_back
+from cnnshift.sources.callback import called_back, in_host_thread
 from cnnshift.sources.exported import load_exported
 from cnnshift.sources.optional import optional
 from cnnshift.sources.py import call_factory, code_digest, find_factory
@@ -46,16 +46,16 @@ def open_torch(argument: str, options: Mapping[str, str], said: Mapping[str, Any
         with _no_team(torch):
             module, factory = find_factory("torch", argument)
             made = call_factory("torch", argument, factory, options)
-        if not isinstance(made, torch.nn.Module):
-            raise InputError(f"{argument} returns {type(made).__name__}; allowed: a torch.nn.Module.")
-        made.eval()
-        return Network(
-            called_back(_run(argument, made)),
-            prepared,
-            digest=digest_of(code_digest(module, factory, options), _arrays(made)),
-            parameters=sum(weight.numel() for weight in made.parameters()),
-            options=tuple(inspect.signature(factory).parameters),
-        )
+            if not isinstance(made, torch.nn.Module):
+                raise InputError(f"{argument} returns {type(made).__name__}; allowed: a torch.nn.Module.")
+            made.eval()
+            return Network(
+                called_back(_run(argument, made)),
+                prepared,
+                digest=digest_of(code_digest(module, factory, options), _arrays(made)),
+                parameters=sum(weight.numel() for weight in made.parameters()),
+                options=tuple(inspect.signature(factory).parameters),
+            )
     no_options("torch", options)
     path = existing_file("torch", argument, suffixes=(".pt2",))
     with _no_team(torch):
@@ -71,8 +71,9 @@ def open_torch(argument: str, options: Mapping[str, str], said: Mapping[str, Any
 
 @contextlib.contextmanager
 def _no_team(torch: Any) -> Iterator[None]:
-    """Have PyTorch use no threads but this one, which is not the one that calls networks: see `in_one_thread`."""
-    before = torch.get_num_threads()
+    """Have PyTorch use no threads but this one, which is not the one that calls networks: see `in_host_thread`."""
+    # That one takes the number of its threads from here at its first use, which is to be before it changes.
+    before = in_host_thread(torch.get_num_threads)
     torch.set_num_threads(1)
     try:
         yield

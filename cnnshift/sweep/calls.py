@@ -32,6 +32,9 @@ VISIT_SECONDS, BLOCK_SECONDS = 0.01, 1.0
 """How long a program may stay outside at a time to save the way, and how long a call of a program may take: what comes
 between two steps of progress, and before an interruption."""
 
+FEW_MORE = 1.05
+"""By how much calls may be more than the fewest, to come in longer visits."""
+
 CALLS_A_LANE = 4
 """Calls of the program that every lane should get, lest some of them wait for the last one."""
 
@@ -66,36 +69,42 @@ def fastest_width(job: Job, reference: Callable[..., Reference], batch: int) -> 
     return best
 
 
-def outside_calls(job: Job, *, timed: bool) -> tuple[Job, int]:
-    """A job whose model runs outside of the program, in calls of the fastest size; and the images of a batch.
+def outside_calls(job: Job, batch: int | None, width: int | None) -> tuple[Job, int, int]:
+    """A job whose model runs outside of the program, in calls of the fastest size; images of a batch; shifts at once.
 
-    A batch is of several calls where these are short, because leaving the program takes time too, and of as many as
-    ask for the fewest calls in all. A block has fewer shifts where a call of the program would be long, or where there
-    are too few calls for the lanes.
+    A batch is of several calls where these are short, because leaving the program takes time too. A block has fewer
+    shifts where a call of the program would be long, or where there are too few calls for the lanes.
 
     Args:
         job: what is to be swept.
-        timed: whether calls of several sizes are timed; otherwise a batch is one call, of the default size.
+        batch: what was asked for. With it, or with a width, nothing is timed.
+        width: what was asked for; by default more than 1 only where all images do not fill the one size of a call.
     """
     outside = job.subject.outside
     assert outside is not None
     images, shifts, lanes = len(job.split), job.shift_set.count, job.subject.lanes
-    sizes = [outside.batch] if outside.batch else [2**i for i in range(min(CPU_BATCH, images).bit_length())]
-    if not timed:
-        return job, outside.batch or default_batch(job)
-    # Where there is too little work for a trial, calls of the program are as short as can be.
-    size, rate = _fastest_size(job, sizes) or (outside.batch or default_batch(job), 0.0)
-    # Images that a lane sees in a call of the program, and of those the images that it hands over at a time.
-    share = min(rate * BLOCK_SECONDS / lanes, images * shifts / (CALLS_A_LANE * lanes))
-    visit = min(rate * VISIT_SECONDS / lanes, share, default_batch(job))
-    counts = range(1, max(1, int(visit / size)) + 1)
-    batch = size * min(counts, key=lambda count: (count * math.ceil(images / (count * size)), -count))
-    job = replace(
-        job,
-        subject=replace(job.subject, apply=outside.in_calls_of(size)),
-        block_shifts=max(1, min(job.block_shifts, int(share / min(batch, images)))),
-    )
-    return job, batch
+    timed = batch is None and width is None
+    only, limit = outside.batch, default_batch(job)
+    sizes = [only] if only else [2**i for i in range(min(CPU_BATCH, images).bit_length())]
+    tried = _fastest_size(job, sizes) if timed else None
+    size = tried[0] if tried else batch or only or limit
+    # What a lane sees in a call of the program: a part of the work, and of that no more than takes so long.
+    share = images * shifts / (CALLS_A_LANE * lanes)
+    if tried:
+        share = min(share, tried[1] * BLOCK_SECONDS / lanes)
+        visit = min(share, tried[1] * VISIT_SECONDS / lanes, limit)
+        counts = range(1, max(1, int(visit / size)) + 1)
+        calls = {count: count * math.ceil(images / (count * size)) for count in counts}
+        # A few calls more are less than one way for each.
+        batch = size * max(count for count in counts if calls[count] <= FEW_MORE * min(calls.values()))
+        job = replace(job, subject=replace(job.subject, apply=outside.in_calls_of(size)))
+    batch = batch or size
+    if width is None:
+        width = max(1, min(shifts, only // images)) if only else 1
+    # What fills a call up takes as long as the others.
+    paid = max(min(batch, images), only or 1)
+    block = max(1, int(share / paid)) * width
+    return replace(job, block_shifts=min(job.block_shifts, block)), batch, width
 
 
 def _fastest_size(job: Job, sizes: Sequence[int]) -> tuple[int, float] | None:

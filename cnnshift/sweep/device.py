@@ -40,5 +40,6 @@ def describe_device() -> dict[str, Any]:
 
 
 def out_of_memory(error: Exception) -> bool:
-    """Whether the device's memory did not suffice."""
-    return "RESOURCE_EXHAUSTED" in str(error) or "out of memory" in str(error).lower()
+    """Whether the memory did not suffice: the device's, or the host's for a model that is called there."""
+    signs = ("resource_exhausted", "out of memory", "unable to allocate", "allocate memory", "memoryerror")
+    return any(sign in str(error).lower() for sign in signs)

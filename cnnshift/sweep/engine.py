@@ -114,8 +114,8 @@ def run_sweep(
             log.warning("The shared engine does not agree with the direct one (%s); measuring directly.", difference)
             progress(-len(split) * shift_set.count)
     started = time.perf_counter()
-    if subject.outside is not None and batch_size is None:
-        job, batch_size = outside_calls(job, timed=width is None)
+    if subject.outside is not None:
+        job, batch_size, width = outside_calls(job, batch_size, width)
     seconds = time.perf_counter() - started
     found = _with_memory(job, batch_size, progress, partial(_direct, job, width, progress))
     return replace(found, compile_seconds=found.compile_seconds + seconds)
@@ -155,8 +155,10 @@ def _with_memory(job: Job, batch_size: int | None, progress: Progress, sweep: Ca
         except jax.errors.JaxRuntimeError as error:
             if not out_of_memory(error):
                 raise
-            if batch == 1:
-                raise MeasurementError("One image does not fit into the device's memory.") from error
+            least = 1 if job.subject.outside is None else job.subject.outside.batch or 1
+            if batch <= least:
+                what = "One image does" if least == 1 else f"A call of {least} images, the only one it takes, does"
+                raise MeasurementError(f"{what} not fit into the device's memory.") from error
             progress(-table.finished)
             limit = batch // 2
 
@@ -184,8 +186,7 @@ def _direct(job: Job, width: int | None, progress: Progress, table: Table, batch
     count = job.shift_set.count
     reference, flops = compile_reference(job, batch)
     if width is None:
-        single = jax.default_backend() == "cpu" or job.subject.outside is not None
-        width = 1 if single else fastest_width(job, reference, batch)
+        width = 1 if jax.default_backend() == "cpu" else fastest_width(job, reference, batch)
     block, size = compile_block(job, reference, batch, width), job.block_size(width)
     log.debug(
         "sweep: %d images × %d shifts at once, %d shifts a call, %d calls at a time",

@@ -12,7 +12,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from cnnshift.cores import lanes
+from cnnshift import cores
 from cnnshift.data.base import Split
 from cnnshift.errors import InputError
 from cnnshift.models.base import Classifier, ReadoutKind
@@ -82,7 +82,7 @@ class Subject:
     def lanes(self) -> int:
         """Calls at a time. On CPU one for each core: a single call keeps little more than one of them busy."""
         alone = self.outside is not None and not self.outside.concurrent
-        return 1 if alone or jax.default_backend() != "cpu" else lanes()
+        return 1 if alone or jax.default_backend() != "cpu" else cores.lanes()
 
     @property
     def parameters(self) -> int | None:

@@ -50,6 +50,7 @@ def test_torch_runs_in_one_thread_and_is_made_in_the_callers(tmp_path):
         "import threading\n\nimport torch\n\n\nmade, seen, threads = set(), set(), []\n\n\n"
         "class Net(torch.nn.Module):\n"
         "    def forward(self, x):\n        seen.add(threading.current_thread())\n        return x.flatten(1)[:, :5]\n"
+        "    def state_dict(self):\n        threads.append(torch.get_num_threads())\n        return {}\n"
         "\n\n"
         "def make():\n    made.add(threading.current_thread())\n    threads.append(torch.get_num_threads())\n"
         "    return Net()\n"
@@ -61,8 +62,26 @@ def test_torch_runs_in_one_thread_and_is_made_in_the_callers(tmp_path):
     # Which an interruption reaches.
     assert module.made == {threading.current_thread()}
     # There PyTorch makes no threads, which would keep those that run the network from waiting awake.
-    assert module.threads == [1]
+    assert module.threads == [1, 1]
     assert torch.get_num_threads() == before
+
+
+def test_a_torch_module_may_measure_itself_while_it_is_imported(tmp_path):
+    path = tmp_path / "net.py"
+    path.write_text(
+        "import numpy as np\nimport torch\n\nimport cnnshift\n\n\nclass Net(torch.nn.Module):\n"
+        "    def forward(self, x):\n        threads.add(torch.get_num_threads())\n        return x.flatten(1)[:, :5]\n"
+        "\n\nthreads, make = set(), Net\n"
+        "DATA = (np.random.RandomState(0).randint(0, 256, (6, 8, 8, 1)).astype(np.uint8), np.arange(6) % 5)\n"
+        "if not hasattr(torch, 'measured'):\n    torch.measured = True\n"
+        f"    cnnshift.measure('torch:{path}:make', DATA, max_shift=1)\n"
+    )
+    try:
+        cnnshift.measure(f"torch:{path}:make", DATA, max_shift=1)
+    finally:
+        del torch.measured
+    (module,) = (module for module in sys.modules.values() if getattr(module, "__file__", None) == str(path))
+    assert module.threads == {torch.get_num_threads()}
 
 
 @pytest.mark.parametrize(
