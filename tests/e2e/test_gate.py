@@ -64,15 +64,16 @@ def test_the_kept_weights_are_small():
 
 def test_a_pool_that_is_no_longer_adaptive_is_a_regression(measured, monkeypatch):
     monkeypatch.setattr(PolyphasePool, "__call__", MaxPool.__call__)
-    comparison = cnnshift.compare(measured, measure())
+    broken = measure()
+    comparison = cnnshift.compare(measured, broken)
     assert comparison.status == "failed"
     regressed = {(row.model, row.metric) for row in comparison.rows if row.verdict == "regressed"}
     assert (APS, "pairwise_consistency") in regressed
     assert {model for model, _ in regressed} == {APS}
-    exact = cnnshift.compare(measured, run := measure(), exact=True, fail_if=["accuracy:99pp"])
+    exact = cnnshift.compare(measured, broken, exact=True, fail_if=["accuracy:99pp"])
     assert exact.status == "failed"
     assert {change.model for change in exact.changes} == {APS}
-    assert run.runs[0].weights_digest == measured.runs[0].weights_digest
+    assert broken.runs[0].weights_digest == measured.runs[0].weights_digest
 
 
 def test_perturbed_weights_are_a_regression(measured, tmp_path):
