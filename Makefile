@@ -11,9 +11,10 @@ NEWEST_PYTHON ?= $(shell for v in 3.13 3.12; do python$$v -c '' 2>/dev/null && e
 bench: $(INSTALLED)
 	$(BIN)/cnnshift bench
 
-# Most of the suite's time is compiling tiny programs: compiled less eagerly, it takes a third of it. The self-test and
-# the suites run in processes without these flags, as users run them (tests/installed.py).
-QUICK_COMPILING = XLA_FLAGS="--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+# Most of the suite's time is compiling tiny programs: compiled less eagerly, and in one piece each, it takes a third of
+# it. The self-test and the suites run in processes without these flags, as users run them (tests/installed.py).
+QUICK_COMPILING = XLA_FLAGS="--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false \
+	--xla_cpu_parallel_codegen_split_count=1"
 
 test: $(INSTALLED)
 	$(BIN)/cnnshift bench

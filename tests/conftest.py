@@ -25,9 +25,14 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def checked(function: Any = None, *, typechecker: Any) -> Any:
-    """What the hook decorates everything with: only what takes or gives arrays, the types of others pyright knows."""
+    """What the hook decorates everything with: only what takes or gives arrays, the types of others pyright knows.
+
+    Functions within functions are left as they are: they would be decorated anew at every call of what is around them.
+    """
     if function is None:
         return partial(checked, typechecker=typechecker)
+    if "<locals>" in function.__qualname__:
+        return function
     said = map(str, getattr(function, "__annotations__", {}).values())
     if not any(word in text for text in said for word in ("Array", "ndarray")):
         return function
@@ -52,6 +57,8 @@ def pytest_collection_finish() -> None:
     """What was imported stays: the collector need not look at it again and again."""
     gc.collect()
     gc.freeze()
+    # Tracing makes many objects that live for as long as a trace: looked at rarely, they die unseen.
+    gc.set_threshold(100_000, 20, 100)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -69,4 +76,6 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("CNNSHIFT_CACHE_DIR", str(folder))
         # The same programs are compiled in many tests; compiling each once halves the time of the suite.
         prepare_backend(deterministic=False)
+        # To keep a small program takes longer than to compile it again.
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
         yield folder

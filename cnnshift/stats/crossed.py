@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from jaxtyping import Float
@@ -11,8 +12,10 @@ from jaxtyping import Float
 from cnnshift.stats.root import find_root
 from cnnshift.stats.special import gamma_quantile, normal_cdf, normal_quantile
 
-# The expectation over C is a sum over its quantiles at these log odds, equally spaced.
+# The expectation over C is a sum over its quantiles at these log odds, equally spaced, with these weights.
 _LOG_ODDS = np.linspace(-32.0, 32.0, 81)
+_PROBABILITIES = 1 / (1 + np.exp(-_LOG_ODDS))
+_WEIGHTS = _PROBABILITIES * _PROBABILITIES[::-1] / (_PROBABILITIES @ _PROBABILITIES[::-1])
 # h lies within this factor of the standard error of a mean whose runs were as they are.
 SPAN = 1e9
 
@@ -40,19 +43,23 @@ def analyse_variance(table: Float[np.ndarray, "m n"]) -> MeanSquares:
     return MeanSquares(m, n * float(runs.var(ddof=1)), float((rest**2).sum()) / ((m - 1) * (n - 1)))
 
 
+@cache
+def _chi_squares(degrees: int) -> Float[np.ndarray, " r"]:
+    """Quantiles of C: the same for every table of as many runs."""
+    return 2 * gamma_quantile(degrees / 2, _PROBABILITIES)
+
+
 class Spread:
     """Distribution of V(C), and the half-widths h that go with it."""
 
     def __init__(self, image_variance: float, groups: list[MeanSquares], n: int) -> None:
         self.image_variance = image_variance
-        p = 1 / (1 + np.exp(-_LOG_ODDS))
-        weights = p * p[::-1]
         self._variance, self._weights = np.full(1, image_variance), np.ones(1)
         for group in groups:
-            chi = 2 * gamma_quantile((group.m - 1) / 2, p)
-            excess = np.maximum(0.0, (group.m - 1) * group.between_seeds / chi - group.residual) / (n * group.m)
+            between = (group.m - 1) * group.between_seeds / _chi_squares(group.m - 1)
+            excess = np.maximum(0.0, between - group.residual) / (n * group.m)
             self._variance = np.add.outer(self._variance, excess).ravel()
-            self._weights = np.multiply.outer(self._weights, weights / weights.sum()).ravel()
+            self._weights = np.multiply.outer(self._weights, _WEIGHTS).ravel()
         self.scale = math.sqrt(image_variance + sum(group.between_seeds / (n * group.m) for group in groups))
 
     def tail(self, half_width: float) -> float:
