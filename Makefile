@@ -15,10 +15,12 @@ bench: $(INSTALLED)
 # it. The self-test and the suites run in processes without these flags, as users run them (tests/installed.py).
 QUICK_COMPILING = XLA_FLAGS="--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false \
 	--xla_cpu_parallel_codegen_split_count=1"
+# As many processes as cores run tests: threads of numpy's would only wait for each other.
+ONE_THREAD = OPENBLAS_NUM_THREADS=1
 
 test: $(INSTALLED)
 	$(BIN)/cnnshift bench
-	$(QUICK_COMPILING) $(BIN)/python -m pytest -n auto --dist loadgroup
+	$(QUICK_COMPILING) $(ONE_THREAD) $(BIN)/python -m pytest -n auto --dist loadgroup
 
 test-newest:
 	@test -n "$(NEWEST_PYTHON)" || { echo "No Python 3.12 or 3.13 found; nothing was tested."; exit 1; }

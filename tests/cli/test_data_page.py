@@ -31,11 +31,19 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """A folder with everything that the commands name; they only read it."""
+    folder = tmp_path_factory.mktemp("images")
+    write_folder(folder / "photos", side=40)
+    prepare_tfds(folder / "prepared")
+    subprocess.run([sys.executable, "-c", ARRAYS], cwd=folder, check=True)
+    return folder
+
+
 @pytest.mark.parametrize("command", EVERYWHERE, ids=" ".join)
-def test_the_commands_of_the_documentation_work(command, here, cnnshift):
-    write_folder("photos", side=40)
-    prepare_tfds("prepared")
-    subprocess.run([sys.executable, "-c", ARRAYS], check=True)
+def test_the_commands_of_the_documentation_work(command, images, cnnshift, monkeypatch):
+    monkeypatch.chdir(images)
     program, *arguments = command
     assert program == "cnnshift"
     code, out, err = cnnshift(*arguments)

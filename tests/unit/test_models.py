@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 
 from cnnshift.errors import InputError
-from cnnshift.models.base import build, parse_model
+from cnnshift.models.base import build, describe_options, parse_model
 from cnnshift.models.layers.padding import Padding
 from cnnshift.registry import DOWNSAMPLERS, MODELS
 from cnnshift.spec import Spec, parse_spec
@@ -22,8 +22,15 @@ def make(text, seed=0, shape=SHAPE):
     return build(parse_spec(text, "model"), shape, CLASSES, seed=seed)
 
 
+def smallest(name):
+    """A family with one block, where it takes any number of them."""
+    _, options = parse_model(Spec(name))
+    blocks = {line.key: line.allowed for line in describe_options(options)}.get("depth", "")
+    return f"{name}:depth=1" if blocks.startswith("1 to") else name
+
+
 SPECS = [
-    *MODELS,
+    *map(smallest, MODELS),
     *(f"cnn:pool={name},depth=2" for name in DOWNSAMPLERS),
     *(f"cnn:padding={name},depth=1" for name in Padding.__args__),
     *(f"cnn:head={head},depth=1" for head in ("gap", "gmp")),
