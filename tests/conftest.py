@@ -28,10 +28,12 @@ def checked(function: Any = None, *, typechecker: Any) -> Any:
     """What the hook decorates everything with: only what takes or gives arrays, the types of others pyright knows.
 
     Functions within functions are left as they are: they would be decorated anew at every call of what is around them.
+    So are the steps of quantiles, which take no longer than their check, and are called by the thousand.
     """
     if function is None:
         return partial(checked, typechecker=typechecker)
-    if "<locals>" in function.__qualname__:
+    steps = function.__module__ == "cnnshift.stats.special" and function.__name__.startswith("_")
+    if steps or "<locals>" in function.__qualname__:
         return function
     said = map(str, getattr(function, "__annotations__", {}).values())
     if not any(word in text for text in said for word in ("Array", "ndarray")):
@@ -46,9 +48,14 @@ hook = install_import_hook("cnnshift", "beartype.beartype")
 import hypothesis  # noqa: E402
 import jax  # noqa: E402
 
+from cnnshift.models.layers import initial  # noqa: E402
 from cnnshift.sweep.device import prepare_backend  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# Nobody reads where in the source an operation of a compiled program comes from.
+jax.config.update("jax_traceback_in_locations_limit", 0)
+# Small networks need few numbers, and programs that are compiled quickly draw slowly: the numbers are the same.
+initial._AT_ONCE = 1 << 13
 hypothesis.settings.register_profile("cnnshift", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("cnnshift")
 
@@ -58,7 +65,7 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     # Tracing makes many objects that live for as long as a trace: looked at rarely, they die unseen.
-    gc.set_threshold(100_000, 20, 100)
+    gc.set_threshold(50_000, 20, 20)
 
 
 @pytest.fixture(scope="session", autouse=True)
