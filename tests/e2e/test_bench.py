@@ -170,7 +170,8 @@ def test_an_interruption_before_the_first_cell_can_be_resumed_too(tmp_path):
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=120)
     assert process.returncode == 130, said
-    assert "of 2 cells are finished and kept" in said
+    # The signal may still come after the first cell.
+    assert "No cell was finished" in said or "of 2 cells are finished and kept" in said
     assert load_result(tmp_path / "r.json").status == "interrupted"
     done = cnnshift(*two, "--resume", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
