@@ -299,7 +299,8 @@ def _run(resolved: Resolved, files: _Files, *, resume: bool, dry_run: bool) -> t
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     cells = sum(1 for _ in plan.cells())
     # From here on there is always something to resume; but nothing finished is replaced by nothing.
-    if not any(map(_holds_runs, (output, last_path()))):
+    nothing_to_lose = not any(map(_holds_runs, (output, last_path())))
+    if nothing_to_lose:
         save(latest)
     try:
         with ProgressListener(cells, save) as listener:
@@ -312,10 +313,11 @@ def _run(resolved: Resolved, files: _Files, *, resume: bool, dry_run: bool) -> t
                 save_observations=save_seen,
             )
     except KeyboardInterrupt:
+        if latest.runs or nothing_to_lose:
+            save(latest.model_copy(update={"status": "interrupted"}))
         if not latest.runs:
             note("No cell was finished; nothing was kept.")
             raise
-        save(latest.model_copy(update={"status": "interrupted"}))
         note(f"{len(latest.runs)} of {cells} cells are finished and kept; complete them with:\n  {_resume_command()}")
         raise
     save(result)
