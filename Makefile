@@ -12,7 +12,7 @@ bench: $(INSTALLED)
 	$(BIN)/cnnshift bench
 
 # Most of the suite's time is compiling tiny programs: compiled less eagerly, and in one piece each, it takes a third of
-# it. The suites and the gate run in processes without these flags, as users run them (tests/installed.py).
+# it. The self-test before it, the suites and the gate compile as users do (tests/installed.py).
 QUICK_COMPILING = XLA_FLAGS="--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false \
 	--xla_cpu_parallel_codegen_split_count=1"
 # As many processes as cores run tests: threads of numpy's would only wait for each other.
@@ -20,6 +20,7 @@ ONE_THREAD = OPENBLAS_NUM_THREADS=1
 
 test: $(INSTALLED)
 	$(BIN)/cnnshift bench
+	$(BIN)/cnnshift selftest
 	$(QUICK_COMPILING) $(ONE_THREAD) $(BIN)/python -m pytest -n auto --dist loadgroup
 
 test-newest:
@@ -34,12 +35,10 @@ check: $(INSTALLED)
 	$(BIN)/lint-imports
 	$(BIN)/pyright
 
-# The project's own regression check, compiled as users compile: known answers, then committed weights, measured by
-# this code, against the committed result. No other weights and no other images are involved, so that a loss beyond its
-# margin is never chance: inconclusive fails too.
+# The project's own regression check: committed weights, measured by this code, against the committed result. No other
+# weights and no other images are involved, so that a loss beyond its margin is never chance: inconclusive fails too.
 gate: $(INSTALLED)
 	mkdir -p build
-	$(BIN)/cnnshift selftest
 	$(BIN)/cnnshift bench --suite smoke --weights benchmarks/baselines/weights -o build/smoke.json
 	$(BIN)/cnnshift compare benchmarks/baselines/smoke.json build/smoke.json --only-changed --on-inconclusive fail
 

@@ -49,7 +49,7 @@ import hypothesis  # noqa: E402
 import jax  # noqa: E402
 
 from cnnshift.models.layers import initial  # noqa: E402
-from cnnshift.sweep.device import prepare_backend  # noqa: E402
+from cnnshift.sweep import device  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # Nobody reads where in the source an operation of a compiled program comes from.
@@ -82,7 +82,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CNNSHIFT_CACHE_DIR", str(folder))
         # The same programs are compiled in many tests; compiling each once halves the time of the suite.
-        prepare_backend(deterministic=False)
         # To keep a small program takes longer than to compile it again.
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
+        patch.setattr(device, "KEPT_SECONDS", 0.05)
+        device.prepare_backend(deterministic=False)
         yield folder

@@ -188,10 +188,15 @@ def digest_of_given(plan: GivenPlan) -> str:
 
 
 def recipe_of_given(plan: GivenPlan, test: Split) -> dict[str, Any]:
-    """What a run says of a network's preparation, and of the names that pick the logits of the data's classes."""
+    """What a run says of a network's preparation, of the names that pick the logits of the data's classes, and of code.
+
+    The weights alone would not tell that a file of the user's has changed since.
+    """
     recipe: dict[str, Any] = {"preprocess": plan.network.preprocess.changed()}
     if (names := plan.network.classes) not in (None, test.classes):
         recipe["classes"] = hashlib.sha256(repr(names).encode()).hexdigest()[:16]
+    if plan.network.code is not None:
+        recipe["code"] = plan.network.code[:16]
     return recipe
 
 

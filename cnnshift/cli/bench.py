@@ -315,10 +315,8 @@ def _run(resolved: Resolved, files: _Files, *, resume: bool, dry_run: bool) -> t
     except KeyboardInterrupt:
         if latest.runs or nothing_to_lose:
             save(latest.model_copy(update={"status": "interrupted"}))
-        if not latest.runs:
-            note("No cell was finished; nothing was kept.")
-            raise
-        note(f"{len(latest.runs)} of {cells} cells are finished and kept; complete them with:\n  {_resume_command()}")
+        kept = f"{len(latest.runs)} of {cells} cells are finished and kept; complete them with:\n  {_resume_command()}"
+        note(kept if latest.runs else "No cell was finished; nothing was kept.")
         raise
     save(result)
     for path in (output, files.observations, files.save_weights):

@@ -153,16 +153,25 @@ def _folders_of_splits(root: Path, test: str) -> dict[str, Path]:
 
 def _class_folders(folder: Path) -> dict[str, Path]:
     """The folders of classes by name; composed characters, so that every file system gives the same names."""
-    found = {unicodedata.normalize("NFC", path.name): path for path in _visible(folder) if path.is_dir()}
+    found: dict[str, Path] = {}
+    for path in _visible(folder):
+        name = unicodedata.normalize("NFC", path.name)
+        if path.is_dir() and found.setdefault(name, path) != path:
+            raise InputError(f"{folder} has two folders of the class '{name}', whose names are composed differently.")
     if not found:
         raise InputError(f"{folder} has no folders of classes; allowed: {folder / 'CLASS' / 'IMAGE'}.")
     return dict(sorted(found.items()))
 
 
 def _images_below(folder: Path) -> list[Path]:
-    """The image files in a folder and the folders in it, sorted."""
+    """The image files in a folder and the folders in it, sorted; links to folders are followed, to each once."""
     found, others = [], []
-    for parent, folders, names in os.walk(folder):
+    seen: set[str] = set()
+    for parent, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
+        if (real := os.path.realpath(parent)) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
             (found if _is_called_image(name) else others).append(Path(parent, name))
@@ -171,6 +180,10 @@ def _images_below(folder: Path) -> list[Path]:
     if not found:
         raise InputError(f"The class folder {folder} has no images; allowed: files that end in {', '.join(SUFFIXES)}.")
     return sorted(found)
+
+
+def _refuse(error: OSError) -> None:
+    raise InputError(f"Cannot read {error.filename}: {error.strerror}.") from None
 
 
 def _is_called_image(name: str) -> bool:

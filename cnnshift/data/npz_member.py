@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import math
 import zipfile
 from dataclasses import dataclass
@@ -14,7 +15,10 @@ from jaxtyping import Int, Shaped
 from cnnshift.errors import InputError
 
 _CHUNK = 2**22
-_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+# Of every version: how many bytes tell the length of a header, and what reads it.
+_HEADERS = {(1, 0): (2, np.lib.format.read_array_header_1_0), (2, 0): (4, np.lib.format.read_array_header_2_0)}
+_LONGEST_HEADER = 10_000
+"""As numpy allows by default; it reads what is claimed first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,11 @@ def find_member(archive: zipfile.ZipFile, name: str) -> Member | None:
         version = np.lib.format.read_magic(file)
         if version not in _HEADERS:
             raise InputError(f"'{name}' is an array of format {version}; allowed: {', '.join(map(str, _HEADERS))}.")
-        shape, columns_first, dtype = _HEADERS[version](file)
+        digits, read_header = _HEADERS[version]
+        told = file.read(digits)
+        if (length := int.from_bytes(told, "little")) > _LONGEST_HEADER:
+            raise InputError(f"'{name}' claims a header of {length:,} bytes; allowed: up to {_LONGEST_HEADER:,}.")
+        shape, columns_first, dtype = read_header(io.BytesIO(told + file.read(length)))
         member = Member(name, shape, dtype, columns_first, file.tell())
     if dtype.hasobject or dtype.names or not dtype.itemsize or min(shape, default=0) < 0:
         raise InputError(

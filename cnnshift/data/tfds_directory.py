@@ -138,6 +138,11 @@ class Prepared:
             with quiet():
                 for place, example in enumerate(self._examples(split, chosen)):
                     pixels = example[image_key]
+                    if side is None and pixels.shape != images.shape[1:]:
+                        raise InputError(
+                            f"{self.directory} promises images of shape {images.shape[1:]}, and image {chosen[place]} "
+                            f"of '{split}' has {pixels.shape}; prepare it again, or say size=N."
+                        )
                     images[place] = pixels if side is None else _squared(pixels, side)
                     labels[place] = example[label_key]
         except CnnshiftError:

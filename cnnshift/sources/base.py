@@ -93,6 +93,7 @@ class Network:
         preprocess: how images are prepared.
         classes: names of its classes, in the order of the logits; None where they are those of the data.
         digest: SHA-256 of what defines it, where its weights cannot be seen.
+        code: SHA-256 of the code that made it, where that is the user's and can change while the weights do not.
         parameters: number of trained values, where they cannot be seen; None where it is not known either.
         options: names of the options of what made it.
     """
@@ -101,6 +102,7 @@ class Network:
     preprocess: Preprocess = AS_THEY_ARE
     classes: tuple[str, ...] | None = None
     digest: str | None = None
+    code: str | None = None
     parameters: int | None = None
     options: tuple[str, ...] = ()
 

@@ -87,14 +87,21 @@ def open_onnx(argument: str, options: Mapping[str, str], said: Mapping[str, Any]
 
 
 def _digest(path: Path) -> str:
-    """Of the file, and of those beside it that hold its weights."""
-    content = path.read_bytes()
+    """Of the file, and of those beside it that hold its weights.
+
+    Entries of that key which name no file in its folder are something else: the runtime has found all that it needs.
+    """
+    content, folder = path.read_bytes(), path.parent.resolve()
     beside = set()
     # An entry of a map, whose value follows its length: seven bits of it, and seven more where the first is set.
     for found in re.finditer(rb"\n\x08location\x12([\x80-\xff]?)([\x00-\x7f])", content):
         low, high = (found[1][0] & 127, found[2][0]) if found[1] else (found[2][0], 0)
-        beside.add(os.fsdecode(content[found.end() : found.end() + (high << 7 | low)]))
-    digests = [file_digest(path), *(file_digest(path.parent / name) for name in sorted(beside))]
+        name = os.fsdecode(content[found.end() : found.end() + (high << 7 | low)])
+        # No path holds a zero byte.
+        held = None if "\0" in name else (folder / name).resolve()
+        if held and held.is_relative_to(folder) and held.is_file():
+            beside.add(held)
+    digests = [file_digest(path), *(file_digest(held) for held in sorted(beside))]
     return digests[0] if not beside else hashlib.sha256("".join(digests).encode()).hexdigest()
 
 

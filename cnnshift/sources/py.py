@@ -47,12 +47,13 @@ def open_python(argument: str, options: Mapping[str, str], said: Mapping[str, An
         if not isinstance(made, nnx.Module):
             raise InputError(f"weights={weights} are for a Flax NNX module; {argument} returned {type(made).__name__}.")
         read_weights(made, Path(weights))
+    code = code_digest(module, factory, options)
     if isinstance(made, nnx.Module):
         made.eval()
         network = Network(made)
     else:
-        network = _as_network(argument, made, code_digest(module, factory, options))
-    return replace(network, options=tuple(inspect.signature(factory).parameters))
+        network = _as_network(argument, made, code)
+    return replace(network, code=code, options=tuple(inspect.signature(factory).parameters))
 
 
 def find_factory(source: str, argument: str) -> tuple[ModuleType, Callable[..., Any]]:

@@ -46,7 +46,9 @@ def analyse_variance(table: Float[np.ndarray, "m n"]) -> MeanSquares:
 @cache
 def _chi_squares(degrees: int) -> Float[np.ndarray, " r"]:
     """Quantiles of C: the same for every table of as many runs."""
-    return 2 * gamma_quantile(degrees / 2, _PROBABILITIES)
+    found = 2 * gamma_quantile(degrees / 2, _PROBABILITIES)
+    found.setflags(write=False)
+    return found
 
 
 class Spread:

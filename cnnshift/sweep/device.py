@@ -13,13 +13,17 @@ PRECISION = "highest"
 """Of matrix products: TF32 alone would move an equivariance error to 1e-3."""
 
 
+KEPT_SECONDS = 0.0
+"""How long a program took to compile that is kept on disk: by default all are."""
+
+
 def prepare_backend(*, deterministic: bool) -> None:
     """Set the backend up before its first use.
 
     Compiled programs are kept on disk; `deterministic` asks a GPU for bit-reproducible kernels.
     """
     jax.config.update("jax_compilation_cache_dir", str(cache_dir("xla")))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", KEPT_SECONDS)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     jax.config.update("jax_default_matmul_precision", PRECISION)
     flag = "--xla_gpu_deterministic_ops=true"

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from cnnshift.results.files import load_result
 from tests import brought
 
 SMALL = ("--limit", "10", "--max-shift", "1", "--metric", "reference_consistency")
@@ -104,3 +105,22 @@ def test_networks_that_come_with_their_weights_are_kept(cnnshift, tmp_path, monk
     code, _, err = cnnshift(*command, "--resume")
     assert code == 0
     assert "(kept)" not in err
+
+
+def test_a_module_whose_code_has_changed_is_measured_again(cnnshift, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "net.py"
+    path.write_text(
+        "from flax import nnx\n\n\nclass Net(nnx.Module):\n"
+        "    def __init__(self):\n        self.out = nnx.Linear(32, 10, rngs=nnx.Rngs(0))\n\n"
+        "    def __call__(self, images):\n        return self.out(images.mean(axis=(1, 3)))\n"
+    )
+    command = ("bench", f"py:{path}:Net", *SMALL, "-o", "r.json")
+    assert cnnshift(*command)[0] == 0
+    before = load_result(tmp_path / "r.json").runs[0]
+    assert "(kept)" in cnnshift(*command, "--resume")[2]
+    path.write_text(path.read_text().replace("mean", "max"))
+    assert "(kept)" not in cnnshift(*command, "--resume")[2]
+    after = load_result(tmp_path / "r.json").runs[0]
+    assert before.weights_digest == after.weights_digest
+    assert before.training.recipe["code"] != after.training.recipe["code"]

@@ -21,7 +21,7 @@ SMALL = ("bench", "mlp:width=2", "mlp:width=2,depth=1", "--epochs", "0", "--limi
 
 
 def cnnshift(*arguments, **options):
-    """Compiles as the tests do, unless `env` says otherwise: as users do for the smoke suite."""
+    """Compiles as the tests do, unless `env` says otherwise: as users do for the smoke suite and K13."""
     return subprocess.run([COMMAND, *arguments], capture_output=True, text=True, check=False, **options)
 
 
@@ -151,10 +151,12 @@ def test_resuming_with_other_settings_is_refused(small, tmp_path):
 
 
 def test_a_margin_makes_circular_zero_and_crop_agree_bit_by_bit(tmp_path):
-    """K13 through the whole tool; compiled as users do, it is part of the self-test."""
+    """K13 through the whole tool, compiled as users do."""
     protocols = [part for name in ("circular", "zero", "crop") for part in ("--protocol", name)]
     few = ("--epochs", "0", "--limit", "10", "--max-shift", "3", "--canvas", "38")
-    done = cnnshift("bench", "cnn:width=2", *few, *protocols, "--save-observations", "o.npz", cwd=tmp_path)
+    done = cnnshift(
+        "bench", "cnn:width=2", *few, *protocols, "--save-observations", "o.npz", cwd=tmp_path, env=as_users_run_it()
+    )
     assert done.returncode == 0, done.stderr
     circular, zero, crop = load_observations(tmp_path / "o.npz").values()
     for field in ("prediction", "probability", "distance", "cosine"):

@@ -253,3 +253,18 @@ def test_formats_that_start_programs_are_not_read():
 def test_options_that_are_refused(tmp_path, options, message):
     with pytest.raises(InputError, match=message):
         opened(write_folder(tmp_path), **options).load("test")
+
+
+def test_folders_of_one_class_by_two_spellings(tmp_path):
+    root = write_folder(tmp_path / "pets", ("",), classes=("caf\u00e9", "cafe\u0301"))
+    if len(list(root.iterdir())) == 1:
+        pytest.skip("this file system takes both spellings for one")
+    with pytest.raises(InputError, match="two folders of the class 'caf\u00e9', whose names are composed differently"):
+        opened(root).load("test")
+
+
+def test_links_to_folders_are_followed_once(tmp_path):
+    root, more = write_folder(tmp_path / "pets", ("",)), write_folder(tmp_path / "more", ("",), classes=("a", "b"))
+    (root / "cat" / "more").symlink_to(more / "a")
+    (root / "cat" / "loop").symlink_to(root / "cat")
+    assert np.bincount(opened(root).load("test").labels).tolist() == [8, 4]

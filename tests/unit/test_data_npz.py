@@ -210,3 +210,13 @@ def test_changed_bytes_are_noticed(path):
 def test_no_file(path):
     with pytest.raises(InputError, match=r"'npz:.*pets\.npz' is no file"):
         opened(path)
+
+
+def test_the_length_of_a_header_is_read_before_the_header(path):
+    content = b"\x93NUMPY\x02\x00" + (2**26).to_bytes(4, "little") + b" " * 2**26
+    write_members(path, images=content, labels=labels_of(8))
+    tracemalloc.start()
+    with pytest.raises(InputError, match="claims a header of 67,108,864 bytes; allowed: up to 10,000"):
+        opened(path).load("test")
+    assert tracemalloc.get_traced_memory()[1] < 2**22
+    tracemalloc.stop()

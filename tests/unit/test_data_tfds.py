@@ -229,6 +229,16 @@ def test_damaged_directories(tmp_path):
         opened("pets", tmp_path)
 
 
+def test_images_of_another_size_than_promised(tmp_path):
+    path = prepare_tfds(tmp_path) / "features.json"
+    path.write_text(path.read_text().replace('"16"', '"1"', 1))
+    with pytest.raises(
+        InputError, match=r"promises images of shape \(1, 16, 3\), and image 0 of 'test' has \(16, 16, 3\)"
+    ):
+        opened("pets", tmp_path).load("test")
+    assert opened("pets", tmp_path, size=8).load("test").size == (8, 8)
+
+
 FOREIGN = {
     "nested": ("features.json", {"featuresDict": {"features": {"a": {"pythonClassName": "canary.A", "text": {}}}}}),
     "other spelling": ("features.json", {"python_class_name": "canary.A"}),

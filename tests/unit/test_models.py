@@ -94,6 +94,20 @@ def test_every_weight_can_be_trained_and_the_loss_falls(text):
     assert last < 0.95 * first
 
 
+def with_every_head():
+    for name in MODELS:
+        _, options = parse_model(Spec(name))
+        heads = {line.key: line.allowed for line in describe_options(options)}.get("head", "")
+        for head in filter(None, heads.split("|")):
+            yield f"{smallest(name)}{',' if ':' in smallest(name) else ':'}head={head}"
+
+
+@pytest.mark.parametrize("text", list(with_every_head()))
+def test_every_family_can_be_built_with_every_head_that_it_names(text):
+    model = nnx.eval_shape(lambda: make(text))
+    assert nnx.eval_shape(lambda m, x: m(x), model, IMAGES).shape == (4, CLASSES)
+
+
 @pytest.mark.parametrize("text", SPECS)
 def test_canonical_options_make_the_same_network(text):
     spec = parse_spec(text, "model")
@@ -151,6 +165,7 @@ def test_the_total_stride_is_the_product_of_the_blocks(text, stride):
         ("cnn:depth=0", "depth is '0'"),
         ("cnn:depth=5", "depth is 5, but block 4 of 5 leaves nothing of its 1×1 map; choose fewer blocks"),
         ("mlp:pool=max", "no option 'pool'"),
+        ("locally_connected:padding=valid,kernel=31,depth=2", "depth is 2, but block 1 of 2 leaves nothing of its 8×8"),
     ],
 )
 def test_mistakes_are_one_sentence(text, words):

@@ -1,5 +1,6 @@
 """`onnx:`: the same numbers as the network in numpy, and what is said about files that are no such network."""
 
+import hashlib
 import logging
 
 import jax.numpy as jnp
@@ -129,3 +130,14 @@ def test_a_fixed_number_of_images_is_used_whole(tmp_path, caplog):
     assert plan_source(f"onnx:{path}").network.model.batch == 6
     cnnshift.measure(f"onnx:{path}", DATA, max_shift=1)
     assert any(message.startswith("sweep: 6 images × ") for message in caplog.messages)
+
+
+@pytest.mark.parametrize("place", ["Paris office", "../secret.bin", "zero\0byte"])
+def test_a_place_that_is_no_file_of_weights_is_not_opened(tmp_path, place):
+    (tmp_path / "secret.bin").write_text("not of this network")
+    (tmp_path / "folder").mkdir()
+    path = write_onnx(tmp_path / "folder" / "net.onnx")
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, {"location": place})
+    onnx.save_model(model, path)
+    assert plan_source(f"onnx:{path}").network.digest == hashlib.sha256(path.read_bytes()).hexdigest()

@@ -88,15 +88,16 @@ def grow(makers: Sequence[Callable[[Shape], AnyLink]], shape: Shape, asked: str)
     """
     blocks: list[AnyLink] = []
     for number, make in enumerate(makers, start=1):
-        block = make(shape)
+        block = None
         try:
+            block = make(shape)
             # A function of its own for every block: nothing of the module but the shape may leave the evaluation.
             out = jax.eval_shape(lambda x, block=block: block(x), jax.ShapeDtypeStruct((1, *shape), "float32"))
             after = (out.shape[1], out.shape[2], out.shape[3])
             cause = None
         except (TypeError, ValueError) as problem:
             after, cause = (0, 0, 0), problem
-        if min(after) < 1:
+        if block is None or min(after) < 1:
             raise InputError(
                 f"{asked}, but block {number} of {len(makers)} leaves nothing of its {shape[0]}×{shape[1]} map; "
                 "choose fewer blocks, less downsampling, such as pool=none, or another padding."

@@ -41,6 +41,8 @@ class LocallyConnected(nnx.Module):
         rngs: nnx.Rngs,
     ) -> None:
         height, width = (max(output_size(size, kernel, padding, stride), 0) for size in shape[:2])
+        if not height * width:
+            raise ValueError(f"a window of {kernel} pixels has no place on a map of {shape[0]}×{shape[1]}")
         fan_in = kernel * kernel * shape[2]
         start = he_normal(batch_axis=(0, 1))
         self.kernel = nnx.Param(start(rngs.params(), (height, width, fan_in, outputs)))

@@ -25,9 +25,9 @@ class Residual(Link):
     convolution it sees z, without a normalisation of its own.
 
     D comes after the first activation, as in Zhang 2019 (section 3.2), and both branches pass through it as one map
-    with the channels of both: what it chooses for one it chooses for the other, so that the two stay aligned (Chaman &
-    Dokmanić 2021, section 3.3, take the main branch's choice for both). Where D is a stride, k₁ and s take it over:
-    same values, and normalisation sees the pixels that are kept.
+    with the channels of both: a grid that it chooses (`aps`, `lps`) is that of both, so that the two stay aligned
+    (Chaman & Dokmanić 2021, section 3.3, take the main branch's choice for both). Where D is a stride, k₁ and s take it
+    over: the same values if n and a see every pixel for itself, and otherwise n and a see the pixels that are kept.
 
     Args:
         channels: (of the input, of the output).

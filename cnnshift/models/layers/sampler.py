@@ -34,7 +34,7 @@ def sample(images: Float[Array, "n h w c"], grid: Float[Array, "n H W 2"]) -> Fl
 
     Outside of the image U is 0. Differentiable in the images and in the grid; at whole coordinates, where V has a kink,
     the derivative is that towards larger ones, U[m + 1] − U[m] along each axis (equation (7) as it stands would be U[m]
-    there, which is no derivative of V on either side). A pixel or more outside of the image it is 0.
+    there, which is no derivative of V on either side). More than a pixel outside of the image it is 0.
 
     Args:
         images: U.

@@ -55,8 +55,9 @@ class TrunkOptions(PoolingOptions):
 class Block(Link):
     """weights → normalisation → activation → downsampling.
 
-    Where the values are the same (see `Downsampler`), a stride belongs to the weights, and what is pointwise comes
-    after the downsampling: max_i a(x_i + b) = a(max_i x_i + b) for an increasing a.
+    A stride belongs to the weights, and normalisation and activation see the pixels that are kept. Where the values are
+    the same (see `Downsampler`), what is pointwise comes after the downsampling: max_i a(x_i + b) = a(max_i x_i + b)
+    for an increasing a.
     """
 
     def __init__(self, weights: nnx.Module, norm: nnx.Module | None, activate: Any, pool: Downsampler) -> None:
