@@ -79,7 +79,7 @@ def export_onnx(
         say: is told what is done next.
 
     Raises:
-        InputError: a package is missing, or the network cannot be expressed in ONNX.
+        InputError: a package is missing, the network cannot be expressed in ONNX, or its logits are not finite.
         MeasurementError: the exported network says something else than the original.
         SaveError: the file cannot be written.
     """
@@ -88,6 +88,8 @@ def export_onnx(
     ready, test = _ready(model, dataset, epochs, seed, say)
     images = to_unit(test.windows[:CHECKED_IMAGES])
     expected = np.asarray(ready.subject.apply(ready.subject.state, jnp.asarray(images))[0])
+    if not np.isfinite(expected).all():
+        raise InputError(f"{ready.identity.model}: the model gave logits that are not finite numbers.")
     say("writing the graph")
     shape: tuple[int | str, ...] = ("n", *images.shape[1:])
     try:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -91,13 +92,14 @@ def run_plan(
             continue
         # Protocols are the innermost loop: a model's weights serve all of them.
         if last is None or last[:2] != key[:2]:
-            ready = _get_ready(plan, cell, listener, weights)
+            with _naming(cell, plan):
+                ready = _get_ready(plan, cell, listener, weights)
             if save_weights_in and ready.trained:
                 path = kept_path(save_weights_in, cell.network.label, cell.seed)
                 save_weights(ready.trained.model, path, recipe=ready.trained.recipe, loss=ready.trained.loss)
             last = (*key[:2], ready)
         ready = last[2]
-        try:
+        with _naming(cell, plan):
             run, seen = measure_cell(
                 ready.subject,
                 ready.identity,
@@ -110,13 +112,25 @@ def run_plan(
                 width=1 if plan.settings.deterministic else None,
                 progress=listener.sweeping(cell, len(plan.test) * cell.movement.shift_set.count),
             )
-        except NotFiniteError as problem:
-            # Of a network of ours it is a failure, of one that was given a bad input.
-            raise (InputError(f"{cell.network.label}: {problem}") if ready.trained is None else problem) from None
         save_observations(cell, seen)
         runs.append(run)
         listener.finished(cell, run, template.model_copy(update={"runs": list(runs)}))
     return template.model_copy(update={"runs": runs, "status": "complete"})
+
+
+@contextlib.contextmanager
+def _naming(cell: Cell, plan: BenchPlan) -> Iterator[None]:
+    """Say which network fails. Logits that are not finite are a failure of one of ours, and bad input of one given."""
+    label = cell.network.label
+    try:
+        yield
+    except NotFiniteError as problem:
+        given = isinstance(cell.network, GivenPlan)
+        raise (InputError(f"{label}: {problem}") if given else problem) from None
+    except InputError as problem:
+        if len(plan.networks) == 1 or str(problem).startswith(label):
+            raise
+        raise InputError(f"{label}: {problem}") from problem
 
 
 def new_result(plan: BenchPlan, weights: Path | None = None) -> Result:

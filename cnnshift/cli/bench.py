@@ -15,7 +15,7 @@ import typer
 from cnnshift.cli.output import SUFFIXES, check_outputs, emit
 from cnnshift.cli.terminal import note, write
 from cnnshift.config import DEFAULT_SUITE, DEFAULTS, FRACTIONS, WHOLE_PIXELS, Resolved, resolve
-from cnnshift.errors import InputError, SaveError
+from cnnshift.errors import InputError, MeasurementError, SaveError
 from cnnshift.registry import SOURCES
 from cnnshift.spec import parse_spec
 
@@ -312,17 +312,27 @@ def _run(resolved: Resolved, files: _Files, *, resume: bool, dry_run: bool) -> t
                 save_weights_in=files.save_weights,
                 save_observations=save_seen,
             )
-    except KeyboardInterrupt:
-        if latest.runs or nothing_to_lose:
+    except (KeyboardInterrupt, InputError, MeasurementError) as stop:
+        interrupted = isinstance(stop, KeyboardInterrupt)
+        if interrupted and (latest.runs or nothing_to_lose):
             save(latest.model_copy(update={"status": "interrupted"}))
-        kept = f"{len(latest.runs)} of {cells} cells are finished and kept; complete them with:\n  {_resume_command()}"
-        note(kept if latest.runs else "No cell was finished; nothing was kept.")
+        if interrupted or latest.runs:
+            _say_what_is_kept(latest, cells)
         raise
     save(result)
-    for path in (output, files.observations, files.save_weights):
+    _say_what_is_written(files)
+    return plan, result
+
+
+def _say_what_is_written(files: _Files) -> None:
+    for path in (files.output, files.observations, files.save_weights):
         if path and (path.is_file() or any(path.iterdir())):
             note(f"wrote {path}")
-    return plan, result
+
+
+def _say_what_is_kept(result: Result, cells: int) -> None:
+    finished = f"{len(result.runs)} of {cells} cells are finished and kept; complete them with:\n  {_resume_command()}"
+    note(finished if result.runs else "No cell was finished; nothing was kept.")
 
 
 def _holds_runs(path: Path | None) -> bool:

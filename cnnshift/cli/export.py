@@ -22,7 +22,7 @@ def export(
     ] = None,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Of the training.")] = DEFAULTS.seed,
 ) -> None:
-    """Write a network as ONNX, checked against the original: images [n h w c] on the scale 0..1 → logits [n k].
+    """Write a network as ONNX, checked against the original: images (n, h, w, c) on the scale 0..1 → logits (n, k).
 
     Example: cnnshift export cnn:padding=circular,head=gap -o cnn.onnx
     """

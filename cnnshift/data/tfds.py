@@ -152,7 +152,7 @@ class Tfds(LoadsPart):
         if self._name not in PREPARED_HERE or self._config:
             raise InputError(
                 f"'tfds:{asked}' is not prepared in {root}; give the folder as data_dir=DIR, or prepare it with "
-                f"tensorflow-datasets. Prepared here: {', '.join(PREPARED_HERE)}."
+                f"tensorflow-datasets. cnnshift itself prepares {', '.join(PREPARED_HERE)}, without a configuration."
             )
         from cnnshift.data.tfds_builders import BUILDERS, prepare
 

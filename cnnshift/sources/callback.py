@@ -126,6 +126,8 @@ def telling_failures() -> Iterator[None]:
     _failures.clear()
     try:
         yield
+    except SystemExit as problem:
+        raise InputError(f"The model cannot be applied to these images: {first_line(problem)}.") from problem
     except jax.errors.JaxRuntimeError:
         if not _failures:
             raise
@@ -194,7 +196,7 @@ def traceable(network: Network, shape: tuple[int, int, int]) -> Network:
     """
     images = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
     # What else it raises, it will raise again when it is checked against the data, and be told there.
-    with contextlib.suppress(Exception):
+    with contextlib.suppress(Exception, SystemExit):
         try:
             jax.eval_shape(lambda x: network.model(network.preprocess(x)), images)
         except jax.errors.TracerArrayConversionError:

@@ -15,6 +15,7 @@ from jaxtyping import Float
 
 from cnnshift.cores import lanes, usable_cores
 from cnnshift.errors import InputError
+from cnnshift.options import parse_options
 from cnnshift.sources.base import (
     Network,
     Preprocess,
@@ -67,9 +68,11 @@ def open_onnx(argument: str, options: Mapping[str, str], said: Mapping[str, Any]
         raise InputError(
             f"{path} takes {taken.type} of shape {taken.shape}; allowed: tensor(float) of four axes, which are images."
         )
-    layout = said.get("layout") or _layout(str(path), taken.shape)
+    layout = _layout(str(path), taken.shape, said.get("layout"))
     sides = taken.shape[2:4] if layout == "nchw" else taken.shape[1:3]
     size = (sides[0], sides[1]) if all(isinstance(side, int) for side in sides) else None
+    if size and "size" in said and parse_options(Preprocess, "onnx", {"size": said["size"]}).size != size:
+        raise InputError(f"size is {said['size']}, but {path} takes images of {size[0]}x{size[1]} pixels only.")
 
     def run(images: Float[np.ndarray, "n _ _ _"]) -> Any:
         try:
@@ -105,10 +108,15 @@ def _digest(path: Path) -> str:
     return digests[0] if not beside else hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
-def _layout(path: str, shape: list[Any]) -> Any:
+def _layout(path: str, shape: list[Any], said: str | None) -> Any:
     first, last = (shape[axis] in COLOURS for axis in (1, 3))
     if first == last:
-        raise InputError(
-            f"{path} takes images of shape {shape}, whose channels may be first or last; say layout=nchw or nhwc."
-        )
-    return "nchw" if first else "nhwc"
+        if said is None:
+            raise InputError(
+                f"{path} takes images of shape {shape}, whose channels may be first or last; say layout=nchw or nhwc."
+            )
+        return said
+    layout = "nchw" if first else "nhwc"
+    if said not in (None, layout):
+        raise InputError(f"layout is {said}, but {path} takes images of shape {shape}; allowed: {layout}.")
+    return layout

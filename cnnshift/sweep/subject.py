@@ -198,7 +198,7 @@ def check_fits(subject: Subject, split: Split, *, exactly: bool = False) -> None
         logits, _ = jax.eval_shape(subject.apply, subject.state, images)
     except InputError:
         raise
-    except Exception as problem:
+    except (Exception, SystemExit) as problem:
         # Whatever a stranger's model raises, the first line says what it was.
         reason = str(problem).strip().partition("\n")[0]
         raise InputError(

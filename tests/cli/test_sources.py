@@ -124,3 +124,15 @@ def test_a_module_whose_code_has_changed_is_measured_again(cnnshift, tmp_path, m
     after = load_result(tmp_path / "r.json").runs[0]
     assert before.weights_digest == after.weights_digest
     assert before.training.recipe["code"] != after.training.recipe["code"]
+
+
+def test_a_network_that_fails_is_named_and_the_others_are_kept(cnnshift, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "leaves.py").write_text("import sys\n\n\ndef make():\n    return lambda images: sys.exit(0)\n")
+    path = pixels(tmp_path)
+    code, out, err = cnnshift("bench", f"py:{path}:make", "py:leaves.py:make", *SMALL, "-o", "r.json")
+    assert (code, out) == (2, "")
+    assert "1 of 2 cells are finished and kept; complete them with:" in err
+    assert "error: py:leaves.py:make: The model cannot be applied" in err
+    assert "SystemExit: 0" in err
+    assert len(load_result(tmp_path / "r.json").runs) == 1

@@ -102,6 +102,19 @@ def test_other_images_than_it_takes(tmp_path):
     assert "\n" not in str(problem.value)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("layout=nhwc", r"layout is nhwc, but .*net\.onnx takes images of shape .*; allowed: nchw\."),
+        ("size=16", r"size is 16, but .*net\.onnx takes images of 8x8 pixels only\."),
+    ],
+)
+def test_a_preparation_that_contradicts_the_file(tmp_path, options, message):
+    path = write_onnx(tmp_path / "net.onnx")
+    with pytest.raises(InputError, match=message):
+        plan_source(f"onnx:{path}:{options}")
+
+
 def test_without_the_runtime(tmp_path, monkeypatch):
     path = write_onnx(tmp_path / "net.onnx")
     monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
