@@ -12,7 +12,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from cnnshift.models.base import Classifier, Options, ReadoutKind
-from cnnshift.models.layers.head import AttentionPool, embed, embedding_size
+from cnnshift.models.layers.head import embed, embedding_size, weights_of
 from cnnshift.models.layers.initial import he_normal
 from cnnshift.models.layers.normalization import normalization
 from cnnshift.models.layers.patch_embedding import PatchEmbedding
@@ -53,7 +53,7 @@ class Patchwise(Classifier):
         self.token = nnx.Param(jnp.zeros(options.width)) if self.readout == "token" else None
         self.blocks = nnx.List(self._make_block(options, grid, rngs=rngs) for _ in range(options.depth))
         self.norm: Any = normalization("layer", options.width, rngs=rngs)
-        self.attention = AttentionPool(options.width, rngs=rngs) if self.readout == "attention" else None
+        self.attention = weights_of(self.readout, options.width, rngs=rngs)
         size = options.width if self.readout == "token" else embedding_size(*grid, options.width, self.readout)
         self.classifier = nnx.Linear(size, classes, kernel_init=he_normal(), rngs=rngs)
 

@@ -255,10 +255,11 @@ def test_options_that_are_refused(tmp_path, options, message):
         opened(write_folder(tmp_path), **options).load("test")
 
 
-def test_folders_of_one_class_by_two_spellings(tmp_path):
-    root = write_folder(tmp_path / "pets", ("",), classes=("caf\u00e9", "cafe\u0301"))
-    if len(list(root.iterdir())) == 1:
-        pytest.skip("this file system takes both spellings for one")
+def test_folders_of_one_class_by_two_spellings(tmp_path, monkeypatch):
+    spellings = ("caf\u00e9", "cafe\u0301")
+    root = write_folder(tmp_path / "pets", ("",), classes=spellings)
+    # Told here, because some file systems take both spellings for one.
+    monkeypatch.setattr(folder, "_visible", lambda parent: [parent / name for name in spellings])
     with pytest.raises(InputError, match="two folders of the class 'caf\u00e9', whose names are composed differently"):
         opened(root).load("test")
 

@@ -145,8 +145,7 @@ LOSSES: dict[str, tuple[float, Draw]] = {
 LOSING = [0.5, 1.5, 4, 10, 35]
 
 
-# With as many images that lose, the samples of larger n differ by little: every other size will do.
-@pytest.mark.parametrize("n", SIZES[::2])
+@pytest.mark.parametrize("n", SIZES)
 def test_coverage_where_most_images_are_at_a_bound(n: int) -> None:
     for i, (name, (loss, draw)) in enumerate(LOSSES.items()):
         for losing in [losing for losing in LOSING if losing < n]:

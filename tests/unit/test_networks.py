@@ -44,6 +44,7 @@ def test_larger_images_become_context_at_the_size_that_a_network_asks_for(networ
 
 def test_how_images_were_prepared_is_on_record(network):
     run = cnnshift.measure(f"{network}:size=8,mean=0.25,std=2,factor=2", TEST, protocol="crop", max_shift=1)
+    assert run.training.recipe.keys() == {"preprocess", "code"}
     assert run.training.recipe["preprocess"] == {"size": "8x8", "mean": "0.25", "std": "2"}
     assert (run.family, run.options["factor"], run.params) == ("py", "2", None)
 

@@ -77,6 +77,7 @@ def test_the_spec_goes_before_the_file_beside_it_and_that_before_the_network(tmp
     found = plan_source(f"py:{own}:nnx:order=rgb,std=2").network.preprocess
     assert found == Preprocess(size=(8, 8), mean=(0.1, 0.2, 0.3), std=(2.0,), order="rgb")
     run = cnnshift.measure(f"py:{own}:nnx:order=rgb,std=2", DATA, max_shift=1)
+    assert run.training.recipe.keys() == {"preprocess", "code"}
     assert run.training.recipe["preprocess"] == {"size": "8x8", "mean": "0.1/0.2/0.3", "std": "2"}
     images = (np.float32(DATA.images / 255) - np.float32([0.1, 0.2, 0.3])) / 2
     assert run.metric("accuracy").value == np.mean(brought.logits(images).argmax(axis=1) == DATA.labels)

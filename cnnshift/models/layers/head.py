@@ -31,8 +31,8 @@ class AttentionPool(nnx.Module):
         return jnp.einsum("np,npc->nc", attention, positions)
 
 
-def weights_of(head: Head, channels: int, *, rngs: nnx.Rngs) -> AttentionPool | None:
-    """What `embed` needs beside the map, for the head that has weights."""
+def weights_of(head: str, channels: int, *, rngs: nnx.Rngs) -> AttentionPool | None:
+    """What `embed` needs beside the map, for the head that has weights; None for every other, or a family's own."""
     return AttentionPool(channels, rngs=rngs) if head == "attention" else None
 
 
