@@ -18,13 +18,13 @@ import torch
 from benchmarks.torch_lite import torch_lite
 from benchmarks.torch_twin import torch_cnn
 from cnnshift.bench.images import test_images
-from cnnshift.bench.networks import as_seen, plan_source, ready_as_given
+from cnnshift.bench.networks import as_seen, plan_source, prepare_pretrained
+from cnnshift.catalog import PROTOCOLS
+from cnnshift.loaders.efficientnet_lite import published_file
+from cnnshift.loaders.host_callback import run_in_host_thread
+from cnnshift.models import efficientnet_lite
 from cnnshift.models.base import build
-from cnnshift.registry import PROTOCOLS
 from cnnshift.shifts.sets import enumerate_shifts
-from cnnshift.sources import lite_network
-from cnnshift.sources.callback import in_host_thread
-from cnnshift.sources.efficientnet_lite import published_file
 from cnnshift.spec import parse_spec
 from cnnshift.sweep.engine import run_sweep
 
@@ -42,7 +42,7 @@ def cnn() -> torch.nn.Module:
 
 def lite0() -> torch.nn.Module:
     """EfficientNet-Lite0 with its published weights."""
-    return torch_lite(lite_network.SCALES["lite0"], published_file("lite0"))
+    return torch_lite(efficientnet_lite.SCALES["lite0"], published_file("lite0"))
 
 
 def write_onnx(network: torch.nn.Module, shape: tuple[int, ...], path: Path) -> None:
@@ -72,21 +72,21 @@ def forward_of(kind: str, network: torch.nn.Module, path: Path) -> Callable[[np.
             return network(torch.from_numpy(images)).numpy()
 
     # Where the sweep calls it: two threads that call PyTorch slow each other down.
-    return lambda images: in_host_thread(run, images)
+    return lambda images: run_in_host_thread(run, images)
 
 
 def measure(kind: str, name: str, options: str, dataset: str, limit: int, shifts: int, folder: Path) -> None:
     """One network in one runtime."""
-    network = in_host_thread({"cnn": cnn, "lite0": lite0}[name])
+    network = run_in_host_thread({"cnn": cnn, "lite0": lite0}[name])
     path = folder / f"{name}.onnx"
     test, record = test_images(dataset, limit)
     argument = str(path) if kind == "onnx" else f"{Path(__file__)}:{name}"
     if kind == "onnx":
         # The size at which lite0 was trained; the default network sees the images as they are.
-        in_host_thread(write_onnx, network, (3, 224, 224) if name == "lite0" else (1, 32, 32), path)
+        run_in_host_thread(write_onnx, network, (3, 224, 224) if name == "lite0" else (1, 32, 32), path)
     plan = plan_source(f"{kind}:{argument}{options}")
     test, _ = as_seen(plan, test, record)
-    subject = ready_as_given(plan, test).subject
+    subject = prepare_pretrained(plan, test).subject
     moves = enumerate_shifts(f"random:{shifts}", max_shift=8, step=1, size=test.size, wraps=True, images=len(test))
     protocol = PROTOCOLS.load("circular")(test.size, reach=moves.reach)
     passes = len(test) * (moves.count + 1)

@@ -20,7 +20,7 @@ from cnnshift.shifts.circular import Circular
 from cnnshift.shifts.sets import enumerate_shifts
 from cnnshift.sweep.device import prepare_backend
 from cnnshift.sweep.engine import Engine, Sweep, run_sweep
-from cnnshift.sweep.subject import subject_of
+from cnnshift.sweep.pure_model import as_pure_model
 
 IMAGES = 256
 
@@ -72,7 +72,7 @@ def sweep(readout: Head, size: int, halvings: int, images: int, engine: Engine) 
     split = Split(pixels, np.arange(images) % 10, tuple("0123456789"), background=(0.0,))
     shifts = enumerate_shifts("full", max_shift=1, step=1, size=(size, size), wraps=True, images=images)
     model = ThreeConvolutions(readout, size, halvings, rngs=nnx.Rngs(0))
-    return run_sweep(subject_of(model), split, Circular((size, size), reach=shifts.reach), shifts, engine=engine)
+    return run_sweep(as_pure_model(model), split, Circular((size, size), reach=shifts.reach), shifts, engine=engine)
 
 
 def largest_difference(a: Sweep, b: Sweep) -> str:

@@ -6,8 +6,8 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 
+from cnnshift.results.aggregate import group_runs
 from cnnshift.results.files import load_result
-from cnnshift.results.groups import group_runs
 
 
 def main(source: str, target: str) -> None:

@@ -17,11 +17,11 @@ from flax import nnx
 
 from benchmarks.timing import compare
 from benchmarks.torch_lite import torch_lite
+from cnnshift.catalog import LOADERS
 from cnnshift.data.base import open_dataset, to_unit
+from cnnshift.loaders.efficientnet_lite import published_file
+from cnnshift.models import efficientnet_lite
 from cnnshift.models.layers.depthwise import depthwise, library
-from cnnshift.registry import SOURCES
-from cnnshift.sources import lite_network
-from cnnshift.sources.efficientnet_lite import published_file
 from cnnshift.spec import parse_spec
 
 BATCHES = (1, 2, 16)
@@ -30,17 +30,17 @@ GROUPED = "XLA's grouped convolution"
 
 def main() -> None:
     torch.set_num_threads(1)
-    network = SOURCES.load("efficientnet-lite0")("", {}, {})
+    network = LOADERS.load("efficientnet-lite0")("", {}, {})
     split = open_dataset(parse_spec("imagenet20", "data set")).load("test")
     images = np.asarray(network.preprocess(jax.numpy.asarray(to_unit(split.windows))))
     graph, state = nnx.split(network.model)
-    twin = torch_lite(lite_network.SCALES["lite0"], published_file("lite0"))
+    twin = torch_lite(efficientnet_lite.SCALES["lite0"], published_file("lite0"))
     twin.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def program(batch: int, convolve=depthwise):
-        lite_network.depthwise = convolve
+        efficientnet_lite.depthwise = convolve
         lowered = jax.jit(lambda state, images: nnx.merge(graph, state)(images)).lower(state, images[:batch])
-        lite_network.depthwise = depthwise
+        efficientnet_lite.depthwise = depthwise
         compiled = lowered.compile()
         return lambda: np.asarray(compiled(state, images[:batch]))
 

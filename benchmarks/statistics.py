@@ -5,12 +5,12 @@ from collections.abc import Callable
 import numpy as np
 from scipy import stats
 
-from cnnshift.stats.crossed import Spread, analyse_variance
 from cnnshift.stats.holm import holm
 from cnnshift.stats.influence import bound_of_differences, influences
+from cnnshift.stats.mover import Signed, limits_signed, split_signs
 from cnnshift.stats.paired import p_value, paired_interval
 from cnnshift.stats.seeds import seeded_difference, seeded_difference_unpaired
-from cnnshift.stats.signed import Signed, limits_signed, split_signs
+from cnnshift.stats.variance_components import Spread, analyse_variance
 
 TAIL = 0.025
 SIZES = (50, 100, 200, 1000)

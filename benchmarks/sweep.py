@@ -4,14 +4,14 @@ import jax
 import numpy as np
 
 from benchmarks.timing import compare, show
+from cnnshift.catalog import PROTOCOLS
 from cnnshift.data.base import open_dataset, to_unit
 from cnnshift.models.base import build
-from cnnshift.registry import PROTOCOLS
 from cnnshift.shifts.sets import enumerate_shifts
 from cnnshift.spec import parse_spec
-from cnnshift.sweep.compiled import compile_block, compile_reference, first_block
-from cnnshift.sweep.job import Job
-from cnnshift.sweep.subject import subject_of
+from cnnshift.sweep.compile import compile_block, compile_reference, first_block
+from cnnshift.sweep.pure_model import as_pure_model
+from cnnshift.sweep.sweep_inputs import SweepInputs
 
 BATCH = 128
 MODELS = ("cnn", "cnn:padding=circular,head=gap", "cnn:padding=circular,head=gap,pool=aps", "mlp")
@@ -21,12 +21,12 @@ def main() -> None:
     print(f"\n(a) sweep against the pure forward pass, batch {BATCH}, 64 shifts, backend {jax.default_backend()}")
     split = open_dataset(parse_spec("mnist5k", "data set")).load("test").take(BATCH)
     for name in MODELS:
-        subject = subject_of(build(parse_spec(name, "model"), (32, 32, 1), 10, seed=0))
+        subject = as_pure_model(build(parse_spec(name, "model"), (32, 32, 1), 10, seed=0))
         for protocol_name in ("circular", "zero"):
             protocol = PROTOCOLS.load(protocol_name)
             shifts = enumerate_shifts("random:64", max_shift=8, step=1, size=split.size, wraps=protocol.wraps, images=1)
             shared = type(shifts)("grid", shifts.shifts[0], None, exhaustive=False)
-            job = Job(subject, split, protocol(split.size, reach=8), shared)
+            job = SweepInputs(subject, split, protocol(split.size, reach=8), shared)
             reference, _ = compile_reference(job, BATCH)
             block = compile_block(job, reference, BATCH, 1)
             arguments = first_block(job, reference, BATCH, 1)

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from cnnshift.sources.lite_network import BlockShape, Scale, block_shapes
+from cnnshift.models.efficientnet_lite import BlockShape, Scale, block_shapes
 
 
 class Same(nn.Conv2d):

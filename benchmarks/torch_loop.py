@@ -5,13 +5,13 @@ import torch
 
 from benchmarks.timing import compare, show
 from benchmarks.torch_twin import torch_cnn
+from cnnshift.catalog import PROTOCOLS
 from cnnshift.data.base import open_dataset
 from cnnshift.models.base import build
-from cnnshift.registry import PROTOCOLS
 from cnnshift.shifts.sets import enumerate_shifts
 from cnnshift.spec import parse_spec
 from cnnshift.sweep.engine import run_sweep
-from cnnshift.sweep.subject import subject_of
+from cnnshift.sweep.pure_model import as_pure_model
 
 IMAGES = 256
 MODELS = ("cnn", "cnn:width=16")
@@ -28,7 +28,7 @@ def race(name: str) -> None:
     model = build(parse_spec(name, "model"), (32, 32, 1), 10, seed=0)
     shift_set = enumerate_shifts("grid", max_shift=4, step=1, size=split.size, wraps=True, images=IMAGES)
     protocol = PROTOCOLS.load("circular")(split.size, reach=4)
-    subject, twin = subject_of(model), torch_cnn(model).eval()
+    subject, twin = as_pure_model(model), torch_cnn(model).eval()
     images = torch.from_numpy((split.windows / np.float32(255)).transpose(0, 3, 1, 2).copy())
     work = IMAGES * shift_set.count
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cnnshift.bench.measure import measure
     from cnnshift.comparison.api import compare
     from cnnshift.data.base import Split
-    from cnnshift.explanation.api import explain
+    from cnnshift.explanation.explain import explain
     from cnnshift.results.files import load_result
     from cnnshift.testing.equivariance import assert_shift_equivariant
     from cnnshift.testing.invariance import assert_shift_invariant
@@ -26,7 +26,7 @@ _PUBLIC = {
     "assert_shift_equivariant": "cnnshift.testing.equivariance",
     "assert_shift_invariant": "cnnshift.testing.invariance",
     "compare": "cnnshift.comparison.api",
-    "explain": "cnnshift.explanation.api",
+    "explain": "cnnshift.explanation.explain",
     "measure": "cnnshift.bench.measure",
     "load_result": "cnnshift.results.files",
     "Split": "cnnshift.data.base",

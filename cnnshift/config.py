@@ -17,8 +17,8 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Lt, MinLen
 
 from cnnshift.errors import InputError
-from cnnshift.lazy import unknown
 from cnnshift.pixels import Pixels, write_pixels
+from cnnshift.registry import unknown
 
 DEFAULT_SUITE = "standard"
 

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 import pydantic
 
+from cnnshift.catalog import DOWNSAMPLERS
 from cnnshift.errors import InputError
-from cnnshift.registry import DOWNSAMPLERS
 
 
 class Options(pydantic.BaseModel):

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
+from cnnshift.catalog import DATASETS, LOADERS, MODELS
 from cnnshift.errors import InputError
-from cnnshift.lazy import unknown
-from cnnshift.registry import DATASETS, MODELS, SOURCES
+from cnnshift.registry import unknown
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]*\Z")
 _OPTION = re.compile(r"\s*[A-Za-z_][A-Za-z0-9_.\-]*\s*=\s*\S")
@@ -68,7 +68,7 @@ def parse_spec(text: str, kind: str) -> Spec:
     for part in rest.split(",") if colon else ():
         key, equals, value = (piece.strip() for piece in part.partition("="))
         if not (_NAME.match(key) and equals and value):
-            known = {"model": [*MODELS, *SOURCES], "data set": [*DATASETS]}.get(kind, [name])
+            known = {"model": [*MODELS, *LOADERS], "data set": [*DATASETS]}.get(kind, [name])
             if name not in known:
                 raise InputError(unknown(kind, name, known))
             raise InputError(f"The {kind} spec '{text}' has the option '{part}'; write key=value.")
@@ -80,7 +80,7 @@ def parse_spec(text: str, kind: str) -> Spec:
 
 def argument_of(name: str) -> str:
     """What has to follow a name in a spec, `FILE` or `DIR`, or an empty string."""
-    return next((table[name].argument for table in (MODELS, SOURCES, DATASETS) if name in table), "")
+    return next((table[name].argument for table in (MODELS, LOADERS, DATASETS) if name in table), "")
 
 
 def _split_argument(rest: str) -> tuple[str, str]:

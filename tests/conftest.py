@@ -48,14 +48,14 @@ hook = install_import_hook("cnnshift", "beartype.beartype")
 import hypothesis  # noqa: E402
 import jax  # noqa: E402
 
-from cnnshift.models.layers import initial  # noqa: E402
+from cnnshift.models.layers import initializers  # noqa: E402
 from cnnshift.sweep import device  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # Nobody reads where in the source an operation of a compiled program comes from.
 jax.config.update("jax_traceback_in_locations_limit", 0)
 # Small networks need few numbers, and programs that are compiled quickly draw slowly: the numbers are the same.
-initial._AT_ONCE = 1 << 13
+initializers._AT_ONCE = 1 << 13
 hypothesis.settings.register_profile("cnnshift", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("cnnshift")
 

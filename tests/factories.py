@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from cnnshift.registry import METRICS
+from cnnshift.catalog import METRICS
 from cnnshift.results.packing import pack
 from cnnshift.results.schema import (
     DatasetRecord,

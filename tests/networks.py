@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from cnnshift.models.layers.initial import lecun_normal
+from cnnshift.models.layers.initializers import lecun_normal
 
 # The library's numbers, from one compiled program for all shapes.
 Conv, Linear = (partial(layer, kernel_init=lecun_normal()) for layer in (nnx.Conv, nnx.Linear))

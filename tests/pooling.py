@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from cnnshift.catalog import DOWNSAMPLERS
 from cnnshift.models.base import build, parse_options
-from cnnshift.registry import DOWNSAMPLERS
 from cnnshift.spec import parse_spec
 
 rng = np.random.default_rng(0)

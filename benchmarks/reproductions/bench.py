@@ -8,8 +8,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from cnnshift.results.aggregate import Group, combine, group_runs
 from cnnshift.results.files import load_result
-from cnnshift.results.groups import Group, combine, group_runs
 from cnnshift.results.schema import Run
 
 

@@ -8,13 +8,14 @@ import numpy as np
 
 from cnnshift.bench.networks import Identity
 from cnnshift.bench.plan import Movement
+from cnnshift.catalog import METRICS
 from cnnshift.data.base import Split, to_unit
+from cnnshift.loaders.host_callback import reraise_host_errors
 from cnnshift.metrics.base import Metric, Unavailable
 from cnnshift.metrics.curves import by_radius, by_shift
 from cnnshift.metrics.phase_spectrum import by_phase
 from cnnshift.metrics.sensitivity import interclass_normaliser
 from cnnshift.observations import Observations
-from cnnshift.registry import METRICS
 from cnnshift.results.packing import pack
 from cnnshift.results.schema import (
     DatasetRecord,
@@ -26,16 +27,15 @@ from cnnshift.results.schema import (
     ShiftTable,
     Timing,
 )
-from cnnshift.sources.callback import telling_failures
 from cnnshift.sweep.engine import Engine, run_sweep
-from cnnshift.sweep.subject import Subject
+from cnnshift.sweep.pure_model import PureModel
 
 MAX_PREDICTIONS = 2**24
 """Most predictions of a run that its result keeps: with more, `compare --exact` is not possible."""
 
 
 def measure_cell(
-    subject: Subject,
+    subject: PureModel,
     identity: Identity,
     *,
     test: Split,
@@ -67,7 +67,7 @@ def measure_cell(
     Raises:
         InputError: a model that runs outside of the compiled program fails; and see `run_sweep`.
     """
-    with telling_failures():
+    with reraise_host_errors():
         sweep = run_sweep(
             subject,
             test,

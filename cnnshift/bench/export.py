@@ -13,13 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnnshift.bench.images import no_training_images, test_images
-from cnnshift.bench.networks import Ready, as_seen, comes_with_weights, plan_given, ready_as_given, ready_to_measure
+from cnnshift.bench.networks import Ready, as_seen, is_pretrained, plan_pretrained, prepare_pretrained, ready_to_measure
 from cnnshift.data.base import Split, open_dataset, to_unit
 from cnnshift.errors import InputError, MeasurementError
-from cnnshift.models.layers.portable import portable
+from cnnshift.loaders.extras import optional
+from cnnshift.loaders.host_callback import in_batches
+from cnnshift.models.layers.export_mode import export_mode
 from cnnshift.results.files import write_bytes
-from cnnshift.sources.callback import in_batches
-from cnnshift.sources.optional import optional
 from cnnshift.spec import parse_spec
 from cnnshift.train.obtain import plan_training
 
@@ -118,12 +118,12 @@ def export_onnx(
 def _ready(model: str, dataset: str, epochs: int | None, seed: int, say: Callable[[str], None]) -> tuple[Ready, Split]:
     spec = parse_spec(model, "model")
     test, record = test_images(dataset, None)
-    if comes_with_weights(spec):
-        plan = plan_given(spec)
+    if is_pretrained(spec):
+        plan = plan_pretrained(spec)
         if epochs is not None or seed:
             raise InputError(f"{model} comes with its weights; allowed without --epochs and --seed.")
         test, _ = as_seen(plan, test, record)
-        ready = ready_as_given(plan, test)
+        ready = prepare_pretrained(plan, test)
         if ready.subject.outside is not None:
             raise InputError(f"{model} does not run as arrays of jax; allowed: networks of Flax.")
         return ready, test
@@ -143,7 +143,7 @@ def _convert(ready: Ready, shape: tuple[int | str, ...]) -> bytes:
     try:
         # It warns of shapes that it has found and does not use.
         logging.getLogger("onnx_ir").setLevel(logging.ERROR)
-        with portable(), warnings.catch_warnings():
+        with export_mode(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             proto = jax2onnx.to_onnx(ready.model, [shape], input_names=["images"], output_names=["logits"])
     finally:

@@ -8,10 +8,10 @@ from typing import Any
 
 from cnnshift.bench.cell import measure_cell
 from cnnshift.bench.images import Images, test_images
-from cnnshift.bench.networks import as_seen, plan_source, ready_as_given, ready_as_is
+from cnnshift.bench.networks import as_seen, plan_source, prepare_pretrained, ready_as_is
 from cnnshift.bench.plan import plan_movement, warn_of_halves
+from cnnshift.catalog import METRICS, PROTOCOLS
 from cnnshift.config import DEFAULTS, checked
-from cnnshift.registry import METRICS, PROTOCOLS
 from cnnshift.results.schema import Run
 from cnnshift.sweep.engine import Engine
 
@@ -70,7 +70,7 @@ def measure(
     if isinstance(model, str):
         plan = plan_source(model)
         test, record = as_seen(plan, test, record)
-        ready = ready_as_given(plan, test)
+        ready = prepare_pretrained(plan, test)
     else:
         ready = ready_as_is(model, name, test)
     movement = plan_movement(PROTOCOLS.load(protocol), test, record, settings)

@@ -10,17 +10,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
+from cnnshift.catalog import LOADERS, MODELS
 from cnnshift.data.base import Split
 from cnnshift.errors import InputError
-from cnnshift.lazy import unknown
-from cnnshift.registry import MODELS, SOURCES
+from cnnshift.loaders.base import Network
+from cnnshift.loaders.host_callback import HostCallback, traceable
+from cnnshift.loaders.loader import columns, load_model
+from cnnshift.loaders.preprocessed import preprocessed
+from cnnshift.registry import unknown
 from cnnshift.results.schema import DatasetRecord, TrainingRecord
-from cnnshift.sources.base import Network
-from cnnshift.sources.callback import CalledBack, traceable
-from cnnshift.sources.opening import columns, open_network
-from cnnshift.sources.prepared import prepared
 from cnnshift.spec import Spec, parse_spec
-from cnnshift.sweep.subject import Outside, Subject, check_fits, subject_of
+from cnnshift.sweep.pure_model import HostRuntime, PureModel, as_pure_model, check_fits
 from cnnshift.train.obtain import Trained, TrainingPlan, obtain
 
 
@@ -38,7 +38,7 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class GivenPlan:
+class PretrainedPlan:
     """A network that comes with its weights: there is nothing to train, and one seed.
 
     Attributes:
@@ -56,7 +56,7 @@ class GivenPlan:
     epochs: ClassVar[int] = 0
 
 
-NetworkPlan = TrainingPlan | GivenPlan
+NetworkPlan = TrainingPlan | PretrainedPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +71,12 @@ class Ready:
     """
 
     model: Callable[[Any], Any]
-    subject: Subject
+    subject: PureModel
     identity: Identity
     trained: Trained | None
 
 
-def comes_with_weights(spec: Spec) -> bool:
+def is_pretrained(spec: Spec) -> bool:
     """Whether a model spec names a source and not a family to train.
 
     Raises:
@@ -84,40 +84,40 @@ def comes_with_weights(spec: Spec) -> bool:
     """
     if spec.name in MODELS:
         return False
-    if spec.name not in SOURCES:
-        raise InputError(unknown("model", spec.name, [*MODELS, *SOURCES]))
+    if spec.name not in LOADERS:
+        raise InputError(unknown("model", spec.name, [*MODELS, *LOADERS]))
     return True
 
 
-def plan_given(spec: Spec) -> GivenPlan:
+def plan_pretrained(spec: Spec) -> PretrainedPlan:
     """Open a network that comes with its weights.
 
     Raises:
-        InputError: see `open_network`.
+        InputError: see `load_model`.
     """
     # Without folders of this machine: of a path from the root, the last part.
     options = {key: _last_part(value) for key, value in spec.options.items()}
     shown = Spec(spec.name, options, _last_part(spec.argument))
-    return GivenPlan(str(shown), shown, open_network(spec))
+    return PretrainedPlan(str(shown), shown, load_model(spec))
 
 
 def _last_part(text: str) -> str:
     return Path(text).name if Path(text).is_absolute() else text
 
 
-def plan_source(text: str) -> GivenPlan:
+def plan_source(text: str) -> PretrainedPlan:
     """The same from the text of a spec.
 
     Raises:
-        InputError: it names a family, which would have to be trained; or see `open_network`.
+        InputError: it names a family, which would have to be trained; or see `load_model`.
     """
     spec = parse_spec(text, "model")
-    if not comes_with_weights(spec):
+    if not is_pretrained(spec):
         raise InputError(
             f"The model '{text}' would have to be trained, which `cnnshift bench` does; allowed: "
-            f"{', '.join(SOURCES)}, or a network itself."
+            f"{', '.join(LOADERS)}, or a network itself."
         )
-    return plan_given(spec)
+    return plan_pretrained(spec)
 
 
 def ready_to_measure(
@@ -139,10 +139,10 @@ def ready_to_measure(
         training=TrainingRecord(recipe=trained.recipe, cached=trained.cached, final_loss=trained.loss),
         train_seconds=trained.seconds,
     )
-    return Ready(trained.model, subject_of(trained.model), identity, trained)
+    return Ready(trained.model, as_pure_model(trained.model), identity, trained)
 
 
-def ready_as_given(plan: GivenPlan, test: Split) -> Ready:
+def prepare_pretrained(plan: PretrainedPlan, test: Split) -> Ready:
     """A network as it came, behind its preparation, for these images.
 
     Raises:
@@ -158,11 +158,11 @@ def ready_as_given(plan: GivenPlan, test: Split) -> Ready:
     if names is not None and names != test.classes:
         where = columns(names, test.classes)
     behind = partial(
-        prepared, preprocess=network.preprocess, classes=None if names is None else len(names), columns=where
+        preprocessed, preprocess=network.preprocess, classes=None if names is None else len(names), columns=where
     )
     model = behind(network.model)
     subject = replace(
-        subject_of(model),
+        as_pure_model(model),
         own_digest=digest_of_given(plan),
         own_parameters=network.parameters,
         outside=_outside(network, behind),
@@ -174,20 +174,20 @@ def ready_as_given(plan: GivenPlan, test: Split) -> Ready:
     return Ready(model, subject, identity, None)
 
 
-def _outside(network: Network, behind: Callable[[Callable[[Any], Any]], Callable[[Any], Any]]) -> Outside | None:
+def _outside(network: Network, behind: Callable[[Callable[[Any], Any]], Callable[[Any], Any]]) -> HostRuntime | None:
     """How a network is called back, if it is, behind its preparation."""
     call = network.model
-    if not isinstance(call, CalledBack):
+    if not isinstance(call, HostCallback):
         return None
-    return Outside(lambda most: subject_of(behind(call.in_calls_of(most))).apply, call.concurrent, call.batch)
+    return HostRuntime(lambda most: as_pure_model(behind(call.in_calls_of(most))).apply, call.concurrent, call.batch)
 
 
-def digest_of_given(plan: GivenPlan) -> str:
+def digest_of_given(plan: PretrainedPlan) -> str:
     """SHA-256 of the network itself: what prepares its images is told apart from its weights."""
-    return plan.network.digest or subject_of(plan.network.model).digest
+    return plan.network.digest or as_pure_model(plan.network.model).digest
 
 
-def recipe_of_given(plan: GivenPlan, test: Split) -> dict[str, Any]:
+def recipe_of_given(plan: PretrainedPlan, test: Split) -> dict[str, Any]:
     """What a run says of a network's preparation, of the names that pick the logits of the data's classes, and of code.
 
     The weights alone would not tell that a file of the user's has changed since.
@@ -200,7 +200,7 @@ def recipe_of_given(plan: GivenPlan, test: Split) -> dict[str, Any]:
     return recipe
 
 
-def as_seen(plan: GivenPlan, test: Split, record: DatasetRecord) -> tuple[Split, DatasetRecord]:
+def as_seen(plan: PretrainedPlan, test: Split, record: DatasetRecord) -> tuple[Split, DatasetRecord]:
     """The images, and what a run says about them, at the size that a network asks for: the rest becomes context.
 
     Raises:
@@ -224,13 +224,13 @@ def ready_as_is(model: Callable[[Any], Any], name: str, test: Split) -> Ready:
     family = type(model).__name__
     network = traceable(Network(model), (*test.size, test.channels))
     model = network.model
-    subject = replace(subject_of(model), outside=_outside(network, lambda call: call))
+    subject = replace(as_pure_model(model), outside=_outside(network, lambda call: call))
     check_fits(subject, test)
     training = TrainingRecord(recipe={}, cached=False)
     return Ready(model, subject, Identity(name, family, None, {}, 0, training, 0.0), None)
 
 
-def own_window(networks: Sequence[GivenPlan], test: Split) -> tuple[int, int]:
+def own_window(networks: Sequence[PretrainedPlan], test: Split) -> tuple[int, int]:
     """The size (H, W) at which networks see the images: the one that some of them ask for, or that of the data.
 
     Raises:

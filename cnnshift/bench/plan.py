@@ -12,13 +12,13 @@ from fractions import Fraction
 import numpy as np
 
 from cnnshift.bench.images import dataset_spec
-from cnnshift.bench.networks import NetworkPlan, comes_with_weights, own_window, plan_given
+from cnnshift.bench.networks import NetworkPlan, is_pretrained, own_window, plan_pretrained
+from cnnshift.catalog import METRICS, PROTOCOLS
 from cnnshift.config import FRACTIONS, BenchSettings, Span
 from cnnshift.data.base import Split, open_dataset, to_unit
 from cnnshift.errors import InputError
-from cnnshift.registry import METRICS, PROTOCOLS
 from cnnshift.results.schema import DatasetRecord, ProtocolRecord
-from cnnshift.shifts.base import Protocol
+from cnnshift.shifts.base import ShiftProtocol
 from cnnshift.shifts.sets import ShiftSet, enumerate_shifts
 from cnnshift.spec import parse_spec
 from cnnshift.train.obtain import plan_training
@@ -30,7 +30,7 @@ log = logging.getLogger("cnnshift")
 class Movement:
     """A protocol with its shifts on one data set, and the hash of all that a number depends on but the model."""
 
-    protocol: Protocol
+    protocol: ShiftProtocol
     shift_set: ShiftSet
     record: ProtocolRecord
     contract: str
@@ -93,13 +93,13 @@ def make_plan(settings: BenchSettings) -> BenchPlan:
     protocols = [(name, PROTOCOLS.load(name)) for name in dict.fromkeys(settings.protocols)]
     dataset = open_dataset(spec)
     models = [parse_spec(model, "model") for model in settings.models]
-    given = {str(spec): plan_given(spec) for spec in models if comes_with_weights(spec)}
+    given = {str(spec): plan_pretrained(spec) for spec in models if is_pretrained(spec)}
     test = dataset.load("test", limit=settings.limit)
     window = own_window(list(given.values()), test)
     test = test.with_window(window)
     if settings.limit is not None and settings.limit > len(test):
         log.warning("limit is %d, but '%s' has %d test images; all are taken.", settings.limit, spec, len(test))
-    trains = dataset.trains and any(not comes_with_weights(model) for model in models)
+    trains = dataset.trains and any(not is_pretrained(model) for model in models)
     train = dataset.load("train").with_window(window) if trains else None
     record = DatasetRecord(
         name=str(dataset.spec),
@@ -121,7 +121,9 @@ def make_plan(settings: BenchSettings) -> BenchPlan:
     return BenchPlan(settings, train, test, record, tuple(networks.values()), movements, metrics)
 
 
-def plan_movement(protocol: type[Protocol], test: Split, record: DatasetRecord, settings: BenchSettings) -> Movement:
+def plan_movement(
+    protocol: type[ShiftProtocol], test: Split, record: DatasetRecord, settings: BenchSettings
+) -> Movement:
     """Enumerate the shifts of a protocol on a data set.
 
     Raises:
@@ -164,7 +166,7 @@ def warn_of_halves(movements: Sequence[Movement]) -> None:
         )
 
 
-def _mean_loss(protocol: Protocol, test: Split, shift_set: ShiftSet) -> float:
+def _mean_loss(protocol: ShiftProtocol, test: Split, shift_set: ShiftSet) -> float:
     windows = to_unit(test.windows)
     if shift_set.shifts.ndim == 2:
         return float(protocol.loss(windows, shift_set.shifts).mean())

@@ -13,18 +13,18 @@ import cnnshift
 from cnnshift.bench.cell import measure_cell
 from cnnshift.bench.images import no_training_images
 from cnnshift.bench.networks import (
-    GivenPlan,
+    PretrainedPlan,
     Ready,
     digest_of_given,
-    ready_as_given,
+    prepare_pretrained,
     ready_to_measure,
     recipe_of_given,
 )
 from cnnshift.bench.plan import BenchPlan, Cell
+from cnnshift.catalog import METRICS
 from cnnshift.config import as_dict
 from cnnshift.errors import InputError, NotFiniteError
 from cnnshift.observations import Observations
-from cnnshift.registry import METRICS
 from cnnshift.results.environment import describe_environment
 from cnnshift.results.schema import Result, Run
 from cnnshift.sweep.device import describe_device
@@ -125,7 +125,7 @@ def _naming(cell: Cell, plan: BenchPlan) -> Iterator[None]:
     try:
         yield
     except NotFiniteError as problem:
-        given = isinstance(cell.network, GivenPlan)
+        given = isinstance(cell.network, PretrainedPlan)
         raise (InputError(f"{label}: {problem}") if given else problem) from None
     except InputError as problem:
         if len(plan.networks) == 1 or str(problem).startswith(label):
@@ -180,7 +180,9 @@ def _kept(plan: BenchPlan, earlier: Result | None, template: Result) -> dict[tup
         else recipe_of_given(network, plan.test)
         for network in plan.networks
     }
-    digests = {network.label: digest_of_given(network) for network in plan.networks if isinstance(network, GivenPlan)}
+    digests = {
+        network.label: digest_of_given(network) for network in plan.networks if isinstance(network, PretrainedPlan)
+    }
     return {
         (run.model, run.seed, run.contract): run
         for run in earlier.runs
@@ -205,8 +207,8 @@ def _digest_of(plan: BenchPlan, folder: Path) -> str:
 
 def _get_ready(plan: BenchPlan, cell: Cell, listener: Listener, weights: Path | None) -> Ready:
     network = cell.network
-    if isinstance(network, GivenPlan):
-        return ready_as_given(network, plan.test)
+    if isinstance(network, PretrainedPlan):
+        return prepare_pretrained(network, plan.test)
     # Where nothing is trained, the images only say what the network has to fit.
     train = plan.train or plan.test
     return ready_to_measure(

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cnnshift.catalog import LOADERS
 from cnnshift.cli.output import SUFFIXES, check_outputs, emit
 from cnnshift.cli.terminal import note, write
 from cnnshift.config import DEFAULT_SUITE, DEFAULTS, FRACTIONS, WHOLE_PIXELS, Resolved, resolve
 from cnnshift.errors import InputError, MeasurementError, SaveError
-from cnnshift.registry import SOURCES
 from cnnshift.spec import parse_spec
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def bench(
         names = {parse_spec(model, "model").name for model in models}
         if "py" in names:
             models, weights = [_with_weights(models, weights)], None
-        elif given := names & set(SOURCES):
+        elif given := names & set(LOADERS):
             raise InputError(
                 f"--weights {weights} cannot be given to {min(given)}, which comes with its weights; allowed: "
                 "families, and one py: network."
@@ -246,10 +246,10 @@ class _Files:
 
 def _say_preparation(plan: BenchPlan) -> None:
     """What networks that come with their weights are shown: much of it is said in files beside them."""
-    from cnnshift.bench.networks import GivenPlan
+    from cnnshift.bench.networks import PretrainedPlan
 
     for network in plan.networks:
-        if isinstance(network, GivenPlan) and (changed := network.network.preprocess.changed()):
+        if isinstance(network, PretrainedPlan) and (changed := network.network.preprocess.changed()):
             said = ", ".join(f"{key} {value}" for key, value in changed.items())
             note(f"{network.label} sees images prepared with {said}")
 

@@ -48,11 +48,11 @@ def explain(
     from cnnshift.sweep.device import prepare_backend
 
     prepare_backend(deterministic=False)
-    from cnnshift.explanation import api
+    from cnnshift.explanation.explain import explain as run_explain
     from cnnshift.render.documents.explain import explain_document
 
     gc.enable()
-    found = api.explain(
+    found = run_explain(
         model,
         str(data),
         protocol=protocol,

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from cnnshift.catalog import AUGMENTATIONS, LOADERS, MODELS
 from cnnshift.cli.terminal import write
-from cnnshift.registry import AUGMENTATIONS, MODELS, SOURCES
 from cnnshift.spec import Spec, parse_spec
 
 
@@ -38,7 +38,7 @@ def _options(model: str) -> Iterable[tuple[str, str]]:
     from cnnshift.train.recipe import Recipe
 
     spec = parse_spec(model, "model")
-    if spec.name in SOURCES and spec.name not in MODELS:
+    if spec.name in LOADERS and spec.name not in MODELS:
         yield from _preparation(spec)
         return
     own = {key: value for key, value in spec.options.items() if key not in RECIPE_KEYS}
@@ -52,10 +52,10 @@ def _options(model: str) -> Iterable[tuple[str, str]]:
 
 def _preparation(spec: Spec) -> Iterable[tuple[str, str]]:
     """How the images of a network that comes with its weights are prepared, and its classes."""
+    from cnnshift.loaders.loader import load_model
     from cnnshift.models.base import describe_options
-    from cnnshift.sources.opening import open_network
 
-    network = open_network(spec)
+    network = load_model(spec)
     for line in describe_options(network.preprocess):
         said = network.preprocess.changed().get(line.key, line.default)
         yield line.key, f"{said}{f' ({line.allowed})' if line.allowed else ''}"

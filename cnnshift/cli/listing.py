@@ -8,18 +8,18 @@ from typing import Annotated
 
 import typer
 
-from cnnshift import config, lazy, registry
+from cnnshift import catalog, config, registry
 from cnnshift.cli.output import check_outputs, emit
 from cnnshift.errors import InputError
 
-REGISTRIES: Mapping[str, tuple[lazy.Registry, ...]] = {
-    "models": (registry.MODELS, registry.SOURCES),
-    "datasets": (registry.DATASETS,),
-    "protocols": (registry.PROTOCOLS,),
-    "metrics": (registry.METRICS,),
-    "pools": (registry.DOWNSAMPLERS,),
-    "augmentations": (registry.AUGMENTATIONS,),
-    "formats": (registry.FORMATS,),
+REGISTRIES: Mapping[str, tuple[registry.Registry, ...]] = {
+    "models": (catalog.MODELS, catalog.LOADERS),
+    "datasets": (catalog.DATASETS,),
+    "protocols": (catalog.PROTOCOLS,),
+    "metrics": (catalog.METRICS,),
+    "pools": (catalog.DOWNSAMPLERS,),
+    "augmentations": (catalog.AUGMENTATIONS,),
+    "formats": (catalog.FORMATS,),
 }
 
 KINDS = (*REGISTRIES, "suites")
@@ -36,7 +36,7 @@ def listing(
     from cnnshift.render.documents.listing import listing_document
 
     if kind not in KINDS:
-        raise InputError(lazy.unknown("kind of names", kind, KINDS))
+        raise InputError(registry.unknown("kind of names", kind, KINDS))
     check_outputs(format, output or ())
     if kind == "suites":
         rows = [(name, config.suite_summary(name), "") for name in config.suite_names()]
@@ -46,6 +46,6 @@ def listing(
     emit(listing_document(kind, rows), format, output or ())
 
 
-def _spelt(name: str, entry: lazy.Entry) -> str:
+def _spelt(name: str, entry: registry.Entry) -> str:
     """A name as it is written in a spec: with what has to follow it."""
     return f"{name}:{entry.argument}" if entry.argument else name

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cnnshift.catalog import FORMATS
 from cnnshift.cli.terminal import note, style, write
 from cnnshift.errors import InputError
-from cnnshift.registry import FORMATS
 
 if TYPE_CHECKING:
     from cnnshift.render.document import Document

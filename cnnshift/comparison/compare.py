@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import cnnshift
+from cnnshift.catalog import METRICS
 from cnnshift.comparison.difference import Difference, difference
 from cnnshift.comparison.exact import changed_predictions
 from cnnshift.comparison.gates import Gate, Policy, matching
 from cnnshift.comparison.matching import Pair, Unmatched, match_results
+from cnnshift.comparison.ranking import standings
 from cnnshift.comparison.records import Change, ComparedRow, Comparison, RequiredValue, Verdict
-from cnnshift.comparison.standings import standings
 from cnnshift.comparison.verdicts import Judged, Tolerance, badness, status_of, with_verdicts
 from cnnshift.errors import InputError
-from cnnshift.lazy import unknown
-from cnnshift.registry import METRICS
-from cnnshift.results.consistency import differing_definition
+from cnnshift.registry import unknown
+from cnnshift.results.aggregate import combine, group_runs
 from cnnshift.results.files import shorten
-from cnnshift.results.groups import combine, group_runs
 from cnnshift.results.schema import MetricResult, Result, Run
+from cnnshift.results.validation import differing_definition
 from cnnshift.spec import parse_spec
 
 

@@ -15,10 +15,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from cnnshift.catalog import METRICS
 from cnnshift.config import DEFAULT_GATES, DIAGNOSTIC_METRICS, find_project, project_table
 from cnnshift.errors import InputError
-from cnnshift.lazy import unknown
-from cnnshift.registry import METRICS
+from cnnshift.registry import unknown
 
 OnInconclusive = Literal["warn", "fail", "pass"]
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from cnnshift.results.consistency import measured_alike
-from cnnshift.results.groups import Row, group_runs
+from cnnshift.results.aggregate import Row, group_runs
 from cnnshift.results.schema import ProtocolRecord, Result, Run
+from cnnshift.results.validation import measured_alike
 
 
 @dataclass(frozen=True, slots=True)

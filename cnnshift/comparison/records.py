@@ -91,7 +91,7 @@ class Change(Record):
     after: int
 
 
-class Standing(Record):
+class Ranking(Record):
     """A model's place among those measured under the same contract.
 
     `rank` orders by worst-case accuracy, ties sharing a rank. `pareto` names the costs (params, flops, time per image)
@@ -133,7 +133,7 @@ class Comparison(Record):
     rows: list[ComparedRow]
     requirements: list[RequiredValue]
     changes: list[Change]
-    standings: list[Standing]
+    standings: list[Ranking]
     notes: list[str]
 
     def count(self, verdict: Verdict) -> int:

@@ -12,9 +12,9 @@ import numpy as np
 import pydantic
 from jaxtyping import Float, Int, UInt8
 
+from cnnshift.catalog import DATASETS
 from cnnshift.errors import InputError
 from cnnshift.options import Options, parse_options
-from cnnshift.registry import DATASETS
 from cnnshift.spec import Spec
 
 SplitName = Literal["train", "test"]

@@ -16,8 +16,8 @@ from jaxtyping import Int, UInt8
 
 from cnnshift.data.background import Background, background_value, matte_value
 from cnnshift.data.base import DataOptions, LoadsPart, Split, check_split, seeded_subset
+from cnnshift.data.image_files import SUFFIXES, Header, decode_all, no_warnings, read_header
 from cnnshift.data.limits import MAX_SIDE, check_bytes, check_classes
-from cnnshift.data.photographs import SUFFIXES, Header, decode_all, no_warnings, read_header
 from cnnshift.errors import InputError
 
 SEED = 26  # of the order of the images; not the one of `Split.take`

@@ -21,7 +21,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from cnnshift.data.mnist5k_card import CITATION, LICENCE, NAME, SIDE, VERSION
-from cnnshift.data.quiet import quiet
+from cnnshift.data.silence import quiet
 from cnnshift.errors import InputError
 
 with warnings.catch_warnings():

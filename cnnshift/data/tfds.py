@@ -55,7 +55,7 @@ class Tfds(LoadsPart):
     Options:
         data_dir: folder of prepared data sets; by default `$TFDS_DATA_DIR`, or `~/tensorflow_datasets`.
         raw_dir: folder of the files of the authors, under their names; without, they are downloaded.
-        split: to test on; by default `test`, or else `validation`. Parts are written as `test[:50%]`.
+        split: to test on; by default `test`, or else `validation`. SplitModel are written as `test[:50%]`.
         train_split: to train on; by default `train`. It must not have images to test on.
         size, context, background: as of `folder`.
     """

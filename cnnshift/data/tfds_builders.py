@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from cnnshift.data.quiet import quiet
+from cnnshift.data.silence import quiet
 from cnnshift.errors import CnnshiftError, InputError, MeasurementError
 
 with warnings.catch_warnings():

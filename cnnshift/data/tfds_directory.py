@@ -14,11 +14,11 @@ import numpy as np
 from jaxtyping import Int, UInt8
 from PIL import Image
 
-from cnnshift.data.feature_classes import check_feature_classes
+from cnnshift.data.image_files import square
 from cnnshift.data.limits import MAX_IMAGES, check_bytes
-from cnnshift.data.photographs import square
-from cnnshift.data.quiet import quiet
 from cnnshift.data.record_file import read_records
+from cnnshift.data.silence import quiet
+from cnnshift.data.tfds_safety import check_feature_classes
 from cnnshift.errors import CnnshiftError, InputError
 
 with warnings.catch_warnings():

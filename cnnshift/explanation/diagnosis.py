@@ -8,8 +8,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from cnnshift.probe.floor import Floor
-from cnnshift.probe.layer import Layer
+from cnnshift.explanation.floor import Floor
+from cnnshift.explanation.layer_errors import Layer
 from cnnshift.results.explanation import LayerRecord, Loss
 
 _JUMP = 3

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from cnnshift.catalog import METRICS
 from cnnshift.metrics.base import Summary
 from cnnshift.observations import Observations
-from cnnshift.registry import METRICS
 
 
 def evaluate(observations: Observations, ids: Iterable[str]) -> dict[str, Summary]:
@@ -14,7 +14,7 @@ def evaluate(observations: Observations, ids: Iterable[str]) -> dict[str, Summar
 
     Args:
         observations: what the sweep saw.
-        ids: names out of `cnnshift.registry.METRICS`.
+        ids: names out of `cnnshift.catalog.METRICS`.
 
     Returns:
         One summary per name; a metric that these observations cannot supply has no value, and a

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int, Real
 
 from cnnshift.metrics.base import Unavailable
 from cnnshift.metrics.groups import counts_by_group, means_by_group, share_intervals
-from cnnshift.metrics.rings import find_rings, first_failure
+from cnnshift.metrics.radii import find_radii, first_failure
 from cnnshift.observations import Observations
 
 
@@ -89,7 +89,7 @@ def by_shift(observations: Observations) -> ShiftProfile | Unavailable:
 
 def by_radius(observations: Observations) -> RadiusProfile:
     """Accuracy, consistency with its interval, worst case and survival at every radius."""
-    radii, ring = find_rings(observations)
+    radii, ring = find_radii(observations)
     number, images = len(radii), len(observations.labels)
     correct, stays = _correct_and_stays(observations)
     accuracy, consistency = (means_by_group(flags, ring, number) for flags in (correct, stays))

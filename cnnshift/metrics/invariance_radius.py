@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cnnshift.metrics.base import Metric, MetricSpec, Summary, Unavailable, summarize_mean
-from cnnshift.metrics.rings import find_rings, first_failure
+from cnnshift.metrics.radii import find_radii, first_failure
 from cnnshift.observations import Observations
 
 
@@ -23,7 +23,7 @@ def evaluate_invariance_radius(observations: Observations) -> Summary | Unavaila
     """
     if observations.per_image_shifts:
         return Unavailable("needs all shifts up to a radius, which random shifts are not")
-    radii, ring = find_rings(observations)
+    radii, ring = find_radii(observations)
     stays = observations.prediction == observations.reference_prediction[:, None]
     first = first_failure(stays, ring, len(radii))
     reached = np.concatenate([[0], radii])[first].astype(np.float64)

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 
 from cnnshift.metrics.base import Metric, MetricSpec, Unavailable, Values
 from cnnshift.metrics.groups import counts_by_group, means_by_group, share_intervals
-from cnnshift.metrics.rings import find_rings
+from cnnshift.metrics.radii import find_radii
 from cnnshift.observations import Observations
 
 
@@ -103,7 +103,7 @@ def evaluate_phase_spectrum(observations: Observations) -> Values | Unavailable:
     if stride == 1:
         return Unavailable("the total stride is 1: every shift is on its grid")
     phase, whole = _phases(observations, stride)
-    radii, ring = find_rings(observations)
+    radii, ring = find_radii(observations)
     number, images = len(radii), len(observations.labels)
     # Two groups for every radius, off the grid and on it, and one for what is left out.
     group = np.where(whole, 2 * ring + (phase == 0).all(axis=-1), 2 * number)

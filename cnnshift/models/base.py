@@ -11,9 +11,9 @@ import pydantic
 from flax import nnx
 from jaxtyping import Array, Float
 
+from cnnshift.catalog import DOWNSAMPLERS, MODELS
 from cnnshift.models.stage import Stage
 from cnnshift.options import Options, parse_options
-from cnnshift.registry import DOWNSAMPLERS, MODELS
 from cnnshift.spec import Spec
 
 
@@ -125,7 +125,7 @@ class Classifier(nnx.Module):
         return None
 
     @classmethod
-    def remedies(cls, options: Any) -> Mapping[str, Mapping[str, str]]:
+    def interventions(cls, options: Any) -> Mapping[str, Mapping[str, str]]:
         """What about these options breaks translation, and the options that would break less: cause → keys and values.
 
         Whether they break nothing is for the measurement to say: the size of the images is not known here.

@@ -1,10 +1,10 @@
 """`cnn`: conv … conv, fully connected: the network of the question."""
 
+from cnnshift.models.conv_classifier import ConvClassifier
 from cnnshift.models.layers.convolution import Convolution
-from cnnshift.models.stacked import Stacked
 
 
-class Cnn(Stacked):
+class Cnn(ConvClassifier):
     """Blocks of convolutions."""
 
     version = 1

@@ -12,20 +12,20 @@ from flax import nnx
 from jaxtyping import Array, Float
 from pydantic_core import PydanticCustomError
 
+from cnnshift.catalog import DOWNSAMPLERS
 from cnnshift.models.base import PoolingOptions
+from cnnshift.models.conv_classifier import ConvClassifier
 from cnnshift.models.layers.activation import Activate, Activation
-from cnnshift.models.layers.chain import Link, shape_after
+from cnnshift.models.layers.block import Block, shape_after
 from cnnshift.models.layers.depthwise import Depthwise
 from cnnshift.models.layers.downsampler import Downsampler
 from cnnshift.models.layers.head import Head
-from cnnshift.models.layers.initial import he_normal
+from cnnshift.models.layers.initializers import he_normal
 from cnnshift.models.layers.normalization import normalization
 from cnnshift.models.layers.padding import Padding
 from cnnshift.models.layers.patches import Patches
 from cnnshift.models.layers.shortcut import aligned
-from cnnshift.models.stacked import Stacked
 from cnnshift.models.stage import Stage
-from cnnshift.registry import DOWNSAMPLERS
 
 KERNEL, EXPANSION, LAYER_SCALE = 7, 4, 1e-6
 
@@ -51,7 +51,7 @@ class ConvnextOptions(PoolingOptions):
     activation: Activation = "gelu"
 
 
-class Convnext(Stacked):
+class Convnext(ConvClassifier):
     """Patches; stages of blocks, 2×2 patches between them; a head, layer normalisation, one linear layer.
 
     Every stride is the `pool` layer's, see `Patches`; `pool=stride` is the paper's network. The last normalisation
@@ -72,7 +72,7 @@ class Convnext(Stacked):
     @classmethod
     def make_trunk(
         cls, options: ConvnextOptions, input_shape: tuple[int, int, int], *, rngs: nnx.Rngs
-    ) -> tuple[Sequence[Link], tuple[int, int, int]]:
+    ) -> tuple[Sequence[Block], tuple[int, int, int]]:
         """The stem, the blocks and the patches between stages."""
         pool_type: type[Downsampler] = DOWNSAMPLERS.load(options.pool)
         blocks, inputs = [], input_shape[2]
@@ -124,7 +124,7 @@ class Convnext(Stacked):
         return x if self.readout == "flatten" else self.norm(x)
 
 
-class Inverted(Link):
+class Inverted(Block):
     """x + γ ⊙ (W₂ a(W₁ n(d(x)))): depthwise 7×7 d, layer normalisation n, 4 times the channels between W₁ and W₂.
 
     Figure 4 of the paper; γ, one number per channel, starts at 1e-6 (layer scale, Touvron et al. 2021).

@@ -9,20 +9,20 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from cnnshift.models.layers.chain import Link
+from cnnshift.models.conv_classifier import ConvClassifier
+from cnnshift.models.layers.block import Block
+from cnnshift.models.layers.conv_block import ConvOptions
 from cnnshift.models.layers.convolution import Convolution
-from cnnshift.models.layers.trunk import TrunkOptions
-from cnnshift.models.stacked import Stacked
 from cnnshift.models.stage import Stage
 
 
-class CoordconvOptions(TrunkOptions):
+class CoordconvOptions(ConvOptions):
     """`coordinates=input`: the image has them as two more channels; `none` is the network of `cnn`."""
 
     coordinates: Literal["input", "none"] = "input"
 
 
-class Coordconv(Stacked):
+class Coordconv(ConvClassifier):
     """Blocks of convolutions whose first sees, beside the image, the row and the column of every pixel (section 3).
 
     Both run from −1 at the first pixel to 1 at the last (an axis of one pixel has −1). They stay where they are when
@@ -42,7 +42,7 @@ class Coordconv(Stacked):
     @classmethod
     def make_trunk(
         cls, options: CoordconvOptions, input_shape: tuple[int, int, int], *, rngs: nnx.Rngs
-    ) -> tuple[Sequence[Link], tuple[int, int, int]]:
+    ) -> tuple[Sequence[Block], tuple[int, int, int]]:
         """The blocks of an image with two more channels."""
         height, width, channels = input_shape
         more = 2 if options.coordinates == "input" else 0
@@ -53,10 +53,10 @@ class Coordconv(Stacked):
         return None if self.coordinates == "input" else super().circular_stages(size)
 
     @classmethod
-    def remedies(cls, options: Any) -> Mapping[str, Mapping[str, str]]:
+    def interventions(cls, options: Any) -> Mapping[str, Mapping[str, str]]:
         """No coordinates, then those of every family of blocks."""
         own = {"position embedding": {"coordinates": "none"}} if options.coordinates == "input" else {}
-        return own | dict(super().remedies(options))
+        return own | dict(super().interventions(options))
 
     def features(self, images: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
         """The last block's map."""

@@ -1,10 +1,10 @@
 """`locally_connected`: the network of `cnn` without weight sharing, a control."""
 
-from cnnshift.models.layers.local import LocallyConnected as Local
-from cnnshift.models.stacked import Stacked
+from cnnshift.models.conv_classifier import ConvClassifier
+from cnnshift.models.layers.local_convolution import LocallyConnected as Local
 
 
-class LocallyConnected(Stacked):
+class LocallyConnected(ConvClassifier):
     """Blocks in which every position has weights, and a bias, of its own."""
 
     version = 1

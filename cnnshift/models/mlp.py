@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from cnnshift.models.base import Classifier, Options
 from cnnshift.models.layers.activation import Activate, Activation
-from cnnshift.models.layers.initial import he_normal
+from cnnshift.models.layers.initializers import he_normal
 
 
 class MlpOptions(Options):

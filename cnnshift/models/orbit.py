@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from jaxtyping import Array, Float
 
-from cnnshift.models.over_orbit import OverOrbit
+from cnnshift.models.group_pooling import GroupPooling
 
 
-class Orbit(OverOrbit):
+class Orbit(GroupPooling):
     """f̄(x) = 1/|G| Σ_{d ∈ G} f(T_d x), G the circular shifts by multiples of `step`: |G| = H·W / step².
 
     With f the inner network's logits: the classes' probabilities are not averaged. f̄(T_d x) = f̄(x) for d ∈ G and any f

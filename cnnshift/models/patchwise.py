@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 from cnnshift.models.base import Classifier, Options, ReadoutKind
 from cnnshift.models.layers.head import embed, embedding_size, weights_of
-from cnnshift.models.layers.initial import he_normal
+from cnnshift.models.layers.initializers import he_normal
 from cnnshift.models.layers.normalization import normalization
 from cnnshift.models.layers.patch_embedding import PatchEmbedding
 
@@ -66,7 +66,7 @@ class Patchwise(Classifier):
         return None
 
     @classmethod
-    def remedies(cls, options: Any) -> Mapping[str, Mapping[str, str]]:
+    def interventions(cls, options: Any) -> Mapping[str, Mapping[str, str]]:
         """An average over positions."""
         return {"head": {"head": "gap"}} if options.head == "flatten" else {}
 

@@ -9,18 +9,18 @@ import pydantic
 from flax import nnx
 from jaxtyping import Array, Float
 
+from cnnshift.catalog import DOWNSAMPLERS
 from cnnshift.models.base import PoolingOptions
+from cnnshift.models.conv_classifier import ConvClassifier
 from cnnshift.models.layers.activation import MapActivation, map_activation
-from cnnshift.models.layers.chain import Link, shape_after
+from cnnshift.models.layers.block import Block, shape_after
+from cnnshift.models.layers.conv_block import ConvBlock
 from cnnshift.models.layers.convolution import Convolution
 from cnnshift.models.layers.downsampler import Downsampler
 from cnnshift.models.layers.head import Head
 from cnnshift.models.layers.normalization import Norm, normalization
 from cnnshift.models.layers.padding import Padding
 from cnnshift.models.layers.residual import Residual
-from cnnshift.models.layers.trunk import Block
-from cnnshift.models.stacked import Stacked
-from cnnshift.registry import DOWNSAMPLERS
 
 Depth = Literal["8", "14", "20", "32", "44", "56", "110", "18", "34"]
 
@@ -43,7 +43,7 @@ class ResnetOptions(PoolingOptions):
     norm: Norm = "batch"
 
 
-class Resnet(Stacked):
+class Resnet(ConvClassifier):
     """A stem, stages of `Residual` blocks, a head, one linear layer.
 
     The first block of every stage but the first halves the resolution. Whatever halves is the `pool` layer: a stride of
@@ -59,7 +59,7 @@ class Resnet(Stacked):
     @classmethod
     def make_trunk(
         cls, options: ResnetOptions, input_shape: tuple[int, int, int], *, rngs: nnx.Rngs
-    ) -> tuple[Sequence[Link], tuple[int, int, int]]:
+    ) -> tuple[Sequence[Block], tuple[int, int, int]]:
         """The stem, the blocks and, pre-activated, a last normalisation and activation."""
         pool_type: type[Downsampler] = DOWNSAMPLERS.load(options.pool)
         blocks, inputs = _stem(options, pool_type, input_shape[2], rngs=rngs), options.width
@@ -86,7 +86,7 @@ class Resnet(Stacked):
         return blocks, shape_after(blocks, input_shape, f"depth is {options.depth}")
 
 
-class Pool(Link):
+class Pool(Block):
     """A pooling layer alone, in a network with that padding."""
 
     def __init__(self, layer: Downsampler) -> None:
@@ -111,7 +111,7 @@ class Pool(Link):
         return self.layer(x)
 
 
-class Last(Link):
+class Last(Block):
     """The normalisation and activation after the last pre-activated block."""
 
     def __init__(self, norm: nnx.Module | None, activate: nnx.Module) -> None:
@@ -142,7 +142,7 @@ def _counts(depth: int) -> Sequence[int]:
     return {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}.get(depth) or [(depth - 2) // 6] * 3
 
 
-def _stem(options: ResnetOptions, pool_type: type[Downsampler], channels: int, *, rngs: nnx.Rngs) -> list[Link]:
+def _stem(options: ResnetOptions, pool_type: type[Downsampler], channels: int, *, rngs: nnx.Rngs) -> list[Block]:
     """The first convolution; pre-activated, its normalisation and activation are the first block's."""
     large, bare = options.stem == "imagenet", options.preactivation
     kernel = 7 if large else 3
@@ -163,5 +163,5 @@ def _stem(options: ResnetOptions, pool_type: type[Downsampler], channels: int, *
         return kind(options.width, padding=options.padding, options=own, rngs=rngs, maximum=maximum)
 
     if not large:
-        return [Block(weights, norm, activate, layer(DOWNSAMPLERS.load("none"), maximum=False))]
-    return [Block(weights, norm, activate, layer(pool_type, maximum=False)), Pool(layer(pool_type, maximum=True))]
+        return [ConvBlock(weights, norm, activate, layer(DOWNSAMPLERS.load("none"), maximum=False))]
+    return [ConvBlock(weights, norm, activate, layer(pool_type, maximum=False)), Pool(layer(pool_type, maximum=True))]

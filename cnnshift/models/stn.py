@@ -11,13 +11,13 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from cnnshift.errors import InputError
-from cnnshift.models.around import Around, AroundOptions
 from cnnshift.models.base import ReadoutKind
+from cnnshift.models.layers.conv_block import ConvOptions, make_blocks
 from cnnshift.models.layers.convolution import Convolution
-from cnnshift.models.layers.initial import he_normal
+from cnnshift.models.layers.initializers import he_normal
 from cnnshift.models.layers.normalization import normalization
 from cnnshift.models.layers.sampler import affine_grid, sample
-from cnnshift.models.layers.trunk import TrunkOptions, make_blocks
+from cnnshift.models.wrapper import Wrapper, WrapperOptions
 
 Transform = Literal["affine", "translation"]
 
@@ -30,7 +30,7 @@ SLOW = 0.1
 """Factor on the last layer: it learns as with that fraction of the learning rate of the other layers."""
 
 
-class StnOptions(AroundOptions):
+class StnOptions(WrapperOptions):
     """`transform` is what the localisation network chooses: all six numbers of θ, or t_x and t_y alone."""
 
     transform: Transform = "affine"
@@ -56,7 +56,7 @@ class Localisation(nnx.Module):
         if min(input_shape[:2]) < SMALLEST:
             size = f"{input_shape[0]}×{input_shape[1]}"
             raise InputError(f"stn is for images of {SMALLEST}×{SMALLEST} pixels at least; these have {size}.")
-        blocks, shape = make_blocks(Convolution, TrunkOptions(width=8, depth=2), input_shape, rngs=rngs)
+        blocks, shape = make_blocks(Convolution, ConvOptions(width=8, depth=2), input_shape, rngs=rngs)
         self.transform: Transform = transform
         self.blocks = nnx.List(blocks)
         self.hidden = nnx.Linear(math.prod(shape), HIDDEN, kernel_init=he_normal(), rngs=rngs)
@@ -78,7 +78,7 @@ class Localisation(nnx.Module):
         return jnp.concatenate([upright, change[:, :, None]], axis=2)
 
 
-class Stn(Around):
+class Stn(Wrapper):
     """f(sample(x, grid(θ(x)))): the inner network f sees the image through a transformation that depends on it.
 
     Jaderberg et al. 2015: localisation network (section 3.1), grid (3.2), bilinear sampler (3.3; 0 outside of the

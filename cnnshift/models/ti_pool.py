@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from jaxtyping import Array, Float
 
-from cnnshift.models.over_orbit import OverOrbit
+from cnnshift.models.group_pooling import GroupPooling
 
 
-class TiPool(OverOrbit):
+class TiPool(GroupPooling):
     """g_e(x) = max_{d ∈ G} φ_e(T_d x), then the classifier; G the circular shifts by multiples of `step`.
 
     φ are the inner network's penultimate features, one channel e at a time: each is seen under the shift that suits it

@@ -64,9 +64,9 @@ class Transformer(Patchwise):
         return [Stage(self.total_stride, lambda x: x, self.features)] if self.wraps else None
 
     @classmethod
-    def remedies(cls, options: Any) -> Mapping[str, Mapping[str, str]]:
+    def interventions(cls, options: Any) -> Mapping[str, Mapping[str, str]]:
         """A position embedding that no shift sees, an average over positions; none for patches."""
-        found = dict(super().remedies(options))
+        found = dict(super().interventions(options))
         if options.position not in _EQUIVARIANT:
             found["position embedding"] = {"position": "conv"}
         return found

@@ -8,17 +8,17 @@ from typing import Annotated, Literal
 import pydantic
 from flax import nnx
 
+from cnnshift.catalog import DOWNSAMPLERS
 from cnnshift.models.base import PoolingOptions
+from cnnshift.models.conv_classifier import ConvClassifier
 from cnnshift.models.layers.activation import MapActivation, map_activation
-from cnnshift.models.layers.chain import Link, shape_after
+from cnnshift.models.layers.block import Block, shape_after
+from cnnshift.models.layers.conv_block import ConvBlock
 from cnnshift.models.layers.convolution import Convolution
 from cnnshift.models.layers.downsampler import Downsampler
 from cnnshift.models.layers.head import Head
 from cnnshift.models.layers.normalization import Norm, normalization
 from cnnshift.models.layers.padding import Padding
-from cnnshift.models.layers.trunk import Block
-from cnnshift.models.stacked import Stacked
-from cnnshift.registry import DOWNSAMPLERS
 
 _GROUPS = {
     "7": (2, 2, 2),
@@ -45,7 +45,7 @@ class VggOptions(PoolingOptions):
     norm: Norm = "batch"
 
 
-class Vgg(Stacked):
+class Vgg(ConvClassifier):
     """Groups of convolutions, a head, one linear layer.
 
     The last convolution of every group is followed by the `pool` layer. This is the variant for small images: batch
@@ -58,7 +58,7 @@ class Vgg(Stacked):
     @classmethod
     def make_trunk(
         cls, options: VggOptions, input_shape: tuple[int, int, int], *, rngs: nnx.Rngs
-    ) -> tuple[Sequence[Link], tuple[int, int, int]]:
+    ) -> tuple[Sequence[Block], tuple[int, int, int]]:
         """One block per convolution."""
         pool_type: type[Downsampler] = DOWNSAMPLERS.load(options.pool)
         keep: type[Downsampler] = DOWNSAMPLERS.load("none")
@@ -85,6 +85,6 @@ class Vgg(Stacked):
                     normalization(options.norm, outputs, rngs=rngs),
                     map_activation(options.activation, outputs),
                 )
-                blocks.append(Block(weights, norm, activate, pool))
+                blocks.append(ConvBlock(weights, norm, activate, pool))
                 inputs = outputs
         return blocks, shape_after(blocks, input_shape, f"depth is {options.depth}")

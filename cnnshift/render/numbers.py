@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cnnshift.results.groups import Group
+from cnnshift.results.aggregate import Group
 
 
 def number(value: float, unit: str) -> str:

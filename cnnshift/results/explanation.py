@@ -83,7 +83,7 @@ class Behaviour(Record):
     subpixel: float | None
 
 
-class Cause(Record):
+class Intervention(Record):
     """A part of the network that can be exchanged for one that does not break translation.
 
     `alone`: the network with this exchange only; `left`: with all other exchanges but this, so that what is missing is
@@ -119,7 +119,7 @@ class Explanation(Record):
     layers: list[LayerRecord]
     as_it_is: Behaviour
     all_exchanged: Behaviour | None
-    causes: list[Cause]
+    causes: list[Intervention]
     causes_shifts: str
     run: Run
     certificate: Run | None

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 import pydantic
 
 from cnnshift.pixels import Pixels
-from cnnshift.results.consistency import check_result
 from cnnshift.results.packing import PackedArray
+from cnnshift.results.validation import check_result
 
 SCHEMA = "cnnshift.result"
 SCHEMA_VERSION = 3

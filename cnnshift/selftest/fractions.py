@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from cnnshift.probe.formulas import eq_t, equivariance_error
+from cnnshift.explanation.equivariance import eq_t, equivariance_error
 from cnnshift.shifts.fourier import fourier_shift
 
 SIZE = 15

@@ -16,6 +16,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
+from cnnshift.catalog import METRICS, PROTOCOLS
 from cnnshift.data.base import Split
 from cnnshift.metrics.curves import by_radius
 from cnnshift.models.base import Options, build
@@ -23,14 +24,13 @@ from cnnshift.models.layers.convolution import Convolution
 from cnnshift.models.layers.dense_max import dense_max
 from cnnshift.models.layers.max_pool import MaxPool
 from cnnshift.observations import Observations
-from cnnshift.registry import METRICS, PROTOCOLS
 from cnnshift.selftest.fractions import activation_error, decibel_error
 from cnnshift.selftest.patches import patch_error
 from cnnshift.shifts.sets import enumerate_shifts
 from cnnshift.spec import parse_spec
 from cnnshift.sweep.device import PRECISION
 from cnnshift.sweep.engine import Engine, run_sweep
-from cnnshift.sweep.subject import Subject, subject_of
+from cnnshift.sweep.pure_model import PureModel, as_pure_model
 
 SIZE, IMAGES, CLASSES = 16, 6, 5
 
@@ -69,7 +69,7 @@ def _split() -> Split:
 
 
 def _observe(
-    model: str | Subject,
+    model: str | PureModel,
     *,
     protocol: str = "circular",
     shifts: str = "full",
@@ -79,7 +79,7 @@ def _observe(
 ) -> Observations:
     split = split or _split()
     if isinstance(model, str):
-        model = subject_of(build(parse_spec(model, "model"), (*split.size, split.channels), CLASSES, seed=0))
+        model = as_pure_model(build(parse_spec(model, "model"), (*split.size, split.channels), CLASSES, seed=0))
     kind = PROTOCOLS.load(protocol)
     found = enumerate_shifts(shifts, max_shift=radius, step=1, size=split.size, wraps=kind.wraps, images=len(split))
     moving = kind(split.size, reach=found.reach, context=split.context, background=split.background)
@@ -178,7 +178,7 @@ def _impulse() -> float:
 
 
 def _orbit() -> float:
-    inner = subject_of(build(parse_spec("mlp", "model"), (SIZE, SIZE, 2), CLASSES, seed=0))
+    inner = as_pure_model(build(parse_spec("mlp", "model"), (SIZE, SIZE, 2), CLASSES, seed=0))
 
     def average(state: object, images: Array) -> tuple[Array, None]:
         def shifted(d: Array) -> Array:
@@ -186,7 +186,7 @@ def _orbit() -> float:
 
         return jax.lax.map(shifted, jnp.arange(SIZE * SIZE)).mean(axis=0), None
 
-    return float(_relative(_observe(Subject(average, inner.state), shifts="axis", radius=3)).max())
+    return float(_relative(_observe(PureModel(average, inner.state), shifts="axis", radius=3)).max())
 
 
 def _margin() -> float:
@@ -218,7 +218,7 @@ def _constant() -> float:
     def constant(state: object, images: Array) -> tuple[Array, None]:
         return jnp.zeros((len(images), CLASSES)).at[:, 1].set(1.0), None
 
-    seen = _observe(Subject(constant, {}), shifts="grid", radius=2)
+    seen = _observe(PureModel(constant, {}), shifts="grid", radius=2)
     expected = {"pairwise_consistency": 1.0, "flip_probability": 0.0, "mac": 0.0, "kappa": 0.0}
     found = {id: METRICS.load(id).summarize(seen).value for id in expected}
     return max(np.inf if found[id] is None else abs(found[id] - value) for id, value in expected.items())

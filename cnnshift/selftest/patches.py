@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from cnnshift.probe.formulas import equivariance_error
+from cnnshift.explanation.equivariance import equivariance_error
 
 SIZE, PATCH, WIDTH, CLASSES = 16, 4, 8, 5
 

@@ -16,7 +16,7 @@ from cnnshift.errors import InputError
 
 
 @dataclass(frozen=True)
-class Protocol(ABC):
+class ShiftProtocol(ABC):
     """Moves images: (T_d x)[i, j] = x[i − dy, j − dx], positive = down and right.
 
     Work that does not depend on the shift is done once per batch by `prepare`; `move` is what a sweep repeats.

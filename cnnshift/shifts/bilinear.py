@@ -5,10 +5,10 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Real
 
-from cnnshift.shifts.base import Protocol, cut, pad
+from cnnshift.shifts.base import ShiftProtocol, cut, pad
 
 
-class Bilinear(Protocol):
+class Bilinear(ShiftProtocol):
     """Interpolates linearly along each axis.
 
     With d = m + f, m whole and 0 ≤ f < 1: (T_d x)[i] = (1 − f) x[i − m] + f x[i − m − 1].

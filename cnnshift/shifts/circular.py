@@ -2,10 +2,10 @@
 
 from jaxtyping import Array, Float
 
-from cnnshift.shifts.base import Protocol, pad
+from cnnshift.shifts.base import ShiftProtocol, pad
 
 
-class Circular(Protocol):
+class Circular(ShiftProtocol):
     """See the module."""
 
     name = "circular"

@@ -3,10 +3,10 @@
 from jaxtyping import Array, Float
 
 from cnnshift.errors import InputError
-from cnnshift.shifts.base import Protocol
+from cnnshift.shifts.base import ShiftProtocol
 
 
-class Crop(Protocol):
+class Crop(ShiftProtocol):
     """See the module."""
 
     name = "crop"

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float, Real
 
-from cnnshift.shifts.base import Protocol
+from cnnshift.shifts.base import ShiftProtocol
 
 
-class Fourier(Protocol):
+class Fourier(ShiftProtocol):
     """The image as the sum of its frequencies, each of which moves: below the highest one nothing is lost.
 
     It is a shift in the full sense where nothing is at the highest frequency: T_a T_b = T_{a+b}, T_{−d} undoes T_d, and

@@ -9,8 +9,8 @@ from fractions import Fraction
 import numpy as np
 from jaxtyping import Int, Real
 
+from cnnshift.catalog import PROTOCOLS
 from cnnshift.errors import InputError
-from cnnshift.registry import PROTOCOLS
 
 NAMES = ("grid", "full", "axis", "diagonal", "random:K")
 

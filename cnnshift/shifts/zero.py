@@ -3,10 +3,10 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from cnnshift.shifts.base import Protocol
+from cnnshift.shifts.base import ShiftProtocol
 
 
-class Zero(Protocol):
+class Zero(ShiftProtocol):
     """See the module."""
 
     name = "zero"

@@ -28,8 +28,8 @@ from cnnshift.stats.intervals import (
     moments_of,
     tail_probability,
 )
+from cnnshift.stats.mover import limits_signed, split_signs
 from cnnshift.stats.root import find_fall
-from cnnshift.stats.signed import limits_signed, split_signs
 from cnnshift.stats.special import normal_cdf, normal_quantile
 
 # Differences may leave their bounds by the rounding error of means over shifts, relative to w.

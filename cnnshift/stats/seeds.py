@@ -41,10 +41,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from cnnshift.stats.crossed import SPAN, Spread, analyse_variance
 from cnnshift.stats.intervals import tail_probability
 from cnnshift.stats.paired import LEAST_P, LimitsAt, invert_limits, limits_of
 from cnnshift.stats.root import find_fall
+from cnnshift.stats.variance_components import SPAN, Spread, analyse_variance
 
 Levels = Float[np.ndarray, " r"]
 

@@ -179,16 +179,16 @@ def _solve(
         odds = a / b * np.exp(d)
         x = odds / (1 + odds)
         # Slope and curvature of ψ at 0, whose tail falls by 1 / e within about L.
-        slope = side * (n * x - a)
-        width = 2 / (slope + np.sqrt(slope**2 + 2 * n * x * (1 - x)))
+        derivative = side * (n * x - a)
+        width = 2 / (derivative + np.sqrt(derivative**2 + 2 * n * x * (1 - x)))
         width = np.maximum(width, 1 / np.where(side > 0, b, a))
         step = np.minimum(width[:, None] * _S[::every], 700.0) * side[:, None]
         fall = n[:, None] * np.log1p(x[:, None] * np.expm1(step)) - a[:, None] * step
-        # T / g, whose reciprocal is the slope of log T.
+        # T / g, whose reciprocal is the derivative of log T.
         area = width * (np.exp(-np.minimum(fall, 700.0)) @ (every * _WEIGHTS[::every]))
         log_density = log_mode - (n * np.log1p(a / n * np.expm1(d)) - a * d)
         error = log_density + np.log(area) - log_p
-        halley = np.maximum(1 - error * (slope * area - 1) / 2, 0.5)
+        halley = np.maximum(1 - error * (derivative * area - 1) / 2, 0.5)
         d = d + side * error * area / halley
         furthest = np.abs(error).max()
         if every == 1 and furthest < _CLOSE:

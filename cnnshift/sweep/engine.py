@@ -17,18 +17,18 @@ import jax
 from cnnshift.data.base import Split
 from cnnshift.errors import InputError, MeasurementError
 from cnnshift.observations import Observations
-from cnnshift.shifts.base import Protocol
+from cnnshift.shifts.base import ShiftProtocol
 from cnnshift.shifts.sets import ShiftSet
-from cnnshift.sweep.agreement import check_against_direct
-from cnnshift.sweep.calls import default_batch, fastest_width, outside_calls
-from cnnshift.sweep.compiled import compile_block, compile_reference
+from cnnshift.sweep.batching import default_batch, fastest_width, tune_host_batch
+from cnnshift.sweep.compile import compile_block, compile_reference
+from cnnshift.sweep.crosscheck import check_against_direct
 from cnnshift.sweep.device import PRECISION, out_of_memory
-from cnnshift.sweep.job import Job
-from cnnshift.sweep.phases import phase_program
-from cnnshift.sweep.program import Block, Reference
+from cnnshift.sweep.observation_table import ObservationTable
+from cnnshift.sweep.phase_program import phase_program
+from cnnshift.sweep.program import BlockResult, Reference
+from cnnshift.sweep.pure_model import PureModel
 from cnnshift.sweep.sharing import Sharing, find_sharing
-from cnnshift.sweep.subject import Subject
-from cnnshift.sweep.table import Table
+from cnnshift.sweep.sweep_inputs import SweepInputs
 
 Progress = Callable[[int], None]
 
@@ -69,9 +69,9 @@ class Sweep:
 
 
 def run_sweep(
-    subject: Subject,
+    subject: PureModel,
     split: Split,
-    protocol: Protocol,
+    protocol: ShiftProtocol,
     shift_set: ShiftSet,
     *,
     batch_size: int | None = None,
@@ -102,7 +102,7 @@ def run_sweep(
         MeasurementError: `shared` was asked for, and does not agree with the direct engine; the model gave values that
             are not finite; or one image does not fit into memory.
     """
-    job = Job(subject, split, protocol, shift_set)
+    job = SweepInputs(subject, split, protocol, shift_set)
     if (sharing := _choose(job, engine)) is not None:
         # A call takes all shifts of a batch: only several batches keep every core busy.
         size = batch_size or min(default_batch(job), max(SMALLEST_BATCH, math.ceil(len(split) / subject.lanes)))
@@ -115,7 +115,7 @@ def run_sweep(
             progress(-len(split) * shift_set.count)
     started = time.perf_counter()
     if subject.outside is not None:
-        job, batch_size, width = outside_calls(job, batch_size, width)
+        job, batch_size, width = tune_host_batch(job, batch_size, width)
     seconds = time.perf_counter() - started
     found = _with_memory(job, batch_size, progress, partial(_direct, job, width, progress))
     return replace(found, compile_seconds=found.compile_seconds + seconds)
@@ -125,7 +125,7 @@ class _DisagreementError(Exception):
     """Where the shared engine does not see what the model says."""
 
 
-def _choose(job: Job, engine: Engine) -> Sharing | None:
+def _choose(job: SweepInputs, engine: Engine) -> Sharing | None:
     """How to share forward passes; None to run every one."""
     if engine == "direct":
         return None
@@ -142,13 +142,15 @@ def _choose(job: Job, engine: Engine) -> Sharing | None:
     return sharing
 
 
-def _with_memory(job: Job, batch_size: int | None, progress: Progress, sweep: Callable[[Table, int], Sweep]) -> Sweep:
+def _with_memory(
+    job: SweepInputs, batch_size: int | None, progress: Progress, sweep: Callable[[ObservationTable, int], Sweep]
+) -> Sweep:
     """A sweep in batches as large as the memory allows."""
     images = len(job.split)
     limit = min(batch_size or default_batch(job), images)
     while True:
         batch = math.ceil(images / math.ceil(images / limit))
-        table = Table(job)
+        table = ObservationTable(job)
         try:
             with jax.default_matmul_precision(PRECISION):
                 return sweep(table, batch)
@@ -163,7 +165,7 @@ def _with_memory(job: Job, batch_size: int | None, progress: Progress, sweep: Ca
             limit = batch // 2
 
 
-def _shared(job: Job, sharing: Sharing, progress: Progress, table: Table, batch: int) -> Sweep:
+def _shared(job: SweepInputs, sharing: Sharing, progress: Progress, table: ObservationTable, batch: int) -> Sweep:
     started = time.perf_counter()
     state, parts = job.subject.state, job.subject.parts
     assert parts is not None
@@ -181,7 +183,7 @@ def _shared(job: Job, sharing: Sharing, progress: Progress, table: Table, batch:
     return Sweep(observations, compile_seconds, seconds, batch, 1, flops, "shared", forwards)
 
 
-def _direct(job: Job, width: int | None, progress: Progress, table: Table, batch: int) -> Sweep:
+def _direct(job: SweepInputs, width: int | None, progress: Progress, table: ObservationTable, batch: int) -> Sweep:
     started = time.perf_counter()
     count = job.shift_set.count
     reference, flops = compile_reference(job, batch)
@@ -207,11 +209,11 @@ def _direct(job: Job, width: int | None, progress: Progress, table: Table, batch
 
 
 def _fill(
-    table: Table,
-    job: Job,
+    table: ObservationTable,
+    job: SweepInputs,
     batch: int,
     reference: Callable[..., Reference],
-    program: Callable[..., Block],
+    program: Callable[..., BlockResult],
     blocks: Callable[[int], Iterator[tuple[int, tuple[Any, ...]]]],
     progress: Progress,
 ) -> Observations:
@@ -228,7 +230,7 @@ def _fill(
     """
     state = job.subject.state
 
-    def calls() -> Iterator[tuple[int, int, Callable[[], Block]]]:
+    def calls() -> Iterator[tuple[int, int, Callable[[], BlockResult]]]:
         for start in range(0, len(job.split), batch):
             sources, labels, images_mask = job.batch(start, batch)
             seen = reference(state, sources, labels)
@@ -241,10 +243,12 @@ def _fill(
     return table.observations()
 
 
-def _in_lanes(calls: Iterator[tuple[int, int, Callable[[], Block]]], lanes: int) -> Iterator[tuple[int, int, Block]]:
+def _in_lanes(
+    calls: Iterator[tuple[int, int, Callable[[], BlockResult]]], lanes: int
+) -> Iterator[tuple[int, int, BlockResult]]:
     """Run calls, `lanes` at a time and one more waiting; their results come in the order of the calls."""
     with ThreadPoolExecutor(lanes) as pool:
-        waiting: deque[tuple[int, int, Future[Block]]] = deque()
+        waiting: deque[tuple[int, int, Future[BlockResult]]] = deque()
         try:
             for start, first, call in calls:
                 waiting.append((start, first, pool.submit(lambda call=call: jax.block_until_ready(call()))))
@@ -257,6 +261,6 @@ def _in_lanes(calls: Iterator[tuple[int, int, Callable[[], Block]]], lanes: int)
                 future.cancel()
 
 
-def _finish(call: tuple[int, int, Future[Block]]) -> tuple[int, int, Block]:
+def _finish(call: tuple[int, int, Future[BlockResult]]) -> tuple[int, int, BlockResult]:
     start, first, future = call
     return start, first, future.result()

@@ -12,8 +12,8 @@ from jaxtyping import Array, Float, Int, Real, Shaped
 
 from cnnshift.data.base import to_unit
 from cnnshift.errors import InputError
-from cnnshift.shifts.base import Protocol
-from cnnshift.sweep.subject import Apply
+from cnnshift.shifts.base import ShiftProtocol
+from cnnshift.sweep.pure_model import Apply
 
 
 class Reference(NamedTuple):
@@ -43,7 +43,7 @@ class Sums(NamedTuple):
     square: Float[Array, "b k"]
 
 
-class Block(NamedTuple):
+class BlockResult(NamedTuple):
     """What a block program returns: a table over its shifts, sums over them, and sums over the images."""
 
     seen: Seen
@@ -51,7 +51,7 @@ class Block(NamedTuple):
     shift_change: Float[Array, "s k"]
 
 
-def reference_program(apply: Apply, protocol: Protocol) -> Wrapped:
+def reference_program(apply: Apply, protocol: ShiftProtocol) -> Wrapped:
     """(state, sources, labels) → what the model says without a shift."""
 
     def reference(state: Any, sources: Shaped[Array, "b Hs Ws c"], labels: Int[Array, " b"]) -> Reference:
@@ -68,8 +68,8 @@ def reference_program(apply: Apply, protocol: Protocol) -> Wrapped:
     return jax.jit(reference)
 
 
-def block_program(apply: Apply, protocol: Protocol, *, width: int, per_image: bool) -> Wrapped:
-    """(state, sources, labels, reference, image mask, shifts, shift mask) → `Block`.
+def block_program(apply: Apply, protocol: ShiftProtocol, *, width: int, per_image: bool) -> Wrapped:
+    """(state, sources, labels, reference, image mask, shifts, shift mask) → `BlockResult`.
 
     Shifts are traced: one compilation serves every block of a sweep. They are taken `width` at a time (vmapped), the
     groups one after the other, so that memory does not grow with their number.
@@ -90,7 +90,7 @@ def block_program(apply: Apply, protocol: Protocol, *, width: int, per_image: bo
         images_mask: Float[Array, " b"],
         shifts: Real[Array, "s *b 2"],
         shifts_mask: Float[Array, " s"],
-    ) -> Block:
+    ) -> BlockResult:
         prepared = protocol.prepare(to_unit(sources))
 
         def observe(d: Real[Array, "*b 2"], counts: Float[Array, ""]) -> tuple[Seen, Sums, Float[Array, " k"]]:
@@ -119,7 +119,7 @@ def block_program(apply: Apply, protocol: Protocol, *, width: int, per_image: bo
         nothing = Sums(jnp.zeros_like(reference.logits), jnp.zeros_like(reference.logits))
         sums, tables = lax.scan(group, nothing, (grouped, shifts_mask.reshape(-1, width)))
         seen, shift_change = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), tables)
-        return Block(seen, sums, shift_change)
+        return BlockResult(seen, sums, shift_change)
 
     return jax.jit(block)
 

@@ -30,10 +30,10 @@ from jaxtyping import Float, Int
 
 from cnnshift.data.base import Split, to_unit
 from cnnshift.models.base import ReadoutKind
-from cnnshift.shifts.base import Protocol
+from cnnshift.shifts.base import ShiftProtocol
 from cnnshift.shifts.sets import ShiftSet
 from cnnshift.sweep.device import PRECISION
-from cnnshift.sweep.subject import Subject, stride_of_map
+from cnnshift.sweep.pure_model import PureModel, stride_of_map
 
 TOLERANCE = 1e-4
 """Largest deviation from equivariance, relative to the largest feature, that rounding explains."""
@@ -66,7 +66,7 @@ class Sharing:
     weights: Float[np.ndarray, "p q"]
 
 
-def find_sharing(subject: Subject, split: Split, protocol: Protocol, shift_set: ShiftSet) -> Sharing | str:
+def find_sharing(subject: PureModel, split: Split, protocol: ShiftProtocol, shift_set: ShiftSet) -> Sharing | str:
     """How a sweep can share forward passes, or why it cannot.
 
     The structure of a zoo model tells; of other models that have `features`, `embed` and `classify` it is measured, on
@@ -115,7 +115,7 @@ def _offsets(stride: int) -> Int[np.ndarray, "_ 2"]:
     return np.array([(a, b) for a in range(stride) for b in range(stride)], dtype=np.int32)
 
 
-def _measured(subject: Subject, split: Split, shift_set: ShiftSet) -> Sharing | str:
+def _measured(subject: PureModel, split: Split, shift_set: ShiftSet) -> Sharing | str:
     parts = subject.parts
     assert parts is not None
     images = to_unit(split.windows[:PROBES])

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Int
 
 from cnnshift.errors import InputError
-from cnnshift.sweep.subject import Subject
+from cnnshift.sweep.pure_model import PureModel
 
 UNTRACEABLE = (
     jax.errors.TracerArrayConversionError,
@@ -52,7 +52,7 @@ def check_batch_size(batch_size: int | None) -> None:
         raise InputError(f"batch_size is {batch_size}; allowed: whole numbers of images from 1, or None.")
 
 
-def output_shape(subject: Subject, shape: tuple[int, ...], argument: str) -> tuple[int, ...]:
+def output_shape(subject: PureModel, shape: tuple[int, ...], argument: str) -> tuple[int, ...]:
     """The shape of what a subject gives for images of a shape; nothing is computed.
 
     Args:

@@ -16,7 +16,7 @@ from cnnshift.data.base import to_unit
 from cnnshift.errors import InputError, MeasurementError
 from cnnshift.pixels import show_shift
 from cnnshift.sweep.device import PRECISION
-from cnnshift.sweep.subject import Subject, subject_of
+from cnnshift.sweep.pure_model import PureModel, as_pure_model
 from cnnshift.testing.arguments import as_images, check_batch_size, nearest_first, output_shape
 from cnnshift.testing.borders import describe_extent
 
@@ -74,7 +74,7 @@ def assert_shift_equivariant(
     pixels = to_unit(as_images(images))
     steps = _steps(stride, pixels.shape[1:3])
     moves = _moves(shifts, steps, pixels.shape[1:3])
-    subject = subject_of(layer)
+    subject = as_pure_model(layer)
     shape = output_shape(subject, pixels.shape, "layer")
     _check_output(shape, pixels.shape, steps)
     with jax.default_matmul_precision(PRECISION):
@@ -110,7 +110,7 @@ class _Violations:
 
 
 def _search(
-    subject: Subject,
+    subject: PureModel,
     pixels: Float[np.ndarray, "n h w c"],
     moves: Int[np.ndarray, "s 2"],
     steps: tuple[int, int],

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from cnnshift.catalog import PROTOCOLS
 from cnnshift.config import Span
 from cnnshift.data.base import Split
 from cnnshift.errors import InputError
 from cnnshift.observations import Observations
 from cnnshift.pixels import read_pixels, show_shift
-from cnnshift.registry import PROTOCOLS
 from cnnshift.shifts.sets import ShiftSet, enumerate_shifts
 from cnnshift.sweep.engine import run_sweep
-from cnnshift.sweep.subject import subject_of
+from cnnshift.sweep.pure_model import as_pure_model
 from cnnshift.testing.arguments import as_images, check_batch_size, nearest_first, output_shape
 
 
@@ -93,7 +93,7 @@ def assert_shift_invariant(
         fractional=mover.fractional,
     )
     moving = mover(split.size, reach=shift_set.reach, context=split.context, background=split.background)
-    subject = subject_of(model)
+    subject = as_pure_model(model)
     shape = output_shape(subject, (len(split), *split.size, split.channels), "model")
     if len(shape) != 2 or shape[1] < 2:
         raise InputError(

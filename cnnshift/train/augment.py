@@ -8,9 +8,9 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Shaped
 
+from cnnshift.catalog import AUGMENTATIONS
 from cnnshift.data.base import Split, empty_pixel
 from cnnshift.errors import InputError
-from cnnshift.registry import AUGMENTATIONS
 from cnnshift.train.augmentations.base import Augmentation
 
 Augment = Callable[[np.random.Generator, Shaped[np.ndarray, "n Hs Ws c"]], Shaped[np.ndarray, "n h w c"]]

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from cnnshift.registry import METRICS
+from cnnshift.catalog import METRICS
 from cnnshift.results.files import load_result
 from cnnshift.results.observations_file import load_observations
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from junitparser import JUnitXml
 
-from cnnshift.registry import FORMATS
+from cnnshift.catalog import FORMATS
 from cnnshift.results import files
 from cnnshift.results.files import save_result
 from tests.cli.stored import CLASSES, LONG, run

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.own_images import prepare_tfds, write_folder
+from tests.user_images import prepare_tfds, write_folder
 
 PAGE = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cnnshift.lazy import Entry
-from cnnshift.registry import SOURCES
+from cnnshift.catalog import LOADERS
+from cnnshift.registry import Entry
 
 PAGE = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
 
@@ -50,6 +50,6 @@ def test_the_page_works_as_written(cnnshift, tmp_path, monkeypatch):
 
     np.save("matrix.npy", np.random.RandomState(0).randn(1024, 10).astype(np.float32))
     (tmp_path / "mine.py").write_text(plugin)
-    monkeypatch.setattr(SOURCES, "_plugins", {"mine": Entry("mine:open_mine", "from mine", argument="FILE.npy")})
+    monkeypatch.setattr(LOADERS, "_plugins", {"mine": Entry("mine:open_mine", "from mine", argument="FILE.npy")})
     code, _, err = cnnshift("bench", "mine:matrix.npy", "--limit", "20", "--max-shift", "1")
     assert code == 0, err

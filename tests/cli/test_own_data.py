@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.own_images import pictures, prepare_tfds, write_folder, write_image, write_npz
+from tests.user_images import pictures, prepare_tfds, write_folder, write_image, write_npz
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from cnnshift.registry import METRICS
+from cnnshift.catalog import METRICS
 from cnnshift.results.files import load_result
 from cnnshift.results.observations_file import load_observations
 from tests.installed import COMMAND, as_users_run_it

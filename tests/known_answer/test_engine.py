@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
+from cnnshift.catalog import METRICS, PROTOCOLS
 from cnnshift.data.base import Split
 from cnnshift.metrics.phase_spectrum import by_phase
 from cnnshift.models.base import build
-from cnnshift.registry import METRICS, PROTOCOLS
 from cnnshift.shifts.sets import enumerate_shifts
 from cnnshift.spec import parse_spec
 from cnnshift.sweep.engine import run_sweep
-from cnnshift.sweep.subject import Subject, subject_of
+from cnnshift.sweep.pure_model import PureModel, as_pure_model
 
 SIZE, IMAGES, CLASSES = 16, 6, 5
 SPLIT = Split(
@@ -23,7 +23,7 @@ SPLIT = Split(
 
 def observe(model, *, protocol="circular", split=SPLIT, shifts="full", max_shift=4):
     if isinstance(model, str):
-        model = subject_of(build(parse_spec(model, "model"), (*split.size, split.channels), CLASSES, seed=0))
+        model = as_pure_model(build(parse_spec(model, "model"), (*split.size, split.channels), CLASSES, seed=0))
     kind = PROTOCOLS.load(protocol)
     found = enumerate_shifts(shifts, max_shift=max_shift, step=1, size=split.size, wraps=kind.wraps, images=len(split))
     moving = kind(split.size, reach=found.reach, context=split.context, background=split.background)
@@ -85,7 +85,7 @@ def test_k8_position_matters_to_a_fully_connected_head(model):
 
 
 def test_k9_the_orbit_average_of_any_network_is_invariant():
-    inner = subject_of(build(parse_spec("mlp", "model"), (SIZE, SIZE, 2), CLASSES, seed=0))
+    inner = as_pure_model(build(parse_spec("mlp", "model"), (SIZE, SIZE, 2), CLASSES, seed=0))
 
     def average(state, images):
         import jax
@@ -96,7 +96,7 @@ def test_k9_the_orbit_average_of_any_network_is_invariant():
 
         return jax.lax.map(shifted, jnp.arange(SIZE * SIZE)).mean(axis=0), None
 
-    seen = observe(Subject(average, inner.state), shifts="grid", max_shift=2)
+    seen = observe(PureModel(average, inner.state), shifts="grid", max_shift=2)
     assert relative(seen).max() < 1e-5
     assert np.median(relative(observe("mlp"))) > 0.05
 
@@ -128,7 +128,7 @@ def test_k18_a_constant_classifier_is_consistent_and_kappa_says_that_this_is_wor
 
         return jnp.zeros((len(images), CLASSES)).at[:, 1].set(1.0), None
 
-    seen = observe(Subject(constant, {}))
+    seen = observe(PureModel(constant, {}))
     expected = {
         "pairwise_consistency": 1,
         "reference_consistency": 1,

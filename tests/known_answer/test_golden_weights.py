@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from cnnshift.catalog import MODELS
 from cnnshift.models.base import build, parse_model
-from cnnshift.registry import MODELS
 from cnnshift.spec import parse_spec
 
 # Version, number of parameters, mean size of the initial weights and of the logits of one image.

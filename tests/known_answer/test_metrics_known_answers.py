@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from cnnshift.catalog import METRICS
 from cnnshift.metrics import evaluate
 from cnnshift.metrics.base import Summary
 from cnnshift.metrics.curves import by_radius
 from cnnshift.observations import Observations
-from cnnshift.registry import METRICS
 from cnnshift.shifts.sets import enumerate_shifts
 from tests import observing
 

@@ -11,7 +11,7 @@ from cnnshift.cli import main
 from cnnshift.models.layers import correlation
 from cnnshift.selftest import identities, run
 from cnnshift.selftest.identities import IDENTITIES
-from cnnshift.shifts.base import Protocol
+from cnnshift.shifts.base import ShiftProtocol
 
 # One process measures what the tests of this file share.
 pytestmark = pytest.mark.xdist_group("selftest")
@@ -57,8 +57,8 @@ def test_a_wrong_padding_is_found(monkeypatch, untraced):
 
 
 def test_a_wrong_direction_is_found(monkeypatch, untraced):
-    move = Protocol.move
-    monkeypatch.setattr(Protocol, "move", lambda self, prepared, d: move(self, prepared, -d))
+    move = ShiftProtocol.move
+    monkeypatch.setattr(ShiftProtocol, "move", lambda self, prepared, d: move(self, prepared, -d))
     assert IDENTITIES["T"].measure() > 0
 
 

@@ -8,11 +8,11 @@ import time
 import numpy as np
 import pytest
 
+from cnnshift.catalog import FORMATS
 from cnnshift.comparison import difference as differing
 from cnnshift.comparison.compare import compare_models, compare_results
 from cnnshift.comparison.gates import resolve_policy
 from cnnshift.errors import CnnshiftError
-from cnnshift.registry import FORMATS
 from cnnshift.render.documents.comparison import comparison_document
 from cnnshift.render.style import Style
 from cnnshift.results.files import parse_result, to_json

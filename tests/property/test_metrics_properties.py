@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cnnshift.catalog import METRICS
 from cnnshift.metrics import evaluate
 from cnnshift.metrics.base import Summary
 from cnnshift.metrics.curves import by_radius
 from cnnshift.observations import Observations
-from cnnshift.registry import METRICS
 from cnnshift.shifts.sets import enumerate_shifts
 from tests import observing
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from cnnshift.catalog import DATASETS, DOWNSAMPLERS, MODELS, PROTOCOLS
 from cnnshift.config import load_suite, suite_names
 from cnnshift.data.base import Split
 from cnnshift.models.base import parse_model
-from cnnshift.registry import DATASETS, DOWNSAMPLERS, MODELS, PROTOCOLS
 from cnnshift.spec import Spec, parse_spec
 from cnnshift.train.augment import parse_augment
 from cnnshift.train.obtain import RECIPE_KEYS

@@ -3,7 +3,7 @@
 from jaxtyping import Array, Float
 
 from cnnshift.models.layers.downsampler import Downsampler
-from cnnshift.models.layers.phases import phases, whole
+from cnnshift.models.layers.polyphase import phases, whole
 
 
 class AveragePool(Downsampler):

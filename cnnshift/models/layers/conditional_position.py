@@ -8,7 +8,7 @@ import operator
 from flax import nnx
 from jaxtyping import Array, Float
 
-from cnnshift.models.layers.initial import lecun_normal
+from cnnshift.models.layers.initializers import lecun_normal
 from cnnshift.models.layers.padding import pad
 
 _KERNEL = 3

@@ -7,7 +7,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from cnnshift.models.layers.correlation import correlate
-from cnnshift.models.layers.initial import he_normal
+from cnnshift.models.layers.initializers import he_normal
 from cnnshift.models.layers.padding import ZEROS, Padding, amounts, pad
 
 

@@ -31,9 +31,9 @@ from jax import lax
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float
 
-from cnnshift.models.layers.apart import compiled_apart
+from cnnshift.models.layers.export_mode import runs_on_cpu
 from cnnshift.models.layers.padding import NO_MARGINS, Margins, surround, zeros
-from cnnshift.models.layers.portable import runs_on_cpu
+from cnnshift.models.layers.xla import jit_noinline
 
 FAST_CHANNELS = 16
 """The convolution library is fast above this number of input or output channels."""
@@ -224,4 +224,4 @@ def _run(formulation: Formulation, x: Array, kernel: Array, margins: Margins, wr
     return formulation(x, kernel, margins, stride)
 
 
-_apart = compiled_apart(_run, static_argnums=(0, 3, 4, 5))
+_apart = jit_noinline(_run, static_argnums=(0, 3, 4, 5))

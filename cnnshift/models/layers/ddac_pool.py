@@ -16,7 +16,7 @@ from cnnshift.errors import InputError
 from cnnshift.models import base
 from cnnshift.models.layers.correlation import correlate
 from cnnshift.models.layers.downsampler import Downsampler
-from cnnshift.models.layers.initial import he_normal
+from cnnshift.models.layers.initializers import he_normal
 from cnnshift.models.layers.padding import NO_MARGINS, Padding, pad
 
 

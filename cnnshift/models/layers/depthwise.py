@@ -13,10 +13,10 @@ from jax import lax
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float
 
-from cnnshift.models.layers.apart import compiled_apart
-from cnnshift.models.layers.initial import he_normal
+from cnnshift.models.layers.export_mode import runs_on_cpu
+from cnnshift.models.layers.initializers import he_normal
 from cnnshift.models.layers.padding import Padding, pad, zeros
-from cnnshift.models.layers.portable import runs_on_cpu
+from cnnshift.models.layers.xla import jit_noinline
 
 
 class Depthwise(nnx.Module):
@@ -71,7 +71,7 @@ def _sum(x: Array, kernel: Array, stride: int = 1) -> Array:
     return functools.reduce(operator.add, terms)
 
 
-_sum_apart = compiled_apart(_sum, static_argnums=2)
+_sum_apart = jit_noinline(_sum, static_argnums=2)
 
 
 @jax.custom_jvp

@@ -3,7 +3,7 @@
 from jaxtyping import Array, Float
 
 from cnnshift.models.layers.downsampler import Downsampler
-from cnnshift.models.layers.phases import whole
+from cnnshift.models.layers.polyphase import whole
 from cnnshift.models.layers.resampling import down, resample
 
 

@@ -14,9 +14,9 @@ from jaxtyping import Array, Float
 from cnnshift.models import base
 from cnnshift.models.layers.convolution import Convolution
 from cnnshift.models.layers.downsampler import Downsampler
-from cnnshift.models.layers.initial import he_normal
+from cnnshift.models.layers.initializers import he_normal
 from cnnshift.models.layers.padding import Padding
-from cnnshift.models.layers.phases import phases, pick, whole
+from cnnshift.models.layers.polyphase import phases, pick, whole
 
 
 class LpsOptions(base.Options):

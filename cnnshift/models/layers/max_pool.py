@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from cnnshift.models.layers.apart import compiled_apart
 from cnnshift.models.layers.downsampler import Downsampler
-from cnnshift.models.layers.phases import phases, whole
+from cnnshift.models.layers.polyphase import phases, whole
+from cnnshift.models.layers.xla import jit_noinline
 
 
 class MaxPool(Downsampler):
@@ -50,8 +50,8 @@ def _compare(x: Array, stride: int) -> tuple[Array, Array, Array]:
 
 # Apart, or the gradient's pass over the windows would find each maximum four times again; and x could be computed a
 # second time, with other roundings, and be nowhere equal to the maximum of the first.
-_largest = compiled_apart(_reduce, static_argnums=(1,))
-_places = compiled_apart(_compare, static_argnums=(1,))
+_largest = jit_noinline(_reduce, static_argnums=(1,))
+_places = jit_noinline(_compare, static_argnums=(1,))
 
 
 @_maximum.defjvp

@@ -14,7 +14,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from cnnshift.models.layers.apart import compiled_apart
+from cnnshift.models.layers.xla import jit_noinline
 
 Padding = Literal["zero", "circular", "reflect", "replicate", "valid", "full"]
 """`zero`, `circular` (wraps around), `reflect` (mirrored, border pixel not repeated) and `replicate` (border pixel
@@ -88,4 +88,4 @@ def _runs(indices: np.ndarray) -> list[tuple[int, int]]:
     return [(int(run[0]), int(run[-1]) + 1) for run in np.split(indices, cuts) if len(run)]
 
 
-_surround_apart = compiled_apart(surround, static_argnums=(1, 2))
+_surround_apart = jit_noinline(surround, static_argnums=(1, 2))

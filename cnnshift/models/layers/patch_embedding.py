@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from cnnshift.errors import InputError
 from cnnshift.models.layers.correlation import correlate
-from cnnshift.models.layers.initial import lecun_normal
+from cnnshift.models.layers.initializers import lecun_normal
 
 
 class PatchEmbedding(nnx.Module):

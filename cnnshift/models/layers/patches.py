@@ -8,14 +8,14 @@ from typing import Any
 from flax import nnx
 from jaxtyping import Array, Float
 
-from cnnshift.models.layers.chain import Link, run
+from cnnshift.models.layers.block import Block, run
 from cnnshift.models.layers.convolution import Convolution
 from cnnshift.models.layers.downsampler import Downsampler
 from cnnshift.models.layers.normalization import normalization
 from cnnshift.models.layers.padding import Padding, surround
 
 
-class Patches(Link):
+class Patches(Block):
     """y[i, j] = b + Σ x[p·i + u, p·j + v] k[u, v], 0 ≤ u, v < p: one position per p×p patch (p a power of two).
 
     With `pool=stride` the convolution takes the stride; a last row or column that fills no patch is left out, and no

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from cnnshift.models import base
 from cnnshift.models.layers.downsampler import Downsampler
 from cnnshift.models.layers.padding import Padding
-from cnnshift.models.layers.phases import phases, pick, whole
+from cnnshift.models.layers.polyphase import phases, pick, whole
 
 
 class PolyphaseOptions(base.Options):

@@ -9,7 +9,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from cnnshift.models.layers.activation import MapActivation, map_activation
-from cnnshift.models.layers.chain import Link
+from cnnshift.models.layers.block import Block
 from cnnshift.models.layers.convolution import Convolution
 from cnnshift.models.layers.downsampler import Downsampler
 from cnnshift.models.layers.normalization import Norm, normalization
@@ -17,7 +17,7 @@ from cnnshift.models.layers.padding import Padding
 from cnnshift.models.layers.shortcut import aligned
 
 
-class Residual(Link):
+class Residual(Block):
     """a(n₂(k₂ * D(a(n₁(k₁ * x)))) + s(D(x))), D the downsampling, a the activation, n normalisation.
 
     s is the identity, or, where resolution or channels change, a 1×1 convolution and a normalisation (option B of He et

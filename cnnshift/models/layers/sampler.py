@@ -32,7 +32,7 @@ def affine_grid(theta: Float[Array, "n 2 3"], size: tuple[int, int]) -> Float[Ar
 def sample(images: Float[Array, "n h w c"], grid: Float[Array, "n H W 2"]) -> Float[Array, "n H W c"]:
     """V[i, j] = Σ_{r, q} U[r, q] max(0, 1 − |y_ij − r|) max(0, 1 − |x_ij − q|): equation (5).
 
-    Outside of the image U is 0. Differentiable in the images and in the grid; at whole coordinates, where V has a kink,
+    Outside the image U is 0. Differentiable in the images and in the grid; at whole coordinates, where V has a kink,
     the derivative is that towards larger ones, U[m + 1] − U[m] along each axis (equation (7) as it stands would be U[m]
     there, which is no derivative of V on either side). More than a pixel outside of the image it is 0.
 

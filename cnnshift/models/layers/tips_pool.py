@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from cnnshift.models.base import Options
 from cnnshift.models.layers.downsampler import Downsampler
 from cnnshift.models.layers.padding import Padding, surround
-from cnnshift.models.layers.phases import phases, whole
+from cnnshift.models.layers.polyphase import phases, whole
 
 _TAPS = [(a, b) for a in range(3) for b in range(3)]
 

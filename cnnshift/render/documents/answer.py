@@ -8,7 +8,7 @@ import numpy as np
 
 from cnnshift.pixels import show_pixels, show_shift
 from cnnshift.render.numbers import interval, percent
-from cnnshift.results.groups import Combined, Group, Row, combine
+from cnnshift.results.aggregate import Group, Row, SeedMean, combine
 from cnnshift.results.packing import unpack
 from cnnshift.results.schema import Run
 
@@ -41,9 +41,9 @@ def _verdict(group: Group) -> Iterator[str]:
             return
         yield f"Yes, here: {moved} never changes the class that {row.model} gives ({_tested(row)})."
         return
-    flipped = Combined(1 - changes.value, None, None, changes.n)
+    flipped = SeedMean(1 - changes.value, None, None, changes.n)
     if changes.ci95:
-        flipped = Combined(flipped.value, (1 - changes.ci95[1], 1 - changes.ci95[0]), None, changes.n)
+        flipped = SeedMean(flipped.value, (1 - changes.ci95[1], 1 - changes.ci95[0]), None, changes.n)
     yield (
         f"No: {moved} changes the class that {row.model} gives in {percent(flipped.value)} % of cases "
         f"{interval(flipped.ci95, 'fraction')}, and its accuracy goes from {percent(plain.value)} % to "

@@ -11,7 +11,7 @@ from cnnshift.render.documents.answer import answer
 from cnnshift.render.documents.columns import HEADLINE_METRICS, columns
 from cnnshift.render.documents.pictures import pictures
 from cnnshift.render.numbers import UNITS, headline, interval, number
-from cnnshift.results.groups import Group, group_runs
+from cnnshift.results.aggregate import Group, group_runs
 from cnnshift.results.schema import Result, Run
 
 LEGEND = "[low, high]: 95 % interval over images · * best of its column · bars: 0 to 100 %"

@@ -10,7 +10,7 @@ from cnnshift.pixels import show_pixels
 from cnnshift.render.document import Cell, Column
 from cnnshift.render.numbers import UNITS, count, interval, number
 from cnnshift.render.sparkline import sparkline, thin_out
-from cnnshift.results.groups import Group, combine
+from cnnshift.results.aggregate import Group, combine
 
 HEADLINE_METRICS = ("accuracy", "shifted_accuracy", "worst_case_accuracy", "pairwise_consistency")
 

@@ -10,8 +10,8 @@ from cnnshift.comparison.records import (
     Change,
     ComparedRow,
     Comparison,
+    Ranking,
     RequiredValue,
-    Standing,
     Verdict,
 )
 from cnnshift.pixels import show_shift
@@ -184,13 +184,13 @@ def _first(one: Change) -> str:
     return f"{where}: class {one.before} → {one.after}"
 
 
-def _by_contract(standings: Sequence[Standing]) -> Iterator[tuple[str, list[Standing]]]:
+def _by_contract(standings: Sequence[Ranking]) -> Iterator[tuple[str, list[Ranking]]]:
     places = dict.fromkeys(f"{one.dataset} [{one.movement}]" for one in standings)
     for place in places:
         yield place, [one for one in standings if f"{one.dataset} [{one.movement}]" == place]
 
 
-def _standings(place: str, models: Sequence[Standing]) -> Table:
+def _standings(place: str, models: Sequence[Ranking]) -> Table:
     def column(heading: str, texts: Sequence[str], *, numeric: bool = True) -> Column:
         return Column(heading, [Cell(text) for text in texts], numeric=numeric)
 

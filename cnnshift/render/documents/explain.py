@@ -10,8 +10,8 @@ from cnnshift.render.document import Cell, Column, Document, Finding, Table
 from cnnshift.render.documents.pictures import pictures
 from cnnshift.render.numbers import percent
 from cnnshift.render.sparkline import sparkline
+from cnnshift.results.aggregate import Group, Row
 from cnnshift.results.explanation import Behaviour, Explanation, LayerRecord, Loss
-from cnnshift.results.groups import Group, Row
 from cnnshift.results.schema import Run
 
 LOST: dict[Loss, str] = {

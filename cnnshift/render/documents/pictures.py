@@ -8,7 +8,7 @@ import numpy as np
 
 from cnnshift.render.document import Curve, HeatMap, Number, Picture
 from cnnshift.render.numbers import change
-from cnnshift.results.groups import Group, Row, combine
+from cnnshift.results.aggregate import Group, Row, combine
 from cnnshift.results.schema import RadiusTable
 
 OWN_MAP = 0.05

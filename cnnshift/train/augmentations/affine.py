@@ -25,7 +25,7 @@ class Affine(Warp):
     towards the second, θ and φ uniform within ±15°, a and b uniform within ±0.15, all independent. Simard et al. give
     no ranges; these are of Cireşan et al. 2010 (section 3, for MNIST: 15° for rotation or shear, 15 to 20 % for the
     length of each axis). The map has no translation: that is `shiftK`'s, so that the two can be told apart, or
-    combined (`shift4+affine`). Parts that leave the image are lost; the background enters.
+    combined (`shift4+affine`). SplitModel that leave the image are lost; the background enters.
     """
 
     def __call__(self, rng: np.random.Generator, sources: Sources) -> Windows:

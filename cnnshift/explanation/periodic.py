@@ -1,0 +1,64 @@
+"""Maps on the torus, on the host: moved by fractions, aligned, differentiated."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+Maps = Float[np.ndarray, "n h w c"]
+
+NEAR_WHOLE = 1e-6
+"""A stride of 3 makes thirds, which no float is."""
+
+
+def host(values: Any) -> np.ndarray:
+    """What a layer gives, as numbers of at least 32 bits."""
+    array = np.asarray(values)
+    return array if array.dtype == np.float64 else array.astype(np.float32)
+
+
+def shift_maps(maps: Maps, d: tuple[float, float]) -> Maps:
+    """T_d: a roll at whole positions, else by Fourier, as `cnnshift.shifts.fourier.fourier_shift` does."""
+    whole = np.round(d)
+    if np.abs(np.asarray(d) - whole).max() < NEAR_WHOLE:
+        return np.roll(maps, whole.astype(int), axis=(1, 2))
+    for axis, part in zip((1, 2), d, strict=True):
+        maps = _multiply(maps, axis, _factors(maps.shape[axis], part))
+    return maps
+
+
+def align(maps: Maps, to: Maps) -> Maps:
+    """Every map rolled so that its correlation with another one is largest, which is where they are nearest."""
+    spectra = np.fft.rfft2(to, axes=(1, 2)) * np.conj(np.fft.rfft2(maps, axes=(1, 2)))
+    size = maps.shape[1], maps.shape[2]
+    correlation = np.fft.irfft2(spectra.sum(axis=-1), s=size, axes=(1, 2))
+    best = correlation.reshape(len(maps), -1).argmax(axis=1)
+    return np.stack([np.roll(one, divmod(int(q), size[1]), axis=(0, 1)) for one, q in zip(maps, best, strict=True)])
+
+
+def derivative(maps: Maps, direction: tuple[float, float]) -> Maps:
+    """d/dt T_{t·direction} of maps at t = 0: minus the derivative along the direction, by Fourier."""
+    total = np.zeros(maps.shape)
+    for axis, part in zip((1, 2), direction, strict=True):
+        if part:
+            size = maps.shape[axis]
+            turns = -2j * np.pi * np.fft.rfftfreq(size)
+            # cos(πt), by which the highest frequency of an even size moves, has no derivative at 0.
+            turns[np.abs(np.fft.rfftfreq(size)) == 0.5] = 0
+            total += part * _multiply(maps, axis, turns)
+    return total
+
+
+def _factors(size: int, d: float) -> np.ndarray:
+    frequencies = np.fft.rfftfreq(size)
+    factors = np.exp(-2j * np.pi * frequencies * d)
+    return np.where(frequencies == 0.5, np.cos(np.pi * d), factors)
+
+
+def _multiply(maps: Maps, axis: int, factors: np.ndarray) -> Maps:
+    size = maps.shape[axis]
+    shape = tuple(len(factors) if at == axis else 1 for at in range(4))
+    spectrum = np.fft.rfft(maps, axis=axis) * factors.reshape(shape)
+    return np.fft.irfft(spectrum, n=size, axis=axis)

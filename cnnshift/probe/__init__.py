@@ -1,1 +1,0 @@
-"""Which layer of a network breaks translation, by how much, and why."""

@@ -1,0 +1,138 @@
+"""Networks that come with their weights, at the command line: one sentence on stderr and exit code 2, or a result."""
+
+import json
+
+import pytest
+
+from cnnshift.results.files import load_result
+from tests import external_models
+
+SMALL = ("--limit", "10", "--max-shift", "1", "--metric", "reference_consistency")
+
+
+def pixels(folder):
+    path = folder / "pixels.py"
+    path.write_text(
+        "import numpy as np\n\n\ndef make(step: int = 3):\n"
+        "    return lambda images: np.asarray(images).reshape(len(images), -1)[:, : 10 * step : step]\n\n\n"
+        "def nothing():\n    return None\n\n\ndef leaves():\n    raise SystemExit(0)\n"
+    )
+    return path
+
+
+def test_a_result(cnnshift, tmp_path):
+    path = pixels(tmp_path)
+    code, out, _ = cnnshift("bench", f"py:{path}:make:step=2", *SMALL, "--format", "json")
+    (run,) = json.loads(out)["runs"]
+    assert (code, run["family"], run["options"], run["params"]) == (0, "py", {"step": "2"}, None)
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ("py:{folder}/pixels.py:nothing", "returns NoneType"),
+        ("py:{folder}/pixels.py:leaves", "raises SystemExit: 0."),
+        ("py:{folder}/pixels.py:make:step=x", "allowed: int"),
+        ("py:{folder}/pixels.py:make:size=0", "option size is '0'"),
+        ("py:{folder}/missing.py:make", "which is no file"),
+        ("py", "write py:package.module:factory"),
+        ("onnx:{folder}/net.onnx", "which is no file"),
+        ("torch:{folder}/net.pth", "a pickle, which is not read"),
+        ("torch:{folder}/empty.pt2", "cannot be read as an exported program"),
+        ("onnx:{folder}/empty.onnx", "cannot be read as ONNX"),
+    ],
+)
+def test_bad_input(cnnshift, tmp_path, spec, said):
+    pytest.importorskip({"onnx": "onnxruntime", "torc": "torch"}.get(spec[:4], "json"))
+    pixels(tmp_path)
+    for name in ("empty.pt2", "empty.onnx"):
+        (tmp_path / name).touch()
+    code, out, err = cnnshift("bench", spec.replace("{folder}", str(tmp_path)), *SMALL)
+    assert (code, out) == (2, "")
+    assert said in " ".join(err.split())
+    assert "Traceback" not in err
+
+
+def test_what_cannot_be_seen_into_cannot_be_explained(cnnshift, tmp_path):
+    code, out, err = cnnshift("explain", f"py:{pixels(tmp_path)}:make", "--limit", "10")
+    assert (code, out) == (2, "")
+    assert "its layers and derivatives cannot be seen" in " ".join(err.split())
+    # At once.
+    assert "watching" not in err
+
+
+@pytest.mark.parametrize("options", [{"inputs": 2}, {"shape": ("n", 3, 8)}, {"shape": ("n", 3, 8, 3)}])
+def test_another_network_in_onnx(cnnshift, tmp_path, options):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    path = external_models.write_onnx(tmp_path / "net.onnx", **options)
+    code, out, err = cnnshift("explain", f"onnx:{path}")
+    assert (code, out) == (2, "")
+    assert "net.onnx" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("onnx:net.onnx", "--weights", "none.safetensors"), "--weights none.safetensors cannot be given to onnx"),
+        (("torch:net.py:make", "--weights", "w.pt"), "cannot be given to torch, which comes with its weights"),
+        (("pyy:net.py:make",), "Unknown model 'pyy'; allowed:"),
+        (("net.py:make",), "starts with a file; write py:net.py:FACTORY."),
+        (("./net.onnx",), "starts with a file; write onnx:./net.onnx."),
+        (("cnn", "--dataset", "folders:photos"), "Unknown data set 'folders'; allowed:"),
+    ],
+)
+def test_a_spec_that_nearly_names_a_network(cnnshift, arguments, said):
+    code, out, err = cnnshift("bench", *arguments)
+    assert (code, out) == (2, "")
+    assert said in " ".join(err.split())
+
+
+def test_how_images_are_prepared_is_said(cnnshift, tmp_path):
+    path = pixels(tmp_path)
+    path.with_suffix(".toml").write_text("mean = 0.25\n")
+    _, _, err = cnnshift("bench", f"py:{path}:make", *SMALL)
+    assert "py:pixels.py:make sees images prepared with mean 0.25" in " ".join(err.split())
+
+
+def test_networks_that_come_with_their_weights_are_kept(cnnshift, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = pixels(tmp_path)
+    command = ("bench", f"py:{path}:make", *SMALL, "-o", "r.json")
+    assert cnnshift(*command)[0] == 0
+    assert "(kept)" in cnnshift(*command, "--resume")[2]
+    path.write_text(path.read_text() + "# another network\n")
+    code, _, err = cnnshift(*command, "--resume")
+    assert code == 0
+    assert "(kept)" not in err
+
+
+def test_a_module_whose_code_has_changed_is_measured_again(cnnshift, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "net.py"
+    path.write_text(
+        "from flax import nnx\n\n\nclass Net(nnx.Module):\n"
+        "    def __init__(self):\n        self.out = nnx.Linear(32, 10, rngs=nnx.Rngs(0))\n\n"
+        "    def __call__(self, images):\n        return self.out(images.mean(axis=(1, 3)))\n"
+    )
+    command = ("bench", f"py:{path}:Net", *SMALL, "-o", "r.json")
+    assert cnnshift(*command)[0] == 0
+    before = load_result(tmp_path / "r.json").runs[0]
+    assert "(kept)" in cnnshift(*command, "--resume")[2]
+    path.write_text(path.read_text().replace("mean", "max"))
+    assert "(kept)" not in cnnshift(*command, "--resume")[2]
+    after = load_result(tmp_path / "r.json").runs[0]
+    assert before.weights_digest == after.weights_digest
+    assert before.training.recipe["code"] != after.training.recipe["code"]
+
+
+def test_a_network_that_fails_is_named_and_the_others_are_kept(cnnshift, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "leaves.py").write_text("import sys\n\n\ndef make():\n    return lambda images: sys.exit(0)\n")
+    path = pixels(tmp_path)
+    code, out, err = cnnshift("bench", f"py:{path}:make", "py:leaves.py:make", *SMALL, "-o", "r.json")
+    assert (code, out) == (2, "")
+    assert "1 of 2 cells are finished and kept; complete them with:" in err
+    assert "error: py:leaves.py:make: The model cannot be applied" in err
+    assert "SystemExit: 0" in err
+    assert len(load_result(tmp_path / "r.json").runs) == 1

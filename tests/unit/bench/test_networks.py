@@ -1,0 +1,126 @@
+"""Networks that come with their weights, as the benchmark takes them: sizes, batches, preparation on record."""
+
+import logging
+import sys
+from unittest.mock import Mock
+
+import numpy as np
+import pytest
+
+import cnnshift
+from cnnshift.bench.networks import own_window, plan_source
+from cnnshift.bench.plan import make_plan
+from cnnshift.bench.runner import run_plan
+from cnnshift.config import checked
+from cnnshift.data.base import Split
+from cnnshift.errors import InputError
+from cnnshift.sweep import batching
+
+RANDOM = np.random.RandomState(0)
+TEST = Split(RANDOM.randint(0, 256, (6, 12, 12, 1)).astype(np.uint8), np.arange(6) % 3, tuple("abc"), (0.0,))
+
+
+@pytest.fixture
+def network(tmp_path):
+    path = tmp_path / "net.py"
+    path.write_text(
+        "import numpy as np\n\n\ndef make(factor: float = 1.0):\n"
+        "    weights = np.random.RandomState(1).randn(64, 3).astype(np.float32)\n"
+        "    def call(images):\n"
+        "        sizes.append(len(images))\n"
+        "        return factor * np.asarray(images).reshape(len(images), 64) @ weights\n"
+        "    return call\n\n\nsizes = []\n"
+    )
+    return f"py:{path}:make"
+
+
+def test_larger_images_become_context_at_the_size_that_a_network_asks_for(network):
+    run = cnnshift.measure(f"{network}:size=8", TEST, protocol="crop", max_shift=2)
+    assert run.dataset.size == (8, 8)
+    inside = TEST.images[:, 2:10, 2:10]
+    alone = cnnshift.measure(network, (inside, TEST.labels), max_shift=1)
+    assert run.metric("accuracy").value == alone.metric("accuracy").value
+
+
+def test_how_images_were_prepared_is_on_record(network):
+    run = cnnshift.measure(f"{network}:size=8,mean=0.25,std=2,factor=2", TEST, protocol="crop", max_shift=1)
+    assert run.training.recipe.keys() == {"preprocess", "code"}
+    assert run.training.recipe["preprocess"] == {"size": "8x8", "mean": "0.25", "std": "2"}
+    assert (run.family, run.options["factor"], run.params) == ("py", "2", None)
+
+
+def test_another_size_without_context_is_one_sentence(network):
+    with pytest.raises(InputError, match="The window is 14×14; allowed: from 1×1 to 12×12"):
+        cnnshift.measure(f"{network}:size=14", TEST)
+
+
+def test_networks_of_two_sizes_are_not_measured_together(network):
+    plans = [plan_source(f"{network}:size={size}") for size in (8, 10)]
+    with pytest.raises(InputError, match=r"images of different sizes .*8×8.*10×10"):
+        own_window(plans, TEST)
+    assert own_window(plans[:1], TEST) == (8, 8)
+    assert own_window([plan_source(network)], TEST) == (12, 12)
+
+
+def test_a_family_is_no_network_with_weights():
+    with pytest.raises(InputError, match="'cnn' would have to be trained"):
+        plan_source("cnn")
+    with pytest.raises(InputError, match=r"Unknown model 'onx'.*onnx"):
+        plan_source("onx")
+
+
+def test_the_fastest_batch_is_measured_and_says_the_same(network, caplog, monkeypatch):
+    caplog.set_level(logging.DEBUG, "cnnshift")
+    spec = f"{network}:size=8"
+    chosen = cnnshift.measure(spec, TEST, protocol="crop", max_shift=2)
+    assert any("in calls of so many: {1:" in message for message in caplog.messages)
+    monkeypatch.setattr(batching, "_fastest_size", lambda job, sizes: pytest.fail("a batch was given"))
+    given = cnnshift.measure(spec, TEST, protocol="crop", max_shift=2, batch_size=4)
+    for one, other in zip(given.metrics, chosen.metrics, strict=True):
+        assert one.value == pytest.approx(other.value, rel=1e-6) or one.value is other.value is None
+
+
+def sizes_of(network):
+    """Images of every call, of the factories' file as it was loaded."""
+    path = network.removeprefix("py:").removesuffix(":make")
+    (sizes,) = (module.sizes for module in sys.modules.values() if getattr(module, "__file__", None) == path)
+    return sizes
+
+
+def test_calls_are_of_the_fastest_size_within_a_larger_batch(network, caplog, monkeypatch):
+    caplog.set_level(logging.DEBUG, "cnnshift")
+    monkeypatch.setattr(batching, "_fastest_size", lambda job, sizes: (2, 1e6))
+    chosen = cnnshift.measure(f"{network}:size=8", TEST, protocol="crop", max_shift=1)
+    assert any(message.startswith("sweep: 6 images × ") for message in caplog.messages)
+    # The one image says how many classes there are.
+    assert set(sizes_of(network)) == {1, 2}
+    given = cnnshift.measure(f"{network}:size=8", TEST, protocol="crop", max_shift=1, batch_size=6)
+    assert [metric.value for metric in given.metrics] == pytest.approx([m.value for m in chosen.metrics], rel=1e-6)
+
+
+def test_the_digest_is_that_of_the_code(network, tmp_path):
+    before = cnnshift.measure(f"{network}:size=8", TEST, max_shift=1).weights_digest
+    (tmp_path / "net.py").write_text((tmp_path / "net.py").read_text() + "# changed\n")
+    assert cnnshift.measure(f"{network}:size=8", TEST, max_shift=1).weights_digest != before
+
+
+def test_choosing_a_batch_takes_a_share_of_the_work(network):
+    def images_asked(**shifts):
+        cnnshift.measure(f"{network}:size=8", TEST, protocol="crop", **shifts)
+        return sum(sizes_of(network))
+
+    # A black image says how many classes there are, and shapes are compiled once with the first images of a batch.
+    fixed = 1 + 2 * len(TEST)
+    for most in (1, 2):
+        passes = len(TEST) * (2 * most + 1) ** 2
+        assert passes <= images_asked(max_shift=most) <= 1.1 * passes + fixed
+
+
+def test_a_result_names_no_folder_of_this_machine(network, tmp_path):
+    np.savez(tmp_path / "own.npz", images=TEST.images, labels=TEST.labels)
+    settings = checked(
+        models=[f"{network}:size=8"], dataset=f"npz:{tmp_path / 'own.npz'}", protocols=["crop"], max_shift=1
+    )
+    result = run_plan(make_plan(settings), Mock())
+    assert result.config["models"] == ["py:net.py:make:size=8"]
+    assert str(tmp_path) not in result.model_dump_json()

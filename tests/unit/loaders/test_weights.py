@@ -1,0 +1,105 @@
+"""`weights=`: safetensors and Orbax, complete and of this network, or one sentence."""
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from flax import nnx
+
+from cnnshift.bench.networks import plan_source
+from cnnshift.errors import InputError
+from cnnshift.models.arrays import leaves_by_name
+from tests import external_models
+
+NAMES = {"conv.kernel", "conv.bias", "out.kernel"}
+
+
+@pytest.fixture
+def own(tmp_path):
+    return external_models.write_factories(tmp_path)
+
+
+@pytest.fixture
+def arrays():
+    return {
+        "conv.kernel": external_models.KERNEL,
+        "conv.bias": external_models.BIAS,
+        "out.kernel": external_models.DENSE,
+    }
+
+
+def opened(own, weights):
+    return plan_source(f"py:{own}:nnx:zero=true,weights={weights}").network.model
+
+
+def assert_filled(model, arrays):
+    found = leaves_by_name(model)
+    assert found.keys() == NAMES
+    for name, value in arrays.items():
+        np.testing.assert_array_equal(found[name], value)
+
+
+def test_safetensors(tmp_path, own, arrays):
+    safetensors.numpy.save_file(arrays, tmp_path / "w.safetensors")
+    assert_filled(opened(own, tmp_path / "w.safetensors"), arrays)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+def test_orbax(tmp_path, own, arrays):
+    ocp = pytest.importorskip("orbax.checkpoint")
+    _, state = nnx.split(plan_source(f"py:{own}:nnx").network.model)
+    pure = nnx.to_pure_dict(state)
+    with ocp.PyTreeCheckpointer() as checkpointer:
+        checkpointer.save(tmp_path / "pure", pure)
+    assert_filled(opened(own, tmp_path / "pure"), arrays)
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(tmp_path / "state", state)
+    assert_filled(opened(own, tmp_path / "state"), arrays)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="There are no weights"):
+        opened(own, tmp_path / "empty")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda a: a | {"more": np.zeros(1)}, "only the weights have more"),
+        (lambda a: {k: v for k, v in a.items() if k != "conv.bias"}, "only the network has conv.bias"),
+        (lambda a: a | {"conv.bias": np.zeros(5, np.float32)}, "conv.bias has shape (5,)"),
+        (lambda a: a | {"conv.bias": np.zeros(4, np.float64)}, "type float64, but the network's has (4,) and float32"),
+    ],
+)
+def test_weights_of_another_network(tmp_path, own, arrays, change, said):
+    safetensors.numpy.save_file(change(arrays), tmp_path / "w.safetensors")
+    with pytest.raises(InputError) as problem:
+        opened(own, tmp_path / "w.safetensors")
+    assert said in str(problem.value)
+    assert "\n" not in str(problem.value)
+
+
+@pytest.mark.parametrize("keep", [0, 5, 60, -3])
+def test_a_truncated_file(tmp_path, own, arrays, keep):
+    path = tmp_path / "w.safetensors"
+    safetensors.numpy.save_file(arrays, path)
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(InputError, match="cannot be used") as problem:
+        opened(own, path)
+    assert "\n" not in str(problem.value)
+
+
+@pytest.mark.parametrize("name", ["w.pth", "w.pt", "w.pkl", "w.npz", "w"])
+def test_other_kinds_of_files_are_not_read(tmp_path, own, name):
+    (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(InputError, match=r"cannot be read; allowed: a \.safetensors file, or an Orbax folder\."):
+        opened(own, tmp_path / name)
+
+
+def test_a_file_that_is_missing(tmp_path, own):
+    with pytest.raises(InputError, match="There are no weights"):
+        opened(own, tmp_path / "w.safetensors")
+
+
+def test_a_factory_that_reads_its_own_weights(tmp_path, own):
+    own.write_text(
+        own.read_text() + "\ndef reads(weights: str):\n    assert weights == 'mine.pth'\n    return plain()\n"
+    )
+    assert callable(plan_source(f"py:{own}:reads:weights=mine.pth").network.model)

