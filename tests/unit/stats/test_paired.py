@@ -274,7 +274,7 @@ def test_unpaired_interval_refuses_values_outside_their_limits(a: tuple) -> None
 
 
 def test_examples_of_the_documentation() -> None:
-    for module in (paired, signed, unpaired, mcnemar_module):
+    for module in (paired, mover, unpaired, mcnemar_module):
         assert doctest.testmod(module).failed == 0
 
 
