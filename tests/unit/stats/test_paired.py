@@ -17,7 +17,7 @@ from jaxtyping import TypeCheckError
 from scipy import stats
 
 from cnnshift.stats import mcnemar as mcnemar_module
-from cnnshift.stats import paired, unpaired
+from cnnshift.stats import mover, paired, unpaired
 from cnnshift.stats.intervals import Interval, mean_interval
 from cnnshift.stats.mcnemar import mcnemar
 from cnnshift.stats.mover import Signed, limits_signed, split_signs
