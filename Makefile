@@ -4,6 +4,8 @@ VENV ?= .venv
 # UV=no installs with pip alone.
 UV ?= yes
 export UV
+# uv leaves bytecode to the first import of a package, which has to be allowed to write it.
+unexport PYTHONDONTWRITEBYTECODE
 BIN = $(VENV)/bin
 NEWEST_PYTHON ?= $(shell for v in 3.13 3.12; do python$$v -c '' 2>/dev/null && echo python$$v && break; done)
 PYTEST = $(BIN)/python -m pytest -n auto --dist loadgroup -rs
