@@ -11,7 +11,7 @@ from cnnshift.bench.plan import Movement
 from cnnshift.catalog import METRICS
 from cnnshift.data.base import Split, to_unit
 from cnnshift.loaders.host_callback import reraise_host_errors
-from cnnshift.metrics.base import Metric, Unavailable
+from cnnshift.metrics.base import Metric
 from cnnshift.metrics.curves import by_radius, by_shift
 from cnnshift.metrics.phase_spectrum import by_phase
 from cnnshift.metrics.sensitivity import interclass_normaliser
@@ -29,6 +29,7 @@ from cnnshift.results.schema import (
 )
 from cnnshift.sweep.engine import Engine, run_sweep
 from cnnshift.sweep.pure_model import PureModel
+from cnnshift.unavailable import Unavailable
 
 MAX_PREDICTIONS = 2**24
 """Most predictions of a run that its result keeps: with more, `compare --exact` is not possible."""

@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from cnnshift.observations import Observations
 from cnnshift.stats.intervals import mean_interval
+from cnnshift.unavailable import Unavailable
 
 Values = Float[np.ndarray, " n"]
 
@@ -66,13 +67,6 @@ class MetricSpec:
     reference: str
     bounds: tuple[float, float] | None = (0.0, 1.0)
     partial: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Unavailable:
-    """A metric that these observations cannot supply, and why."""
-
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int, Real
 
-from cnnshift.metrics.base import Unavailable
 from cnnshift.metrics.groups import counts_by_group, means_by_group, share_intervals
 from cnnshift.metrics.radii import find_radii, first_failure
 from cnnshift.observations import Observations
+from cnnshift.unavailable import Unavailable
 
 
 @dataclass(frozen=True, slots=True)

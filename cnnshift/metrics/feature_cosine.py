@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from cnnshift.metrics.base import Metric, MetricSpec, Unavailable, Values
+from cnnshift.metrics.base import Metric, MetricSpec, Values
 from cnnshift.observations import Observations
+from cnnshift.unavailable import Unavailable
 
 
 def evaluate_feature_cosine(observations: Observations) -> Values | Unavailable:

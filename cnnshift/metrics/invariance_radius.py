@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from cnnshift.metrics.base import Metric, MetricSpec, Summary, Unavailable, summarize_mean
+from cnnshift.metrics.base import Metric, MetricSpec, Summary, summarize_mean
 from cnnshift.metrics.radii import find_radii, first_failure
 from cnnshift.observations import Observations
+from cnnshift.unavailable import Unavailable
 
 
 def evaluate_invariance_radius(observations: Observations) -> Summary | Unavailable:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from cnnshift.metrics.base import Metric, MetricSpec, Summary, Unavailable
+from cnnshift.metrics.base import Metric, MetricSpec, Summary
 from cnnshift.observations import Observations
 from cnnshift.stats.resampling import resampled_interval
+from cnnshift.unavailable import Unavailable
 
 # Float32 logits do not resolve a variance that is a smaller share of the squares it is made from.
 _RESOLUTION = 1e-6

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from cnnshift.metrics.base import Metric, MetricSpec, Unavailable, Values
+from cnnshift.metrics.base import Metric, MetricSpec, Values
 from cnnshift.metrics.groups import counts_by_group, means_by_group, share_intervals
 from cnnshift.metrics.radii import find_radii
 from cnnshift.observations import Observations
+from cnnshift.unavailable import Unavailable
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ import math
 import numpy as np
 from jaxtyping import Float, Int
 
-from cnnshift.metrics.base import Metric, MetricSpec, Summary, Unavailable, summarize_mean
+from cnnshift.metrics.base import Metric, MetricSpec, Summary, summarize_mean
 from cnnshift.observations import Observations
+from cnnshift.unavailable import Unavailable
 
 LARGEST_SAMPLE = 1000
 

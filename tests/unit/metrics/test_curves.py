@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from cnnshift.metrics import evaluate
-from cnnshift.metrics.base import Unavailable
 from cnnshift.metrics.curves import by_radius, by_shift
 from cnnshift.metrics.sensitivity import interclass_normaliser
 from cnnshift.stats.intervals import mean_interval
+from cnnshift.unavailable import Unavailable
 from tests.observing import ENUMERATED, SETS, mean, run
 
 

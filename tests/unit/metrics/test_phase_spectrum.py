@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from cnnshift.catalog import METRICS
-from cnnshift.metrics.base import Unavailable
 from cnnshift.metrics.phase_spectrum import by_phase
 from cnnshift.observations import Observations
 from cnnshift.results.observations_file import load_observations, write_observations
 from cnnshift.shifts.sets import enumerate_shifts
 from cnnshift.stats.intervals import mean_interval
+from cnnshift.unavailable import Unavailable
 
 METRIC = METRICS.load("phase_spectrum")
 IMAGES = 9
