@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import pydantic
 
@@ -12,7 +12,13 @@ from cnnshift.errors import InputError
 
 
 class Options(pydantic.BaseModel):
-    """Options of a family, a layer or a data set: fields are the keys of a spec, annotations their allowed values."""
+    """Options of a family, a layer or a data set: fields are the keys of a spec, annotations their allowed values.
+
+    Class attributes:
+        renamed: keys of earlier versions and their new names, for the message that refuses them.
+    """
+
+    renamed: ClassVar[Mapping[str, str]] = {}
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
@@ -43,6 +49,8 @@ def parse_options(
     Raises:
         InputError: an unknown key or value; the message says what is allowed.
     """
+    if old := [key for key in raw if key in options_type.renamed]:
+        raise InputError(" ".join(_renamed(owner, key, options_type.renamed[key]) for key in old))
     allowed = options_type.keys(raw)
     if unknown := [key for key in raw if key not in allowed]:
         raise InputError(" ".join(_unknown(owner, key, [*allowed, *beside]) for key in unknown))
@@ -50,6 +58,10 @@ def parse_options(
         return options_type.model_validate(dict(raw))
     except pydantic.ValidationError as error:
         raise InputError(" ".join(_sentence(owner, problem) for problem in error.errors())) from None
+
+
+def _renamed(owner: str, old: str, new: str) -> str:
+    return f"'{owner}' has no option '{old}'; it was renamed to '{new}'."
 
 
 def _unknown(owner: str, key: str, allowed: list[str]) -> str:
