@@ -16,10 +16,10 @@ from cnnshift.bench.images import no_training_images, test_images
 from cnnshift.bench.networks import Ready, as_seen, is_pretrained, plan_pretrained, prepare_pretrained, ready_to_measure
 from cnnshift.data.base import Split, open_dataset, to_unit
 from cnnshift.errors import InputError, MeasurementError
+from cnnshift.files import write_bytes
 from cnnshift.loaders.extras import optional
 from cnnshift.loaders.host_callback import in_batches
 from cnnshift.models.layers.export_mode import export_mode
-from cnnshift.results.files import write_bytes
 from cnnshift.spec import parse_spec
 from cnnshift.train.obtain import plan_training
 

@@ -226,7 +226,7 @@ class _Files:
 
     def check(self) -> None:
         """Find out before the work whether they can be written."""
-        from cnnshift.results.files import check_writable
+        from cnnshift.files import check_writable
 
         if self.output and SUFFIXES.get(self.output.suffix, "json") != "json":
             wanted = SUFFIXES[self.output.suffix]

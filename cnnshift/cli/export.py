@@ -28,7 +28,7 @@ def export(
     """
     if output.suffix != ".onnx":
         raise InputError(f"--output is {output}; allowed: a file that ends in .onnx.")
-    from cnnshift.results.files import check_writable
+    from cnnshift.files import check_writable
     from cnnshift.sweep.device import prepare_backend
 
     check_writable(output)

@@ -33,7 +33,7 @@ def check_outputs(format: str, outputs: Sequence[Path]) -> None:
     FORMATS[format]
     if not outputs:
         return
-    from cnnshift.results.files import check_writable
+    from cnnshift.files import check_writable
 
     for path in outputs:
         if path.suffix not in SUFFIXES:
@@ -49,8 +49,8 @@ def emit(document: Document, format: str, outputs: Sequence[Path] = ()) -> None:
         SaveError: a file or stdout cannot be written.
     """
     for path in outputs:
+        from cnnshift.files import write_text
         from cnnshift.render.style import Style
-        from cnnshift.results.files import write_text
 
         write_text(path, FORMATS.load(SUFFIXES[path.suffix])(document, Style()))
         note(f"wrote {path}")

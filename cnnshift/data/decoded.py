@@ -15,7 +15,7 @@ from jaxtyping import Int, UInt8
 from cnnshift.cache import cache_dir
 from cnnshift.data.array_file import read_array, write_array
 from cnnshift.errors import SaveError
-from cnnshift.results.files import write_text
+from cnnshift.files import write_text
 
 _log = logging.getLogger("cnnshift")
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import tempfile
 from pathlib import Path
 
 import pydantic
 import pydantic_core
 
 from cnnshift.cache import cache_dir
-from cnnshift.errors import InputError, SaveError
+from cnnshift.errors import InputError
+from cnnshift.files import read_bytes, write_text
 from cnnshift.results.migration import migrate
 from cnnshift.results.schema import SCHEMA, SCHEMA_VERSION, Result
 
 LAST = "last"
-MAX_FILE_BYTES = 512 * 2**20
 
 
 def locate(name: str) -> Path:
@@ -27,58 +25,6 @@ def locate(name: str) -> Path:
 def last_path() -> Path:
     """Where the newest result is kept."""
     return cache_dir("results") / "last.json"
-
-
-def write_text(path: Path, text: str) -> None:
-    """Replace a file's content in one step, in UTF-8; see `write_bytes`."""
-    write_bytes(path, text.encode())
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Replace a file's content in one step: a reader sees the old content or the new.
-
-    Raises:
-        SaveError: the folder is missing or not writable, or the disk is full.
-    """
-    try:
-        # A link is followed: what it points to is replaced, not the link.
-        path = path.resolve()
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".cnnshift-")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            # mkstemp makes private files; these have the usual permissions.
-            mask = os.umask(0)
-            os.umask(mask)
-            os.chmod(temporary, 0o666 & ~mask)
-            os.replace(temporary, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
-    except OSError as error:
-        raise SaveError(f"Cannot write {path}: {error.strerror or error}.") from None
-
-
-def check_writable(path: Path) -> None:
-    """Find out now, not after the measurement, whether a file can be written.
-
-    Raises:
-        InputError: it is a folder or a device, or its folder is missing or not writable.
-    """
-    try:
-        target = path.resolve()
-        if target.is_dir():
-            raise InputError(f"Cannot write {path}: it is a folder.")
-        if target.exists() and not target.is_file():
-            raise InputError(f"Cannot write {path}: it is not a regular file.")
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".cnnshift-")
-        os.close(handle)
-        os.unlink(temporary)
-    except OSError as error:
-        raise InputError(f"Cannot write {path}: {error.strerror or error}.") from None
 
 
 def save_result(result: Result, path: Path) -> None:
@@ -98,16 +44,10 @@ def load_result(name: str | Path) -> Result:
         InputError: no such file, not JSON, not a result, of a newer version, or damaged.
     """
     path = locate(str(name))
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise InputError(f"{path} has {path.stat().st_size:,} bytes; allowed: at most {MAX_FILE_BYTES:,}.")
-        content = path.read_bytes()
-    except FileNotFoundError:
+    if not os.path.exists(path):
         hint = " (no benchmark has finished a cell yet)" if str(name) == LAST else ""
-        raise InputError(f"No result file {name}{hint}.") from None
-    except OSError as error:
-        raise InputError(f"Cannot read {path}: {error.strerror}.") from None
-    return parse_result(content, str(name))
+        raise InputError(f"No result file {name}{hint}.")
+    return parse_result(read_bytes(path), str(name))
 
 
 def parse_result(content: bytes, name: str) -> Result:

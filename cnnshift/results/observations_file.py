@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shutil
-import tempfile
 import zipfile
 from dataclasses import fields
 from pathlib import Path
@@ -14,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from cnnshift.errors import InputError, SaveError
+from cnnshift.files import atomic_file
 from cnnshift.observations import Observations
 
 
@@ -29,26 +27,20 @@ def write_observations(path: Path, name: str, observations: Observations, *, fre
     Raises:
         SaveError: the file cannot be written.
     """
-    temporary = None
     try:
-        path = path.resolve()
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".cnnshift-")
-        os.close(handle)
-        add = path.exists() and not fresh
-        if add:
-            shutil.copyfile(path, temporary)
-        with zipfile.ZipFile(temporary, "a" if add else "w", zipfile.ZIP_DEFLATED) as archive:
-            there = {member.rpartition("/")[0] for member in archive.namelist()}
-            for field in fields(observations):
-                array = getattr(observations, field.name)
-                if array is not None and name not in there:
-                    with archive.open(f"{name}/{field.name}.npy", "w", force_zip64=True) as member:
-                        np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
-        os.replace(temporary, path)
-    except (OSError, zipfile.BadZipFile) as error:
-        if temporary:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
+        with atomic_file(path) as file:
+            add = path.exists() and not fresh
+            if add:
+                with path.open("rb") as old:
+                    shutil.copyfileobj(old, file)
+            with zipfile.ZipFile(file, "a" if add else "w", zipfile.ZIP_DEFLATED) as archive:
+                there = {member.rpartition("/")[0] for member in archive.namelist()}
+                for field in fields(observations):
+                    array = getattr(observations, field.name)
+                    if array is not None and name not in there:
+                        with archive.open(f"{name}/{field.name}.npy", "w", force_zip64=True) as member:
+                            np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
+    except zipfile.BadZipFile as error:
         raise SaveError(f"Cannot write {path}: {error}.") from None
 
 

@@ -17,8 +17,8 @@ from flax import nnx
 
 from cnnshift.cache import cache_dir
 from cnnshift.errors import InputError
+from cnnshift.files import write_bytes
 from cnnshift.models.arrays import fill, leaves_by_name
-from cnnshift.results.files import write_bytes
 
 
 def weights_path(

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 import time
 import zlib
 from fractions import Fraction
@@ -14,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from cnnshift.errors import InputError, SaveError
+from cnnshift.errors import InputError
 from cnnshift.results import files
 from cnnshift.results.migration import STEPS
 from cnnshift.results.packing import MAX_BYTES, PackedArray, pack, unpack
@@ -228,34 +227,6 @@ def test_the_shipped_schema_is_that_of_the_code():
     assert json.loads(schema_text()) == Result.model_json_schema(by_alias=True)
 
 
-def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch):
-    path = tmp_path / "r.json"
-    path.write_text("old")
-
-    def full(*arguments):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(SaveError, match="No space left"):
-        files.write_text(path, "new")
-    assert path.read_text() == "old"
-    assert os.listdir(tmp_path) == ["r.json"]
-
-
-@pytest.mark.parametrize("path", ["missing/r.json", "."])
-def test_unwritable_places_are_found_before(tmp_path, path):
-    with pytest.raises(InputError, match="Cannot write"):
-        files.check_writable(tmp_path / path)
-
-
-def test_results_have_ordinary_permissions(tmp_path):
-    path = tmp_path / "r.json"
-    files.write_text(path, "x")
-    other = Path(tmp_path / "other")
-    other.write_text("x")
-    assert path.stat().st_mode == other.stat().st_mode
-
-
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_numbers_that_are_not_finite_are_refused(value):
     fields = {
@@ -270,23 +241,6 @@ def test_numbers_that_are_not_finite_are_refused(value):
     }
     with pytest.raises(ValueError, match="finite"):
         MetricResult(value=value, **fields)
-
-
-def test_only_regular_files_are_replaced(tmp_path):
-    os.mkfifo(tmp_path / "pipe")
-    for path in (tmp_path / "pipe", Path(os.devnull)):
-        with pytest.raises(InputError, match="not a regular file"):
-            files.check_writable(path)
-    with pytest.raises(InputError, match="Cannot write"):
-        files.check_writable(tmp_path / ("x" * 300))
-
-
-def test_a_link_is_followed(tmp_path):
-    (tmp_path / "target").write_text("old")
-    (tmp_path / "link").symlink_to(tmp_path / "target")
-    files.write_text(tmp_path / "link", "new")
-    assert (tmp_path / "link").is_symlink()
-    assert (tmp_path / "target").read_text() == "new"
 
 
 def test_tables_by_phase_and_radius_survive_the_file(tmp_path):
