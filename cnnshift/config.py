@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Lt, MinLen
 
-from cnnshift.errors import InputError
+from cnnshift.errors import InputError, validation_message
 from cnnshift.pixels import Pixels, write_pixels
 from cnnshift.registry import unknown
 
@@ -294,9 +294,7 @@ def _validate(values: Mapping[str, Any], origins: Mapping[str, str]) -> BenchSet
         problems = []
         for problem in error.errors():
             key = str(problem["loc"][0])
-            message = problem["msg"].removeprefix("Value error, ")
-            message = message[0].lower() + message[1:]
             where = "" if origins[key] == "argument" else f" (from {origins[key]})"
             flag = f"--{key.replace('_', '-')}" if origins[key] == "flag" else f"{key}{where}"
-            problems.append(f"{flag} is '{problem['input']}'; {message}.")
+            problems.append(f"{flag} is '{problem['input']}'; {validation_message(problem)}.")
         raise InputError("\n".join(dict.fromkeys(problems))) from None

@@ -1,35 +1,52 @@
-"""The errors a user can meet; each class carries the exit code of the command that met it."""
+"""Errors that a user can cause or meet; each class has the exit code of the command that raises it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 
 class CnnshiftError(Exception):
-    """Something went wrong that one sentence explains: what, its value, and what is allowed."""
+    """Base class: the message is one sentence with the argument, its value and what is allowed."""
 
     exit_code = 3
 
 
 class InputError(CnnshiftError):
-    """A usage mistake, a bad configuration or an unusable input file."""
+    """An invalid argument or setting, or an unusable input file."""
 
     exit_code = 2
 
 
 class MeasurementError(CnnshiftError):
-    """The measurement could not be made (training diverged, memory ran out, damaged data)."""
+    """A failed measurement: diverged training, exhausted memory, damaged data."""
 
     exit_code = 3
 
 
 class NotFiniteError(MeasurementError):
-    """A model gave logits that are not finite numbers."""
+    """A model returned logits that are not finite."""
 
 
 class SaveError(CnnshiftError):
-    """A result could not be written."""
+    """A file that cannot be written."""
 
     exit_code = 3
 
 
 class IncomparableError(CnnshiftError):
-    """Two results, or a metric and its baseline, do not measure the same thing."""
+    """Two results, or a metric and its baseline, that do not measure the same quantity."""
 
     exit_code = 4
+
+
+def validation_message(problem: Mapping[str, Any], *, limit: int = 300) -> str:
+    """Return the message of one pydantic error as the end of a sentence, without its full stop.
+
+    Args:
+        problem: an item of `pydantic.ValidationError.errors()`.
+        limit: characters to keep; a value from a file may make the message arbitrarily long.
+    """
+    message = problem["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    return message if len(message) <= limit else f"{message[:limit]}…"

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypeVar
 import pydantic
 
 from cnnshift.catalog import DOWNSAMPLERS
-from cnnshift.errors import InputError
+from cnnshift.errors import InputError, validation_message
 
 
 class Options(pydantic.BaseModel):
@@ -72,5 +72,4 @@ def _unknown(owner: str, key: str, allowed: list[str]) -> str:
 
 def _sentence(owner: str, problem: Any) -> str:
     key = str(problem["loc"][0]) if problem["loc"] else ""
-    message = problem["msg"].removeprefix("Value error, ")
-    return f"'{owner}' option {key} is '{problem['input']}'; {message[0].lower()}{message[1:]}."
+    return f"'{owner}' option {key} is '{problem['input']}'; {validation_message(problem)}."

@@ -9,7 +9,7 @@ import pydantic
 import pydantic_core
 
 from cnnshift.cache import cache_dir
-from cnnshift.errors import InputError
+from cnnshift.errors import InputError, validation_message
 from cnnshift.files import read_bytes, write_text
 from cnnshift.results.migration import migrate
 from cnnshift.results.schema import SCHEMA, SCHEMA_VERSION, Result
@@ -90,7 +90,5 @@ def shorten(value: object) -> str:
 def _first(error: pydantic.ValidationError) -> str:
     problem = error.errors()[0]
     where = ".".join(shorten(part).strip("'") for part in problem["loc"])
-    message = problem["msg"].removeprefix("Value error, ")
-    message = message[0].lower() + message[1:]
-    message = message if len(message) <= 300 else f"{message[:300]}…"
+    message = validation_message(problem)
     return f"{where}: {message}" if where else message
