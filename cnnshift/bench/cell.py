@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from cnnshift.bench.networks import Identity
-from cnnshift.bench.plan import Movement
+from cnnshift.bench.plan import ShiftPlan
 from cnnshift.catalog import METRICS
 from cnnshift.data.base import Split, to_unit
 from cnnshift.loaders.host_callback import reraise_host_errors
@@ -41,7 +41,7 @@ def measure_cell(
     *,
     test: Split,
     dataset: DatasetRecord,
-    movement: Movement,
+    shift_plan: ShiftPlan,
     metrics: Sequence[str],
     batch_size: int | None = None,
     width: int | None = None,
@@ -55,7 +55,7 @@ def measure_cell(
         identity: what the run says about it.
         test: the images.
         dataset: their record.
-        movement: protocol and shifts.
+        shift_plan: protocol and shifts.
         metrics: ids to compute.
         batch_size: see `run_sweep`.
         width: see `run_sweep`.
@@ -72,8 +72,8 @@ def measure_cell(
         sweep = run_sweep(
             subject,
             test,
-            movement.protocol,
-            movement.shift_set,
+            shift_plan.protocol,
+            shift_plan.shift_set,
             batch_size=batch_size,
             width=width,
             engine=engine,
@@ -92,11 +92,11 @@ def measure_cell(
         seed=identity.seed,
         training=identity.training,
         dataset=dataset,
-        protocol=movement.record,
-        contract=movement.contract,
+        protocol=shift_plan.record,
+        contract=shift_plan.contract,
         metrics=[evaluate(METRICS.load(id), seen) for id in metrics],
         predictions=pack(seen.classes_seen) if seen.classes_seen.size <= MAX_PREDICTIONS else None,
-        by_shift=_shift_table(seen, test, movement, normaliser),
+        by_shift=_shift_table(seen, test, shift_plan, normaliser),
         by_radius=_radius_table(seen, normaliser),
         by_phase=_phase_table(seen, subject.total_stride(test)),
         engine=EngineRecord(name=sweep.engine, forwards=sweep.forwards),
@@ -135,12 +135,12 @@ def _finite(bounds: tuple[float, float] | None) -> tuple[float, float] | None:
 
 
 def _shift_table(
-    observations: Observations, test: Split, movement: Movement, normaliser: float | Unavailable
+    observations: Observations, test: Split, shift_plan: ShiftPlan, normaliser: float | Unavailable
 ) -> ShiftTable:
     profile = by_shift(observations)
     if isinstance(profile, Unavailable):
         return ShiftTable(reason=profile.reason)
-    loss = movement.protocol.loss(to_unit(test.windows), movement.shift_set.shifts).mean(axis=0)
+    loss = shift_plan.protocol.loss(to_unit(test.windows), shift_plan.shift_set.shifts).mean(axis=0)
     return ShiftTable(
         dy=profile.dy.tolist(),
         dx=profile.dx.tolist(),

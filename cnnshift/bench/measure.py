@@ -9,7 +9,7 @@ from typing import Any
 from cnnshift.bench.cell import measure_cell
 from cnnshift.bench.images import Images, test_images
 from cnnshift.bench.networks import as_seen, plan_source, prepare_pretrained, ready_as_is
-from cnnshift.bench.plan import plan_movement, warn_of_halves
+from cnnshift.bench.plan import plan_shifts, warn_about_half_steps
 from cnnshift.catalog import METRICS, PROTOCOLS
 from cnnshift.config import DEFAULTS, checked
 from cnnshift.results.schema import Run
@@ -73,15 +73,15 @@ def measure(
         ready = prepare_pretrained(plan, test)
     else:
         ready = ready_as_is(model, name, test)
-    movement = plan_movement(PROTOCOLS.load(protocol), test, record, settings)
-    warn_of_halves([movement])
+    shift_plan = plan_shifts(PROTOCOLS.load(protocol), test, record, settings)
+    warn_about_half_steps([shift_plan])
     ids = tuple(metrics) or tuple(METRICS)
     run, _ = measure_cell(
         ready.subject,
         ready.identity,
         test=test,
         dataset=record,
-        movement=movement,
+        shift_plan=shift_plan,
         metrics=ids,
         batch_size=batch_size,
         engine=engine,

@@ -27,7 +27,7 @@ log = logging.getLogger("cnnshift")
 
 
 @dataclass(frozen=True, slots=True)
-class Movement:
+class ShiftPlan:
     """A protocol with its shifts on one data set, and the hash of all that a number depends on but the model."""
 
     protocol: ShiftProtocol
@@ -37,12 +37,12 @@ class Movement:
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class BenchCell:
     """One row of work: a model with one seed under one protocol."""
 
     network: NetworkPlan
     seed: int
-    movement: Movement
+    shift_plan: ShiftPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class BenchPlan:
         test: those to measure on.
         dataset: their record for the result.
         networks: models in the order of the settings, each with its recipe or its weights.
-        movements: protocols in the order of the settings.
+        shift_plans: protocols in the order of the settings.
         metrics: ids to compute.
     """
 
@@ -64,15 +64,15 @@ class BenchPlan:
     test: Split
     dataset: DatasetRecord
     networks: tuple[NetworkPlan, ...]
-    movements: tuple[Movement, ...]
+    shift_plans: tuple[ShiftPlan, ...]
     metrics: tuple[str, ...]
 
-    def cells(self) -> Iterator[Cell]:
+    def cells(self) -> Iterator[BenchCell]:
         """All cells: models, then seeds, then protocols."""
         for network in self.networks:
             for seed in self.seeds(network):
-                for movement in self.movements:
-                    yield Cell(network, seed, movement)
+                for shift_plan in self.shift_plans:
+                    yield BenchCell(network, seed, shift_plan)
 
     def seeds(self, network: NetworkPlan) -> tuple[int, ...]:
         """Seeds of a model: its spec's own one, or those of the settings; one where nothing is trained."""
@@ -109,8 +109,8 @@ def make_plan(settings: BenchSettings) -> BenchPlan:
         size=test.size,
         fingerprint=test.fingerprint,
     )
-    movements = tuple(plan_movement(protocol, test, record, settings) for _, protocol in protocols)
-    warn_of_halves(movements)
+    shift_plans = tuple(plan_shifts(protocol, test, record, settings) for _, protocol in protocols)
+    warn_about_half_steps(shift_plans)
     networks: dict[str, NetworkPlan] = {}
     for model in models:
         network = given.get(str(model)) or plan_training(model, train or test, epochs=settings.epochs)
@@ -118,12 +118,12 @@ def make_plan(settings: BenchSettings) -> BenchPlan:
             raise InputError(f"The model '{model}' is listed twice (as {network.label}).")
         networks[network.label] = network
     metrics = tuple(METRICS) if not settings.metrics else tuple(dict.fromkeys(settings.metrics))
-    return BenchPlan(settings, train, test, record, tuple(networks.values()), movements, metrics)
+    return BenchPlan(settings, train, test, record, tuple(networks.values()), shift_plans, metrics)
 
 
-def plan_movement(
+def plan_shifts(
     protocol: type[ShiftProtocol], test: Split, record: DatasetRecord, settings: BenchSettings
-) -> Movement:
+) -> ShiftPlan:
     """Enumerate the shifts of a protocol on a data set.
 
     Raises:
@@ -151,12 +151,12 @@ def plan_movement(
         exhaustive=shift_set.exhaustive,
         information_loss=_mean_loss(moving, test, shift_set),
     )
-    return Movement(moving, shift_set, description, _contract(record, description, protocol.version, shift_set))
+    return ShiftPlan(moving, shift_set, description, _contract(record, description, protocol.version, shift_set))
 
 
-def warn_of_halves(movements: Sequence[Movement]) -> None:
+def warn_about_half_steps(shift_plans: Sequence[ShiftPlan]) -> None:
     """Say once where the only fractions are halves, which say too little."""
-    steps = {movement.record.step for movement in movements}
+    steps = {shift_plan.record.step for shift_plan in shift_plans}
     for step in sorted(step for step in steps if step.denominator == 2):
         log.warning(
             "step is %s: the only fractions of a pixel are halves, at which a network that over-samples twofold looks "

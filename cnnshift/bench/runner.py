@@ -20,7 +20,7 @@ from cnnshift.bench.networks import (
     ready_to_measure,
     recipe_of_given,
 )
-from cnnshift.bench.plan import BenchPlan, Cell
+from cnnshift.bench.plan import BenchCell, BenchPlan
 from cnnshift.catalog import METRICS
 from cnnshift.config import as_dict
 from cnnshift.errors import InputError, NotFiniteError
@@ -33,40 +33,40 @@ from cnnshift.train.weights import kept_path, save_weights
 
 
 @runtime_checkable
-class Listener(Protocol):
+class BenchCallback(Protocol):
     """What a run tells whoever watches it."""
 
-    def training(self, cell: Cell, steps: int) -> Callable[[int], None]:
+    def on_train_start(self, cell: BenchCell, steps: int) -> Callable[[int], None]:
         """A training run starts; returns what to call with each number of steps done."""
         ...
 
-    def sweeping(self, cell: Cell, image_shifts: int) -> Callable[[int], None]:
+    def on_sweep_start(self, cell: BenchCell, image_shifts: int) -> Callable[[int], None]:
         """A sweep starts; returns what to call with each number of image-shifts done."""
         ...
 
-    def finished(self, cell: Cell, run: Run, result: Result) -> None:
+    def on_cell_end(self, cell: BenchCell, run: Run, result: Result) -> None:
         """A cell is finished; `result` holds all runs so far."""
         ...
 
-    def kept(self, cell: Cell, run: Run) -> None:
+    def on_cell_reused(self, cell: BenchCell, run: Run) -> None:
         """A cell was finished by an earlier, interrupted benchmark."""
         ...
 
 
 def run_plan(
     plan: BenchPlan,
-    listener: Listener,
+    callback: BenchCallback,
     *,
     earlier: Result | None = None,
     weights: Path | None = None,
     save_weights_in: Path | None = None,
-    save_observations: Callable[[Cell, Observations], None] = lambda cell, seen: None,
+    save_observations: Callable[[BenchCell, Observations], None] = lambda cell, seen: None,
 ) -> Result:
     """Measure every cell of a plan.
 
     Args:
         plan: what to do.
-        listener: is told of every step; it writes the result file after every cell.
+        callback: is told of every step; it writes the result file after every cell.
         earlier: the result of an interrupted run of the same plan, whose cells are kept.
         weights: a folder of kept weights to measure instead of training.
         save_weights_in: a folder to keep the weights in.
@@ -78,48 +78,48 @@ def run_plan(
     Raises:
         InputError: the earlier result belongs to another plan, or kept weights are missing or cannot be used.
         SaveError: weights cannot be kept.
-        KeyboardInterrupt: the user stopped; the listener has every finished cell.
+        KeyboardInterrupt: the user stopped; the callback has every finished cell.
     """
     template = new_result(plan, weights)
-    kept = _kept(plan, earlier, template)
+    kept = _reusable_runs(plan, earlier, template)
     runs: list[Run] = []
     last: tuple[str, int, Ready] | None = None
     for cell in plan.cells():
-        key = (cell.network.label, cell.seed, cell.movement.contract)
+        key = (cell.network.label, cell.seed, cell.shift_plan.contract)
         if key in kept:
             runs.append(kept[key])
-            listener.kept(cell, kept[key])
+            callback.on_cell_reused(cell, kept[key])
             continue
         # Protocols are the innermost loop: a model's weights serve all of them.
         if last is None or last[:2] != key[:2]:
-            with _naming(cell, plan):
-                ready = _get_ready(plan, cell, listener, weights)
+            with _name_model_in_errors(cell, plan):
+                ready = _prepare_model(plan, cell, callback, weights)
             if save_weights_in and ready.trained:
                 path = kept_path(save_weights_in, cell.network.label, cell.seed)
                 save_weights(ready.trained.model, path, recipe=ready.trained.recipe, loss=ready.trained.loss)
             last = (*key[:2], ready)
         ready = last[2]
-        with _naming(cell, plan):
+        with _name_model_in_errors(cell, plan):
             run, seen = measure_cell(
                 ready.subject,
                 ready.identity,
                 test=plan.test,
                 dataset=plan.dataset,
-                movement=cell.movement,
+                shift_plan=cell.shift_plan,
                 metrics=plan.metrics,
                 batch_size=plan.settings.batch_size,
                 engine=plan.settings.engine,
                 width=1 if plan.settings.deterministic else None,
-                progress=listener.sweeping(cell, len(plan.test) * cell.movement.shift_set.count),
+                progress=callback.on_sweep_start(cell, len(plan.test) * cell.shift_plan.shift_set.count),
             )
         save_observations(cell, seen)
         runs.append(run)
-        listener.finished(cell, run, template.model_copy(update={"runs": list(runs)}))
+        callback.on_cell_end(cell, run, template.model_copy(update={"runs": list(runs)}))
     return template.model_copy(update={"runs": runs, "status": "complete"})
 
 
 @contextlib.contextmanager
-def _naming(cell: Cell, plan: BenchPlan) -> Iterator[None]:
+def _name_model_in_errors(cell: BenchCell, plan: BenchPlan) -> Iterator[None]:
     """Say which network fails. Logits that are not finite are a failure of one of ours, and bad input of one given."""
     label = cell.network.label
     try:
@@ -158,7 +158,7 @@ def _config(plan: BenchPlan) -> dict[str, Any]:
     return as_dict(plan.settings) | named | {"data_dir": None, "raw_dir": None}
 
 
-def _kept(plan: BenchPlan, earlier: Result | None, template: Result) -> dict[tuple[str, int, str], Run]:
+def _reusable_runs(plan: BenchPlan, earlier: Result | None, template: Result) -> dict[tuple[str, int, str], Run]:
     if earlier is None:
         return {}
     config = template.config
@@ -205,7 +205,7 @@ def _digest_of(plan: BenchPlan, folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _get_ready(plan: BenchPlan, cell: Cell, listener: Listener, weights: Path | None) -> Ready:
+def _prepare_model(plan: BenchPlan, cell: BenchCell, callback: BenchCallback, weights: Path | None) -> Ready:
     network = cell.network
     if isinstance(network, PretrainedPlan):
         return prepare_pretrained(network, plan.test)
@@ -216,5 +216,5 @@ def _get_ready(plan: BenchPlan, cell: Cell, listener: Listener, weights: Path | 
         train,
         seed=cell.seed,
         kept=weights and kept_path(weights, network.label, cell.seed),
-        progress=listener.training(cell, 0 if weights else network.recipe.steps(len(train))),
+        progress=callback.on_train_start(cell, 0 if weights else network.recipe.steps(len(train))),
     )

@@ -20,7 +20,7 @@ from cnnshift.errors import InputError, MeasurementError, SaveError
 from cnnshift.spec import parse_spec
 
 if TYPE_CHECKING:
-    from cnnshift.bench.plan import BenchPlan, Cell
+    from cnnshift.bench.plan import BenchCell, BenchPlan
     from cnnshift.observations import Observations
     from cnnshift.results.schema import Result
 
@@ -265,7 +265,7 @@ def _run(resolved: Resolved, files: _Files, *, resume: bool, dry_run: bool) -> t
     prepare_backend(deterministic=resolved.settings.deterministic)
     from cnnshift.bench.plan import make_plan
     from cnnshift.bench.runner import new_result, run_plan
-    from cnnshift.cli.progress import ProgressListener
+    from cnnshift.cli.progress import ProgressDisplay
     from cnnshift.results.observations_file import write_observations
 
     gc.enable()
@@ -288,10 +288,10 @@ def _run(resolved: Resolved, files: _Files, *, resume: bool, dry_run: bool) -> t
         if output:
             save_result(result, output)
 
-    def save_seen(cell: Cell, seen: Observations) -> None:
+    def save_seen(cell: BenchCell, seen: Observations) -> None:
         nonlocal fresh
         if files.observations:
-            name = f"{cell.network.label} seed {cell.seed} {cell.movement.record.name}"
+            name = f"{cell.network.label} seed {cell.seed} {cell.shift_plan.record.name}"
             write_observations(files.observations, name, seen, fresh=fresh)
             fresh = False
 
@@ -303,10 +303,10 @@ def _run(resolved: Resolved, files: _Files, *, resume: bool, dry_run: bool) -> t
     if nothing_to_lose:
         save(latest)
     try:
-        with ProgressListener(cells, save) as listener:
+        with ProgressDisplay(cells, save) as callback:
             result = run_plan(
                 plan,
-                listener,
+                callback,
                 earlier=earlier,
                 weights=files.weights,
                 save_weights_in=files.save_weights,
@@ -360,11 +360,11 @@ def _config_text(resolved: Resolved) -> str:
 def _plan_text(plan: BenchPlan, *, trains: bool) -> str:
     cells = list(plan.cells())
     lines = [
-        f"{i}. {cell.network.label} seed {cell.seed}: {cell.movement.record.name}, "
-        f"{len(plan.test):,} images × {cell.movement.shift_set.count:,} shifts"
+        f"{i}. {cell.network.label} seed {cell.seed}: {cell.shift_plan.record.name}, "
+        f"{len(plan.test):,} images × {cell.shift_plan.shift_set.count:,} shifts"
         for i, cell in enumerate(cells, start=1)
     ]
-    forwards = sum(len(plan.test) * (cell.movement.shift_set.count + 1) for cell in cells)
+    forwards = sum(len(plan.test) * (cell.shift_plan.shift_set.count + 1) for cell in cells)
     total = [f"{len(cells)} cell{'s' if len(cells) > 1 else ''}", f"{forwards:,} forward passes"]
     if trains and plan.train and any(network.epochs for network in plan.networks):
         total.append(f"{len(plan.train):,} training images")

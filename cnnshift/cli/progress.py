@@ -15,11 +15,11 @@ from cnnshift.cli.terminal import style
 from cnnshift.render.numbers import percent
 
 if TYPE_CHECKING:
-    from cnnshift.bench.plan import Cell
+    from cnnshift.bench.plan import BenchCell
     from cnnshift.results.schema import Result, Run
 
 
-class ProgressListener:
+class ProgressDisplay:
     """Shows a benchmark's progress; `save` is called with the result after every cell.
 
     Args:
@@ -44,23 +44,23 @@ class ProgressListener:
         self._total = self._bars.add_task("cells", total=cells)
         self._cells, self._done = cells, 0
 
-    def __enter__(self) -> ProgressListener:
+    def __enter__(self) -> ProgressDisplay:
         self._bars.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._bars.stop()
 
-    def training(self, cell: Cell, steps: int) -> Callable[[int], None]:
-        """See `cnnshift.bench.runner.Listener`."""
+    def on_train_start(self, cell: BenchCell, steps: int) -> Callable[[int], None]:
+        """See `cnnshift.bench.runner.BenchCallback`."""
         return self._task(f"training {cell.network.label}", steps)
 
-    def sweeping(self, cell: Cell, image_shifts: int) -> Callable[[int], None]:
-        """See `cnnshift.bench.runner.Listener`."""
+    def on_sweep_start(self, cell: BenchCell, image_shifts: int) -> Callable[[int], None]:
+        """See `cnnshift.bench.runner.BenchCallback`."""
         return self._task(f"sweeping {cell.network.label}", image_shifts)
 
-    def finished(self, cell: Cell, run: Run, result: Result) -> None:
-        """See `cnnshift.bench.runner.Listener`."""
+    def on_cell_end(self, cell: BenchCell, run: Run, result: Result) -> None:
+        """See `cnnshift.bench.runner.BenchCallback`."""
         self._save(result)
         seconds = run.timing
         swept = f"swept in {seconds.sweep_seconds:.1f} s after {seconds.compile_seconds:.1f} s of compilation"
@@ -70,8 +70,8 @@ class ProgressListener:
             swept = f"trained in {seconds.train_seconds:.1f} s, {swept}"
         self._line(cell, f"{_headline(run)} ({swept})")
 
-    def kept(self, cell: Cell, run: Run) -> None:
-        """See `cnnshift.bench.runner.Listener`."""
+    def on_cell_reused(self, cell: BenchCell, run: Run) -> None:
+        """See `cnnshift.bench.runner.BenchCallback`."""
         self._line(cell, f"{_headline(run)} (kept)")
 
     def _task(self, description: str, total: int) -> Callable[[int], None]:
@@ -82,10 +82,10 @@ class ProgressListener:
         task = self._bars.add_task(description, total=total)
         return lambda done: self._bars.advance(task, done)
 
-    def _line(self, cell: Cell, text: str) -> None:
+    def _line(self, cell: BenchCell, text: str) -> None:
         self._done += 1
         self._bars.update(self._total, completed=self._done)
-        where = f"[{self._done}/{self._cells}] {cell.network.label} seed {cell.seed} {cell.movement.record.name}"
+        where = f"[{self._done}/{self._cells}] {cell.network.label} seed {cell.seed} {cell.shift_plan.record.name}"
         # A stderr that cannot be written must not cost the result.
         with contextlib.suppress(OSError):
             self._bars.console.print(f"{where}: {text}", markup=False, highlight=False, soft_wrap=True)

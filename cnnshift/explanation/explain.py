@@ -21,7 +21,7 @@ from cnnshift.bench.networks import (
     ready_as_is,
     ready_to_measure,
 )
-from cnnshift.bench.plan import Movement, plan_movement, warn_of_halves
+from cnnshift.bench.plan import ShiftPlan, plan_shifts, warn_about_half_steps
 from cnnshift.catalog import METRICS, PROTOCOLS
 from cnnshift.config import DEFAULTS, EXPLAINED_IMAGES, BenchSettings, checked
 from cnnshift.data.base import Split, open_dataset, to_unit
@@ -116,8 +116,8 @@ def explain(
     given = plan_pretrained(spec) if spec is not None and is_pretrained(spec) else None
     if given is not None:
         test, record = as_seen(given, test, record)
-    movement = plan_movement(PROTOCOLS.load(protocol), test, record, settings)
-    warn_of_halves([movement])
+    shift_plan = plan_shifts(PROTOCOLS.load(protocol), test, record, settings)
+    warn_about_half_steps([shift_plan])
     if given is not None:
         ready = prepare_pretrained(given, test)
     elif not isinstance(model, str):
@@ -125,13 +125,13 @@ def explain(
     elif isinstance(data, str):
         dataset = open_dataset(parse_spec(data, "data set"))
         train = dataset.load("train") if dataset.trains else None
-        return _explain_spec(model, train, test, record, movement, settings, causes, say)
+        return _explain_spec(model, train, test, record, shift_plan, settings, causes, say)
     else:
         raise InputError(f"The model '{model}' is a spec, which is trained on a data set; give one by its name.")
     if ready.subject.outside is not None:
         raise InputError(HIDDEN)
     blame = Ablation(measure_behaviour(ready.model, test, _cause_shifts(test)), None, [])
-    return _explain(ready, test, record, movement, blame, say)
+    return _explain(ready, test, record, shift_plan, blame, say)
 
 
 def _explain_spec(
@@ -139,7 +139,7 @@ def _explain_spec(
     train: Split | None,
     test: Split,
     record: DatasetRecord,
-    movement: Movement,
+    shift_plan: ShiftPlan,
     settings: BenchSettings,
     causes: bool,
     say: Say,
@@ -166,22 +166,22 @@ def _explain_spec(
         blame = run_ablation(plan.architecture, network_of, test, _cause_shifts(test))
     else:
         blame = Ablation(measure_behaviour(ready.model, test, _cause_shifts(test)), None, [])
-    return _explain(ready, test, record, movement, blame, say)
+    return _explain(ready, test, record, shift_plan, blame, say)
 
 
 def _explain(
-    ready: Ready, test: Split, record: DatasetRecord, movement: Movement, blame: Ablation, say: Say
+    ready: Ready, test: Split, record: DatasetRecord, shift_plan: ShiftPlan, blame: Ablation, say: Say
 ) -> Explanation:
     subject, identity = ready.subject, ready.identity
     say("watching predictions")
-    run, _ = measure_cell(subject, identity, test=test, dataset=record, movement=movement, metrics=tuple(METRICS))
+    run, _ = measure_cell(subject, identity, test=test, dataset=record, shift_plan=shift_plan, metrics=tuple(METRICS))
     images = to_unit(test.windows[:PROBED_IMAGES])
     say("measuring the numerical floor")
     floor = measure_floor(images)
     say("measuring layers")
     layers = probe_layers(ready.model, images)
     say("looking at all circular shifts")
-    whole = movement.record.set == "full" and movement.protocol.wraps
+    whole = shift_plan.record.set == "full" and shift_plan.protocol.wraps
     certificate = run if whole else _certify(subject, identity, test, record)
     found = Explanation(
         cnnshift_version=cnnshift.__version__,
@@ -205,11 +205,11 @@ def _explain(
 
 def _certify(subject: PureModel, identity: Identity, test: Split, record: DatasetRecord) -> Run | None:
     """A run over all circular shifts, where they can share forward passes."""
-    movement = plan_movement(Circular, test, record, checked(shifts="full"))
-    sharing = find_sharing(subject, test, movement.protocol, movement.shift_set)
-    if not isinstance(sharing, Sharing) or len(sharing.phases) * WORTH_IT > movement.shift_set.count:
+    shift_plan = plan_shifts(Circular, test, record, checked(shifts="full"))
+    sharing = find_sharing(subject, test, shift_plan.protocol, shift_plan.shift_set)
+    if not isinstance(sharing, Sharing) or len(sharing.phases) * WORTH_IT > shift_plan.shift_set.count:
         return None
-    run, _ = measure_cell(subject, identity, test=test, dataset=record, movement=movement, metrics=(CONSISTENCY,))
+    run, _ = measure_cell(subject, identity, test=test, dataset=record, shift_plan=shift_plan, metrics=(CONSISTENCY,))
     return run
 
 

@@ -32,19 +32,19 @@ APS = "cnn:pool=aps,width=4,padding=circular,head=gap"
 
 
 class Silent:
-    """A listener that says nothing."""
+    """A callback that says nothing."""
 
-    def training(self, cell, steps):
+    def on_train_start(self, cell, steps):
         assert steps == 0, "nothing is to be trained"
         return lambda done: None
 
-    def sweeping(self, cell, image_shifts):
+    def on_sweep_start(self, cell, image_shifts):
         return lambda done: None
 
-    def finished(self, cell, run, result):
+    def on_cell_end(self, cell, run, result):
         pass
 
-    def kept(self, cell, run):
+    def on_cell_reused(self, cell, run):
         pass
 
 
