@@ -43,6 +43,19 @@ check: $(VENV)/.dev
 	$(BIN)/lint-imports
 	$(BIN)/pyright
 
+# The site, in build/site: pages, reference generated from the code, executed notebooks. Warnings are errors.
+docs: $(VENV)/.docs
+	$(BIN)/mkdocs build --strict
+
+# Build sdist and wheel, check their metadata, install the wheel into an empty environment and run a benchmark there.
+release-check: $(VENV)/.release
+	rm -rf dist build/release
+	mkdir -p build/release
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
+	$(PYTHON) tools/install.py build/release/venv runtime --wheel dist/*.whl
+	cd build/release && CNNSHIFT_CACHE_DIR="$$PWD/cache" venv/bin/cnnshift bench --suite smoke -o smoke.json
+
 # Measure the committed weights with this code and compare with the committed result. Weights and images are fixed, so
 # a loss beyond its margin is not chance: inconclusive fails too.
 gate: $(VENV)/.runtime

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cnnshift.testing.equivariance import assert_shift_equivariant
     from cnnshift.testing.invariance import assert_shift_invariant
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _PUBLIC = {
     "assert_shift_equivariant": "cnnshift.testing.equivariance",
