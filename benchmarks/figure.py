@@ -6,18 +6,18 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 
-from cnnshift.results.aggregate import group_runs
+from cnnshift.results.aggregate import group_by_contract
 from cnnshift.results.files import load_result
 
 
 def main(source: str, target: str) -> None:
-    group = group_runs(load_result(source))[0]
+    group = group_by_contract(load_result(source))[0]
     columns = 4
-    rows = -(-len(group.rows) // columns)
+    rows = -(-len(group.models) // columns)
     # Without a fixed salt every drawing has other ids, and the file changes when nothing did.
     mpl.rcParams["svg.hashsalt"] = "cnnshift"
     figure, axes = plt.subplots(rows, columns, figsize=(2.6 * columns, 2.9 * rows), layout="constrained")
-    for axis, row in zip(axes.flat, group.rows, strict=False):
+    for axis, row in zip(axes.flat, group.models, strict=False):
         run = row.runs[0]
         step = run.protocol.step
         reach = int(run.protocol.max_shift / step)
@@ -30,7 +30,7 @@ def main(source: str, target: str) -> None:
         axis.imshow(grid * 100, vmin=0, vmax=100, cmap="viridis", extent=extent)
         axis.set_title(row.model.replace(",", ",\n"), fontsize=8)
         axis.tick_params(labelsize=7)
-    for axis in axes.flat[len(group.rows) :]:
+    for axis in axes.flat[len(group.models) :]:
         axis.set_visible(False)
     axes.flat[0].set_xlabel("dx, pixels to the right", fontsize=8)
     axes.flat[0].set_ylabel("dy, pixels down", fontsize=8)

@@ -39,7 +39,7 @@ def only(comparison):
 
 
 def advice(comparison):
-    return comparison_document(comparison).closing[-1]
+    return comparison_document(comparison).footer[-1]
 
 
 def of_outcomes(before, after, gates=("accuracy:1pp",), n=200, **options):

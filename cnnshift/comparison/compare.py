@@ -18,7 +18,7 @@ from cnnshift.comparison.records import Change, ComparedRow, Comparison, Require
 from cnnshift.comparison.verdicts import Judged, Tolerance, badness, status_of, with_verdicts
 from cnnshift.errors import InputError
 from cnnshift.registry import unknown
-from cnnshift.results.aggregate import combine, group_runs
+from cnnshift.results.aggregate import group_by_contract, seed_mean
 from cnnshift.results.files import shorten
 from cnnshift.results.schema import MetricResult, Result, Run
 from cnnshift.results.validation import differing_definition
@@ -75,14 +75,14 @@ def compare_models(
     Raises:
         InputError: no runs, no such model, and as in `compare_results`.
     """
-    groups = group_runs(result)
+    groups = group_by_contract(result)
     models = list(dict.fromkeys(run.model for run in result.runs))
     if not models:
         raise InputError(f"{name} holds no finished run; nothing can be compared.")
     chosen = models[0] if reference is None else _find(reference, models)
     matched = []
     for group in groups:
-        rows = {row.model: row.runs for row in group.rows}
+        rows = {row.model: row.runs for row in group.models}
         for model, runs in rows.items():
             if model == chosen:
                 continue
@@ -265,14 +265,14 @@ def _measured(row: ComparedRow, delta: Difference, gate: Gate) -> ComparedRow:
 
 def _required(name: str, result: Result, policy: Policy) -> Iterator[RequiredValue]:
     """Every requirement on every model under every contract."""
-    for group in group_runs(result):
-        for row in group.rows:
+    for group in group_by_contract(result):
+        for row in group.models:
             run = row.runs[0]
             for requirement in policy.requirements:
                 fitting = [metric.id for metric in run.metrics if requirement.is_for(metric.unit)]
                 ids = matching([requirement.pattern], fitting)
                 for id in ids or [requirement.pattern]:
-                    metric, combined = run.metric(id), combine(row.runs, id)
+                    metric, combined = run.metric(id), seed_mean(row.runs, id)
                     unit = metric.unit if metric else ""
                     yield RequiredValue(
                         requirement=str(requirement),

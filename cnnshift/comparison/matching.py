@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from cnnshift.results.aggregate import Row, group_runs
+from cnnshift.results.aggregate import ModelRuns, group_by_contract
 from cnnshift.results.schema import ProtocolRecord, Result, Run
 from cnnshift.results.validation import measured_alike
 
@@ -72,12 +72,12 @@ def match_results(base: Result, candidate: Result) -> Iterator[Pair | Unmatched]
             yield Unmatched(row.model, row.runs, "missing", "the baseline has no such run")
 
 
-def _rows(result: Result) -> Iterator[Row]:
-    for group in group_runs(result):
-        yield from group.rows
+def _rows(result: Result) -> Iterator[ModelRuns]:
+    for group in group_by_contract(result):
+        yield from group.models
 
 
-def _resembles(a: Row, b: Row) -> bool:
+def _resembles(a: ModelRuns, b: ModelRuns) -> bool:
     first, second = a.runs[0], b.runs[0]
     return (a.model, first.protocol.name, _source(first)) == (b.model, second.protocol.name, _source(second))
 

@@ -8,18 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from cnnshift.comparison.records import Ranking
-from cnnshift.results.aggregate import Group, Row, combine
+from cnnshift.results.aggregate import ContractGroup, ModelRuns, seed_mean
 
 
 @dataclass(frozen=True, slots=True)
 class _Scores:
-    row: Row
+    row: ModelRuns
     accuracy: float
     worst_case: float
     costs: Mapping[str, int | float | None]
 
 
-def standings(group: Group) -> list[Ranking]:
+def standings(group: ContractGroup) -> list[Ranking]:
     """Models in the order of their rank; without those that lack one of the two accuracies."""
     scored = list(_scored(group))
     found = []
@@ -42,16 +42,16 @@ def standings(group: Group) -> list[Ranking]:
     return found
 
 
-def _scored(group: Group) -> Iterator[_Scores]:
-    for row in group.rows:
-        plain, worst = (combine(row.runs, id) for id in ("accuracy", "worst_case_accuracy"))
+def _scored(group: ContractGroup) -> Iterator[_Scores]:
+    for row in group.models:
+        plain, worst = (seed_mean(row.runs, id) for id in ("accuracy", "worst_case_accuracy"))
         if plain and worst:
             run, speed = row.runs[0], _speed(row)
             costs = {"params": run.params, "flops": run.flops, "time": 1 / speed if speed > 0 else None}
             yield _Scores(row, plain.value, worst.value, costs)
 
 
-def _speed(row: Row) -> float:
+def _speed(row: ModelRuns) -> float:
     return float(np.mean([run.timing.images_per_second for run in row.runs]))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 from cnnshift.pixels import show_pixels
-from cnnshift.render.documents.answer import certify
+from cnnshift.render.documents.bench_summary import certify
 from cnnshift.render.numbers import percent
 from cnnshift.results.explanation import Explanation, LayerRecord, Loss
 from cnnshift.results.schema import Run

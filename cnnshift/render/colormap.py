@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cnnshift.render.canvas import RGB
+from cnnshift.render.styled_text import RGB
 
 # At 0, 1/10, …, 1; what is interpolated between them is within 13 of 255. Source: van der Walt & Smith 2015, CC0.
 VIRIDIS: tuple[RGB, ...] = (

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-from cnnshift.render.canvas import fold
 from cnnshift.render.document import Curve, Number
-from cnnshift.render.numbers import UNITS, number
+from cnnshift.render.numbers import format_value, format_with_unit
 from cnnshift.render.sparkline import sparkline, thin_out
+from cnnshift.render.styled_text import wrap
 
 WIDEST, MOST_POINTS = 32, 48
 """Columns up to which few points get several bars each, and points above which some are left out."""
@@ -33,10 +33,10 @@ def draw_curve(picture: Curve, *, width: int) -> list[str]:
     column = spare - each * len(kept)
     # Where a column of names would be too narrow to read they stand above their lines.
     labels = [
-        fold(name, column) if column >= min(names, NARROWEST) else [*fold(name, width), ""] for name in picture.lines
+        wrap(name, column) if column >= min(names, NARROWEST) else [*wrap(name, width), ""] for name in picture.lines
     ]
     column = max((len(label[-1]) for label in labels), default=0)
-    lines = fold(_heading(picture), width)
+    lines = wrap(_heading(picture), width)
     for (*above, label), values, (start, end) in zip(labels, picture.lines.values(), ends, strict=True):
         bar = "".join(mark * each for mark in sparkline([values[index] for index in kept], picture.low, picture.high))
         lines += [*above, f"{label:<{column}} {start:>{first}} {bar} {end:>{last}}"]
@@ -44,10 +44,10 @@ def draw_curve(picture: Curve, *, width: int) -> list[str]:
 
 
 def _heading(picture: Curve) -> str:
-    scale = f"bars: {number(picture.low, picture.unit)} to {number(picture.high, picture.unit)}{UNITS[picture.unit]}"
+    scale = f"bars: {format_value(picture.low, picture.unit)} to {format_with_unit(picture.high, picture.unit)}"
     span = f"{picture.x[0]:g}" if len(picture.x) == 1 else f"{picture.x[0]:g} … {picture.x[-1]:g}"
     return f"{picture.title} at {picture.axis} = {span} · {scale}"
 
 
 def _end(value: Number | None, unit: str) -> str:
-    return "–" if value is None or math.isnan(value) else f"{number(value, unit)}{UNITS[unit]}"
+    return "–" if value is None or math.isnan(value) else format_with_unit(value, unit)

@@ -11,18 +11,18 @@ Level = Literal["error", "failure", "warning", "notice", "passed"]
 
 LEVELS: tuple[Level, ...] = ("error", "failure", "warning", "notice", "passed")
 
-Looks = Literal["", "strong", "good", "bad", "doubtful", "dim"]
+Emphasis = Literal["", "strong", "good", "bad", "doubtful", "dim"]
 """How a cell is to stand out where there is colour; its text must say the same without."""
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class TableCell:
     """A value with its interval (and spread over seeds), and whether it is the best of its column."""
 
     text: str
     detail: str = ""
     best: bool = False
-    looks: Looks = ""
+    emphasis: Emphasis = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Column:
     """
 
     heading: str
-    cells: Sequence[Cell]
+    cells: Sequence[TableCell]
     numeric: bool = True
     optional: bool = False
 
@@ -96,7 +96,7 @@ class Curve:
     axis: str = "|d|"
 
 
-Picture = HeatMap | Curve
+Plot = HeatMap | Curve
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +106,8 @@ class Table:
     title: str
     columns: Sequence[Column]
     legend: str = ""
-    sentences: Sequence[str] = ()
-    pictures: Sequence[Picture] = ()
+    notes: Sequence[str] = ()
+    plots: Sequence[Plot] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +135,9 @@ class Document:
 
     Attributes:
         name: of the command's subject, such as `bench`.
-        opening: lines before the tables.
+        header: lines before the tables.
         tables: for people.
-        closing: lines after the tables.
+        footer: lines after the tables.
         findings: for CI systems.
         records: flat rows with equal keys, for spreadsheets.
         lines: one JSON object per row; the records, if there is nothing more to say.
@@ -148,8 +148,8 @@ class Document:
     content: Any
     records: Sequence[Mapping[str, Any]]
     tables: Sequence[Table] = ()
-    opening: Sequence[str] = ()
-    closing: Sequence[str] = ()
+    header: Sequence[str] = ()
+    footer: Sequence[str] = ()
     findings: Sequence[Finding] = ()
     lines: Sequence[Mapping[str, Any]] = field(default=())
 

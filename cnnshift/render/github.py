@@ -22,8 +22,8 @@ def render(document: Document, style: Style) -> str:
     if len(found) > MOST:
         lines.append(f"{len(found) - MOST} more are not shown.")
     # Plain lines are the log; none may begin like a command.
-    said = [_plain(line) for line in (*document.opening, *document.closing)]
-    return "".join(f"{line}\n" for line in [*said[: len(document.opening)], *lines, *said[len(document.opening) :]])
+    said = [_plain(line) for line in (*document.header, *document.footer)]
+    return "".join(f"{line}\n" for line in [*said[: len(document.header)], *lines, *said[len(document.header) :]])
 
 
 def _data(text: str) -> str:

@@ -15,10 +15,10 @@ from itertools import groupby
 import numpy as np
 from jaxtyping import Float
 
-from cnnshift.render.canvas import RGB, Line, Span, fold, plain
 from cnnshift.render.colormap import color_at
 from cnnshift.render.document import HeatMap, Number
-from cnnshift.render.numbers import UNITS, number
+from cnnshift.render.numbers import format_value, format_with_unit
+from cnnshift.render.styled_text import RGB, Line, Segment, plain_text, wrap
 
 SHADES = " ░▒▓█"
 MISSING = "·"
@@ -56,19 +56,20 @@ def draw_heatmap(picture: HeatMap, *, color: bool, width: int) -> tuple[list[Lin
     body = list(_half_blocks(cells, wide, high) if color else _shades(cells, wide, high))
     labels = {1: picture.axes[0]} | _row_labels(picture.y, (block, high, 2 if color else 1), len(body))
     lines = [
-        [Span(f"{labels.get(index, ''):>{margin - 1}} {frame}"), *line, Span(frame)] for index, line in enumerate(body)
+        [Segment(f"{labels.get(index, ''):>{margin - 1}} {frame}"), *line, Segment(frame)]
+        for index, line in enumerate(body)
     ]
     below = _column_labels(picture.x, block, wide, wide * cells.shape[1])
-    lines.append([Span(f"{picture.axes[1]:>{margin - 1}} {' ' * len(frame)}{below}")])
+    lines.append([Segment(f"{picture.axes[1]:>{margin - 1}} {' ' * len(frame)}{below}")])
     lines.append(_scale(picture, color=color, width=width))
-    text = min(width, max(ROOM_FOR_NUMBERS, len(plain(lines[0]))))
+    text = min(width, max(ROOM_FOR_NUMBERS, len(plain_text(lines[0]))))
     notes = [*_extremes(picture, values)]
     if np.isnan(values).any():
         notes.append(f"{'hole' if color else MISSING}: {picture.missing}")
     if block > 1:
         notes.append(f"one cell: mean of {block}×{block}")
-    lines += [[Span(piece)] for note in notes for piece in fold(note, text)]
-    return [[Span(piece)] for piece in fold(picture.title, text)], lines
+    lines += [[Segment(piece)] for note in notes for piece in wrap(note, text)]
+    return [[Segment(piece)] for piece in wrap(picture.title, text)], lines
 
 
 def _reduce(values: Cells, block: int) -> Float[np.ndarray, "H W"]:
@@ -113,10 +114,10 @@ def _half_blocks(cells: Cells, wide: int, high: int) -> Iterator[Line]:
         yield [_half_block(*pair, wide * len(list(same)), last) for pair, same in groupby(pairs)]
 
 
-def _half_block(upper: RGB | None, lower: RGB | None, wide: int, last: bool) -> Span:
+def _half_block(upper: RGB | None, lower: RGB | None, wide: int, last: bool) -> Segment:
     if upper is None:
-        return Span((" " if last else MISSING) * wide) if lower is None else Span("▄" * wide, lower)
-    return Span("▀" * wide, upper, lower)
+        return Segment((" " if last else MISSING) * wide) if lower is None else Segment("▄" * wide, lower)
+    return Segment("▀" * wide, upper, lower)
 
 
 def _color(position: float) -> RGB | None:
@@ -126,7 +127,7 @@ def _color(position: float) -> RGB | None:
 def _shades(cells: Cells, wide: int, high: int) -> Iterator[Line]:
     for row in cells:
         text = "".join(_shade(position) * wide for position in row)
-        yield from ([Span(text)] for _ in range(high))
+        yield from ([Segment(text)] for _ in range(high))
 
 
 def _shade(position: float) -> str:
@@ -151,14 +152,14 @@ def _column_labels(x: Sequence[Number], block: int, wide: int, width: int) -> st
 
 
 def _scale(picture: HeatMap, *, color: bool, width: int) -> Line:
-    low, high = number(picture.low, picture.unit), _with_unit(picture.high, picture.unit)
+    low, high = format_value(picture.low, picture.unit), format_with_unit(picture.high, picture.unit)
     frame = "" if color else "│"
     room = min(BAR, width - len(low) - len(high) - 2 - 2 * len(frame))
     if room < 2:
-        return [Span(piece) for piece in (low, " to ", high)]
+        return [Segment(piece) for piece in (low, " to ", high)]
     steps = [step / (room - 1) for step in range(room)]
-    bar = [Span("█", color_at(step)) if color else Span(_shade(step)) for step in steps]
-    return [Span(f"{low} {frame}"), *bar, Span(f"{frame} {high}")]
+    bar = [Segment("█", color_at(step)) if color else Segment(_shade(step)) for step in steps]
+    return [Segment(f"{low} {frame}"), *bar, Segment(f"{frame} {high}")]
 
 
 def _extremes(picture: HeatMap, values: Cells) -> Iterator[str]:
@@ -173,8 +174,4 @@ def _extremes(picture: HeatMap, values: Cells) -> Iterator[str]:
         row, column = divmod(int(nearest), values.shape[1])
         where = zip(picture.axes, (picture.y[row], picture.x[column]), strict=True)
         place = ", ".join(f"{axis}={value:g}" for axis, value in where)
-        yield f"{name} {_with_unit(float(value), picture.unit)} at ({place})"
-
-
-def _with_unit(value: Number, unit: str) -> str:
-    return f"{number(value, unit)}{UNITS[unit]}"
+        yield f"{name} {format_with_unit(float(value), picture.unit)} at ({place})"

@@ -3,15 +3,15 @@
 import re
 from collections.abc import Iterable
 
-from cnnshift.render.canvas import plain
-from cnnshift.render.document import Cell, Document, Table
-from cnnshift.render.pictures import draw
+from cnnshift.render.document import Document, Table, TableCell
+from cnnshift.render.plots import draw
 from cnnshift.render.style import Style
+from cnnshift.render.styled_text import plain_text
 
 
 def render(document: Document, style: Style) -> str:
     """Pipe tables with what is said around them; `style` does not matter."""
-    blocks = [*map(_escape, document.opening), *map(_table, document.tables), *map(_escape, document.closing)]
+    blocks = [*map(_escape, document.header), *map(_table, document.tables), *map(_escape, document.footer)]
     return "\n\n".join(blocks) + "\n"
 
 
@@ -24,10 +24,10 @@ def _table(table: Table) -> str:
     ]
     if table.legend:
         lines += ["", f"*{_escape(table.legend)}*"]
-    if table.pictures:
-        lines += ["", *_fenced([plain(line).rstrip() for line in draw(table.pictures, color=False, width=None)[1:]])]
-    if table.sentences:
-        lines += ["", *(f"- {_escape(sentence)}" for sentence in table.sentences)]
+    if table.plots:
+        lines += ["", *_fenced([plain_text(line).rstrip() for line in draw(table.plots, color=False, width=None)[1:]])]
+    if table.notes:
+        lines += ["", *(f"- {_escape(sentence)}" for sentence in table.notes)]
     return "\n".join(lines)
 
 
@@ -42,7 +42,7 @@ def _row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _cell(cell: Cell) -> str:
+def _cell(cell: TableCell) -> str:
     text = f"**{_escape(cell.text)}**" if cell.best else _escape(cell.text)
     return f"{text} {_escape(cell.detail)}".strip()
 

@@ -10,10 +10,10 @@ from rich.style import Style as RichStyle
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from cnnshift.render.canvas import RGB, Line
-from cnnshift.render.document import Cell, Column, Document, Table
-from cnnshift.render.pictures import draw
+from cnnshift.render.document import Column, Document, Table, TableCell
+from cnnshift.render.plots import draw
 from cnnshift.render.style import Style
+from cnnshift.render.styled_text import RGB, Line
 
 WIDE = 150
 """Columns from which an interval stands beside its value instead of below it."""
@@ -41,7 +41,7 @@ def render(document: Document, style: Style) -> str:
         highlight=False,
         soft_wrap=style.width is None,
     )
-    for line in document.opening:
+    for line in document.header:
         console.print(Text(line, style="bold"))
     for table in document.tables:
         if table.title:
@@ -49,14 +49,14 @@ def render(document: Document, style: Style) -> str:
         console.print(_table(table, style))
         if table.legend:
             console.print(Text(table.legend, style="dim"))
-        for line in draw(table.pictures, color=style.color, width=style.width):
+        for line in draw(table.plots, color=style.color, width=style.width):
             console.print(_colored(line))
-        if table.pictures and table.sentences:
+        if table.plots and table.notes:
             console.print()
-        for sentence in table.sentences:
+        for sentence in table.notes:
             console.print(Text(f"• {sentence}"))
         console.print()
-    for line in document.closing:
+    for line in document.footer:
         console.print(Text(line))
     file = console.file
     assert isinstance(file, io.StringIO)
@@ -82,22 +82,24 @@ def _table(table: Table, style: Style) -> RichTable:
 
 
 def _colored(line: Line) -> Text:
-    return Text.assemble(*((span.text, _rich_style(span.front, span.back)) for span in line), no_wrap=True)
+    return Text.assemble(*((span.text, _rich_style(span.foreground, span.background)) for span in line), no_wrap=True)
 
 
-def _rich_style(front: RGB | None, back: RGB | None) -> RichStyle:
-    return RichStyle(color=front and Color.from_rgb(*front), bgcolor=back and Color.from_rgb(*back))
+def _rich_style(foreground: RGB | None, background: RGB | None) -> RichStyle:
+    return RichStyle(
+        color=foreground and Color.from_rgb(*foreground), bgcolor=background and Color.from_rgb(*background)
+    )
 
 
 def _has_details(columns: list[Column]) -> bool:
     return any(cell.detail for column in columns for cell in column.cells)
 
 
-def _text(cell: Cell, beside: bool, narrow: bool) -> Text:
+def _text(cell: TableCell, beside: bool, narrow: bool) -> Text:
     mark = " *" if cell.best else ""
     # A model's spec may break where its options end.
     words = cell.text.replace(",", ",\n") if narrow and ":" in cell.text else cell.text
-    text = Text(f"{words}{mark}", style="bold green" if cell.best else COLORS[cell.looks])
+    text = Text(f"{words}{mark}", style="bold green" if cell.best else COLORS[cell.emphasis])
     if cell.detail:
         text.append(" " if beside else "\n").append(cell.detail, style="dim not bold")
     return text

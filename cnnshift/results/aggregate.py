@@ -14,7 +14,7 @@ from cnnshift.stats.intervals import mean_interval
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ModelRuns:
     """One model under one protocol, over all its seeds."""
 
     model: str
@@ -22,15 +22,15 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class ContractGroup:
     """All models measured under one contract."""
 
-    rows: tuple[Row, ...]
+    models: tuple[ModelRuns, ...]
 
     @property
     def example(self) -> Run:
         """Any run: they share data set, protocol and shifts."""
-        return self.rows[0].runs[0]
+        return self.models[0].runs[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,25 +41,28 @@ class SeedMean:
         value: mean over the seeds.
         ci95: 95 % interval over images, of that mean; None where images have no value of their own
             and there is more than one seed.
-        seed_spread: standard deviation over the seeds; None for one seed.
+        seed_sd: standard deviation over the seeds; None for one seed.
         n: number of images that count for one of the seeds.
     """
 
     value: float
     ci95: tuple[float, float] | None
-    seed_spread: float | None
+    seed_sd: float | None
     n: int
 
 
-def group_runs(result: Result) -> list[Group]:
+def group_by_contract(result: Result) -> list[ContractGroup]:
     """Runs by contract, then by model, both in the order of their first run."""
     groups: dict[str, dict[str, list[Run]]] = {}
     for run in result.runs:
         groups.setdefault(run.contract, {}).setdefault(run.model, []).append(run)
-    return [Group(tuple(Row(model, tuple(runs)) for model, runs in models.items())) for models in groups.values()]
+    return [
+        ContractGroup(tuple(ModelRuns(model, tuple(runs)) for model, runs in models.items()))
+        for models in groups.values()
+    ]
 
 
-def combine(runs: Sequence[Run], id: str) -> SeedMean | None:
+def seed_mean(runs: Sequence[Run], id: str) -> SeedMean | None:
     """A metric of one model over its seeds; None where a run has no value for it."""
     found = [metric for run in runs if (metric := run.metric(id)) and metric.value is not None]
     if not found or len(found) < len(runs):

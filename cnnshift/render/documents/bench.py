@@ -7,11 +7,11 @@ from typing import Any
 
 from cnnshift.pixels import write_pixels
 from cnnshift.render.document import Document, Finding, Table
-from cnnshift.render.documents.answer import answer
-from cnnshift.render.documents.columns import HEADLINE_METRICS, columns
-from cnnshift.render.documents.pictures import pictures
-from cnnshift.render.numbers import UNITS, headline, interval, number
-from cnnshift.results.aggregate import Group, group_runs
+from cnnshift.render.documents.bench_plots import bench_plots
+from cnnshift.render.documents.bench_summary import summarize
+from cnnshift.render.documents.bench_table import HEADLINE_METRICS, bench_columns
+from cnnshift.render.numbers import UNIT_SUFFIXES, format_interval, format_value, format_with_unit, headline
+from cnnshift.results.aggregate import ContractGroup, group_by_contract
 from cnnshift.results.schema import Result, Run
 
 LEGEND = "[low, high]: 95 % interval over images · * best of its column · bars: 0 to 100 %"
@@ -24,7 +24,7 @@ def bench_document(result: Result, *, plots: bool | None = None) -> Document:
         result: what was measured.
         plots: whether its maps and curves are drawn below the tables; by default those of a single model.
     """
-    groups = group_runs(result)
+    groups = group_by_contract(result)
     if plots is None:
         plots = len({run.model for run in result.runs}) == 1
     return Document(
@@ -32,17 +32,17 @@ def bench_document(result: Result, *, plots: bool | None = None) -> Document:
         content=result,
         records=[record for run in result.runs for record in _records(run)],
         tables=[_table(group, plots=plots) for group in groups],
-        opening=[] if groups else ["No cell was finished."],
+        header=[] if groups else ["No cell was finished."],
         findings=[finding for run in result.runs for finding in _findings(run)],
         # A line per run, without what only a program that reads the whole file wants.
         lines=[run.model_dump(mode="json", exclude=_PER_IMAGE) for run in result.runs],
     )
 
 
-def _table(group: Group, *, plots: bool) -> Table:
+def _table(group: ContractGroup, *, plots: bool) -> Table:
     no_map = group.example.by_shift.reason if plots else ""
     legend = f"{LEGEND} · no map: {no_map}" if no_map else LEGEND
-    return Table(headline(group), columns(group), legend, answer(group), pictures(group) if plots else ())
+    return Table(headline(group), bench_columns(group), legend, summarize(group), bench_plots(group) if plots else ())
 
 
 _PER_IMAGE: Any = {"predictions": True, "metrics": {"__all__": {"per_image"}}}
@@ -76,13 +76,13 @@ def _findings(run: Run) -> Iterator[Finding]:
     group = f"{run.model} seed {run.seed}"
     shown = [metric for id in HEADLINE_METRICS if (metric := run.metric(id)) and metric.value is not None]
     if shown:
-        said = ", ".join(f"{m.title} {number(m.value or 0.0, m.unit)}{UNITS[m.unit]}" for m in shown)
+        said = ", ".join(f"{m.title} {format_with_unit(m.value or 0.0, m.unit)}" for m in shown)
         yield Finding("notice", group, run.protocol.movement, f"{said}.")
     for metric in run.metrics:
         name = f"{metric.title} [{run.protocol.movement}]"
         if metric.value is None:
             yield Finding("notice", group, name, f"no value: {metric.reason}")
             continue
-        sign = UNITS[metric.unit]
-        text = f"{number(metric.value, metric.unit)}{sign} {interval(metric.ci95, metric.unit)}"
+        sign = UNIT_SUFFIXES[metric.unit]
+        text = f"{format_value(metric.value, metric.unit)}{sign} {format_interval(metric.ci95, metric.unit)}"
         yield Finding("passed", group, name, text.strip())

@@ -15,10 +15,10 @@ from cnnshift.comparison.records import (
     Verdict,
 )
 from cnnshift.pixels import show_shift
-from cnnshift.render.document import Cell, Column, Document, Finding, Level, Looks, Table
-from cnnshift.render.numbers import UNITS, change, count, number, percent
+from cnnshift.render.document import Column, Document, Emphasis, Finding, Level, Table, TableCell
+from cnnshift.render.numbers import format_count, format_difference, format_with_unit, percent
 
-LOOKS: dict[Verdict, Looks] = {
+EMPHASIS: dict[Verdict, Emphasis] = {
     "regressed": "bad",
     "missing": "bad",
     "incomparable": "bad",
@@ -58,8 +58,8 @@ def comparison_document(comparison: Comparison, *, only_changed: bool = False) -
         content=comparison,
         records=[_record(row) for row in comparison.rows],
         tables=tables,
-        opening=[_verdicts(comparison)],
-        closing=[
+        header=[_verdicts(comparison)],
+        footer=[
             *([f"{hidden} unchanged {'row is' if hidden == 1 else 'rows are'} not shown."] if hidden else []),
             *comparison.notes,
             *([f"Gates: {', '.join(comparison.gates)} (from {comparison.gates_from})."] if comparison.gates else []),
@@ -95,24 +95,26 @@ def _verdicts(comparison: Comparison) -> str:
 def _columns(rows: Sequence[ComparedRow], comparison: Comparison) -> list[Column]:
     columns = [
         Column("verdict", [_verdict(row.verdict) for row in rows], numeric=False),
-        Column("model", [Cell(row.model) for row in rows], numeric=False),
+        Column("model", [TableCell(row.model) for row in rows], numeric=False),
     ]
     if comparison.kind == "results" and len(comparison.candidates) > 1:
-        columns.append(Column("candidate", [Cell(row.candidate) for row in rows], numeric=False))
+        columns.append(Column("candidate", [TableCell(row.candidate) for row in rows], numeric=False))
     before, after = ("base", "candidate") if comparison.kind == "results" else ("reference", "model")
     return [
         *columns,
-        Column("metric", [Cell(_where(row)) for row in rows], numeric=False),
-        Column(before, [Cell(_value(row.base_value, row)) for row in rows]),
-        Column(after, [Cell(_value(row.candidate_value, row)) for row in rows]),
+        Column("metric", [TableCell(_where(row)) for row in rows], numeric=False),
+        Column(before, [TableCell(_value(row.base_value, row)) for row in rows]),
+        Column(after, [TableCell(_value(row.candidate_value, row)) for row in rows]),
         Column("difference", [_difference(row) for row in rows]),
-        Column("margin", [Cell(_margin(row)) for row in rows], optional=True),
-        Column("p", [Cell("–" if row.p_holm is None else _probability(row.p_holm)) for row in rows], optional=True),
+        Column("margin", [TableCell(_margin(row)) for row in rows], optional=True),
+        Column(
+            "p", [TableCell("–" if row.p_holm is None else _probability(row.p_holm)) for row in rows], optional=True
+        ),
     ]
 
 
-def _verdict(verdict: Verdict) -> Cell:
-    return Cell(f"{MARKS[verdict]} {verdict}", looks=LOOKS[verdict])
+def _verdict(verdict: Verdict) -> TableCell:
+    return TableCell(f"{MARKS[verdict]} {verdict}", emphasis=EMPHASIS[verdict])
 
 
 def _where(row: ComparedRow) -> str:
@@ -121,24 +123,24 @@ def _where(row: ComparedRow) -> str:
 
 
 def _value(value: float | None, row: ComparedRow) -> str:
-    return "–" if value is None else f"{number(value, row.unit)}{UNITS[row.unit]}"
+    return "–" if value is None else format_with_unit(value, row.unit)
 
 
-def _difference(row: ComparedRow) -> Cell:
+def _difference(row: ComparedRow) -> TableCell:
     if row.difference is None:
-        return Cell(row.reason)
-    spread = "" if row.seed_sd is None else f" seeds ±{change(row.seed_sd, row.unit)[1:]}"
+        return TableCell(row.reason)
+    spread = "" if row.seed_sd is None else f" seeds ±{format_difference(row.seed_sd, row.unit)[1:]}"
     interval = "no interval" if row.ci95 is None else _interval(row.ci95, row.unit)
-    return Cell(change(row.difference, row.unit), f"{interval}{spread}")
+    return TableCell(format_difference(row.difference, row.unit), f"{interval}{spread}")
 
 
 def _interval(ci95: tuple[float, float], unit: str) -> str:
-    low, high = (change(limit, unit).partition(" ")[0] for limit in ci95)
+    low, high = (format_difference(limit, unit).partition(" ")[0] for limit in ci95)
     return f"[{low}, {high}]"
 
 
 def _margin(row: ComparedRow) -> str:
-    return "–" if row.margin is None else change(row.margin, row.unit)[1:]
+    return "–" if row.margin is None else format_difference(row.margin, row.unit)[1:]
 
 
 def _probability(p: float) -> str:
@@ -147,17 +149,17 @@ def _probability(p: float) -> str:
 
 def _requirements(required: Sequence[RequiredValue]) -> Table:
     words = {True: "= met", False: "- not met"}
-    looks: dict[bool, Looks] = {True: "dim", False: "bad"}
+    emphasis: dict[bool, Emphasis] = {True: "dim", False: "bad"}
     ordered = sorted(required, key=lambda one: one.met)
-    values = [
-        Cell("no value" if one.value is None else f"{number(one.value, one.unit)}{UNITS[one.unit]}") for one in ordered
-    ]
+    values = [TableCell("no value" if one.value is None else format_with_unit(one.value, one.unit)) for one in ordered]
     return Table(
         "Requirements",
         [
-            Column("verdict", [Cell(words[one.met], looks=looks[one.met]) for one in ordered], numeric=False),
-            Column("model", [Cell(one.model) for one in ordered], numeric=False),
-            Column("requirement", [Cell(f"{one.requirement} [{one.movement}]") for one in ordered], numeric=False),
+            Column(
+                "verdict", [TableCell(words[one.met], emphasis=emphasis[one.met]) for one in ordered], numeric=False
+            ),
+            Column("model", [TableCell(one.model) for one in ordered], numeric=False),
+            Column("requirement", [TableCell(f"{one.requirement} [{one.movement}]") for one in ordered], numeric=False),
             Column("value", values),
         ],
     )
@@ -169,13 +171,13 @@ def _changes(changes: Sequence[Change]) -> Table:
     return Table(
         "Changed predictions under the same weights",
         [
-            Column("model", [Cell(f"{one.model} seed {one.seed}") for one in shown], numeric=False),
-            Column("protocol", [Cell(one.movement) for one in shown], numeric=False),
-            Column("image", [Cell(f"{one.image}") for one in shown]),
-            Column("shifts", [Cell(f"{one.shifts}") for one in shown]),
-            Column("first of them", [Cell(_first(one)) for one in shown], numeric=False),
+            Column("model", [TableCell(f"{one.model} seed {one.seed}") for one in shown], numeric=False),
+            Column("protocol", [TableCell(one.movement) for one in shown], numeric=False),
+            Column("image", [TableCell(f"{one.image}") for one in shown]),
+            Column("shifts", [TableCell(f"{one.shifts}") for one in shown]),
+            Column("first of them", [TableCell(_first(one)) for one in shown], numeric=False),
         ],
-        sentences=more,
+        notes=more,
     )
 
 
@@ -192,7 +194,7 @@ def _by_contract(standings: Sequence[Ranking]) -> Iterator[tuple[str, list[Ranki
 
 def _standings(place: str, models: Sequence[Ranking]) -> Table:
     def column(heading: str, texts: Sequence[str], *, numeric: bool = True) -> Column:
-        return Column(heading, [Cell(text) for text in texts], numeric=numeric)
+        return Column(heading, [TableCell(text) for text in texts], numeric=numeric)
 
     return Table(
         f"Accuracy, worst case and cost: {place}",
@@ -201,9 +203,9 @@ def _standings(place: str, models: Sequence[Ranking]) -> Table:
             column("model", [one.model for one in models], numeric=False),
             column("accuracy %", [percent(one.accuracy) for one in models]),
             column("worst-case accuracy %", [percent(one.worst_case_accuracy) for one in models]),
-            column("params", [count(one.params) for one in models]),
+            column("params", [format_count(one.params) for one in models]),
             column("MFLOPs", ["–" if one.flops is None else f"{one.flops / 1e6:,.2f}" for one in models]),
-            column("images/s", [count(one.images_per_second) for one in models]),
+            column("images/s", [format_count(one.images_per_second) for one in models]),
             column("Pareto front of", [", ".join(one.pareto) or "–" for one in models], numeric=False),
         ],
         "rank: by worst-case accuracy · Pareto front: no other model is as good in both accuracies at no more of that "
@@ -239,7 +241,7 @@ def _findings(comparison: Comparison) -> Iterator[Finding]:
 
 
 def _unmet(one: RequiredValue) -> str:
-    value = "it has no value" if one.value is None else f"it is {number(one.value, one.unit)}{UNITS[one.unit]}"
+    value = "it has no value" if one.value is None else f"it is {format_with_unit(one.value, one.unit)}"
     return f"required {one.requirement}: {value}."
 
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from cnnshift.render.document import Cell, Column, Document, Finding, Table
-from cnnshift.render.documents.pictures import pictures
+from cnnshift.render.document import Column, Document, Finding, Table, TableCell
+from cnnshift.render.documents.bench_plots import bench_plots
 from cnnshift.render.numbers import percent
 from cnnshift.render.sparkline import sparkline
-from cnnshift.results.aggregate import Group, Row
+from cnnshift.results.aggregate import ContractGroup, ModelRuns
 from cnnshift.results.explanation import Behaviour, Explanation, LayerRecord, Loss
 from cnnshift.results.schema import Run
 
@@ -41,8 +41,8 @@ def explain_document(found: Explanation) -> Document:
                 "only: this part exchanged · all but: every other part exchanged (the activation never)",
             )
         )
-    drawn = pictures(Group((Row(run.model, (run,)),)))
-    tables[-1] = replace(tables[-1], sentences=found.words, pictures=drawn)
+    drawn = bench_plots(ContractGroup((ModelRuns(run.model, (run,)),)))
+    tables[-1] = replace(tables[-1], notes=found.words, plots=drawn)
     return Document(
         name="explain",
         content=found,
@@ -90,12 +90,12 @@ def _shown(layers: Sequence[LayerRecord]) -> list[LayerRecord]:
 
 def _layer_columns(found: Explanation) -> list[Column]:
     layers, tolerance = _shown(found.layers), found.tolerance_whole
-    shapes = [Cell("×".join(map(str, layer.shape))) for layer in layers]
+    shapes = [TableCell("×".join(map(str, layer.shape))) for layer in layers]
     return [
-        Column("layer", [Cell(layer.name) for layer in layers], numeric=False),
-        Column("what", [Cell(layer.place or layer.kind) for layer in layers], numeric=False),
+        Column("layer", [TableCell(layer.name) for layer in layers], numeric=False),
+        Column("what", [TableCell(layer.place or layer.kind) for layer in layers], numeric=False),
         Column("shape", shapes, optional=True),
-        Column("stride", [Cell(layer.stride or "?") for layer in layers]),
+        Column("stride", [TableCell(layer.stride or "?") for layer in layers]),
         Column("alone", [_cell(layer.own_error, tolerance) for layer in layers]),
         Column("multiples", [_cell(layer.worst(layer.error, multiples=True), tolerance) for layer in layers]),
         Column(
@@ -109,22 +109,22 @@ def _layer_columns(found: Explanation) -> list[Column]:
             [_cell(layer.error[0] if layer.error else None, found.tolerance_subpixel) for layer in layers],
             optional=True,
         ),
-        Column("by shift", [Cell(_bars(layer, tolerance)) for layer in layers], numeric=False),
+        Column("by shift", [TableCell(_bars(layer, tolerance)) for layer in layers], numeric=False),
         Column("lost", [_lost(layer) for layer in layers], numeric=False),
     ]
 
 
-def _lost(layer: LayerRecord) -> Cell:
+def _lost(layer: LayerRecord) -> TableCell:
     words = ", ".join(LOST[loss] for loss in layer.lost)
-    return Cell(words, looks="bad" if words else "")
+    return TableCell(words, emphasis="bad" if words else "")
 
 
-def _cell(value: float | None, tolerance: float) -> Cell:
+def _cell(value: float | None, tolerance: float) -> TableCell:
     if value is None:
-        return Cell("–", looks="dim")
+        return TableCell("–", emphasis="dim")
     if value <= tolerance:
-        return Cell("0" if value == 0 else f"{value:.0e}", looks="good")
-    return Cell(_per_cent(value))
+        return TableCell("0" if value == 0 else f"{value:.0e}", emphasis="good")
+    return TableCell(_per_cent(value))
 
 
 def _per_cent(value: float) -> str:
@@ -146,14 +146,14 @@ def _cause_columns(found: Explanation) -> list[Column]:
     if found.all_exchanged is not None:
         rows.append(("all", "every part but the activation", found.all_exchanged, None))
 
-    def cells(behaviours: Sequence[Behaviour | None], field: str) -> list[Cell]:
+    def cells(behaviours: Sequence[Behaviour | None], field: str) -> list[TableCell]:
         values = [None if behaviour is None else getattr(behaviour, field) for behaviour in behaviours]
-        return [Cell("" if value is None else _per_cent(value)) for value in values]
+        return [TableCell("" if value is None else _per_cent(value)) for value in values]
 
     alone, left = [row[2] for row in rows], [row[3] for row in rows]
     return [
-        Column("part", [Cell(row[0]) for row in rows], numeric=False),
-        Column("exchanged for", [Cell(row[1]) for row in rows], numeric=False),
+        Column("part", [TableCell(row[0]) for row in rows], numeric=False),
+        Column("exchanged for", [TableCell(row[1]) for row in rows], numeric=False),
         Column("consistency [only]", cells(alone, "consistency")),
         Column("accuracy [only]", cells(alone, "accuracy")),
         Column("⅓ px [only]", cells(alone, "subpixel"), optional=True),

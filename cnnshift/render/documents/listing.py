@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cnnshift.render.document import Cell, Column, Document, Finding, Table
+from cnnshift.render.document import Column, Document, Finding, Table, TableCell
 
 
 def listing_document(kind: str, rows: Sequence[tuple[str, str, str]]) -> Document:
@@ -17,7 +17,7 @@ def listing_document(kind: str, rows: Sequence[tuple[str, str, str]]) -> Documen
     records = [{"name": name, "summary": summary, "reference": reference} for name, summary, reference in rows]
     headings = (kind, "what it is", "source")
     shown = [
-        Column(heading, [Cell(row[index], looks="strong" if index == 0 else "") for row in rows], numeric=False)
+        Column(heading, [TableCell(row[index], emphasis="strong" if index == 0 else "") for row in rows], numeric=False)
         for index, heading in enumerate(headings)
         if any(row[index] for row in rows)
     ]

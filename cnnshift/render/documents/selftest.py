@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from cnnshift.render.document import Cell, Column, Document, Finding, Table
+from cnnshift.render.document import Column, Document, Finding, Table, TableCell
 
-HOLDS, FAILS = Cell("= holds", looks="dim"), Cell("- FAILS", looks="bad")
+HOLDS, FAILS = TableCell("= holds", emphasis="dim"), TableCell("- FAILS", emphasis="bad")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +37,16 @@ def selftest_document(answers: Sequence[Answer], device: Mapping[str, object], s
     columns = [
         Column(
             "",
-            [Cell("= holds", looks="dim") if a.holds else Cell("- FAILS", looks="bad") for a in answers],
+            [
+                TableCell("= holds", emphasis="dim") if a.holds else TableCell("- FAILS", emphasis="bad")
+                for a in answers
+            ],
             numeric=False,
         ),
-        Column("name", [Cell(a.name) for a in answers], numeric=False),
-        Column("identity", [Cell(a.title) for a in answers], numeric=False),
-        Column("deviation", [Cell(a.reason if a.deviation is None else f"{a.deviation:.2g}") for a in answers]),
-        Column("allowed", [Cell(_limit(a)) for a in answers]),
+        Column("name", [TableCell(a.name) for a in answers], numeric=False),
+        Column("identity", [TableCell(a.title) for a in answers], numeric=False),
+        Column("deviation", [TableCell(a.reason if a.deviation is None else f"{a.deviation:.2g}") for a in answers]),
+        Column("allowed", [TableCell(_limit(a)) for a in answers]),
     ]
     findings = [
         Finding(
@@ -61,8 +64,8 @@ def selftest_document(answers: Sequence[Answer], device: Mapping[str, object], s
         {"device": dict(device), "seconds": seconds, "identities": records},
         records,
         tables=[Table("", columns)],
-        opening=[f"{len(answers)} known answers on {where}: {said} ({seconds:.0f} s)"],
-        closing=_advice(failed),
+        header=[f"{len(answers)} known answers on {where}: {said} ({seconds:.0f} s)"],
+        footer=_advice(failed),
         findings=findings,
     )
 

@@ -111,12 +111,12 @@ def test_only_changed_counts_what_it_hides():
     found = against(make_run(base), make_run(base | {"fidelity": make_outcomes(30)}), gates=["*:1pp"])
     document = comparison_document(found, only_changed=True)
     assert [len(column.cells) for column in document.tables[0].columns] == [1] * len(document.tables[0].columns)
-    assert "2 unchanged rows are not shown." in document.closing
+    assert "2 unchanged rows are not shown." in document.footer
     assert len(document.records) == len(document.lines) == 3
-    assert comparison_document(found).closing[0] != document.closing[0]
+    assert comparison_document(found).footer[0] != document.footer[0]
     one = comparison_document(of_outcomes(150, 150), only_changed=True)
     assert one.tables == []
-    assert "1 unchanged row is not shown." in one.closing
+    assert "1 unchanged row is not shown." in one.footer
 
 
 def models(**scores):
@@ -232,7 +232,7 @@ def test_a_model_under_a_contract_that_the_reference_lacks():
 def test_one_model_alone_has_nothing_to_be_compared_with():
     found = among(make_result(PLAIN))
     assert (found.status, found.rows) == ("passed", [])
-    assert "nothing to compare" in comparison_document(found).opening[0]
+    assert "nothing to compare" in comparison_document(found).header[0]
     assert among(make_result(PLAIN), require=["accuracy>=80%"]).status == "failed"
 
 

@@ -28,7 +28,7 @@ def test_one_flipped_prediction_is_found():
     assert (first.before, first.after) == (CLASSES[17, 3], 9)
     assert (second.image, second.shifts, second.shift) == (120, 3, (0, 0))
     document = comparison_document(found)
-    assert "2 images with changed predictions" in document.opening[0]
+    assert "2 images with changed predictions" in document.header[0]
     assert "image 17" in advice(found)
     assert sum(finding.level == "failure" for finding in document.findings) == 2
     assert against(exactly(), exactly(predictions=flipped)).status == "passed"
@@ -79,4 +79,4 @@ def test_many_changed_images_are_counted_and_not_all_shown():
     assert len(found.changes) == 200
     table = comparison_document(found).tables[-1]
     assert len(table.columns[0].cells) == 20
-    assert table.sentences == ["180 more images are in --format json."]
+    assert table.notes == ["180 more images are in --format json."]

@@ -11,13 +11,13 @@ import pytest
 from junitparser import JUnitXml
 
 from cnnshift.catalog import FORMATS
-from cnnshift.render.document import LEVELS, Cell, Column, Document, Finding, Table, worst_first
-from cnnshift.render.documents.answer import answer
+from cnnshift.render.document import LEVELS, Column, Document, Finding, Table, TableCell, worst_first
 from cnnshift.render.documents.bench import bench_document
+from cnnshift.render.documents.bench_summary import summarize
 from cnnshift.render.documents.listing import listing_document
 from cnnshift.render.numbers import percent
 from cnnshift.render.style import Style
-from cnnshift.results.aggregate import combine, group_runs
+from cnnshift.results.aggregate import group_by_contract, seed_mean
 from cnnshift.results.packing import pack
 from cnnshift.results.schema import (
     DatasetRecord,
@@ -162,9 +162,9 @@ NASTY_DOCUMENT = Document(
     "test",
     [{"a": NASTY}],
     [{"a": NASTY}],
-    tables=[Table(NASTY, [Column(NASTY, [Cell(NASTY, NASTY)])], NASTY, [NASTY])],
-    opening=[NASTY],
-    closing=[NASTY],
+    tables=[Table(NASTY, [Column(NASTY, [TableCell(NASTY, NASTY)])], NASTY, [NASTY])],
+    header=[NASTY],
+    footer=[NASTY],
     findings=FINDINGS,
 )
 
@@ -217,14 +217,14 @@ def test_narrow_tables_break_specs_at_commas():
 
 
 def test_seeds_are_combined_by_image():
-    group = group_runs(result(run(seed=0), run(seed=1)))[0]
-    (row,) = group.rows
-    combined = combine(row.runs, "accuracy")
+    group = group_by_contract(result(run(seed=0), run(seed=1)))[0]
+    (row,) = group.models
+    combined = seed_mean(row.runs, "accuracy")
     assert combined.value == pytest.approx(0.625)
-    assert combined.seed_spread == pytest.approx(np.std([0.75, 0.5], ddof=1))
+    assert combined.seed_sd == pytest.approx(np.std([0.75, 0.5], ddof=1))
     assert combined.ci95[0] < 0.625 < combined.ci95[1]
-    assert combine(row.runs, "shifted_accuracy").ci95 is None
-    assert combine(row.runs, "feature_cosine") is None
+    assert seed_mean(row.runs, "shifted_accuracy").ci95 is None
+    assert seed_mean(row.runs, "feature_cosine") is None
 
 
 @pytest.mark.parametrize(
@@ -249,7 +249,7 @@ def test_only_exact_values_read_as_0_or_100(value, text):
 
 
 def test_the_answer_is_made_of_the_numbers():
-    said = " ".join(answer(group_runs(FOUR)[0]))
+    said = " ".join(summarize(group_by_contract(FOUR)[0]))
     assert "No: moving an image by up to 2 px changes the class that cnn gives in 50.0 % of cases [0, 75.0]" in said
     assert "augment=shift1 50.0 → 50.0 %" in said
     assert "pool=aps 50.0 → 100 %" in said
@@ -258,13 +258,13 @@ def test_the_answer_is_made_of_the_numbers():
 
 
 def test_a_constant_classifier_is_not_praised():
-    said = " ".join(answer(group_runs(result(run(consistency=1.0, kappa=0.0)))[0]))
+    said = " ".join(summarize(group_by_contract(result(run(consistency=1.0, kappa=0.0)))[0]))
     assert "exactly invariant" not in said
     assert "one class to every image" in said
 
 
 def test_an_invariant_network_is_not_told_no():
-    said = " ".join(answer(group_runs(result(run(consistency=1.0)))[0]))
+    said = " ".join(summarize(group_by_contract(result(run(consistency=1.0)))[0]))
     assert said.startswith("Yes, here")
 
 
@@ -281,13 +281,13 @@ def with_predictions(classes, *, engine=None):
 
 def test_a_certificate_counts_images_and_passes():
     one = with_predictions([[3] * 4, [1] * 4, [0] * 4, [2] * 4], engine=EngineRecord(name="shared", forwards=4 * 17))
-    said = answer(group_runs(result(one))[0])
+    said = summarize(group_by_contract(result(one))[0])
     assert "cnn is invariant to all 4 circular shifts: 4 of 4 images (17 forward passes each)." in said
 
 
 def test_a_counter_example_is_the_nearest_change():
     one = with_predictions([[3] * 4, [1, 1, 1, 9], [0, 0, 5, 0], [2] * 4])
-    said = " ".join(answer(group_runs(result(one))[0]))
+    said = " ".join(summarize(group_by_contract(result(one))[0]))
     assert (
         "cnn is not invariant: 2 of 4 images keep their class at all 4 circular shifts; image 2 changes at "
         "(dy=0, dx=1): class 0 → 5."
@@ -318,7 +318,7 @@ def test_fractions_of_a_pixel_are_shown_as_fractions():
 def test_full_says_that_it_has_whole_pixels_only_where_there_are_others():
     one = with_predictions([[3] * 4, [1] * 4, [0] * 4, [2] * 4])
     elsewhere = one.model_copy(update={"protocol": one.protocol.model_copy(update={"name": "fourier"})})
-    said = answer(group_runs(result(elsewhere))[0])
+    said = summarize(group_by_contract(result(elsewhere))[0])
     assert "cnn is invariant to all 4 shifts by whole pixels: 4 of 4 images." in said
 
 
@@ -329,7 +329,7 @@ def test_seeds_count_alike_whatever_number_of_images_counts_in_them():
         run.model_copy(update={"metrics": [metric("partial", float(np.nanmean(values)), per_image=values)]})
         for run, values in ((one, [1.0, 0.5, nan, nan]), (other, [0.0, nan, 0.25, nan]))
     ]
-    combined = combine(partial, "partial")
+    combined = seed_mean(partial, "partial")
     # The mean over the seeds of the metric, as `compare` shows it too.
     assert combined.value == pytest.approx(np.mean([0.75, 0.125]))
     assert combined.n == 3
@@ -341,8 +341,8 @@ def test_changes_are_said_against_the_plainest_row_that_differs_in_one_option():
     runs = [
         run(f"cnn:{number}", options=options, consistency=0.5 + number / 10) for number, options in enumerate(models)
     ]
-    (group,) = group_runs(result(*runs))
-    (said,) = [sentence for sentence in answer(group) if sentence.startswith("One change")]
+    (group,) = group_by_contract(result(*runs))
+    (said,) = [sentence for sentence in summarize(group) if sentence.startswith("One change")]
     assert said == (
         "One change at a time moves the consistency: pool=stride 50.0 → 60.0 %; pool=avg 50.0 → 70.0 %; "
         "head=gap 70.0 → 80.0 %."

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from cnnshift.catalog import FORMATS
-from cnnshift.render.canvas import fold, plain
 from cnnshift.render.colormap import VIRIDIS, color_at
 from cnnshift.render.document import Column, Curve, Document, HeatMap, Table
-from cnnshift.render.pictures import draw
+from cnnshift.render.plots import draw
 from cnnshift.render.sparkline import sparkline, thin_out
 from cnnshift.render.style import Style
+from cnnshift.render.styled_text import plain_text, wrap
 
 
 def heat_map(values, *, y=None, x=None, low=0.0, high=1.0, **fields):
@@ -25,7 +25,7 @@ def heat_map(values, *, y=None, x=None, low=0.0, high=1.0, **fields):
 
 
 def lines(*pictures, color=False, width=None):
-    return [plain(line).rstrip() for line in draw(pictures, color=color, width=width)][1:]
+    return [plain_text(line).rstrip() for line in draw(pictures, color=color, width=width)][1:]
 
 
 RAMP = heat_map([[0.0, 0.25, 0.5], [0.7, None, 0.9], [1.0, 0.1, 0.3]], y=[-1, 0, 1], x=[-1, 0, 1], missing="(0, 0)")
@@ -73,16 +73,16 @@ def test_two_rows_share_a_line_in_colour():
     values = np.linspace(0, 1, 17 * 17).reshape(17, 17)
     picture = heat_map(values.tolist(), y=range(-8, 9), x=range(-8, 9))
     body = draw([picture], color=True, width=None)[2:11]
-    assert [len(plain(line)) for line in body] == [3 + 17] * 9
+    assert [len(plain_text(line)) for line in body] == [3 + 17] * 9
     for index, line in enumerate(body):
         spans = [span for span in line if "▀" in span.text]
         assert sum(len(span.text) for span in spans) == 17
         column = 0
         for span in spans:
             for _ in span.text:
-                assert span.front == color_at(values[2 * index, column])
+                assert span.foreground == color_at(values[2 * index, column])
                 # Beneath the 17th row there is nothing.
-                assert span.back == (None if index == 8 else color_at(values[2 * index + 1, column]))
+                assert span.background == (None if index == 8 else color_at(values[2 * index + 1, column]))
                 column += 1
 
 
@@ -91,17 +91,17 @@ def test_a_missing_half_is_left_to_the_background():
     values[0][3] = values[1][4] = values[2][5] = values[3][5] = None
     first, second = draw([heat_map(values)], color=True, width=None)[2:4]
     middle = color_at(0.5)
-    assert [(span.text, span.front, span.back) for span in first[1:]] == [
+    assert [(span.text, span.foreground, span.background) for span in first[1:]] == [
         ("▀▀▀", middle, middle),
         ("▄", middle, None),
         ("▀", middle, None),
         ("▀" * 12, middle, middle),
     ]
-    assert plain(second)[3:] == "▀▀▀▀▀·▀▀▀▀▀▀▀▀▀▀▀"
+    assert plain_text(second)[3:] == "▀▀▀▀▀·▀▀▀▀▀▀▀▀▀▀▀"
 
 
 def document(*pictures):
-    return Document("test", None, [], tables=[Table("t", [Column("a", [])], pictures=pictures)])
+    return Document("test", None, [], tables=[Table("t", [Column("a", [])], plots=pictures)])
 
 
 def test_escape_codes_only_with_colour():
@@ -150,7 +150,7 @@ def test_equal_values_have_the_middle_shade_where_the_scale_has_no_extent():
     flat = heat_map([[0.4, 0.4]], low=0.4, high=0.4)
     assert lines(flat)[1] == " 0 │▒▒▒▒▒▒▒▒│"
     assert lines(flat)[-2:] == ["min 40.0 % at (dy=0, dx=0)", "max 40.0 % at (dy=0, dx=0)"]
-    assert draw([flat], color=True, width=None)[2][1].front == color_at(0.5)
+    assert draw([flat], color=True, width=None)[2][1].foreground == color_at(0.5)
 
 
 def test_one_row_and_one_column():
@@ -269,7 +269,7 @@ def test_formats_for_programs_show_no_pictures(name):
     ("", 5, [""]),
 ])  # fmt: skip
 def test_text_is_broken_where_it_may(text, width, pieces):
-    assert fold(text, width) == pieces
+    assert wrap(text, width) == pieces
 
 
 def lightness(color):

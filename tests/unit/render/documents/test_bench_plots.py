@@ -56,7 +56,7 @@ def run(model="cnn", *, metrics=METRICS, spread=0.4, offset=0.0, **changes):
 
 def drawn(*runs, plots=None):
     (table,) = bench_document(make_result(*runs), plots=plots).tables
-    return list(table.pictures)
+    return list(table.plots)
 
 
 def titles(pictures):
@@ -72,7 +72,7 @@ def test_one_model_is_drawn_and_several_are_not_unless_asked_for():
 
 def test_one_model_under_two_protocols_is_drawn_for_each():
     tables = bench_document(make_result(run(), run(contract="other"))).tables
-    assert all(table.pictures for table in tables)
+    assert all(table.plots for table in tables)
 
 
 def test_the_map_holds_every_shift_and_leaves_the_reference_out():
@@ -155,7 +155,7 @@ def test_seeds_are_averaged():
 def test_shifts_of_every_image_s_own_have_no_map_and_the_legend_says_why():
     alone = run(by_shift=ShiftTable(reason="needs the same shifts for every image"))
     (table,) = bench_document(make_result(alone)).tables
-    assert not any(title.startswith("consistency") and "mod" not in title for title in titles(table.pictures))
+    assert not any(title.startswith("consistency") and "mod" not in title for title in titles(table.plots))
     assert table.legend.endswith("no map: needs the same shifts for every image")
     (table,) = bench_document(make_result(alone), plots=False).tables
     assert "no map" not in table.legend

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from cnnshift.render.document import Curve, HeatMap, Number, Picture
-from cnnshift.render.numbers import change
-from cnnshift.results.aggregate import Group, Row, combine
+from cnnshift.render.document import Curve, HeatMap, Number, Plot
+from cnnshift.render.numbers import format_difference
+from cnnshift.results.aggregate import ContractGroup, ModelRuns, seed_mean
 from cnnshift.results.schema import RadiusTable
 
 OWN_MAP = 0.05
@@ -22,7 +22,7 @@ SHARES = {"accuracy": "accuracy", "worst_case_accuracy": "worst-case accuracy", 
 Values = Mapping[tuple[Number, Number], float]
 
 
-def pictures(group: Group) -> list[Picture]:
+def bench_plots(group: ContractGroup) -> list[Plot]:
     """What there is to draw of the models of one table; values are means over the seeds.
 
     For one model: its consistency at every shift, and its accuracy where that is another picture, on one scale;
@@ -32,17 +32,18 @@ def pictures(group: Group) -> list[Picture]:
     return [*_maps(group), *_phases(group), *_curves(group)]
 
 
-def _maps(group: Group) -> Iterator[HeatMap]:
+def _maps(group: ContractGroup) -> Iterator[HeatMap]:
     if not group.example.by_shift.dy:
         return
-    single = len(group.rows) == 1
+    single = len(group.models) == 1
     shown = {
-        "consistency" if single else f"consistency of {row.model}": _by_shift(row, "consistency") for row in group.rows
+        "consistency" if single else f"consistency of {row.model}": _by_shift(row, "consistency")
+        for row in group.models
     }
     if single:
-        accuracy = _by_shift(group.rows[0], "accuracy")
+        accuracy = _by_shift(group.models[0], "accuracy")
         if max(abs(accuracy[d] - shown["consistency"][d]) for d in accuracy) > OWN_MAP:
-            unshifted = combine(group.rows[0].runs, "accuracy")
+            unshifted = seed_mean(group.models[0].runs, "accuracy")
             shown["accuracy"] = accuracy | ({(0, 0): unshifted.value} if unshifted else {})
     ends = _ends(value for values in shown.values() for value in values.values())
     # The reference has its place in the middle even where no shift is on its row or column.
@@ -52,7 +53,7 @@ def _maps(group: Group) -> Iterator[HeatMap]:
         yield _map(title, values, (y, x), ends, "(0, 0) is the reference" if complete else "not among the shifts")
 
 
-def _by_shift(row: Row, column: str) -> dict[tuple[Number, Number], float]:
+def _by_shift(row: ModelRuns, column: str) -> dict[tuple[Number, Number], float]:
     table = row.runs[0].by_shift
     return _mean_of_seeds(table.dy, table.dx, [getattr(run.by_shift, column) for run in row.runs])
 
@@ -63,17 +64,19 @@ def _mean_of_seeds(
     return dict(zip(zip(y, x, strict=True), np.mean(columns, axis=0).tolist(), strict=True))
 
 
-def _phases(group: Group) -> Iterator[HeatMap]:
-    runs = group.rows[0].runs
+def _phases(group: ContractGroup) -> Iterator[HeatMap]:
+    runs = group.models[0].runs
     table = runs[0].by_phase
-    if len(group.rows) > 1 or table.stride in (None, 1):
+    if len(group.models) > 1 or table.stride in (None, 1):
         return
     if any(len(run.by_phase.py) < MOST_PHASES * table.stride**2 for run in runs):
         return
     values = _mean_of_seeds(table.py, table.px, [run.by_phase.consistency for run in runs])
     axis = list(range(table.stride))
-    gap = combine(runs, "phase_spectrum")
-    title = f"consistency by d mod {table.stride}" + (f", phase gap {change(gap.value, 'fraction')}" if gap else "")
+    gap = seed_mean(runs, "phase_spectrum")
+    title = f"consistency by d mod {table.stride}" + (
+        f", phase gap {format_difference(gap.value, 'fraction')}" if gap else ""
+    )
     yield _map(title, values, (axis, axis), _ends(values.values()), "no shift has this phase")
 
 
@@ -90,15 +93,15 @@ def _map(
     return HeatMap(title, [[values.get((dy, dx)) for dx in x] for dy in y], y, x, "fraction", *ends, missing=missing)
 
 
-def _curves(group: Group) -> Iterator[Curve]:
+def _curves(group: ContractGroup) -> Iterator[Curve]:
     radii = group.example.by_radius.radius
     if len(radii) < 2:
         return
     found = {
-        column: {row.model: curve for row in group.rows if (curve := _by_radius(row, column)) is not None}
+        column: {row.model: curve for row in group.models if (curve := _by_radius(row, column)) is not None}
         for column in (*SHARES, "sensitivity")
     }
-    if len(group.rows) == 1:
+    if len(group.models) == 1:
         shares = {SHARES[column]: curve for column in SHARES for curve in found[column].values()}
         yield Curve("by radius", radii, shares, "fraction", 0.0, 1.0)
     else:
@@ -108,7 +111,7 @@ def _curves(group: Group) -> Iterator[Curve]:
         yield Curve("sensitivity", radii, sensitivity, "", 0.0, max(max(curve) for curve in sensitivity.values()))
 
 
-def _by_radius(row: Row, column: str) -> list[float] | None:
+def _by_radius(row: ModelRuns, column: str) -> list[float] | None:
     """Means over the seeds; None where a seed has no such column."""
     tables: list[RadiusTable] = [run.by_radius for run in row.runs]
     curves: Sequence[list[float] | None] = [getattr(table, column) for table in tables]

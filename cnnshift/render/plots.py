@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from cnnshift.render.canvas import Line, Span, beside, plain
 from cnnshift.render.curve import draw_curve
-from cnnshift.render.document import Curve, HeatMap, Picture
+from cnnshift.render.document import Curve, HeatMap, Plot
 from cnnshift.render.heatmap import draw_heatmap
+from cnnshift.render.styled_text import Line, Segment, join_columns, plain_text
 
 PAGE = 150
 """Columns to draw for where nobody says how many there are."""
@@ -18,20 +18,20 @@ Drawn = tuple[list[Line], list[Line]]
 """A map's title, and the rest of it."""
 
 
-def draw(pictures: Sequence[Picture], *, color: bool, width: int | None) -> list[Line]:
+def draw(plots: Sequence[Plot], *, color: bool, width: int | None) -> list[Line]:
     """All lines, with an empty one before every row of maps and every curve.
 
     Args:
-        pictures: what to draw.
+        plots: what to draw.
         color: whether there is colour.
         width: most columns of a line; None for as many as a page has.
     """
-    return [line for block in _blocks(pictures, color, width or PAGE) for line in ([], *block)]
+    return [line for block in _blocks(plots, color, width or PAGE) for line in ([], *block)]
 
 
-def _blocks(pictures: Sequence[Picture], color: bool, width: int) -> Iterator[list[Line]]:
+def _blocks(plots: Sequence[Plot], color: bool, width: int) -> Iterator[list[Line]]:
     row: list[Drawn] = []
-    for picture in pictures:
+    for picture in plots:
         drawn = draw_heatmap(picture, color=color, width=width) if isinstance(picture, HeatMap) else None
         if row and (drawn is None or _width([*row, drawn]) > width):
             yield _side_by_side(row)
@@ -39,16 +39,16 @@ def _blocks(pictures: Sequence[Picture], color: bool, width: int) -> Iterator[li
         if drawn is not None:
             row.append(drawn)
         elif isinstance(picture, Curve):
-            yield [[Span(line)] for line in draw_curve(picture, width=width)]
+            yield [[Segment(line)] for line in draw_curve(picture, width=width)]
     if row:
         yield _side_by_side(row)
 
 
 def _width(row: Sequence[Drawn]) -> int:
-    return sum(max(len(plain(line)) for line in (*title, *rest)) + GAP for title, rest in row) - GAP
+    return sum(max(len(plain_text(line)) for line in (*title, *rest)) + GAP for title, rest in row) - GAP
 
 
 def _side_by_side(row: Sequence[Drawn]) -> list[Line]:
     """Maps whose titles end on the same line, so that the maps begin on one."""
     height = max(len(title) for title, _ in row)
-    return beside([[*([[]] * (height - len(title))), *title, *rest] for title, rest in row], GAP)
+    return join_columns([[*([[]] * (height - len(title))), *title, *rest] for title, rest in row], GAP)

@@ -7,15 +7,15 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from cnnshift.pixels import show_pixels, show_shift
-from cnnshift.render.numbers import interval, percent
-from cnnshift.results.aggregate import Group, Row, SeedMean, combine
+from cnnshift.render.numbers import format_interval, percent
+from cnnshift.results.aggregate import ContractGroup, ModelRuns, SeedMean, seed_mean
 from cnnshift.results.packing import unpack
 from cnnshift.results.schema import Run
 
 CONSISTENCY = "pairwise_consistency"
 
 
-def answer(group: Group) -> list[str]:
+def summarize(group: ContractGroup) -> list[str]:
     """A few sentences, each made of numbers of the table.
 
     They say how far the first convolutional network is from invariance, what one change of it does at a time, where
@@ -26,11 +26,11 @@ def answer(group: Group) -> list[str]:
     return [sentence for part in parts for sentence in part(group)]
 
 
-def _verdict(group: Group) -> Iterator[str]:
+def _verdict(group: ContractGroup) -> Iterator[str]:
     """How often the plain network changes its mind."""
-    row = next((row for row in group.rows if row.runs[0].family != "mlp"), group.rows[0])
-    changes = combine(row.runs, "reference_consistency")
-    plain, shifted = combine(row.runs, "accuracy"), combine(row.runs, "shifted_accuracy")
+    row = next((row for row in group.models if row.runs[0].family != "mlp"), group.models[0])
+    changes = seed_mean(row.runs, "reference_consistency")
+    plain, shifted = seed_mean(row.runs, "accuracy"), seed_mean(row.runs, "shifted_accuracy")
     if not (changes and plain and shifted):
         return
     protocol = row.runs[0].protocol
@@ -46,20 +46,20 @@ def _verdict(group: Group) -> Iterator[str]:
         flipped = SeedMean(flipped.value, (1 - changes.ci95[1], 1 - changes.ci95[0]), None, changes.n)
     yield (
         f"No: {moved} changes the class that {row.model} gives in {percent(flipped.value)} % of cases "
-        f"{interval(flipped.ci95, 'fraction')}, and its accuracy goes from {percent(plain.value)} % to "
+        f"{format_interval(flipped.ci95, 'fraction')}, and its accuracy goes from {percent(plain.value)} % to "
         f"{percent(shifted.value)} %."
     )
 
 
-def _changes(group: Group) -> Iterator[str]:
+def _changes(group: ContractGroup) -> Iterator[str]:
     """What one changed option does to the consistency, row by row."""
     steps = []
-    for position, row in enumerate(group.rows):
+    for position, row in enumerate(group.models):
         # The plainest one that differs in one option; of equals the nearest.
-        earlier = group.rows[:position][::-1]
+        earlier = group.models[:position][::-1]
         for before in sorted(earlier, key=lambda other: len(_options(other))):
             difference = _difference(_options(before), _options(row))
-            a, b = combine(before.runs, CONSISTENCY), combine(row.runs, CONSISTENCY)
+            a, b = seed_mean(before.runs, CONSISTENCY), seed_mean(row.runs, CONSISTENCY)
             if difference and a and b and before.runs[0].family == row.runs[0].family:
                 steps.append(f"{difference} {percent(a.value)} → {percent(b.value)} %")
                 break
@@ -67,11 +67,11 @@ def _changes(group: Group) -> Iterator[str]:
         yield f"One change at a time moves the consistency: {'; '.join(steps)}."
 
 
-def _augmentation(group: Group) -> Iterator[str]:
+def _augmentation(group: ContractGroup) -> Iterator[str]:
     """Accuracy inside and outside the range of shifts that were trained."""
-    for row in group.rows:
+    for row in group.models:
         augment = str(row.runs[0].training.recipe.get("augment", "none"))
-        twin = next((other for other in group.rows if _without_augment(other, row)), None)
+        twin = next((other for other in group.models if _without_augment(other, row)), None)
         trained = augment.removeprefix("shift")
         radii = row.runs[0].by_radius.radius
         if twin is None or not trained.isdecimal() or int(trained) not in radii or int(trained) == radii[-1]:
@@ -85,29 +85,29 @@ def _augmentation(group: Group) -> Iterator[str]:
         return
 
 
-def _exact(group: Group) -> Iterator[str]:
+def _exact(group: ContractGroup) -> Iterator[str]:
     """Networks that never changed their mind; as a fact about what was tested, not as a promise."""
-    rows = [row for row in group.rows if (value := combine(row.runs, CONSISTENCY)) and value.value == 1]
-    constant = [row for row in rows if (kappa := combine(row.runs, "kappa")) and kappa.value == 0]
+    rows = [row for row in group.models if (value := seed_mean(row.runs, CONSISTENCY)) and value.value == 1]
+    constant = [row for row in rows if (kappa := seed_mean(row.runs, "kappa")) and kappa.value == 0]
     exact = [row.model for row in rows if _is_informed(row)]
     if exact:
         verb = "is" if len(exact) == 1 else "are"
-        yield f"{' and '.join(exact)} {verb} exactly invariant on every shift tested ({_tested(group.rows[0])})."
+        yield f"{' and '.join(exact)} {verb} exactly invariant on every shift tested ({_tested(group.models[0])})."
     if constant:
         verb, gives = ("is", "it gives") if len(constant) == 1 else ("are", "they give")
         names = " and ".join(row.model for row in constant)
         yield f"{names} {verb} invariant only because {gives} one class to every image (kappa 0)."
 
 
-def _is_complete(group: Group) -> bool:
+def _is_complete(group: ContractGroup) -> bool:
     """Whether every circular shift there is was measured, and the predictions are there to show it."""
     protocol = group.example.protocol
-    return protocol.set == "full" and all(run.predictions is not None for row in group.rows for run in row.runs)
+    return protocol.set == "full" and all(run.predictions is not None for row in group.models for run in row.runs)
 
 
-def _certificates(group: Group) -> Iterator[str]:
+def _certificates(group: ContractGroup) -> Iterator[str]:
     """Of every network, see `certify`."""
-    for row in group.rows:
+    for row in group.models:
         for run in row.runs:
             yield certify(run, row.model if len(row.runs) == 1 else f"{row.model} seed {run.seed}")
 
@@ -140,18 +140,18 @@ def _nearest_change(run: Run, changes: np.ndarray) -> tuple[tuple[float | int, f
     return (dy, dx), int(np.flatnonzero(changes[:, nearest])[0]), int(nearest)
 
 
-def _is_informed(row: Row) -> bool:
+def _is_informed(row: ModelRuns) -> bool:
     """Whether agreement says something: kappa is 0 for a network that gives one class to every image."""
-    kappa = combine(row.runs, "kappa")
+    kappa = seed_mean(row.runs, "kappa")
     return kappa is not None and kappa.value > 0
 
 
-def _tested(row: Row) -> str:
+def _tested(row: ModelRuns) -> str:
     run = row.runs[0]
     return f"{run.dataset.n:,} images × {run.protocol.count:,} shifts"
 
 
-def _options(row: Row) -> dict[str, str]:
+def _options(row: ModelRuns) -> dict[str, str]:
     run = row.runs[0]
     augment = str(run.training.recipe.get("augment", "none"))
     return run.options | ({} if augment == "none" else {"augment": augment})
@@ -167,11 +167,11 @@ def _difference(before: Mapping[str, str], after: Mapping[str, str]) -> str | No
     return ",".join(f"{key}={after[key]}" for key in (*changed, *riders))
 
 
-def _without_augment(other: Row, row: Row) -> bool:
+def _without_augment(other: ModelRuns, row: ModelRuns) -> bool:
     mine, theirs = _options(row), _options(other)
     mine.pop("augment", None)
     return other is not row and mine == theirs and other.runs[0].family == row.runs[0].family
 
 
-def _at(row: Row, index: int) -> str:
+def _at(row: ModelRuns, index: int) -> str:
     return percent(float(np.mean([run.by_radius.accuracy[index] for run in row.runs])))
