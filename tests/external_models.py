@@ -36,7 +36,7 @@ FACTORIES = """
 import time
 from typing import Any
 import numpy as np
-import brought
+import external_models
 
 
 def nnx(hidden: int = 4, *, zero: bool = False):
@@ -182,7 +182,7 @@ value = 3
 
 def write_factories(folder):
     """A file of factories, which can import this module; its path."""
-    sys.modules["brought"] = sys.modules[__name__]
+    sys.modules["external_models"] = sys.modules[__name__]
     path = folder / "own.py"
     path.write_text(FACTORIES)
     return path
