@@ -25,7 +25,7 @@ from cnnshift.loaders.host_callback import run_in_host_thread
 from cnnshift.models import efficientnet_lite
 from cnnshift.models.base import build
 from cnnshift.shifts.sets import enumerate_shifts
-from cnnshift.spec import parse_spec
+from cnnshift.spec import ModelSpec
 from cnnshift.sweep.engine import run_sweep
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -37,7 +37,7 @@ ROUNDS = 15
 
 def cnn() -> torch.nn.Module:
     """The default network, untrained."""
-    return torch_cnn(build(parse_spec("cnn", "model"), (32, 32, 1), 10, seed=0)).eval()
+    return torch_cnn(build(ModelSpec.parse("cnn"), (32, 32, 1), 10, seed=0)).eval()
 
 
 def lite0() -> torch.nn.Module:

@@ -10,13 +10,13 @@ from cnnshift.data.base import open_dataset
 from cnnshift.models.base import build
 from cnnshift.catalog import PROTOCOLS
 from cnnshift.shifts.sets import enumerate_shifts
-from cnnshift.spec import parse_spec
+from cnnshift.spec import DatasetSpec, ModelSpec
 from cnnshift.sweep.engine import run_sweep
 from cnnshift.sweep.pure_model import as_pure_model
 
 name, reach = sys.argv[1], int(sys.argv[2])
-split = open_dataset(parse_spec("mnist5k", "data set")).load("test").take(256)
-model = build(parse_spec("cnn:padding=circular,head=gap", "model"), (32, 32, 1), 10, seed=0)
+split = open_dataset(DatasetSpec.parse("mnist5k")).load("test").take(256)
+model = build(ModelSpec.parse("cnn:padding=circular,head=gap"), (32, 32, 1), 10, seed=0)
 protocol = PROTOCOLS.load("circular")
 shifts = enumerate_shifts(name, max_shift=reach, step=1, size=split.size, wraps=True, images=len(split))
 sweep = run_sweep(as_pure_model(model), split, protocol(split.size, reach=shifts.reach), shifts)

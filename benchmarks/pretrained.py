@@ -22,7 +22,7 @@ from cnnshift.data.base import open_dataset, to_unit
 from cnnshift.loaders.efficientnet_lite import published_file
 from cnnshift.models import efficientnet_lite
 from cnnshift.models.layers.depthwise import depthwise, library
-from cnnshift.spec import parse_spec
+from cnnshift.spec import DatasetSpec
 
 BATCHES = (1, 2, 16)
 GROUPED = "XLA's grouped convolution"
@@ -31,7 +31,7 @@ GROUPED = "XLA's grouped convolution"
 def main() -> None:
     torch.set_num_threads(1)
     network = LOADERS.load("efficientnet-lite0")("", {}, {})
-    split = open_dataset(parse_spec("imagenet20", "data set")).load("test")
+    split = open_dataset(DatasetSpec.parse("imagenet20")).load("test")
     images = np.asarray(network.preprocess(jax.numpy.asarray(to_unit(split.windows))))
     graph, state = nnx.split(network.model)
     twin = torch_lite(efficientnet_lite.SCALES["lite0"], published_file("lite0"))

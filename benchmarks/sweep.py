@@ -8,7 +8,7 @@ from cnnshift.catalog import PROTOCOLS
 from cnnshift.data.base import open_dataset, to_unit
 from cnnshift.models.base import build
 from cnnshift.shifts.sets import enumerate_shifts
-from cnnshift.spec import parse_spec
+from cnnshift.spec import DatasetSpec, ModelSpec
 from cnnshift.sweep.compile import compile_block, compile_reference, first_block
 from cnnshift.sweep.pure_model import as_pure_model
 from cnnshift.sweep.sweep_inputs import SweepInputs
@@ -19,9 +19,9 @@ MODELS = ("cnn", "cnn:padding=circular,head=gap", "cnn:padding=circular,head=gap
 
 def main() -> None:
     print(f"\n(a) sweep against the pure forward pass, batch {BATCH}, 64 shifts, backend {jax.default_backend()}")
-    split = open_dataset(parse_spec("mnist5k", "data set")).load("test").take(BATCH)
+    split = open_dataset(DatasetSpec.parse("mnist5k")).load("test").take(BATCH)
     for name in MODELS:
-        subject = as_pure_model(build(parse_spec(name, "model"), (32, 32, 1), 10, seed=0))
+        subject = as_pure_model(build(ModelSpec.parse(name), (32, 32, 1), 10, seed=0))
         for protocol_name in ("circular", "zero"):
             protocol = PROTOCOLS.load(protocol_name)
             shifts = enumerate_shifts("random:64", max_shift=8, step=1, size=split.size, wraps=protocol.wraps, images=1)

@@ -9,7 +9,7 @@ from cnnshift.catalog import PROTOCOLS
 from cnnshift.data.base import open_dataset
 from cnnshift.models.base import build
 from cnnshift.shifts.sets import enumerate_shifts
-from cnnshift.spec import parse_spec
+from cnnshift.spec import DatasetSpec, ModelSpec
 from cnnshift.sweep.engine import run_sweep
 from cnnshift.sweep.pure_model import as_pure_model
 
@@ -24,8 +24,8 @@ def main() -> None:
 
 def race(name: str) -> None:
     """One network."""
-    split = open_dataset(parse_spec("mnist5k", "data set")).load("test").take(IMAGES)
-    model = build(parse_spec(name, "model"), (32, 32, 1), 10, seed=0)
+    split = open_dataset(DatasetSpec.parse("mnist5k")).load("test").take(IMAGES)
+    model = build(ModelSpec.parse(name), (32, 32, 1), 10, seed=0)
     shift_set = enumerate_shifts("grid", max_shift=4, step=1, size=split.size, wraps=True, images=IMAGES)
     protocol = PROTOCOLS.load("circular")(split.size, reach=4)
     subject, twin = as_pure_model(model), torch_cnn(model).eval()

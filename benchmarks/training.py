@@ -9,18 +9,18 @@ from benchmarks.timing import compare, show
 from benchmarks.torch_twin import torch_cnn
 from cnnshift.data.base import open_dataset
 from cnnshift.models.base import build
-from cnnshift.spec import parse_spec
+from cnnshift.spec import DatasetSpec, ModelSpec
 from cnnshift.train.fit import compile_step
 
 STEPS, RATE = 30, 1e-3
 
 
 def main() -> None:
-    train = open_dataset(parse_spec("mnist5k", "data set")).load("train")
+    train = open_dataset(DatasetSpec.parse("mnist5k")).load("train")
     print("\n(c) training step, cnn, Adam")
     for batch in (64, 128):
         images, labels = train.windows[:batch], train.labels[:batch]
-        model = build(parse_spec("cnn", "model"), (32, 32, 1), 10, seed=0)
+        model = build(ModelSpec.parse("cnn"), (32, 32, 1), 10, seed=0)
         twin = torch_cnn(model)
         step, weights, rest, moments = compile_step(model, optax.adam(RATE))
         carry = [weights, rest, moments]

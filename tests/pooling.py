@@ -6,7 +6,7 @@ from flax import nnx
 
 from cnnshift.catalog import DOWNSAMPLERS
 from cnnshift.models.base import build, parse_options
-from cnnshift.spec import parse_spec
+from cnnshift.spec import ModelSpec
 
 rng = np.random.default_rng(0)
 
@@ -27,7 +27,7 @@ def run(layer, x):
 
 
 def network(text, shape, classes=3):
-    model = build(parse_spec(text, "model"), shape, classes, seed=0)
+    model = build(ModelSpec.parse(text), shape, classes, seed=0)
     model.eval()
     return model
 

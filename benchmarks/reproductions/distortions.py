@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks.reproductions.records import Record, collect, spread
 from cnnshift.data.base import Split, open_dataset, to_unit
 from cnnshift.models.base import build
-from cnnshift.spec import parse_spec
+from cnnshift.spec import DatasetSpec, ModelSpec
 from cnnshift.sweep.device import prepare_backend
 from cnnshift.train.fit import fit
 from cnnshift.train.recipe import Recipe
@@ -22,11 +22,11 @@ NETWORKS, AUGMENTATIONS = ("mlp", "cnn"), ("none", "affine", "elastic")
 
 
 def measure(key: Record) -> Record:
-    data = open_dataset(parse_spec("mnist5k", "data set"))
+    data = open_dataset(DatasetSpec.parse("mnist5k"))
     every, test = data.load("train"), data.load("test")
     rows = np.random.RandomState(key["seed"]).permutation(len(every))[:IMAGES]
     few = Split(every.images[rows], every.labels[rows], every.classes, background=every.background)
-    model = build(parse_spec(key["network"], "model"), (*few.size, few.channels), len(few.classes), seed=key["seed"])
+    model = build(ModelSpec.parse(key["network"]), (*few.size, few.channels), len(few.classes), seed=key["seed"])
     fit(model, few, Recipe(epochs=EPOCHS, learning_rate=3e-3, augment=key["augment"]), seed=key["seed"])
     logits = jax.jit(model.__call__)(to_unit(test.windows))
     return {"error": round(float((np.asarray(logits).argmax(axis=1) != test.labels).mean()), 4)}

@@ -12,11 +12,11 @@ from benchmarks.reproductions.bench import bench, show
 from cnnshift.data.base import open_dataset, to_unit
 from cnnshift.shifts.bilinear import Bilinear
 from cnnshift.shifts.zero import Zero
-from cnnshift.spec import parse_spec
+from cnnshift.spec import DatasetSpec
 
 
 def main() -> None:
-    split = open_dataset(parse_spec("mnist5k", "data set")).load("test")
+    split = open_dataset(DatasetSpec.parse("mnist5k")).load("test")
     images = to_unit(split.windows)
     published = ndimage.shift(images, (0, 3, 3, 0), order=1, mode="constant", cval=0.0)
     zero = Zero(split.size, reach=3, background=split.background)

@@ -20,7 +20,7 @@ from cnnshift.files import write_bytes
 from cnnshift.loaders.extras import optional
 from cnnshift.loaders.host_callback import in_batches
 from cnnshift.models.layers.export_mode import export_mode
-from cnnshift.spec import parse_spec
+from cnnshift.spec import DatasetSpec, ModelSpec
 from cnnshift.train.obtain import plan_training
 
 CHECKED_IMAGES = 64
@@ -116,7 +116,7 @@ def export_onnx(
 
 
 def _ready(model: str, dataset: str, epochs: int | None, seed: int, say: Callable[[str], None]) -> tuple[Ready, Split]:
-    spec = parse_spec(model, "model")
+    spec = ModelSpec.parse(model)
     test, record = test_images(dataset, None)
     if is_pretrained(spec):
         plan = plan_pretrained(spec)
@@ -127,7 +127,7 @@ def _ready(model: str, dataset: str, epochs: int | None, seed: int, say: Callabl
         if ready.subject.outside is not None:
             raise InputError(f"{model} does not run as arrays of jax; allowed: networks of Flax.")
         return ready, test
-    source = open_dataset(parse_spec(dataset, "data set"))
+    source = open_dataset(DatasetSpec.parse(dataset))
     train = source.load("train") if source.trains else test
     training = plan_training(spec, train, epochs=epochs)
     if training.epochs and not source.trains:

@@ -10,7 +10,7 @@ from cnnshift.config import BenchSettings
 from cnnshift.data.base import Split, open_dataset
 from cnnshift.errors import InputError
 from cnnshift.results.schema import DatasetRecord
-from cnnshift.spec import Spec, extend, parse_spec
+from cnnshift.spec import DatasetSpec
 
 Images = str | Split | tuple[Any, Any]
 """A data set spec, a split, or (images [n h w c], labels [n])."""
@@ -27,7 +27,7 @@ def test_images(data: Images, limit: int | None) -> tuple[Split, DatasetRecord]:
         InputError: an unknown data set, or arrays that are no images and labels.
     """
     if isinstance(data, str):
-        dataset = open_dataset(parse_spec(data, "data set"))
+        dataset = open_dataset(DatasetSpec.parse(data))
         test, name, version = dataset.load("test", limit=limit), str(dataset.spec), dataset.source.version
     else:
         test, name, version = _as_split(*data) if isinstance(data, tuple) else data, "(own images)", ""
@@ -38,14 +38,14 @@ def test_images(data: Images, limit: int | None) -> tuple[Split, DatasetRecord]:
     return test, record
 
 
-def dataset_spec(settings: BenchSettings) -> Spec:
+def dataset_spec(settings: BenchSettings) -> DatasetSpec:
     """The data set of the settings, with those settings that stand for options of it.
 
     Raises:
         InputError: not a spec, or one that says otherwise.
     """
     more = {key: getattr(settings, key) for key in ("canvas", "data_dir", "raw_dir", "split")}
-    return extend(parse_spec(settings.dataset, "data set"), "data set", **more)
+    return DatasetSpec.parse(settings.dataset).extend(**more)
 
 
 def no_training_images(dataset: str, model: str) -> str:

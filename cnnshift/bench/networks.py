@@ -19,7 +19,7 @@ from cnnshift.loaders.loader import columns, load_model
 from cnnshift.loaders.preprocessed import preprocessed
 from cnnshift.registry import unknown
 from cnnshift.results.schema import DatasetRecord, TrainingRecord
-from cnnshift.spec import Spec, parse_spec
+from cnnshift.spec import ModelSpec
 from cnnshift.sweep.pure_model import HostRuntime, PureModel, as_pure_model, check_fits
 from cnnshift.train.obtain import Trained, TrainingPlan, obtain
 
@@ -50,7 +50,7 @@ class PretrainedPlan:
     """
 
     label: str
-    spec: Spec
+    spec: ModelSpec
     network: Network
     seed: ClassVar[int] = 0
     epochs: ClassVar[int] = 0
@@ -76,7 +76,7 @@ class Ready:
     trained: Trained | None
 
 
-def is_pretrained(spec: Spec) -> bool:
+def is_pretrained(spec: ModelSpec) -> bool:
     """Whether a model spec names a source and not a family to train.
 
     Raises:
@@ -89,7 +89,7 @@ def is_pretrained(spec: Spec) -> bool:
     return True
 
 
-def plan_pretrained(spec: Spec) -> PretrainedPlan:
+def plan_pretrained(spec: ModelSpec) -> PretrainedPlan:
     """Open a network that comes with its weights.
 
     Raises:
@@ -97,7 +97,7 @@ def plan_pretrained(spec: Spec) -> PretrainedPlan:
     """
     # Without folders of this machine: of a path from the root, the last part.
     options = {key: _last_part(value) for key, value in spec.options.items()}
-    shown = Spec(spec.name, options, _last_part(spec.argument))
+    shown = ModelSpec(spec.name, options, _last_part(spec.argument))
     return PretrainedPlan(str(shown), shown, load_model(spec))
 
 
@@ -111,7 +111,7 @@ def plan_source(text: str) -> PretrainedPlan:
     Raises:
         InputError: it names a family, which would have to be trained; or see `load_model`.
     """
-    spec = parse_spec(text, "model")
+    spec = ModelSpec.parse(text)
     if not is_pretrained(spec):
         raise InputError(
             f"The model '{text}' would have to be trained, which `cnnshift bench` does; allowed: "

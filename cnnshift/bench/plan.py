@@ -20,7 +20,7 @@ from cnnshift.errors import InputError
 from cnnshift.results.schema import DatasetRecord, ProtocolRecord
 from cnnshift.shifts.base import ShiftProtocol
 from cnnshift.shifts.sets import ShiftSet, enumerate_shifts
-from cnnshift.spec import parse_spec
+from cnnshift.spec import ModelSpec
 from cnnshift.train.obtain import plan_training
 
 log = logging.getLogger("cnnshift")
@@ -92,7 +92,7 @@ def make_plan(settings: BenchSettings) -> BenchPlan:
         METRICS[metric]
     protocols = [(name, PROTOCOLS.load(name)) for name in dict.fromkeys(settings.protocols)]
     dataset = open_dataset(spec)
-    models = [parse_spec(model, "model") for model in settings.models]
+    models = [ModelSpec.parse(model) for model in settings.models]
     given = {str(spec): plan_pretrained(spec) for spec in models if is_pretrained(spec)}
     test = dataset.load("test", limit=settings.limit)
     window = own_window(list(given.values()), test)

@@ -17,7 +17,7 @@ from cnnshift.cli.output import SUFFIXES, check_outputs, emit
 from cnnshift.cli.terminal import note, write
 from cnnshift.config import DEFAULT_SUITE, DEFAULTS, FRACTIONS, WHOLE_PIXELS, Resolved, resolve
 from cnnshift.errors import InputError, MeasurementError, SaveError
-from cnnshift.spec import parse_spec
+from cnnshift.spec import ModelSpec
 
 if TYPE_CHECKING:
     from cnnshift.bench.plan import BenchCell, BenchPlan
@@ -159,7 +159,7 @@ def bench(
     """
     check_outputs(format, ())
     if weights and models:
-        names = {parse_spec(model, "model").name for model in models}
+        names = {ModelSpec.parse(model).name for model in models}
         if "py" in names:
             models, weights = [_with_weights(models, weights)], None
         elif given := names & set(LOADERS):
@@ -211,7 +211,7 @@ def _with_weights(models: list[str], weights: Path) -> str:
             f"--weights {weights} is for one py: network, but {len(models)} models are named; say weights=FILE in "
             "their specs."
         )
-    spec = parse_spec(models[0], "model")
+    spec = ModelSpec.parse(models[0])
     return str(replace(spec, options={**spec.options, "weights": str(weights)}))
 
 

@@ -11,7 +11,7 @@ import typer
 from cnnshift.cli.output import check_outputs, emit
 from cnnshift.cli.terminal import note
 from cnnshift.config import DEFAULTS, EXPLAINED_IMAGES, WHOLE_PIXELS
-from cnnshift.spec import extend, parse_spec
+from cnnshift.spec import DatasetSpec
 
 
 def explain(
@@ -44,7 +44,7 @@ def explain(
     Example: cnnshift explain cnn:padding=circular,head=gap
     """
     check_outputs(format, output or ())
-    data = extend(parse_spec(dataset, "data set"), "data set", data_dir=data_dir, raw_dir=raw_dir, split=split)
+    data = DatasetSpec.parse(dataset).extend(data_dir=data_dir, raw_dir=raw_dir, split=split)
     from cnnshift.sweep.device import prepare_backend
 
     prepare_backend(deterministic=False)

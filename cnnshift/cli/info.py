@@ -9,7 +9,7 @@ import typer
 
 from cnnshift.catalog import AUGMENTATIONS, LOADERS, MODELS
 from cnnshift.cli.terminal import write
-from cnnshift.spec import Spec, parse_spec
+from cnnshift.spec import ModelSpec
 
 
 def info(
@@ -37,12 +37,12 @@ def _options(model: str) -> Iterable[tuple[str, str]]:
     from cnnshift.train.obtain import RECIPE_KEYS
     from cnnshift.train.recipe import Recipe
 
-    spec = parse_spec(model, "model")
+    spec = ModelSpec.parse(model)
     if spec.name in LOADERS and spec.name not in MODELS:
         yield from _preparation(spec)
         return
     own = {key: value for key, value in spec.options.items() if key not in RECIPE_KEYS}
-    _, options = parse_model(Spec(spec.name, own), beside=RECIPE_KEYS)
+    _, options = parse_model(ModelSpec(spec.name, own), beside=RECIPE_KEYS)
     for line in describe_options(options):
         yield line.key, f"{line.allowed} (default: {line.default})"
     yield "augment", f"{'|'.join(AUGMENTATIONS)}, or several joined by + (default: {Recipe().augment})"
@@ -50,7 +50,7 @@ def _options(model: str) -> Iterable[tuple[str, str]]:
     yield "seed", "from 0 (default: --seed)"
 
 
-def _preparation(spec: Spec) -> Iterable[tuple[str, str]]:
+def _preparation(spec: ModelSpec) -> Iterable[tuple[str, str]]:
     """How the images of a network that comes with its weights are prepared, and its classes."""
     from cnnshift.loaders.loader import load_model
     from cnnshift.models.base import describe_options

@@ -22,7 +22,7 @@ from cnnshift.results.aggregate import group_by_contract, seed_mean
 from cnnshift.results.files import shorten
 from cnnshift.results.schema import MetricResult, Result, Run
 from cnnshift.results.validation import differing_definition
-from cnnshift.spec import parse_spec
+from cnnshift.spec import ModelSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +97,11 @@ def _find(reference: str, models: Sequence[str]) -> str:
     if reference in models:
         return reference
     with contextlib.suppress(InputError):
-        wanted = parse_spec(reference, "reference")
+        wanted = ModelSpec.parse(reference)
         for model in models:
             # A model of the user's own may have a name that is no spec.
             with contextlib.suppress(InputError):
-                if parse_spec(model, "model") == wanted:
+                if ModelSpec.parse(model) == wanted:
                     return model
     raise InputError(unknown("reference", reference, models))
 

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int, UInt8
 from cnnshift.catalog import DATASETS
 from cnnshift.errors import InputError
 from cnnshift.options import Options, parse_options
-from cnnshift.spec import Spec
+from cnnshift.spec import DatasetSpec
 
 SplitName = Literal["train", "test"]
 
@@ -243,7 +243,7 @@ class LoadsPart(ABC):
 class LoadedDataset:
     """A data set behind a spec, with what applies to every data set."""
 
-    spec: Spec
+    spec: DatasetSpec
     source: Dataset
     canvas: int | None
 
@@ -294,7 +294,7 @@ def _is_unit(values: np.ndarray) -> bool:
     return bool(values.min() >= 0 and values.max() <= 1)
 
 
-def open_dataset(spec: Spec) -> LoadedDataset:
+def open_dataset(spec: DatasetSpec) -> LoadedDataset:
     """Find the data set of a spec; `canvas=PX` is an option that every data set has.
 
     Raises:
@@ -307,7 +307,7 @@ def open_dataset(spec: Spec) -> LoadedDataset:
     source = kind(spec.argument, options) if entry.argument else kind(options)
     # Canonical, as for models: what is the default is not said, and the order is the declared one.
     argument = source.argument if entry.argument else ""
-    return LoadedDataset(Spec(spec.name, options.changed(), argument), source, options.canvas)
+    return LoadedDataset(DatasetSpec(spec.name, options.changed(), argument), source, options.canvas)
 
 
 def check_split(name: str, split: str, allowed: tuple[str, ...] = ("train", "test")) -> None:

@@ -20,7 +20,7 @@ from cnnshift.models.base import parse_model
 from cnnshift.results.explanation import Behaviour, Intervention
 from cnnshift.shifts.circular import Circular
 from cnnshift.shifts.sets import ShiftSet
-from cnnshift.spec import Spec
+from cnnshift.spec import ModelSpec
 from cnnshift.sweep.device import PRECISION
 from cnnshift.sweep.engine import run_sweep
 from cnnshift.sweep.pure_model import as_pure_model
@@ -30,7 +30,7 @@ ACTIVATION = "activation"
 SUBPIXEL_IMAGES = 128
 """Images, at most, that are moved by a third of a pixel: one batch."""
 
-Obtain = Callable[[Spec], Callable[[Any], Any]]
+Obtain = Callable[[ModelSpec], Callable[[Any], Any]]
 """A spec → the trained network."""
 
 
@@ -43,7 +43,7 @@ class Ablation:
     causes: list[Intervention]
 
 
-def run_ablation(spec: Spec, obtain: Obtain, split: Split, shift_set: ShiftSet) -> Ablation:
+def run_ablation(spec: ModelSpec, obtain: Obtain, split: Split, shift_set: ShiftSet) -> Ablation:
     """Exchange the parts that the family knows interventions for, one at a time, and all but one at a time.
 
     One at a time says what mending this part is worth while the others are broken; all but one what this part breaks
@@ -113,8 +113,8 @@ def _together(interventions: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
     }
 
 
-def _changed(spec: Spec, changes: Mapping[str, str]) -> Spec:
+def _changed(spec: ModelSpec, changes: Mapping[str, str]) -> ModelSpec:
     """A spec with other options; what belongs to a layer that is no longer there goes with it."""
     wanted = {**spec.options, **changes}
     allowed = MODELS.load(spec.name).options_type.keys(wanted)
-    return Spec(spec.name, {key: value for key, value in wanted.items() if key in allowed})
+    return ModelSpec(spec.name, {key: value for key, value in wanted.items() if key in allowed})

@@ -37,7 +37,7 @@ from cnnshift.results.explanation import Explanation
 from cnnshift.results.schema import DatasetRecord, Run
 from cnnshift.shifts.circular import Circular
 from cnnshift.shifts.sets import ShiftSet, enumerate_shifts
-from cnnshift.spec import Spec, parse_spec
+from cnnshift.spec import DatasetSpec, ModelSpec
 from cnnshift.sweep.device import describe_device
 from cnnshift.sweep.engine import WORTH_IT
 from cnnshift.sweep.pure_model import PureModel
@@ -112,7 +112,7 @@ def explain(
         seed=seed,
     )
     test, record = test_images(data, settings.limit)
-    spec = parse_spec(model, "model") if isinstance(model, str) else None
+    spec = ModelSpec.parse(model) if isinstance(model, str) else None
     given = plan_pretrained(spec) if spec is not None and is_pretrained(spec) else None
     if given is not None:
         test, record = as_seen(given, test, record)
@@ -123,7 +123,7 @@ def explain(
     elif not isinstance(model, str):
         ready = ready_as_is(model, name, test)
     elif isinstance(data, str):
-        dataset = open_dataset(parse_spec(data, "data set"))
+        dataset = open_dataset(DatasetSpec.parse(data))
         train = dataset.load("train") if dataset.trains else None
         return _explain_spec(model, train, test, record, shift_plan, settings, causes, say)
     else:
@@ -144,23 +144,23 @@ def _explain_spec(
     causes: bool,
     say: Say,
 ) -> Explanation:
-    plan = plan_training(parse_spec(model, "model"), train or test, epochs=settings.epochs)
+    plan = plan_training(ModelSpec.parse(model), train or test, epochs=settings.epochs)
     if plan.recipe.epochs and not train:
         raise InputError(no_training_images(record.name, plan.label))
     shown = train or test
     seed = plan.seed if plan.seed is not None else settings.seed
-    training = {key: value for key, value in parse_spec(model, "model").options.items() if key in ("augment", "epochs")}
+    training = {key: value for key, value in ModelSpec.parse(model).options.items() if key in ("augment", "epochs")}
 
     @functools.cache
     def trained(spec: str) -> Ready:
-        asked = plan_training(parse_spec(spec, "model"), shown, epochs=settings.epochs)
+        asked = plan_training(ModelSpec.parse(spec), shown, epochs=settings.epochs)
         say(f"training {asked.label}, or reading its weights")
         return ready_to_measure(asked, shown, seed=seed)
 
-    def network_of(spec: Spec) -> Callable[[Any], Any]:
-        return trained(str(Spec(spec.name, {**spec.options, **training}))).model
+    def network_of(spec: ModelSpec) -> Callable[[Any], Any]:
+        return trained(str(ModelSpec(spec.name, {**spec.options, **training}))).model
 
-    ready = trained(str(Spec(plan.architecture.name, {**plan.architecture.options, **training})))
+    ready = trained(str(ModelSpec(plan.architecture.name, {**plan.architecture.options, **training})))
     ready = replace(ready, identity=replace(ready.identity, model=plan.label))
     if causes:
         blame = run_ablation(plan.architecture, network_of, test, _cause_shifts(test))

@@ -12,13 +12,13 @@ from cnnshift.catalog import LOADERS
 from cnnshift.errors import InputError
 from cnnshift.loaders.base import Network, Preprocess
 from cnnshift.models.base import parse_options
-from cnnshift.spec import Spec
+from cnnshift.spec import ModelSpec
 
 KEYS = (*Preprocess.model_fields, "classes")
 """Keys of a spec, and of the file beside a network, that say how its images are prepared and what its classes are."""
 
 
-def load_model(spec: Spec) -> Network:
+def load_model(spec: ModelSpec) -> Network:
     """Open the network of a spec whose name is a source.
 
     How images are prepared is said by the spec (`onnx:net.onnx:size=224,mean=0.485/0.456/0.406`); what it leaves open,

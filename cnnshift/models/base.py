@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from cnnshift.catalog import DOWNSAMPLERS, MODELS
 from cnnshift.models.stage import Stage
 from cnnshift.options import Options, parse_options
-from cnnshift.spec import Spec
+from cnnshift.spec import ModelSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ class Classifier(nnx.Module):
         return self.head(self.features(images))
 
 
-def parse_model(spec: Spec, *, beside: Sequence[str] = ()) -> tuple[type[Classifier], Options]:
+def parse_model(spec: ModelSpec, *, beside: Sequence[str] = ()) -> tuple[type[Classifier], Options]:
     """The family of a spec and its validated options.
 
     Args:
@@ -170,7 +170,7 @@ def parse_model(spec: Spec, *, beside: Sequence[str] = ()) -> tuple[type[Classif
     return family, parse_options(family.options_type, spec.name, spec.options, beside=beside)
 
 
-def build(spec: Spec, input_shape: tuple[int, int, int], classes: int, *, seed: int) -> Classifier:
+def build(spec: ModelSpec, input_shape: tuple[int, int, int], classes: int, *, seed: int) -> Classifier:
     """An untrained model of a family.
 
     Args:

@@ -27,7 +27,7 @@ from cnnshift.observations import Observations
 from cnnshift.selftest.fractions import activation_error, decibel_error
 from cnnshift.selftest.patches import patch_error
 from cnnshift.shifts.sets import enumerate_shifts
-from cnnshift.spec import parse_spec
+from cnnshift.spec import ModelSpec
 from cnnshift.sweep.device import PRECISION
 from cnnshift.sweep.engine import Engine, run_sweep
 from cnnshift.sweep.pure_model import PureModel, as_pure_model
@@ -79,7 +79,7 @@ def _observe(
 ) -> Observations:
     split = split or _split()
     if isinstance(model, str):
-        model = as_pure_model(build(parse_spec(model, "model"), (*split.size, split.channels), CLASSES, seed=0))
+        model = as_pure_model(build(ModelSpec.parse(model), (*split.size, split.channels), CLASSES, seed=0))
     kind = PROTOCOLS.load(protocol)
     found = enumerate_shifts(shifts, max_shift=radius, step=1, size=split.size, wraps=kind.wraps, images=len(split))
     moving = kind(split.size, reach=found.reach, context=split.context, background=split.background)
@@ -178,7 +178,7 @@ def _impulse() -> float:
 
 
 def _orbit() -> float:
-    inner = as_pure_model(build(parse_spec("mlp", "model"), (SIZE, SIZE, 2), CLASSES, seed=0))
+    inner = as_pure_model(build(ModelSpec.parse("mlp"), (SIZE, SIZE, 2), CLASSES, seed=0))
 
     def average(state: object, images: Array) -> tuple[Array, None]:
         def shifted(d: Array) -> Array:

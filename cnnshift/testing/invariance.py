@@ -66,9 +66,9 @@ def assert_shift_invariant(
         >>> import numpy as np
         >>> import cnnshift
         >>> from cnnshift.models.base import build
-        >>> from cnnshift.spec import parse_spec
+        >>> from cnnshift.spec import ModelSpec
         >>> images = np.random.default_rng(0).random((4, 8, 8, 1), np.float32)
-        >>> net = build(parse_spec("cnn:depth=1,padding=circular,head=gap,pool=aps", "model"), (8, 8, 1), 10, seed=0)
+        >>> net = build(ModelSpec.parse("cnn:depth=1,padding=circular,head=gap,pool=aps"), (8, 8, 1), 10, seed=0)
         >>> cnnshift.assert_shift_invariant(net, images, max_shift=2)
     """
     __tracebackhide__ = True

@@ -16,7 +16,7 @@ from flax import nnx
 from cnnshift.data.base import Split
 from cnnshift.errors import InputError, SaveError
 from cnnshift.models.base import Classifier, build, parse_model
-from cnnshift.spec import Spec
+from cnnshift.spec import ModelSpec
 from cnnshift.train.augment import parse_augment
 from cnnshift.train.fit import fit
 from cnnshift.train.recipe import Recipe
@@ -41,7 +41,7 @@ class TrainingPlan:
     """
 
     label: str
-    architecture: Spec
+    architecture: ModelSpec
     options: dict[str, str]
     recipe: Recipe
     seed: int | None
@@ -63,7 +63,7 @@ class Trained:
     seconds: float
 
 
-def plan_training(spec: Spec, split: Split, *, epochs: int | None = None) -> TrainingPlan:
+def plan_training(spec: ModelSpec, split: Split, *, epochs: int | None = None) -> TrainingPlan:
     """Validate a model spec before anything is measured.
 
     Args:
@@ -75,7 +75,7 @@ def plan_training(spec: Spec, split: Split, *, epochs: int | None = None) -> Tra
         InputError: unknown family, option or value, or a network that does not fit the images.
     """
     own = {key: value for key, value in spec.options.items() if key in RECIPE_KEYS}
-    architecture = Spec(spec.name, {key: value for key, value in spec.options.items() if key not in own})
+    architecture = ModelSpec(spec.name, {key: value for key, value in spec.options.items() if key not in own})
     family, options = parse_model(architecture, beside=RECIPE_KEYS)
     recipe = Recipe(learning_rate=family.rate(options), augment=own.get("augment", "none"))
     if epochs is not None or "epochs" in own:
@@ -85,7 +85,7 @@ def plan_training(spec: Spec, split: Split, *, epochs: int | None = None) -> Tra
     changed = options.changed()
     shown = {key: value for key, value in own.items() if (key, value) != ("augment", "none")}
     seed = _whole("seed", own["seed"]) if "seed" in own else None
-    return TrainingPlan(str(Spec(spec.name, changed | shown)), architecture, changed, recipe, seed)
+    return TrainingPlan(str(ModelSpec(spec.name, changed | shown)), architecture, changed, recipe, seed)
 
 
 def _whole(key: str, value: str) -> int:
@@ -148,10 +148,10 @@ def _cached_path(plan: TrainingPlan, split: Split, seed: int) -> Path:
     )
 
 
-def _build(spec: Spec, split: Split, seed: int) -> Classifier:
+def _build(spec: ModelSpec, split: Split, seed: int) -> Classifier:
     return build(spec, (*split.size, split.channels), len(split.classes), seed=seed)
 
 
-def _abstract(spec: Spec, split: Split, *, seed: int) -> Classifier:
+def _abstract(spec: ModelSpec, split: Split, *, seed: int) -> Classifier:
     """The model's structure without any computation."""
     return nnx.eval_shape(lambda: _build(spec, split, seed))

@@ -8,7 +8,7 @@ from cnnshift.data.base import Split
 from cnnshift.metrics.phase_spectrum import by_phase
 from cnnshift.models.base import build
 from cnnshift.shifts.sets import enumerate_shifts
-from cnnshift.spec import parse_spec
+from cnnshift.spec import ModelSpec
 from cnnshift.sweep.engine import run_sweep
 from cnnshift.sweep.pure_model import PureModel, as_pure_model
 
@@ -23,7 +23,7 @@ SPLIT = Split(
 
 def observe(model, *, protocol="circular", split=SPLIT, shifts="full", max_shift=4):
     if isinstance(model, str):
-        model = as_pure_model(build(parse_spec(model, "model"), (*split.size, split.channels), CLASSES, seed=0))
+        model = as_pure_model(build(ModelSpec.parse(model), (*split.size, split.channels), CLASSES, seed=0))
     kind = PROTOCOLS.load(protocol)
     found = enumerate_shifts(shifts, max_shift=max_shift, step=1, size=split.size, wraps=kind.wraps, images=len(split))
     moving = kind(split.size, reach=found.reach, context=split.context, background=split.background)
@@ -85,7 +85,7 @@ def test_k8_position_matters_to_a_fully_connected_head(model):
 
 
 def test_k9_the_orbit_average_of_any_network_is_invariant():
-    inner = as_pure_model(build(parse_spec("mlp", "model"), (SIZE, SIZE, 2), CLASSES, seed=0))
+    inner = as_pure_model(build(ModelSpec.parse("mlp"), (SIZE, SIZE, 2), CLASSES, seed=0))
 
     def average(state, images):
         import jax

@@ -8,7 +8,7 @@ from flax import nnx
 
 from cnnshift.catalog import MODELS
 from cnnshift.models.base import build, parse_model
-from cnnshift.spec import parse_spec
+from cnnshift.spec import ModelSpec
 
 # Version, number of parameters, mean size of the initial weights and of the logits of one image.
 GOLDEN = {
@@ -65,7 +65,7 @@ def test_every_family_is_pinned():
 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_initial_weights_and_outputs(name):
-    spec = parse_spec(name, "model")
+    spec = ModelSpec.parse(name)
     model = build(spec, (16, 16, 1), 3, seed=0)
     model.eval()
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(nnx.state(model))]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cnnshift.errors import InputError
-from cnnshift.spec import Spec, extend, parse_spec
+from cnnshift.spec import DatasetSpec, ModelSpec
 
 names = st.from_regex(r"[A-Za-z_][A-Za-z0-9_.\-]{0,8}", fullmatch=True)
 values = st.text("abcXYZ0123456789_.-+", min_size=1, max_size=8)
@@ -13,18 +13,18 @@ values = st.text("abcXYZ0123456789_.-+", min_size=1, max_size=8)
 
 @given(names, st.dictionaries(names, values, max_size=4))
 def test_text_and_back(name, options):
-    spec = Spec(name, options)
-    assert parse_spec(str(spec), "model") == spec
+    spec = ModelSpec(name, options)
+    assert ModelSpec.parse(str(spec)) == spec
 
 
 def test_spaces_around_parts_do_not_count():
-    assert parse_spec(" cnn : pool = aps , head=gap ", "model") == Spec("cnn", {"pool": "aps", "head": "gap"})
+    assert ModelSpec.parse(" cnn : pool = aps , head=gap ") == ModelSpec("cnn", {"pool": "aps", "head": "gap"})
 
 
 @given(st.text(max_size=30))
 def test_any_text_is_a_spec_or_a_clear_error(text):
     try:
-        spec = parse_spec(text, "model")
+        spec = ModelSpec.parse(text)
     except InputError as error:
         spec, message = None, str(error)
     assert spec.name if spec else "The model spec" in message
@@ -45,7 +45,7 @@ def test_any_text_is_a_spec_or_a_clear_error(text):
 )
 def test_mistakes(text, words):
     with pytest.raises(InputError, match=words):
-        parse_spec(text, "model")
+        ModelSpec.parse(text)
 
 
 @pytest.mark.parametrize(
@@ -61,13 +61,13 @@ def test_mistakes(text, words):
     ],
 )
 def test_names_with_an_argument(text, argument, options):
-    spec = parse_spec(text, "model")
-    assert spec == Spec(text.partition(":")[0], options, argument)
+    spec = ModelSpec.parse(text)
+    assert spec == ModelSpec(text.partition(":")[0], options, argument)
     assert str(spec) == text
 
 
 def test_more_options():
-    spec = parse_spec("folder:photos:size=8", "data set")
-    assert str(extend(spec, "data set", split="val", size="8", canvas=None)) == "folder:photos:size=8,split=val"
-    with pytest.raises(InputError, match="size is 9, but the data set spec 'folder:photos:size=8' says otherwise"):
-        extend(spec, "data set", size=9)
+    spec = DatasetSpec.parse("folder:photos:size=8")
+    assert str(spec.extend(split="val", size="8", canvas=None)) == "folder:photos:size=8,split=val"
+    with pytest.raises(InputError, match="size is 9, but the data set spec 'folder:photos:size=8' has size=8"):
+        spec.extend(size=9)

@@ -7,7 +7,7 @@ from cnnshift.catalog import DATASETS, DOWNSAMPLERS, MODELS, PROTOCOLS
 from cnnshift.config import load_suite, suite_names
 from cnnshift.data.base import Split
 from cnnshift.models.base import parse_model
-from cnnshift.spec import Spec, parse_spec
+from cnnshift.spec import DatasetSpec, ModelSpec
 from cnnshift.train.augment import parse_augment
 from cnnshift.train.obtain import RECIPE_KEYS
 
@@ -16,15 +16,17 @@ SPLIT = Split(np.zeros((1, 32, 32, 1), np.uint8), np.zeros(1, np.int32), ("one",
 
 def parse(model):
     """The canonical spec, of architecture and recipe."""
-    spec = parse_spec(model, "model")
+    spec = ModelSpec.parse(model)
     recipe = {key: value for key, value in spec.options.items() if key in RECIPE_KEYS}
-    _, options = parse_model(Spec(spec.name, {key: spec.options[key] for key in spec.options.keys() - recipe.keys()}))
+    _, options = parse_model(
+        ModelSpec(spec.name, {key: spec.options[key] for key in spec.options.keys() - recipe.keys()})
+    )
     parse_augment(recipe.get("augment", "none"), SPLIT)
     return spec.name, options.model_dump_json(), tuple(sorted(recipe.items()))
 
 
 def options_of(suite, key):
-    return {parse_spec(model, "model").options.get(key) for model in load_suite(suite)["models"]}
+    return {ModelSpec.parse(model).options.get(key) for model in load_suite(suite)["models"]}
 
 
 @pytest.mark.parametrize("name", suite_names())
@@ -33,13 +35,13 @@ def test_all_that_a_suite_names_exists(name):
     models = [parse(model) for model in suite["models"]]
     assert len(set(models)) == len(models)
     assert set(suite.get("protocols", ())) <= set(PROTOCOLS)
-    assert parse_spec(suite.get("dataset", "mnist5k"), "data set").name in DATASETS
+    assert DatasetSpec.parse(suite.get("dataset", "mnist5k")).name in DATASETS
 
 
 def test_the_padding_suite_has_every_padding_with_both_heads():
-    _, options = parse_model(Spec("cnn"))
+    _, options = parse_model(ModelSpec("cnn"))
     paddings = options.model_json_schema()["properties"]["padding"]["enum"]
-    pairs = [(o["padding"], o["head"]) for o in (parse_spec(m, "m").options for m in load_suite("padding")["models"])]
+    pairs = [(o["padding"], o["head"]) for o in (ModelSpec.parse(m).options for m in load_suite("padding")["models"])]
     assert sorted(pairs) == sorted((padding, head) for padding in paddings for head in ("flatten", "gap"))
 
 
@@ -48,4 +50,4 @@ def test_the_pooling_suite_has_every_pool():
 
 
 def test_the_zoo_suite_has_every_family():
-    assert {parse_spec(model, "model").name for model in load_suite("zoo")["models"]} == set(MODELS)
+    assert {ModelSpec.parse(model).name for model in load_suite("zoo")["models"]} == set(MODELS)

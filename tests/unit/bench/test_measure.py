@@ -14,7 +14,7 @@ from cnnshift.data.base import Split
 from cnnshift.errors import InputError
 from cnnshift.explanation.capture import capture
 from cnnshift.models.base import describe_options, parse_model, parse_options
-from cnnshift.spec import parse_spec
+from cnnshift.spec import ModelSpec
 
 RNG = np.random.RandomState(0)
 OWN = Split(RNG.randint(0, 256, (6, 8, 8, 1), dtype=np.uint8), np.arange(6) % 3, ("a", "b", "c"), background=(0.0,))
@@ -100,10 +100,10 @@ def test_a_limit_above_the_data_is_told(caplog):
 
 @pytest.mark.parametrize("name", ["mlp", "cnn:pool=blur", "cnn:pool=aps"])
 def test_every_described_option_can_be_given_with_its_default(name):
-    family, options = parse_model(parse_spec(name, "model"))
+    family, options = parse_model(ModelSpec.parse(name))
     lines = describe_options(options)
     assert all(line.allowed for line in lines)
-    given = {line.key: line.default for line in lines} | parse_spec(name, "model").options
+    given = {line.key: line.default for line in lines} | ModelSpec.parse(name).options
     assert parse_options(family.options_type, name, given) == options
 
 

@@ -9,7 +9,7 @@ import pytest
 from cnnshift.catalog import DATASETS
 from cnnshift.data.base import Split, open_dataset
 from cnnshift.errors import InputError
-from cnnshift.spec import Spec, parse_spec
+from cnnshift.spec import DatasetSpec
 from tests.user_images import prepare_tfds, write_folder, write_npz
 
 NAMES = list(DATASETS)
@@ -39,7 +39,7 @@ def spec_of(tmp_path_factory):
     assert arguments.keys() == {name for name in NAMES if DATASETS[name].argument}
 
     def make(name, **options):
-        return Spec(name, options, str(arguments.get(name, "")))
+        return DatasetSpec(name, options, str(arguments.get(name, "")))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TFDS_DATA_DIR", str(folder / "prepared"))
@@ -204,12 +204,12 @@ def test_a_limit_takes_what_the_whole_split_would_give(name, loaded, spec_of):
 @pytest.mark.parametrize("name", [name for name in NAMES if DATASETS[name].argument])
 def test_a_name_that_lacks_its_argument(name):
     with pytest.raises(InputError, match=f"does not say what to read; write {name}:"):
-        open_dataset(Spec(name))
+        open_dataset(DatasetSpec(name))
 
 
 def test_unknown_data_set_suggests_the_nearest():
     with pytest.raises(InputError, match=r"Unknown data set 'mnist'.*Did you mean 'mnist5k'"):
-        open_dataset(Spec("mnist"))
+        open_dataset(DatasetSpec("mnist"))
 
 
 IMAGES = np.zeros((2, 4, 4, 1), np.uint8)
@@ -233,5 +233,5 @@ def test_parts_that_do_not_fit_are_refused(changes, words):
 
 
 def test_names_are_canonical():
-    assert str(open_dataset(parse_spec("redgreen:sets=fresh", "data set")).spec) == "redgreen"
-    assert str(open_dataset(parse_spec("mnist5k:canvas=048", "data set")).spec) == "mnist5k:canvas=48"
+    assert str(open_dataset(DatasetSpec.parse("redgreen:sets=fresh")).spec) == "redgreen"
+    assert str(open_dataset(DatasetSpec.parse("mnist5k:canvas=048")).spec) == "mnist5k:canvas=48"

@@ -11,12 +11,12 @@ import pytest
 from cnnshift.data import base, folder, image_files
 from cnnshift.data.base import open_dataset
 from cnnshift.errors import InputError
-from cnnshift.spec import Spec
+from cnnshift.spec import DatasetSpec
 from tests.user_images import pictures, write_folder, write_image
 
 
 def opened(root, **options):
-    return open_dataset(Spec("folder", {key: str(value) for key, value in options.items()}, str(root)))
+    return open_dataset(DatasetSpec("folder", {key: str(value) for key, value in options.items()}, str(root)))
 
 
 def test_train_and_test(tmp_path):

@@ -10,12 +10,12 @@ import pytest
 
 from cnnshift.data.base import open_dataset
 from cnnshift.errors import InputError
-from cnnshift.spec import Spec
+from cnnshift.spec import DatasetSpec
 from tests.user_images import pictures, write_npz
 
 
 def opened(path, **options):
-    return open_dataset(Spec("npz", {key: str(value) for key, value in options.items()}, str(path)))
+    return open_dataset(DatasetSpec("npz", {key: str(value) for key, value in options.items()}, str(path)))
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from cnnshift.data.base import open_dataset
 from cnnshift.data.redgreen import RedGreen, RedGreenOptions
 from cnnshift.errors import InputError
-from cnnshift.spec import Spec, parse_spec
+from cnnshift.spec import DatasetSpec
 
 # The training images are those of the authors' program: this digest was compared with its images, pixel by pixel.
 TRAIN = "5f2e15b7"
@@ -100,7 +100,7 @@ def test_defaults_are_fresh_and_similar():
 
 
 def test_options_come_from_the_spec():
-    opened = open_dataset(parse_spec("redgreen:sets=published,test=dissimilar,canvas=48", "data set"))
+    opened = open_dataset(DatasetSpec.parse("redgreen:sets=published,test=dissimilar,canvas=48"))
     assert opened.load("test").size == (48, 48)
     assert opened.source.load("test").fingerprint == load("test", sets="published", test="dissimilar").fingerprint
 
@@ -115,4 +115,4 @@ def test_options_come_from_the_spec():
 )
 def test_unknown_options_and_values(options, message):
     with pytest.raises(InputError, match=message):
-        open_dataset(Spec("redgreen", options))
+        open_dataset(DatasetSpec("redgreen", options))

@@ -11,7 +11,7 @@ import pytest
 
 from cnnshift.data.base import open_dataset
 from cnnshift.errors import InputError, SaveError
-from cnnshift.spec import Spec, parse_spec
+from cnnshift.spec import DatasetSpec
 from tests.user_images import pictures, prepare_tfds
 
 
@@ -34,7 +34,7 @@ def no_network(monkeypatch):
 
 
 def opened(argument, root, **options):
-    return open_dataset(Spec("tfds", {"data_dir": str(root), **options}, argument))
+    return open_dataset(DatasetSpec("tfds", {"data_dir": str(root), **options}, argument))
 
 
 @pytest.mark.parametrize("name", ["pets", "frames", "free"])
@@ -164,7 +164,7 @@ def test_size_and_context(root):
 
 def test_the_folder_of_tensorflow_datasets_is_the_default(root, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(root))
-    assert len(open_dataset(parse_spec("tfds:pets:split=test[:50%]", "data set")).load("test")) == 4
+    assert len(open_dataset(DatasetSpec.parse("tfds:pets:split=test[:50%]")).load("test")) == 4
 
 
 def test_the_newest_version_and_the_only_configuration(tmp_path):

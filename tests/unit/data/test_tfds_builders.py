@@ -13,7 +13,7 @@ import pytest
 from cnnshift.data import tfds as tfds_source
 from cnnshift.data.base import open_dataset
 from cnnshift.errors import InputError, MeasurementError
-from cnnshift.spec import Spec
+from cnnshift.spec import DatasetSpec
 from tests.user_images import pictures
 
 
@@ -27,7 +27,7 @@ def no_network(monkeypatch):
 
 
 def opened(argument, root, **options):
-    return open_dataset(Spec("tfds", {"data_dir": str(root), **options}, argument))
+    return open_dataset(DatasetSpec("tfds", {"data_dir": str(root), **options}, argument))
 
 
 def idx(array):

@@ -19,7 +19,7 @@ from cnnshift.models.base import build
 from cnnshift.render.documents.explain import explain_document
 from cnnshift.render.style import Style
 from cnnshift.shifts.sets import enumerate_shifts
-from cnnshift.spec import parse_spec
+from cnnshift.spec import ModelSpec
 from tests.networks import Branches, Functional, Looped, Patches, Residual, Strided, Wrapped, made
 
 # One process makes what the tests of this file share.
@@ -31,7 +31,7 @@ SPLIT = cnnshift.Split(IMAGES, LABELS.astype(np.int32), tuple("abcde"), backgrou
 
 
 def zoo(spec):
-    return build(parse_spec(spec, "model"), (16, 16, 1), 5, seed=0)
+    return build(ModelSpec.parse(spec), (16, 16, 1), 5, seed=0)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_causes_are_exchanged_one_at_a_time():
         built.append(str(spec))
         return zoo(str(spec))
 
-    blame = run_ablation(parse_spec("cnn:width=2,depth=2,pool=blur,blur=2", "model"), obtain, SPLIT, shifts)
+    blame = run_ablation(ModelSpec.parse("cnn:width=2,depth=2,pool=blur,blur=2"), obtain, SPLIT, shifts)
     assert [cause.name for cause in blame.causes] == ["stride", "padding", "head", "activation"]
     assert blame.causes[0].change == "pool=aps"
     assert blame.all_exchanged is not None
@@ -147,7 +147,7 @@ def test_an_exchange_that_cannot_be_built_says_why():
             raise InputError("no such network")
         return zoo(str(spec))
 
-    blame = run_ablation(parse_spec("cnn:width=2,depth=1", "model"), obtain, SPLIT, shifts)
+    blame = run_ablation(ModelSpec.parse("cnn:width=2,depth=1"), obtain, SPLIT, shifts)
     assert (blame.causes[0].alone, blame.causes[0].reason) == (None, "no such network")
     assert blame.all_exchanged is None
 

@@ -21,14 +21,14 @@ from cnnshift.explanation.probe import probe_layers
 from cnnshift.models.base import build
 from cnnshift.models.layers.convolution import Convolution
 from cnnshift.shifts.fourier import fourier_shift
-from cnnshift.spec import parse_spec
+from cnnshift.spec import ModelSpec
 from tests.networks import Patches, Strided, made
 
 IMAGES = np.random.RandomState(0).rand(4, 16, 16, 1).astype(np.float32)
 
 
 def zoo(spec):
-    return build(parse_spec(spec, "model"), (16, 16, 1), 5, seed=0)
+    return build(ModelSpec.parse(spec), (16, 16, 1), 5, seed=0)
 
 
 class One(nnx.Module):

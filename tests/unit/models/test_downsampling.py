@@ -11,7 +11,7 @@ from flax import nnx
 
 from cnnshift.errors import InputError
 from cnnshift.models.base import parse_model
-from cnnshift.spec import parse_spec
+from cnnshift.spec import ModelSpec
 from tests.pooling import distance, draw, network, pool, rng, run
 
 NEW = ["lps", "tips", "flc", "ddac", "afc"]
@@ -236,8 +236,8 @@ def test_the_total_stride_and_the_stages_follow(name):
 
 
 def test_a_stride_of_2_is_not_part_of_a_canonical_spec():
-    assert parse_model(parse_spec("cnn:stride=2", "model"))[1].changed() == {}
-    assert parse_model(parse_spec("locally_connected:stride=3", "model"))[1].changed() == {"stride": "3"}
+    assert parse_model(ModelSpec.parse("cnn:stride=2"))[1].changed() == {}
+    assert parse_model(ModelSpec.parse("locally_connected:stride=3"))[1].changed() == {"stride": "3"}
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ def test_a_stride_of_2_is_not_part_of_a_canonical_spec():
     ],
 )
 def test_what_is_already_equivariant_needs_no_remedy(text, causes):
-    family, options = parse_model(parse_spec(text, "model"))
+    family, options = parse_model(ModelSpec.parse(text))
     assert set(family.interventions(options)) == causes
 
 

@@ -20,7 +20,7 @@ from cnnshift.loaders.efficientnet_lite import checked_weights, published_file, 
 from cnnshift.models.efficientnet_lite import SCALES, EfficientNetLite, block_shapes, folded, margins, weight_shapes
 from cnnshift.models.layers import depthwise as depthwise_layer
 from cnnshift.models.layers.depthwise import depthwise
-from cnnshift.spec import Spec
+from cnnshift.spec import DatasetSpec
 from cnnshift.sweep.pure_model import as_pure_model
 
 VARIANTS = list(SCALES)
@@ -168,7 +168,7 @@ def answers(variant):
     """The published network, the photographs, prepared, and its logits."""
     network = LOADERS.load(f"efficientnet-{variant}")("", {}, {})
     size = str(SCALES[variant].size)
-    split = open_dataset(Spec("imagenet20", {} if size == "224" else {"size": size})).load("test")
+    split = open_dataset(DatasetSpec("imagenet20", {} if size == "224" else {"size": size})).load("test")
     images = network.preprocess(jnp.asarray(to_unit(split.windows)))
     return network, split, images, np.asarray(nnx.jit(lambda model, images: model(images))(network.model, images))
 

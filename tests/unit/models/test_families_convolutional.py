@@ -17,7 +17,7 @@ from cnnshift.models.layers.head import AttentionPool
 from cnnshift.models.layers.patches import Patches
 from cnnshift.models.layers.shortcut import aligned
 from cnnshift.models.layers.subsample import Subsample
-from cnnshift.spec import parse_spec
+from cnnshift.spec import ModelSpec
 
 PADDINGS = ("zero", "circular", "reflect", "replicate", "valid", "full")
 MODES = {"zero": "constant", "full": "constant", "circular": "wrap", "reflect": "reflect", "replicate": "edge"}
@@ -29,7 +29,7 @@ def draw(*shape):
 
 
 def make(text, shape, classes=4):
-    return build(parse_spec(text, "model"), shape, classes, seed=0)
+    return build(ModelSpec.parse(text), shape, classes, seed=0)
 
 
 def lively(text, shape):
@@ -277,12 +277,12 @@ def test_coordinates_leak_through_a_trunk_that_is_invariant_without():
     ],
 )
 def test_remedies_name_what_breaks_and_are_allowed(text, causes):
-    spec = parse_spec(text, "model")
+    spec = ModelSpec.parse(text)
     family, options = parse_model(spec)
     interventions = family.interventions(options)
     assert set(interventions) == causes
     for changes in interventions.values():
-        mended = parse_model(parse_spec(f"{spec.name}:" + ",".join(f"{k}={v}" for k, v in changes.items()), "model"))[1]
+        mended = parse_model(ModelSpec.parse(f"{spec.name}:" + ",".join(f"{k}={v}" for k, v in changes.items())))[1]
         assert set(changes.items()) <= {(k, str(v)) for k, v in mended}
 
 
@@ -297,4 +297,4 @@ def test_remedies_name_what_breaks_and_are_allowed(text, causes):
 )
 def test_mistakes_are_one_sentence(text, words):
     with pytest.raises(InputError, match=words):
-        parse_model(parse_spec(text, "model"))
+        parse_model(ModelSpec.parse(text))

@@ -18,7 +18,7 @@ from cnnshift.models.layers.position_embedding import sine_cosine
 from cnnshift.models.layers.relative_position import RelativePosition
 from cnnshift.models.layers.token_mixing import TokenMixing
 from cnnshift.models.layers.transformer_block import TransformerBlock
-from cnnshift.spec import Spec, parse_spec
+from cnnshift.spec import ModelSpec
 
 rng = np.random.default_rng(0)
 SMALL = "patch=2,width=8,depth=1"
@@ -36,7 +36,7 @@ IMAGES = draw(2, SIDE, SIDE, 3)
 
 
 def make(text, shape=(SIDE, SIDE, 3), classes=5):
-    model = build(parse_spec(text, "model"), shape, classes, seed=0)
+    model = build(ModelSpec.parse(text), shape, classes, seed=0)
     model.eval()
     return model
 
@@ -211,12 +211,12 @@ def test_a_conditional_position_equals_a_loop():
     ],
 )
 def test_remedies_are_named_and_lead_to_a_network_without_the_cause(text, causes):
-    spec = parse_spec(text, "model")
+    spec = ModelSpec.parse(text)
     family, options = parse_model(spec)
     interventions = family.interventions(options)
     assert sorted(interventions) == sorted(causes)
     changes = {key: value for remedy in interventions.values() for key, value in remedy.items()}
-    assert not family.interventions(parse_model(Spec(spec.name, {**spec.options, **changes}))[1])
+    assert not family.interventions(parse_model(ModelSpec(spec.name, {**spec.options, **changes}))[1])
 
 
 def test_token_mixing_equals_a_loop():
@@ -243,7 +243,7 @@ def test_the_anchor_is_the_phase_of_largest_norm():
 
 
 def count(text, size=224, classes=1000):
-    model = nnx.eval_shape(lambda: build(parse_spec(text, "model"), (size, size, 3), classes, seed=0))
+    model = nnx.eval_shape(lambda: build(ModelSpec.parse(text), (size, size, 3), classes, seed=0))
     return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))
 
 

@@ -17,7 +17,7 @@ from cnnshift.models.layers.sampler import affine_grid, sample
 from cnnshift.models.wrapper import Wrapper
 from cnnshift.shifts.circular import Circular
 from cnnshift.shifts.sets import enumerate_shifts
-from cnnshift.spec import Spec, parse_spec
+from cnnshift.spec import ModelSpec
 from cnnshift.sweep.engine import run_sweep
 from cnnshift.sweep.pure_model import as_pure_model
 from cnnshift.train.obtain import plan_training
@@ -30,7 +30,7 @@ IDENTITY = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
 
 
 def make(text):
-    return build(parse_spec(text, "model"), (*SIZE, 2), 4, seed=1)
+    return build(ModelSpec.parse(text), (*SIZE, 2), 4, seed=1)
 
 
 def everywhere(function, images):
@@ -218,9 +218,9 @@ def test_a_spatial_transformer_learns_to_move():
     ],
 )
 def test_specs_are_canonical(text, canonical):
-    spec = parse_spec(text, "model")
+    spec = ModelSpec.parse(text)
     _, options = parse_model(spec)
-    again = Spec(spec.name, options.changed())
+    again = ModelSpec(spec.name, options.changed())
     assert parse_model(again)[1] == options
     if canonical:
         assert str(again) == canonical
@@ -231,7 +231,7 @@ def test_specs_are_canonical(text, canonical):
 
 def test_what_is_inside_is_part_of_what_a_network_is():
     def dump(text):
-        return str(parse_model(parse_spec(text, "model"))[1].model_dump(mode="json"))
+        return str(parse_model(ModelSpec.parse(text))[1].model_dump(mode="json"))
 
     texts = ["orbit", "orbit:width=4", "orbit:pool=blur,blur=3", "orbit:pool=blur,blur=5", "orbit:around=mlp"]
     assert len({dump(text) for text in texts}) == len(texts)
@@ -262,7 +262,7 @@ def test_every_option_can_be_told_apart_and_described(name):
     own = [key for key in MODELS.load(name).options_type.model_fields if key != "inner"]
     for inner in (each for each in MODELS if not issubclass(MODELS.load(each), Wrapper)):
         assert not set(own) & set(MODELS.load(inner).options_type.keys({}))
-    lines = {line.key: line for line in describe_options(parse_model(Spec(name, {"around": "mlp"}))[1])}
+    lines = {line.key: line for line in describe_options(parse_model(ModelSpec(name, {"around": "mlp"}))[1])}
     assert "mlp" in lines["around"].allowed
     assert "orbit" not in lines["around"].allowed
     assert {*own, "width", "activation"} <= lines.keys()
@@ -271,8 +271,8 @@ def test_every_option_can_be_told_apart_and_described(name):
 def test_the_learning_rate_is_that_of_the_inner_family(monkeypatch):
     split = Split(RNG.randint(0, 256, (4, *SIZE, 2), dtype=np.uint8), np.arange(4), tuple("abcd"), (0.0, 0.0))
     monkeypatch.setattr(MODELS.load("mlp"), "learning_rate", 0.003)
-    assert plan_training(parse_spec("orbit:around=mlp", "model"), split).recipe.learning_rate == 0.003
-    assert plan_training(parse_spec("orbit", "model"), split).recipe.learning_rate == 0.01
+    assert plan_training(ModelSpec.parse("orbit:around=mlp"), split).recipe.learning_rate == 0.003
+    assert plan_training(ModelSpec.parse("orbit"), split).recipe.learning_rate == 0.01
 
 
 def test_shared_passes_see_what_direct_ones_see():

@@ -12,19 +12,19 @@ from cnnshift.catalog import DOWNSAMPLERS, MODELS
 from cnnshift.errors import InputError
 from cnnshift.models.base import build, describe_options, parse_model
 from cnnshift.models.layers.padding import Padding
-from cnnshift.spec import Spec, parse_spec
+from cnnshift.spec import ModelSpec
 
 SHAPE, CLASSES = (8, 8, 3), 5
 IMAGES = jnp.asarray(np.random.RandomState(0).random_sample((4, *SHAPE)), jnp.float32)
 
 
 def make(text, seed=0, shape=SHAPE):
-    return build(parse_spec(text, "model"), shape, CLASSES, seed=seed)
+    return build(ModelSpec.parse(text), shape, CLASSES, seed=seed)
 
 
 def smallest(name):
     """A family with one block, where it takes any number of them."""
-    _, options = parse_model(Spec(name))
+    _, options = parse_model(ModelSpec(name))
     blocks = {line.key: line.allowed for line in describe_options(options)}.get("depth", "")
     return f"{name}:depth=1" if blocks.startswith("1 to") else name
 
@@ -96,7 +96,7 @@ def test_every_weight_can_be_trained_and_the_loss_falls(text):
 
 def with_every_head():
     for name in MODELS:
-        _, options = parse_model(Spec(name))
+        _, options = parse_model(ModelSpec(name))
         heads = {line.key: line.allowed for line in describe_options(options)}.get("head", "")
         for head in filter(None, heads.split("|")):
             yield f"{smallest(name)}{',' if ':' in smallest(name) else ':'}head={head}"
@@ -110,9 +110,9 @@ def test_every_family_can_be_built_with_every_head_that_it_names(text):
 
 @pytest.mark.parametrize("text", SPECS)
 def test_canonical_options_make_the_same_network(text):
-    spec = parse_spec(text, "model")
+    spec = ModelSpec.parse(text)
     _, options = parse_model(spec)
-    again = Spec(spec.name, options.changed())
+    again = ModelSpec(spec.name, options.changed())
     assert parse_model(again)[1] == options
     assert parse_model(again)[1].changed() == options.changed()
 
@@ -175,7 +175,6 @@ def test_mistakes_are_one_sentence(text, words):
 
 def test_options_of_the_pool_are_part_of_what_a_network_is():
     dumps = [
-        str(parse_model(parse_spec(f"cnn:pool=blur,blur={taps}", "model"))[1].model_dump(mode="json"))
-        for taps in (3, 5)
+        str(parse_model(ModelSpec.parse(f"cnn:pool=blur,blur={taps}"))[1].model_dump(mode="json")) for taps in (3, 5)
     ]
     assert dumps[0] != dumps[1]

@@ -17,7 +17,7 @@ from cnnshift.shifts.circular import Circular
 from cnnshift.shifts.fourier import Fourier
 from cnnshift.shifts.sets import enumerate_shifts
 from cnnshift.shifts.zero import Zero
-from cnnshift.spec import parse_spec
+from cnnshift.spec import ModelSpec
 from cnnshift.sweep.engine import run_sweep
 from cnnshift.sweep.pure_model import as_pure_model
 from cnnshift.sweep.sharing import Sharing, find_sharing
@@ -30,7 +30,7 @@ SPLIT = Split(
 
 
 def network(options):
-    return build(parse_spec(f"cnn:width=4,padding=circular,{options}", "model"), (16, 16, 2), 4, seed=3)
+    return build(ModelSpec.parse(f"cnn:width=4,padding=circular,{options}"), (16, 16, 2), 4, seed=3)
 
 
 def shift_set(name="full", radius=5, *, wraps=True):
@@ -78,7 +78,7 @@ def test_shared_and_direct_see_the_same(options, stride, shifts):
     ],
 )
 def test_what_is_not_equivariant_is_not_shared(spec):
-    model = build(parse_spec(spec, "model"), (16, 16, 2), 4, seed=0)
+    model = build(ModelSpec.parse(spec), (16, 16, 2), 4, seed=0)
     with pytest.raises(InputError, match=r"The shared engine is not possible here: its trunk is not equivariant"):
         sweep(model, "shared")
     assert sweep(model, "auto", shift_set("axis", 2)).engine == "direct"
@@ -87,7 +87,7 @@ def test_what_is_not_equivariant_is_not_shared(spec):
 def test_sizes_that_the_stride_does_not_divide_are_not_shared():
     odd = Split(SPLIT.images[:, :12, :12], SPLIT.labels, SPLIT.classes, background=(0.0, 0.0))
     chosen = enumerate_shifts("full", max_shift=1, step=1, size=(12, 12), wraps=True, images=7)
-    model = build(parse_spec("cnn:width=2,padding=circular,head=gap", "model"), (12, 12, 2), 4, seed=0)
+    model = build(ModelSpec.parse("cnn:width=2,padding=circular,head=gap"), (12, 12, 2), 4, seed=0)
     found = find_sharing(as_pure_model(model), odd, Circular((12, 12), reach=chosen.reach), chosen)
     assert isinstance(found, str)
     assert "odd sizes" in found

@@ -8,12 +8,12 @@ import pytest
 from cnnshift import assert_shift_invariant
 from cnnshift.errors import InputError, MeasurementError
 from cnnshift.models.base import build
-from cnnshift.spec import parse_spec
+from cnnshift.spec import ModelSpec
 from tests.asserting import IMAGES, PIXELS, WEIGHTS, every_shift, failure, positional
 
 
 def test_polyphase_sampling_and_a_global_average_are_invariant():
-    net = build(parse_spec("cnn:padding=circular,head=gap,pool=aps,depth=1,width=2", "model"), (8, 8, 1), 10, seed=0)
+    net = build(ModelSpec.parse("cnn:padding=circular,head=gap,pool=aps,depth=1,width=2"), (8, 8, 1), 10, seed=0)
     assert_shift_invariant(net, PIXELS, shifts="full")
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from cnnshift.data.base import Split
 from cnnshift.errors import InputError, MeasurementError
-from cnnshift.spec import parse_spec
+from cnnshift.spec import ModelSpec
 from cnnshift.train import obtain as obtaining
 from cnnshift.train.fit import fit
 from cnnshift.train.recipe import Recipe
@@ -22,7 +22,7 @@ SPLIT = Split(IMAGES, LABELS, ("dark", "bright"), (0.0,))
 
 
 def plan(text="mlp:width=8,epochs=4"):
-    return obtaining.plan_training(parse_spec(text, "model"), SPLIT)
+    return obtaining.plan_training(ModelSpec.parse(text), SPLIT)
 
 
 def weights(trained):
@@ -77,7 +77,7 @@ def test_the_key_covers_what_decides_the_weights(change):
             "options": "mlp:width=9,epochs=4",
             "augment": "mlp:width=8,epochs=4,augment=shift1",
         }[change]
-    assert not obtaining.obtain(obtaining.plan_training(parse_spec(text, "model"), split), split, seed=seed).cached
+    assert not obtaining.obtain(obtaining.plan_training(ModelSpec.parse(text), split), split, seed=seed).cached
 
 
 @pytest.mark.parametrize("damage", ["truncate", "flip", "empty", "other"])
@@ -108,13 +108,13 @@ def test_damaged_weights_are_trained_again(damage, tmp_path, caplog):
 def test_zero_epochs_leave_the_initial_weights():
     trained = obtaining.obtain(plan("mlp:width=8,epochs=0"), SPLIT, seed=3)
     assert trained.loss is None
-    expected = obtaining.build(parse_spec("mlp:width=8", "model"), (8, 8, 1), 2, seed=3)
+    expected = obtaining.build(ModelSpec.parse("mlp:width=8"), (8, 8, 1), 2, seed=3)
     for a, b in zip(weights(trained), jax.tree.leaves(obtaining.nnx.state(expected)), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
 def test_divergence_is_an_error():
-    model = obtaining.build(parse_spec("mlp:width=8", "model"), (8, 8, 1), 2, seed=0)
+    model = obtaining.build(ModelSpec.parse("mlp:width=8"), (8, 8, 1), 2, seed=0)
     with pytest.raises(MeasurementError, match="diverged"):
         fit(model, SPLIT, Recipe(epochs=5, learning_rate=1e30, warmup=0.0, clip=1e30), seed=0)
 
