@@ -28,12 +28,10 @@ def checked(function: Any = None, *, typechecker: Any) -> Any:
     """What the hook decorates everything with: only what takes or gives arrays, the types of others pyright knows.
 
     Functions within functions are left as they are: they would be decorated anew at every call of what is around them.
-    So are the steps of quantiles, which take no longer than their check, and are called by the thousand.
     """
     if function is None:
         return partial(checked, typechecker=typechecker)
-    steps = function.__module__ == "cnnshift.stats.special" and function.__name__.startswith("_")
-    if steps or "<locals>" in function.__qualname__:
+    if "<locals>" in function.__qualname__:
         return function
     said = map(str, getattr(function, "__annotations__", {}).values())
     if not any(word in text for text in said for word in ("Array", "ndarray")):

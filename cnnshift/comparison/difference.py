@@ -16,7 +16,6 @@ from cnnshift.stats.mcnemar import mcnemar
 from cnnshift.stats.paired import p_value, paired_interval
 from cnnshift.stats.sample_size import required_seeds
 from cnnshift.stats.seeds import SeededDifference, seeded_difference, seeded_difference_unpaired
-from cnnshift.stats.special import normal_cdf, normal_quantile, student_quantile
 from cnnshift.stats.unpaired import Summary, unpaired_interval
 
 Table = Float[np.ndarray, "m n"]
@@ -154,7 +153,9 @@ def _summary(metrics: Sequence[MetricResult]) -> Summary:
     low, high = np.mean(limits, axis=0)
     error = 0.0
     if len(values) > 1:
-        error = float(student_quantile(len(values) - 1, 0.975) * values.std(ddof=1) / math.sqrt(len(values)))
+        from scipy import special
+
+        error = float(special.stdtrit(len(values) - 1, 0.975) * values.std(ddof=1) / math.sqrt(len(values)))
     below, above = (math.hypot(max(distance, 0.0), error) for distance in (value - low, high - value))
     return value, value - below, value + above
 
@@ -166,7 +167,9 @@ def _normal_p(value: float, ci95: tuple[float, float] | None) -> float | None:
     half = value - ci95[0] if value > 0 else ci95[1] - value
     if half == 0:
         return 1.0 if value == 0 else 0.0
-    return float(2 * normal_cdf(-normal_quantile(0.975) * abs(value) / half))
+    from scipy import special
+
+    return float(2 * special.ndtr(-special.ndtri(0.975) * abs(value) / half))
 
 
 def _finite(low: float, high: float) -> tuple[float, float] | None:

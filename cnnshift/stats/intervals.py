@@ -59,8 +59,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from cnnshift.stats.special import beta_quantile, gamma_quantile, normal_quantile, student_quantile
-
 # Distances from the nearer bound, in units of the range and in whole images, up to which the first
 # interval of the module docstring is used alone, and from which the second is.
 _NEAR, _FAR = 0.05, 0.08
@@ -224,13 +222,15 @@ def _limits_conservative(
     mean: Float[np.ndarray, " r"], variance: Float[np.ndarray, " r"], n: int, tail: float | Float[np.ndarray, " r"]
 ) -> Limits:
     """Clopper-Pearson limits for values in [0, 1] that vary: 1 of the module docstring."""
+    from scipy import special
+
     added = np.array([[0.0], [1.0]])
     centre = (n * mean + added) / (n + 1)
     spread = (n * variance + n / (n + 1) * (mean - added) ** 2) / (n + 1)
     # Beta(a, b) has mean a / (a + b) and variance mean (1 − mean) / (a + b + 1).
     size = centre * (1 - centre) * (n + 2) / spread - 1
-    low, high = beta_quantile(size * centre, size * (1 - centre), tail, upper=added == 1)
-    return low, high
+    a, b = size * centre, size * (1 - centre)
+    return special.betaincinv(a[0], b[0], tail), special.betainccinv(a[1], b[1], tail)
 
 
 def _limits_skewed(
@@ -241,7 +241,9 @@ def _limits_skewed(
     tail: float | Float[np.ndarray, " r"],
 ) -> Limits:
     """Limits that follow the skewness, of values that vary: 2 of the module docstring."""
-    z = -normal_quantile(tail)
+    from scipy import special
+
+    z = -special.ndtri(tail)
     sample_variance = variance * n / (n - 1)
     jump = third / variance
     size = np.abs(jump)
@@ -250,9 +252,8 @@ def _limits_skewed(
     # Q(k + ½) − k = ±z √k + (2 z² + 1) / 6 + O(1 / √k)
     centre = size * (2 * z**2 + 1) / 6
     half = z * np.sqrt(n * sample_variance)
-    lower, upper = gamma_quantile(jumps + 0.5, tail, upper=np.array([[False], [True]]))
-    below = np.where(few, size * (lower - jumps), centre - half)
-    above = np.where(few, size * (upper - jumps), centre + half)
+    below = np.where(few, size * (special.gammaincinv(jumps + 0.5, tail) - jumps), centre - half)
+    above = np.where(few, size * (special.gammainccinv(jumps + 0.5, tail) - jumps), centre + half)
     left = jump < 0
     return mean + np.where(left, -above, below) / n, mean + np.where(left, -below, above) / n
 
@@ -269,8 +270,10 @@ def limits_unbounded(
     T + γ T² / 3 + γ² T³ / 27 + γ / 6 is distributed like t to second order, where γ is the skewness
     of the values divided by √n. Its inverse is a cube root, so the limits are in order.
     """
+    from scipy import special
+
     skewness = third / variance**1.5 / math.sqrt(n)
-    t = -student_quantile(n - 1, tail)
+    t = -special.stdtrit(n - 1, tail)
     small = np.abs(skewness) < _NO_SKEWNESS
     divisor = np.where(small, 1.0, skewness)
 

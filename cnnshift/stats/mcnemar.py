@@ -13,8 +13,6 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Shaped
 
-from cnnshift.stats.special import binomial_tail
-
 
 def mcnemar(base: Shaped[np.ndarray, " n"], candidate: Shaped[np.ndarray, " n"]) -> float:
     """Exact two-sided p-value of "both have the same probability of 1"; 1 where no image differs.
@@ -38,7 +36,9 @@ def mcnemar(base: Shaped[np.ndarray, " n"], candidate: Shaped[np.ndarray, " n"])
         raise ValueError(f"base has shape {first.shape} and candidate {second.shape}; one outcome per image is needed")
     if not (np.isin(first, (0, 1)).all() and np.isin(second, (0, 1)).all()):
         raise ValueError("base and candidate hold other values than 0 and 1")
+    from scipy import special
+
     gained, lost = int((second > first).sum()), int((second < first).sum())
     if gained == lost:
         return 1.0
-    return min(1.0, 2 * binomial_tail(min(gained, lost), gained + lost))
+    return min(1.0, 2 * float(special.bdtr(min(gained, lost), gained + lost, 0.5)))

@@ -28,9 +28,8 @@ from cnnshift.stats.intervals import (
     moments_of,
     tail_probability,
 )
+from cnnshift.stats.inversion import find_decreasing_root
 from cnnshift.stats.mover import limits_signed, split_signs
-from cnnshift.stats.root import find_fall
-from cnnshift.stats.special import normal_cdf, normal_quantile
 
 # Differences may leave their bounds by the rounding error of means over shifts, relative to w.
 _SLACK = 1e-9
@@ -164,15 +163,17 @@ def _check(
 
 def invert_limits(limits: LimitsAt) -> float:
     """p-value of "the mean is 0": 1 − the greatest level at which the limits do not hold 0."""
+    from scipy import special
+
     mean = limits.mean
 
     def beyond(z: Float[np.ndarray, " r"]) -> Float[np.ndarray, " r"]:
         """How far the limits on the side of 0 are from 0; positive where the intervals do not hold 0."""
-        low, high = limits.at(normal_cdf(-z))
+        low, high = limits.at(special.ndtr(-z))
         return low if mean > 0 else -high
 
     if mean == 0:
         return 1.0
     # Limits are nearly linear in the quantile z of the normal distribution.
-    z = find_fall(beyond, 0.0, -float(normal_quantile(LEAST_P / 2)))
-    return max(2 * float(normal_cdf(-z)), LEAST_P)
+    z = find_decreasing_root(beyond, 0.0, -float(special.ndtri(LEAST_P / 2)))
+    return max(2 * float(special.ndtr(-z)), LEAST_P)

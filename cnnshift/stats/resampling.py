@@ -19,7 +19,6 @@ import numpy as np
 from jaxtyping import Float
 
 from cnnshift.stats.intervals import AGREEMENT, Interval, tail_probability
-from cnnshift.stats.special import normal_cdf, normal_quantile
 
 # A chunk of resampling weights has at most this many entries (16 MiB of them).
 _CELLS = 2**21
@@ -65,6 +64,8 @@ def resampled_interval(
         >>> interval.low <= 4 / 5 <= interval.high
         True
     """
+    from scipy import special
+
     tail = tail_probability(level)
     if n < 1 or replicates < 1:
         raise ValueError(f"n is {n} and replicates is {replicates}; both must be at least 1")
@@ -82,13 +83,13 @@ def resampled_interval(
     ties = np.abs(values - estimate) <= agree
     share = ((values < estimate) & ~ties).mean() + ties.mean() / 2
     # Replicates all on one side say only that the share is less than one in `replicates`.
-    bias = normal_quantile(np.clip(share, 0.5 / values.size, 1 - 0.5 / values.size))
+    bias = special.ndtri(np.clip(share, 0.5 / values.size, 1 - 0.5 / values.size))
     acceleration = _accelerate(statistic, n, rng)
-    shifted = bias + normal_quantile(np.array([tail, 1 - tail]))
+    shifted = bias + special.ndtri(np.array([tail, 1 - tail]))
     # The acceleration is at most 1/6. Where one image dominates, extreme levels pass the pole of the
     # quotient; the limit is then the outermost replicate.
     quotient = shifted / np.maximum(1 - acceleration * shifted, 1e-9)
-    low, high = np.quantile(values, normal_cdf(bias + quotient))
+    low, high = np.quantile(values, special.ndtr(bias + quotient))
     return Interval(min(float(low), estimate), max(float(high), estimate), "BCa bootstrap over images")
 
 

@@ -16,7 +16,6 @@ from bisect import bisect_left
 
 from cnnshift.stats.intervals import tail_probability
 from cnnshift.stats.seeds import SeededDifference
-from cnnshift.stats.special import normal_quantile, student_quantile
 
 # More seeds than this are no answer.
 _MOST_SEEDS = 1000
@@ -40,11 +39,13 @@ def required_images(n: int, p: float, p_needed: float = 0.05) -> int | None:
         >>> required_images(500, 0.2)
         1170
     """
+    from scipy import special
+
     if n < 1 or not (0 <= p <= 1 and 0 < p_needed < 1):
         raise ValueError(f"n is {n}, p {p} and p_needed {p_needed}; n ≥ 1 and p-values between 0 and 1 are needed")
     if p <= p_needed:
         return n
-    z, needed = (-float(normal_quantile(probability / 2)) for probability in (p, p_needed))
+    z, needed = (-float(special.ndtri(probability / 2)) for probability in (p, p_needed))
     # One at least: p may be above what is needed by less than rounding.
     return max(n + 1, math.ceil(n * (needed / z) ** 2)) if z > 0 else None
 
@@ -62,6 +63,8 @@ def required_seeds(difference: SeededDifference) -> int | None:
     Args:
         difference: what is not settled.
     """
+    from scipy import special
+
     d = difference
     own = d.value - d.image_low if d.value > 0 else d.image_high - d.value
     # With unequal numbers, the larger: the residual then counts for less of V_I than it has.
@@ -71,7 +74,7 @@ def required_seeds(difference: SeededDifference) -> int | None:
 
     def settles(seeds: int) -> bool:
         share = (d.image_sd**2 + d.residual_sd**2 / seeds) / now if now else 1.0
-        quantile = float(student_quantile(seeds - 1, tail_probability(d.level)))
+        quantile = float(special.stdtrit(seeds - 1, tail_probability(d.level)))
         return own**2 * share + quantile**2 * d.seed_sd**2 / seeds <= d.value**2
 
     numbers = range(min(d.seeds) + 1, _MOST_SEEDS + 1)

@@ -42,8 +42,8 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from cnnshift.stats.intervals import tail_probability
+from cnnshift.stats.inversion import find_decreasing_root
 from cnnshift.stats.paired import LEAST_P, LimitsAt, invert_limits, limits_of
-from cnnshift.stats.root import find_fall
 from cnnshift.stats.variance_components import SPAN, Spread, analyse_variance
 
 Levels = Float[np.ndarray, " r"]
@@ -199,12 +199,12 @@ def _invert(limits: LimitsAt, spread: Spread) -> float:
 
     def beyond(log_h: Levels) -> Levels:
         h = np.exp(log_h)
-        tails = np.maximum([spread.tail(float(x)) for x in h], LEAST_P / 2)
+        tails = np.maximum(spread.tail(h), LEAST_P / 2)
         low, high = _widen(mean, *limits.at(tails), spread.extra(h, tails))
         return np.asarray(low if mean > 0 else -high)
 
     log_scale, log_span = math.log(spread.scale), math.log(SPAN)
-    log_h = find_fall(beyond, log_scale - log_span, log_scale + log_span)
+    log_h = find_decreasing_root(beyond, log_scale - log_span, log_scale + log_span)
     if log_h == log_scale - log_span:
         return 1.0
-    return max(alone, 2 * spread.tail(math.exp(log_h)))
+    return max(alone, 2 * float(spread.tail(math.exp(log_h))))

@@ -9,8 +9,7 @@ from functools import cache
 import numpy as np
 from jaxtyping import Float
 
-from cnnshift.stats.root import find_root
-from cnnshift.stats.special import gamma_quantile, normal_cdf, normal_quantile
+from cnnshift.stats.inversion import find_decreasing_root
 
 # The expectation over C is a sum over its quantiles at these log odds, equally spaced, with these weights.
 _LOG_ODDS = np.linspace(-32.0, 32.0, 81)
@@ -46,7 +45,9 @@ def analyse_variance(table: Float[np.ndarray, "m n"]) -> MeanSquares:
 @cache
 def _chi_squares(degrees: int) -> Float[np.ndarray, " r"]:
     """Quantiles of C: the same for every table of as many runs."""
-    found = 2 * gamma_quantile(degrees / 2, _PROBABILITIES)
+    from scipy import special
+
+    found = 2 * special.gammaincinv(degrees / 2, _PROBABILITIES)
     found.setflags(write=False)
     return found
 
@@ -64,10 +65,12 @@ class Spread:
             self._weights = np.multiply.outer(self._weights, _WEIGHTS).ravel()
         self.scale = math.sqrt(image_variance + sum(group.between_seeds / (n * group.m) for group in groups))
 
-    def tail(self, half_width: float) -> float:
+    def tail(self, half_width: float | Float[np.ndarray, " r"]) -> Float[np.ndarray, "*r"]:
         """Probability beyond one limit at a distance of `half_width`."""
+        from scipy import special
+
         spread = np.sqrt(np.maximum(self._variance, 1e-300))
-        return float(self._weights @ normal_cdf(-half_width / spread))
+        return np.asarray(special.ndtr(-np.asarray(half_width)[..., None] / spread) @ self._weights)
 
     def half_width(self, tail: float) -> float:
         """The h at which that probability is `tail`; 0 where nothing varies."""
@@ -75,13 +78,15 @@ class Spread:
             return 0.0
         log_scale, log_span = math.log(self.scale), math.log(SPAN)
 
-        def beyond(log_h: float) -> float:
-            return math.log(max(self.tail(math.exp(log_h)), 1e-300) / tail)
+        def beyond(log_h: Float[np.ndarray, " r"]) -> Float[np.ndarray, " r"]:
+            return self.tail(np.exp(log_h)) - tail
 
-        return math.exp(find_root(beyond, log_scale - log_span, log_scale + log_span))
+        return math.exp(find_decreasing_root(beyond, log_scale - log_span, log_scale + log_span))
 
     def extra(
         self, half_width: float | Float[np.ndarray, " r"], tail: float | Float[np.ndarray, " r"]
     ) -> float | Float[np.ndarray, " r"]:
         """Squares of the half-widths that the runs add to those of the images."""
-        return np.maximum(0.0, half_width**2 - normal_quantile(tail) ** 2 * self.image_variance)
+        from scipy import special
+
+        return np.maximum(0.0, half_width**2 - special.ndtri(tail) ** 2 * self.image_variance)

@@ -78,6 +78,15 @@ def test_half_width_is_that_of_the_normal_distribution_where_runs_do_not_differ(
     assert spread.extra(spread.half_width(TAIL), TAIL) == pytest.approx(0.0, abs=1e-9)
 
 
+def test_half_width_is_0_where_the_images_do_not_vary_and_runs_hardly_do() -> None:
+    assert Spread(0.0, [MeanSquares(2, 1e-30, 1.0)], 100).half_width(TAIL) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_half_width_is_infinite_beyond_what_floating_point_resolves() -> None:
+    # With m = 2 the run effect has the tail of a t distribution with one degree of freedom.
+    assert Spread(0.0, [MeanSquares(2, 1.0, 0.0)], 100).half_width(1e-12) == math.inf
+
+
 @pytest.mark.parametrize("m", [2, 3, 6])
 def test_the_sum_over_quantiles_is_the_integral(m: int) -> None:
     group, n = MeanSquares(m, 0.6, 0.3), 50
