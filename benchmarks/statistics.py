@@ -6,11 +6,11 @@ import numpy as np
 from scipy import stats
 
 from cnnshift.stats.holm import holm
-from cnnshift.stats.influence import bound_of_differences, influences
-from cnnshift.stats.mover import Signed, limits_signed, split_signs
+from cnnshift.stats.influence import influence_difference_bounds, influence_values
+from cnnshift.stats.mover import GainsAndLosses, mover_limits, split_gains_and_losses
 from cnnshift.stats.paired import p_value, paired_interval
 from cnnshift.stats.seeds import seeded_difference, seeded_difference_unpaired
-from cnnshift.stats.variance_components import Spread, analyse_variance
+from cnnshift.stats.variance_components import VariancePivot, mean_squares
 
 TAIL = 0.025
 SIZES = (50, 100, 200, 1000)
@@ -42,9 +42,11 @@ SPREADS: dict[str, tuple[Draw, float]] = {
 }
 
 
-def signed(gain: tuple, loss: tuple, n: int) -> Signed:
+def signed(gain: tuple, loss: tuple, n: int) -> GainsAndLosses:
     spread = np.sqrt(gain[1] * loss[1])
-    return Signed(gain, loss, np.where(spread > 0, -gain[0] * loss[0] / np.where(spread > 0, spread, 1), 0.0), n)
+    return GainsAndLosses(
+        gain, loss, np.where(spread > 0, -gain[0] * loss[0] / np.where(spread > 0, spread, 1), 0.0), n
+    )
 
 
 def of_ones(p: np.ndarray) -> tuple:
@@ -60,7 +62,7 @@ def of_sums(values: np.ndarray, sample: np.ndarray, samples: int, n: int) -> tup
 
 def draw_fractions(
     rng: np.random.Generator, n: int, rate: float, share: float, draw: Draw, samples: int
-) -> tuple[Signed, np.ndarray]:
+) -> tuple[GainsAndLosses, np.ndarray]:
     """Samples in which an image differs with probability `rate`, for the better with `share`; their means."""
     differing = rng.binomial(n, rate, samples)
     sample, values = np.repeat(np.arange(samples), differing), draw(rng, differing.sum())
@@ -75,7 +77,7 @@ def exact_coverage(n: int, rate: float, share: float) -> tuple[float, float]:
     gains, losses = (grid.ravel() for grid in np.indices((most + 1, most + 1)))
     possible = gains + losses <= most
     gains, losses = gains[possible], losses[possible]
-    low, high = limits_signed(signed(of_ones(gains / n), of_ones(losses / n), n), TAIL)
+    low, high = mover_limits(signed(of_ones(gains / n), of_ones(losses / n), n), TAIL)
     probability = stats.binom.pmf(gains + losses, n, rate) * stats.binom.pmf(gains, gains + losses, share)
     mean = rate * (2 * share - 1)
     return float(probability[(low <= mean) & (mean <= high)].sum()), float(probability[high < mean].sum())
@@ -100,7 +102,7 @@ def report_paired(samples: int = 4000) -> None:
             for j, rate in enumerate((0.01, 0.05, 0.2, 0.5, 1.0)):
                 for k, share in enumerate(SHARES):
                     rng = np.random.default_rng([n, i, j, k])
-                    low, high = limits_signed(draw_fractions(rng, n, rate, share, draw, samples)[0], TAIL)
+                    low, high = mover_limits(draw_fractions(rng, n, rate, share, draw, samples)[0], TAIL)
                     mean = rate * size * (2 * share - 1)
                     covered.append(((low <= mean) & (mean <= high)).mean())
             line += _range(np.array(covered))
@@ -131,9 +133,9 @@ def draw_table(rng: np.random.Generator, n: int, m: int, seed_effect: float, out
 
 def alarm_p(table: np.ndarray) -> np.ndarray:
     """p-values of 28 rows, 1 where the candidate is not worse or the interval over images holds 0."""
-    parts = split_signs(table.mean(axis=1))
+    parts = split_gains_and_losses(table.mean(axis=1))
     p = np.ones(len(table))
-    for row in np.flatnonzero(limits_signed(parts, TAIL)[1] < 0):
+    for row in np.flatnonzero(mover_limits(parts, TAIL)[1] < 0):
         p[row] = seeded_difference(table[row]).p if table.shape[1] > 1 else p_value(table[row, 0])
     return p
 
@@ -173,7 +175,7 @@ def report_power(samples: int = 4000) -> None:
                 else:
                     share = 0.5 - 2 * margin / (2 * 0.5 * 0.2)
                     parts, mean = draw_fractions(rng, n, 0.5, share, SPREADS["mostly small"][0], samples)
-                alarm = [((limits_signed(parts, tail)[1] < 0) & (mean < -margin)).mean() for tail in (TAIL, TAIL / 28)]
+                alarm = [((mover_limits(parts, tail)[1] < 0) & (mean < -margin)).mean() for tail in (TAIL, TAIL / 28)]
                 line += f"{alarm[0]:>12.0%} / {alarm[1]:>4.0%} "
             print(f"  {kind + ', ' + format(100 * margin, '.1f') + ' pp':<22}{line}")
 
@@ -182,9 +184,9 @@ def seeded_covers(table: np.ndarray, mean: float) -> tuple[bool, bool]:
     """Whether the seeded interval holds the mean, and the one over images; `seeded_difference` without its p."""
     n = table.shape[1]
     means = table.mean(axis=0)
-    low, high = (float(limit[0]) for limit in limits_signed(split_signs(means[None]), TAIL))
-    spread = Spread(float(means.var(ddof=1)) / n, [analyse_variance(table)], n)
-    extra = spread.extra(spread.half_width(TAIL), TAIL)
+    low, high = (float(limit[0]) for limit in mover_limits(split_gains_and_losses(means[None]), TAIL))
+    pivot = VariancePivot(float(means.var(ddof=1)) / n, [mean_squares(table)], n)
+    extra = pivot.run_half_width_squared(pivot.half_width(TAIL), TAIL)
     distance = mean - means.mean()
     reach = np.sqrt(((high if distance > 0 else low) - means.mean()) ** 2 + extra)
     return bool(abs(distance) <= reach), low <= mean <= high
@@ -262,8 +264,8 @@ def report_partial(samples: int = 400) -> None:
                     left = rng.random(n) < absent
                     base[left] = np.nan
                     candidate[np.where(rng.random(n) < 0.8, left, rng.random(n) < absent)] = np.nan
-                    bounds = bound_of_differences(base[None], candidate[None], (0.0, 1.0))
-                    changes = (influences(candidate[None]) - influences(base[None]))[0]
+                    bounds = influence_difference_bounds(base[None], candidate[None], (0.0, 1.0))
+                    changes = (influence_values(candidate[None]) - influence_values(base[None]))[0]
                     interval = paired_interval(changes, bounds=bounds)
                     held += interval.low <= 0 <= interval.high
                     alarms += interval.high < 0

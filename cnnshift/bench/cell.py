@@ -12,9 +12,9 @@ from cnnshift.catalog import METRICS
 from cnnshift.data.base import Split, to_unit
 from cnnshift.loaders.host_callback import reraise_host_errors
 from cnnshift.metrics.base import Metric
-from cnnshift.metrics.curves import by_radius, by_shift
-from cnnshift.metrics.phase_spectrum import by_phase
-from cnnshift.metrics.sensitivity import interclass_normaliser
+from cnnshift.metrics.phase_spectrum import profile_by_phase
+from cnnshift.metrics.profiles import profile_by_radius, profile_by_shift
+from cnnshift.metrics.sensitivity import interclass_normalizer
 from cnnshift.observations import Observations
 from cnnshift.results.packing import pack
 from cnnshift.results.schema import (
@@ -80,7 +80,7 @@ def measure_cell(
             progress=progress,
         )
     seen = sweep.observations
-    normaliser = interclass_normaliser(seen)
+    normaliser = interclass_normalizer(seen)
     run = Run(
         model=identity.model,
         family=identity.family,
@@ -137,7 +137,7 @@ def _finite(bounds: tuple[float, float] | None) -> tuple[float, float] | None:
 def _shift_table(
     observations: Observations, test: Split, shift_plan: ShiftPlan, normaliser: float | Unavailable
 ) -> ShiftTable:
-    profile = by_shift(observations)
+    profile = profile_by_shift(observations)
     if isinstance(profile, Unavailable):
         return ShiftTable(reason=profile.reason)
     loss = shift_plan.protocol.loss(to_unit(test.windows), shift_plan.shift_set.shifts).mean(axis=0)
@@ -153,7 +153,7 @@ def _shift_table(
 
 
 def _radius_table(observations: Observations, normaliser: float | Unavailable) -> RadiusTable:
-    profile = by_radius(observations)
+    profile = profile_by_radius(observations)
     return RadiusTable(
         radius=profile.radius.tolist(),
         pairs=profile.pairs.tolist(),
@@ -172,7 +172,7 @@ def _radius_table(observations: Observations, normaliser: float | Unavailable) -
 def _phase_table(observations: Observations, stride: int | str) -> PhaseTable:
     if isinstance(stride, str):
         return PhaseTable(reason=stride)
-    profile = by_phase(observations, stride)
+    profile = profile_by_phase(observations, stride)
     if isinstance(profile, Unavailable):
         return PhaseTable(stride=stride, reason=profile.reason)
     return PhaseTable(

@@ -11,12 +11,12 @@ from jaxtyping import Float
 
 from cnnshift.results.packing import unpack
 from cnnshift.results.schema import MetricResult, Run
-from cnnshift.stats.influence import bound_of_differences, influences
+from cnnshift.stats.influence import influence_difference_bounds, influence_values
 from cnnshift.stats.mcnemar import mcnemar
+from cnnshift.stats.mover import Estimate, mover_interval
 from cnnshift.stats.paired import p_value, paired_interval
 from cnnshift.stats.sample_size import required_seeds
 from cnnshift.stats.seeds import SeededDifference, seeded_difference, seeded_difference_unpaired
-from cnnshift.stats.unpaired import Summary, unpaired_interval
 
 Table = Float[np.ndarray, "m n"]
 Base = Float[np.ndarray, "m1 n"]
@@ -56,7 +56,7 @@ def difference(base: Sequence[Run], candidate: Sequence[Run], id: str) -> Differ
     """Compare a metric that all runs have a value of.
 
     With per-image values, images are paired: the interval is that of the mean of d_i = candidate_i − base_i. Where
-    images do not count on a side (NaN), d_i is the difference of their influences, see `stats.influence`, whose
+    images do not count on a side (NaN), d_i is the difference of their influence values, see `stats.influence`, whose
     mean is the difference of the means over the images that do. Outcomes 0 and 1, of images that count on both sides,
     must also pass McNemar's exact test: the larger of both p-values counts. Runs of the same seeds are paired too.
 
@@ -93,8 +93,8 @@ def _table(metrics: Sequence[MetricResult]) -> Table | None:
 
 
 def _paired(base: Base, candidate: Candidate, bounds: tuple[float, float] | None, *, paired_seeds: bool) -> Difference:
-    limits = bound_of_differences(base, candidate, bounds)
-    before, after = influences(base), influences(candidate)
+    limits = influence_difference_bounds(base, candidate, bounds)
+    before, after = influence_values(base), influence_values(candidate)
     values = float(before.mean()), float(after.mean())
     n, seeds = base.shape[1], (len(base), len(candidate))
     if min(seeds) > 1 and n > 1:
@@ -136,14 +136,14 @@ def _over_seeds(found: SeededDifference, values: tuple[float, float], n: int, se
 def _unpaired(base: Sequence[MetricResult], candidate: Sequence[MetricResult]) -> Difference:
     before, after = _summary(base), _summary(candidate)
     value = after[0] - before[0]
-    interval = unpaired_interval(after, before)
+    interval = mover_interval(after, before)
     ci95 = _finite(interval.low, interval.high)
     method = "not paired: the metric has no values per image"
     seeds = len(base), len(candidate)
     return Difference(before[0], after[0], value, ci95, _normal_p(value, ci95), method, base[0].n, seeds)
 
 
-def _summary(metrics: Sequence[MetricResult]) -> Summary:
+def _summary(metrics: Sequence[MetricResult]) -> Estimate:
     """Mean over seeds, with the mean limits over images, widened by the error of the mean over seeds."""
     values = np.array([metric.value for metric in metrics], dtype=float)
     value = float(values.mean())

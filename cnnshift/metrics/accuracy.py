@@ -17,7 +17,7 @@ def evaluate_shifted_accuracy(observations: Observations) -> Values:
     """Mean over d ∈ D of [ŷ(T_d x) = y] per image, a fraction.
 
     The unshifted image is no member of D. The map over d and the curve over |d|∞ are in
-    `cnnshift.metrics.curves`.
+    `cnnshift.metrics.profiles`.
 
     Source: Biscione & Bowers 2021 (accuracy at displaced positions).
     """

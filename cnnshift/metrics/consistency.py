@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int
 
 from cnnshift.metrics.base import Metric, MetricSpec, Values
-from cnnshift.metrics.class_counts import class_counts
+from cnnshift.metrics.shift_groups import count_by_group
 from cnnshift.observations import Observations
 
 
@@ -75,8 +75,9 @@ def evaluate_fidelity(observations: Observations) -> Values:
 
 
 def _agreeing_pairs(observations: Observations) -> Int[np.ndarray, " n"]:
-    counts = class_counts(observations.prediction, observations.reference_logits.shape[1])
-    counts[np.arange(len(counts)), observations.reference_prediction] += 1
+    images, classes = observations.reference_logits.shape
+    counts = count_by_group(observations.prediction, images, classes)
+    counts[np.arange(images), observations.reference_prediction] += 1
     return (counts**2).sum(axis=1)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cnnshift.metrics.base import Metric, MetricSpec, Summary, summarize_mean
-from cnnshift.metrics.radii import find_radii, first_failure
+from cnnshift.metrics.radii import find_failing_radius, group_by_radius
 from cnnshift.observations import Observations
 from cnnshift.unavailable import Unavailable
 
@@ -16,7 +16,7 @@ def evaluate_invariance_radius(observations: Observations) -> Summary | Unavaila
     r is a radius of the shift set, and 0 where the class changes at its smallest radius: with a
     step of 4 px the values are 0, 4, 8, … An image whose class never changes has the reach R of the
     set, its true radius being R or more; the value is therefore the restricted mean up to R, the
-    area under the survival curve of `cnnshift.metrics.curves.by_radius`, and sets of different
+    area under the survival curve of `cnnshift.metrics.profiles.by_radius`, and sets of different
     reach do not compare.
     The bounds of one image are 0 and R.
 
@@ -24,9 +24,9 @@ def evaluate_invariance_radius(observations: Observations) -> Summary | Unavaila
     """
     if observations.per_image_shifts:
         return Unavailable("needs all shifts up to a radius, which random shifts are not")
-    radii, ring = find_radii(observations)
+    radii, ring = group_by_radius(observations)
     stays = observations.prediction == observations.reference_prediction[:, None]
-    first = first_failure(stays, ring, len(radii))
+    first = find_failing_radius(stays, ring, len(radii))
     reached = np.concatenate([[0], radii])[first].astype(np.float64)
     reach = float(radii[-1])
     censored = (first == len(radii)).mean()

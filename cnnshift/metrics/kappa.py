@@ -6,10 +6,10 @@ import numpy as np
 from jaxtyping import Float
 
 from cnnshift.metrics.base import Metric, MetricSpec, Summary
-from cnnshift.metrics.class_counts import class_counts
+from cnnshift.metrics.shift_groups import count_by_group
 from cnnshift.observations import Observations
+from cnnshift.stats.bca_bootstrap import bca_interval
 from cnnshift.stats.intervals import mean_interval
-from cnnshift.stats.resampling import resampled_interval
 
 # Below this, 1 − p_e is the rounding error of a weighted sum: a single pair that differs leaves at
 # least 1 / (images × shifts).
@@ -35,7 +35,7 @@ def evaluate_kappa(observations: Observations) -> Summary:
     """
     images, shifts = observations.prediction.shape
     classes = observations.reference_logits.shape[1]
-    counts = class_counts(observations.prediction, classes)
+    counts = count_by_group(observations.prediction, images, classes)
     rows = np.arange(images)
     agreement = counts[rows, observations.reference_prediction] / shifts
     reference = np.zeros((images, classes))
@@ -57,7 +57,7 @@ def evaluate_kappa(observations: Observations) -> Summary:
     observed = mean_interval(agreement, bounds=(0.0, 1.0))
     ends = [value, (observed.low - chance) / (1 - chance), (observed.high - chance) / (1 - chance)]
     method = f"{observed.method} of p_o at fixed p_e"
-    resampled = resampled_interval(statistic, images)
+    resampled = bca_interval(statistic, images)
     if resampled is not None:
         ends += [resampled.low, resampled.high]
         method = f"{resampled.method}, widened to {method}"

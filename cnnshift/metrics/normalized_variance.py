@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from cnnshift.metrics.base import Metric, MetricSpec, Summary
 from cnnshift.observations import Observations
-from cnnshift.stats.resampling import resampled_interval
+from cnnshift.stats.bca_bootstrap import bca_interval
 from cnnshift.unavailable import Unavailable
 
 # Float32 logits do not resolve a variance that is a smaller share of the squares it is made from.
@@ -77,7 +77,7 @@ def evaluate_normalized_variance(observations: Observations) -> Summary | Unavai
         return over_shifts / np.maximum(over_shifts + between - fixed, floor)
 
     value = float(statistic(np.ones((1, images)))[0])
-    interval = resampled_interval(statistic, images)
+    interval = bca_interval(statistic, images)
     if interval is None:
         return Summary(value, None, images, "no interval: all images equal")
     method = f"{interval.method}, variance over shifts of the mean image held fixed"

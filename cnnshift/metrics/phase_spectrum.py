@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from cnnshift.metrics.base import Metric, MetricSpec, Values
-from cnnshift.metrics.groups import counts_by_group, means_by_group, share_intervals
-from cnnshift.metrics.radii import find_radii
+from cnnshift.metrics.radii import group_by_radius
+from cnnshift.metrics.shift_groups import average_by_group, count_by_group, mean_intervals
 from cnnshift.observations import Observations
 from cnnshift.unavailable import Unavailable
 
@@ -43,7 +43,7 @@ class PhaseProfile:
     consistency_high: Float[np.ndarray, " p"]
 
 
-def by_phase(observations: Observations, stride: int) -> PhaseProfile | Unavailable:
+def profile_by_phase(observations: Observations, stride: int) -> PhaseProfile | Unavailable:
     """Consistency at every phase of a stride.
 
     Only shifts by whole pixels have a phase: one by a fraction is between two grids, and interpolates besides.
@@ -64,12 +64,12 @@ def by_phase(observations: Observations, stride: int) -> PhaseProfile | Unavaila
     number, images = len(found), len(observations.labels)
     # What is left out is one more group.
     group = np.where(whole, np.searchsorted(found, cells), number)
-    shares = means_by_group(_stays(observations), group, number + 1)[:, :number]
-    limits = share_intervals(shares)
+    shares = average_by_group(_stays(observations), group, number + 1)[:, :number]
+    limits = mean_intervals(shares)
     return PhaseProfile(
         py=found // stride,
         px=found % stride,
-        pairs=counts_by_group(group, images, number + 1)[:, :number].sum(axis=0),
+        pairs=count_by_group(group, images, number + 1)[:, :number].sum(axis=0),
         images=(~np.isnan(shares)).sum(axis=0),
         consistency=np.nanmean(shares, axis=0),
         consistency_low=limits[:, 0],
@@ -104,18 +104,18 @@ def evaluate_phase_spectrum(observations: Observations) -> Values | Unavailable:
     if stride == 1:
         return Unavailable("the total stride is 1: every shift is on its grid")
     phase, whole = _phases(observations, stride)
-    radii, ring = find_radii(observations)
+    radii, ring = group_by_radius(observations)
     number, images = len(radii), len(observations.labels)
     # Two groups for every radius, off the grid and on it, and one for what is left out.
     group = np.where(whole, 2 * ring + (phase == 0).all(axis=-1), 2 * number)
-    shares = means_by_group(_stays(observations), group, 2 * number + 1)
+    shares = average_by_group(_stays(observations), group, 2 * number + 1)
     on, off = shares[:, 1:-1:2], shares[:, 0:-1:2]
     if np.isnan(on).all():
         return Unavailable(f"no shift is by multiples of the total stride of {stride} px")
     matched = ~np.isnan(on) & ~np.isnan(off)
     if not matched.any():
         return Unavailable(f"no shift by multiples of the total stride of {stride} px has another one of its radius")
-    weight = np.where(matched, counts_by_group(group, images, 2 * number + 1)[:, 1:-1:2], 0)
+    weight = np.where(matched, count_by_group(group, images, 2 * number + 1)[:, 1:-1:2], 0)
     gap = np.where(matched, on - off, 0.0)
     total = weight.sum(axis=1)
     return np.where(total > 0, (weight * gap).sum(axis=1) / np.where(total > 0, total, 1), np.nan)

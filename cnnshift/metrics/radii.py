@@ -10,7 +10,7 @@ from cnnshift.observations import Observations
 Rings = Int[np.ndarray, " s"] | Int[np.ndarray, "n s"]
 
 
-def find_radii(observations: Observations) -> tuple[Real[np.ndarray, " r"], Rings]:
+def group_by_radius(observations: Observations) -> tuple[Real[np.ndarray, " r"], Rings]:
     """Find the radii of a shift set, ascending, and for every shift the index of its radius.
 
     Returns:
@@ -21,7 +21,7 @@ def find_radii(observations: Observations) -> tuple[Real[np.ndarray, " r"], Ring
     return radii, ring.reshape(radius.shape)
 
 
-def first_failure(holds: Bool[np.ndarray, "n s"], ring: Rings, number: int) -> Int[np.ndarray, " n"]:
+def find_failing_radius(holds: Bool[np.ndarray, "n s"], ring: Rings, number: int) -> Int[np.ndarray, " n"]:
     """Find for every image the smallest radius with a shift for which `holds` is false.
 
     Args:
@@ -34,7 +34,7 @@ def first_failure(holds: Bool[np.ndarray, "n s"], ring: Rings, number: int) -> I
 
     Example:
         >>> holds = np.array([[True, False, False], [True, True, True]])
-        >>> first_failure(holds, np.array([0, 2, 1]), 3)
+        >>> find_failing_radius(holds, np.array([0, 2, 1]), 3)
         array([1, 3])
     """
     return np.where(holds, number, ring).min(axis=1)

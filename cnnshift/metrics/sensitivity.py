@@ -11,7 +11,7 @@ from cnnshift.metrics.base import Metric, MetricSpec, Summary, summarize_mean
 from cnnshift.observations import Observations
 from cnnshift.unavailable import Unavailable
 
-LARGEST_SAMPLE = 1000
+MAX_SAMPLED_IMAGES = 1000
 
 # Squared distances below this share of the squared norms are rounding errors of float32 logits.
 _RESOLUTION = 1e-13
@@ -24,7 +24,7 @@ def evaluate_sensitivity(observations: Observations) -> Summary | Unavailable:
     labels (`interclass_distance`): a value of 1 says that a shift moves the output as far as a
     change of class does. It makes models with logits of different scale comparable. The interval
     takes it as given; the method states it. Distances per shift and by radius, before the
-    division, are in `cnnshift.metrics.curves`.
+    division, are in `cnnshift.metrics.profiles`.
 
     Unavailable where all images have one label, or where the normaliser is 0. Without an interval
     where all images have the same value, 0 for an invariant model: nothing bounds the next one.
@@ -32,16 +32,16 @@ def evaluate_sensitivity(observations: Observations) -> Summary | Unavailable:
     Source: Kauderer-Abrams 2017 (translation-sensitivity map, divided by the median inter-class
     distance in score space).
     """
-    normaliser = interclass_normaliser(observations)
+    normaliser = interclass_normalizer(observations)
     if isinstance(normaliser, Unavailable):
         return normaliser
     values = observations.distance.mean(axis=1, dtype=np.float64) / normaliser
-    sampled = f" of {LARGEST_SAMPLE:,} sampled images" if len(values) > LARGEST_SAMPLE else ""
+    sampled = f" of {MAX_SAMPLED_IMAGES:,} sampled images" if len(values) > MAX_SAMPLED_IMAGES else ""
     note = f"at a fixed median inter-class distance{sampled} of {normaliser:.4g}"
     return summarize_mean(values, bounds=(0.0, math.inf), note=note)
 
 
-def interclass_normaliser(observations: Observations) -> float | Unavailable:
+def interclass_normalizer(observations: Observations) -> float | Unavailable:
     """What distances of logits are divided by; not available where it does not exist or is 0."""
     normaliser = interclass_distance(observations.reference_logits, observations.labels)
     if normaliser is None:
@@ -54,7 +54,7 @@ def interclass_normaliser(observations: Observations) -> float | Unavailable:
 def interclass_distance(logits: Float[np.ndarray, "n k"], labels: Int[np.ndarray, " n"]) -> float | None:
     """Median Euclidean distance over all pairs of images with different labels.
 
-    Of more than `LARGEST_SAMPLE` images, so many are used: drawn without replacement with a fixed
+    Of more than `MAX_SAMPLED_IMAGES` images, so many are used: drawn without replacement with a fixed
     seed, because the first ones of a data set sorted by class would be of one class.
 
     Args:
@@ -69,9 +69,9 @@ def interclass_distance(logits: Float[np.ndarray, "n k"], labels: Int[np.ndarray
         >>> round(interclass_distance(logits, np.array([0, 1, 0])), 4)
         4.6213
     """
-    if len(labels) > LARGEST_SAMPLE:
+    if len(labels) > MAX_SAMPLED_IMAGES:
         order = np.argsort(np.random.default_rng(0).random(len(labels)), kind="stable")
-        chosen = order[:LARGEST_SAMPLE]
+        chosen = order[:MAX_SAMPLED_IMAGES]
         logits, labels = logits[chosen], labels[chosen]
     differ = labels[:, None] != labels
     if not differ.any():

@@ -9,7 +9,7 @@ import numpy as np
 
 from cnnshift.results.packing import unpack
 from cnnshift.results.schema import Result, Run
-from cnnshift.stats.influence import bounds_of_influences, influences
+from cnnshift.stats.influence import influence_values, mean_influence_bounds
 from cnnshift.stats.intervals import mean_interval
 
 
@@ -75,8 +75,8 @@ def seed_mean(runs: Sequence[Run], id: str) -> SeedMean | None:
     if len(packed) < len(found):
         return SeedMean(float(values.mean()), None, spread, found[0].n)
     table = np.stack([unpack(array).astype(float) for array in packed])
-    per_image = influences(table).mean(axis=0)
-    interval = mean_interval(per_image, bounds=bounds_of_influences(table, found[0].bounds))
+    per_image = influence_values(table).mean(axis=0)
+    interval = mean_interval(per_image, bounds=mean_influence_bounds(table, found[0].bounds))
     limits = interval.low, interval.high
     finite = limits if np.isfinite(limits).all() else None
     return SeedMean(float(per_image.mean()), finite, spread, int(np.isfinite(table).any(axis=0).sum()))

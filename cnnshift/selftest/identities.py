@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 
 from cnnshift.catalog import METRICS, PROTOCOLS
 from cnnshift.data.base import Split
-from cnnshift.metrics.curves import by_radius
+from cnnshift.metrics.profiles import profile_by_radius
 from cnnshift.models.base import Options, build
 from cnnshift.models.layers.convolution import Convolution
 from cnnshift.models.layers.dense_max import dense_max
@@ -227,7 +227,7 @@ def _constant() -> float:
 def _worst_case() -> float:
     """By how much the worst case exceeds the mean, or grows with the radius."""
     seen = _observe("cnn:width=4", shifts="grid", protocol="zero")
-    worst = by_radius(seen).worst_case_accuracy
+    worst = profile_by_radius(seen).worst_case_accuracy
     mean, least = (METRICS.load(id).summarize(seen).value for id in ("shifted_accuracy", "worst_case_accuracy"))
     assert mean is not None
     assert least is not None

@@ -1,7 +1,7 @@
 """Means over the images that count, as means over all images.
 
 In a metric for which only some images count, the mean over those that do is a ratio of two means. Its error is that of
-the mean of the influences
+the mean of the influence values
 
     e_i = x̄ + w_i (x_i − x̄) / w̄,   w_i = 1 if image i counts, else 0,   w̄ the share that does,
 
@@ -19,7 +19,7 @@ from jaxtyping import Float
 Bounds = tuple[float, float]
 
 
-def influences(table: Float[np.ndarray, "m n"]) -> Float[np.ndarray, "m n"]:
+def influence_values(table: Float[np.ndarray, "m n"]) -> Float[np.ndarray, "m n"]:
     """Influences of every row; the row itself where all its images count.
 
     Args:
@@ -30,7 +30,7 @@ def influences(table: Float[np.ndarray, "m n"]) -> Float[np.ndarray, "m n"]:
     return means + (np.where(counts, table, means) - means) / counts.mean(axis=1, keepdims=True)
 
 
-def bounds_of_influences(table: Float[np.ndarray, "m n"], bounds: Bounds | None) -> Bounds | None:
+def mean_influence_bounds(table: Float[np.ndarray, "m n"], bounds: Bounds | None) -> Bounds | None:
     """Between what the mean over the rows of the influences of any image must lie, given that of its values."""
     if bounds is None:
         return None
@@ -41,7 +41,7 @@ def bounds_of_influences(table: Float[np.ndarray, "m n"], bounds: Bounds | None)
     return float(min(low, bounds[0])), float(max(high, bounds[1]))
 
 
-def bound_of_differences(
+def influence_difference_bounds(
     base: Float[np.ndarray, "m1 n"], candidate: Float[np.ndarray, "m2 n"], bounds: Bounds | None
 ) -> Bounds | None:
     """The same for the difference of two influences: −w and w."""

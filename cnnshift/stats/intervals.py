@@ -141,14 +141,14 @@ def mean_interval(
     if x.size == 1:
         return Interval(float(least), float(largest), "the bounds (one image)")
     if math.isfinite(width):
-        moments = moments_of(np.clip((x[None] - least) / width, 0.0, 1.0))
-        lows, highs = limits_bounded(*moments, x.size, tail)
+        moments = central_moments(np.clip((x[None] - least) / width, 0.0, 1.0))
+        lows, highs = bounded_limits(*moments, x.size, tail)
         low, high = least + width * float(lows[0]), least + width * float(highs[0])
         method = _method_bounded(*moments, x.size)
     elif np.ptp(x) <= AGREEMENT * (scale := float(np.abs(x).max())):
         return Interval(float(least), float(largest), "the bounds (all images equal)")
     else:
-        lows, highs = limits_unbounded(*moments_of(x[None] / scale), x.size, tail)
+        lows, highs = unbounded_limits(*central_moments(x[None] / scale), x.size, tail)
         low, high = scale * float(lows[0]), scale * float(highs[0])
         method = "skewness-corrected t (Hall)"
     mean = float(x.mean())
@@ -162,7 +162,7 @@ def tail_probability(level: float) -> float:
     return (1 - level) / 2
 
 
-def moments_of(values: Float[np.ndarray, "r n"]) -> Moments:
+def central_moments(values: Float[np.ndarray, "r n"]) -> Moments:
     """Mean, and second and third central moment (divided by n), of every row."""
     mean = values.mean(axis=1)
     deviation = values - mean[:, None]
@@ -170,7 +170,7 @@ def moments_of(values: Float[np.ndarray, "r n"]) -> Moments:
     return mean, square.mean(axis=1), (square * deviation).mean(axis=1)
 
 
-def limits_bounded(
+def bounded_limits(
     mean: Float[np.ndarray, " r"],
     variance: Float[np.ndarray, " r"],
     third: Float[np.ndarray, " r"],
@@ -205,7 +205,7 @@ def _share_conservative(
 def _method_bounded(
     mean: Float[np.ndarray, " r"], variance: Float[np.ndarray, " r"], third: Float[np.ndarray, " r"], n: int
 ) -> str:
-    """What `limits_bounded` did for the first sample, in words."""
+    """What `bounded_limits` did for the first sample, in words."""
     share = _share_conservative(mean, variance, n)[0]
     if share == 1:
         return "generalised Clopper-Pearson"
@@ -258,7 +258,7 @@ def _limits_skewed(
     return mean + np.where(left, -above, below) / n, mean + np.where(left, -below, above) / n
 
 
-def limits_unbounded(
+def unbounded_limits(
     mean: Float[np.ndarray, " r"],
     variance: Float[np.ndarray, " r"],
     third: Float[np.ndarray, " r"],

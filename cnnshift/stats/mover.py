@@ -28,16 +28,17 @@ Sources:
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
-from cnnshift.stats.intervals import Limits, Moments, limits_bounded, moments_of
+from cnnshift.stats.intervals import Interval, Limits, Moments, bounded_limits, central_moments
 
 
 @dataclass(frozen=True, slots=True)
-class Signed:
+class GainsAndLosses:
     """What the interval depends on, for r samples of n differences scaled to [−1, 1].
 
     Attributes:
@@ -53,15 +54,15 @@ class Signed:
     n: int
 
 
-def split_signs(differences: Float[np.ndarray, "r n"]) -> Signed:
+def split_gains_and_losses(differences: Float[np.ndarray, "r n"]) -> GainsAndLosses:
     """Gains and losses of r samples of differences in [−1, 1]."""
-    gain, loss = moments_of(np.maximum(differences, 0.0)), moments_of(np.maximum(-differences, 0.0))
+    gain, loss = central_moments(np.maximum(differences, 0.0)), central_moments(np.maximum(-differences, 0.0))
     spread = np.sqrt(gain[1] * loss[1])
     correlation = -gain[0] * loss[0] / np.where(spread > 0, spread, 1.0)
-    return Signed(gain, loss, np.where(spread > 0, np.maximum(correlation, -1.0), 0.0), differences.shape[1])
+    return GainsAndLosses(gain, loss, np.where(spread > 0, np.maximum(correlation, -1.0), 0.0), differences.shape[1])
 
 
-def limits_signed(parts: Signed, tail: float | Float[np.ndarray, " k"]) -> Limits:
+def mover_limits(parts: GainsAndLosses, tail: float | Float[np.ndarray, " k"]) -> Limits:
     """Limits of means, in units of w; `tail` is the probability beyond each limit, 0.5 at most.
 
     Either of r samples at one or r probabilities, or of one sample at k of them.
@@ -72,7 +73,7 @@ def limits_signed(parts: Signed, tail: float | Float[np.ndarray, " k"]) -> Limit
         np.concatenate([np.broadcast_to(part, tails.shape) for part in pair])
         for pair in zip(parts.gain, parts.loss, strict=True)
     )
-    lows, highs = limits_bounded(mean, variance, third, parts.n, np.tile(tails, 2))
+    lows, highs = bounded_limits(mean, variance, third, parts.n, np.tile(tails, 2))
     (gain_low, loss_low), (gain_high, loss_high) = np.split(lows, 2), np.split(highs, 2)
     low = gain - loss - _combine(gain - gain_low, loss_high - loss, parts.correlation)
     high = gain - loss + _combine(gain_high - gain, loss - loss_low, parts.correlation)
@@ -83,3 +84,38 @@ def _combine(
     a: Float[np.ndarray, " k"], b: Float[np.ndarray, " k"], correlation: Float[np.ndarray, " r"]
 ) -> Float[np.ndarray, " k"]:
     return np.sqrt(a**2 + b**2 - 2 * correlation * (a * b))
+
+
+Estimate = tuple[float, float, float]
+"""Value, lower limit and upper limit."""
+
+
+def mover_interval(a: Estimate, b: Estimate) -> Interval:
+    """Interval of a − b at the level that both intervals have, from two independent estimates.
+
+    With estimates a and b and their limits [l_a, u_a] and [l_b, u_b],
+
+        low = a − b − √((a − l_a)² + (u_b − b)²),   high = a − b + √((u_a − a)² + (b − l_b)²)
+
+    Two models measured on the same images are positively correlated as a rule; the interval is then too wide. An
+    infinite limit gives an infinite one.
+
+    Args:
+        a: value, lower limit and upper limit.
+        b: likewise, of the one that is subtracted.
+
+    Raises:
+        ValueError: a value that is not finite, or not between its limits.
+
+    Example:
+        >>> found = mover_interval((0.8, 0.7, 0.9), (0.9, 0.85, 0.95))
+        >>> round(found.low, 4), round(found.high, 4)
+        (-0.2118, 0.0118)
+    """
+    for name, (value, low, high) in {"a": a, "b": b}.items():
+        if not (math.isfinite(value) and low <= value <= high):
+            raise ValueError(f"{name} is {value} with limits {low} and {high}; it must be finite and between them")
+    value = a[0] - b[0]
+    low = value - math.hypot(a[0] - a[1], b[2] - b[0])
+    high = value + math.hypot(a[2] - a[0], b[0] - b[1])
+    return Interval(low, high, "MOVER of two summaries, as if independent")

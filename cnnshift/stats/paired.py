@@ -24,17 +24,17 @@ from cnnshift.stats.intervals import (
     AGREEMENT,
     Interval,
     Limits,
-    limits_unbounded,
-    moments_of,
+    central_moments,
     tail_probability,
+    unbounded_limits,
 )
 from cnnshift.stats.inversion import find_decreasing_root
-from cnnshift.stats.mover import limits_signed, split_signs
+from cnnshift.stats.mover import mover_limits, split_gains_and_losses
 
 # Differences may leave their bounds by the rounding error of means over shifts, relative to w.
 _SLACK = 1e-9
 # p-values below this are given as this; quantiles of the beta distribution are accurate down to it.
-LEAST_P = 1e-30
+MIN_P_VALUE = 1e-30
 
 
 def paired_interval(
@@ -67,7 +67,7 @@ def paired_interval(
         (-0.0773, -0.011)
     """
     tail = tail_probability(level)
-    limits = limits_of(differences, bounds)
+    limits = confidence_curve(differences, bounds)
     return Interval(*limits(tail), limits.method)
 
 
@@ -88,12 +88,12 @@ def p_value(differences: Shaped[np.ndarray, " n"], *, bounds: tuple[float, float
         >>> round(p_value(np.repeat([-1.0, 0.0], [8, 192])), 4)
         0.0061
     """
-    limits = limits_of(differences, bounds)
-    return invert_limits(limits)
+    limits = confidence_curve(differences, bounds)
+    return invert_curve(limits)
 
 
 @dataclass(frozen=True, slots=True)
-class LimitsAt:
+class ConfidenceCurve:
     """Limits of one mean difference as a function of the probability beyond each limit.
 
     Attributes:
@@ -119,25 +119,25 @@ class LimitsAt:
         return np.minimum(self.scale * low, self.mean), np.maximum(self.scale * high, self.mean)
 
 
-def limits_of(differences: Shaped[np.ndarray, " n"], bounds: tuple[float, float] | None) -> LimitsAt:
+def confidence_curve(differences: Shaped[np.ndarray, " n"], bounds: tuple[float, float] | None) -> ConfidenceCurve:
     """What `paired_interval` evaluates at one level, for any; arguments and errors are the same."""
     d, half_range = _check(differences, bounds)
     mean, largest = float(d.mean()), float(np.abs(d).max())
     if half_range is not None and d.size > 1:
-        parts = split_signs(np.clip(d[None] / half_range, -1.0, 1.0))
-        return LimitsAt(lambda tails: limits_signed(parts, tails), mean, half_range, "MOVER of gains and losses")
+        parts = split_gains_and_losses(np.clip(d[None] / half_range, -1.0, 1.0))
+        return ConfidenceCurve(lambda tails: mover_limits(parts, tails), mean, half_range, "MOVER of gains and losses")
     if half_range is None and np.ptp(d) > AGREEMENT * largest:
-        moments = np.array(moments_of(d[None] / largest))
+        moments = np.array(central_moments(d[None] / largest))
         hall = "skewness-corrected t (Hall)"
 
         def limits(tails: Float[np.ndarray, " r"]) -> Limits:
             first, second, third = np.repeat(moments, tails.size, axis=1)
-            return limits_unbounded(first, second, third, d.size, tails)
+            return unbounded_limits(first, second, third, d.size, tails)
 
-        return LimitsAt(limits, mean, largest, hall)
+        return ConfidenceCurve(limits, mean, largest, hall)
     reason = "one image" if d.size == 1 else "all images equal"
     end = math.inf if half_range is None else half_range
-    return LimitsAt(
+    return ConfidenceCurve(
         lambda tails: (np.full(tails.shape, -end), np.full(tails.shape, end)), mean, 1.0, f"the bounds ({reason})"
     )
 
@@ -161,7 +161,7 @@ def _check(
     return d, half_range
 
 
-def invert_limits(limits: LimitsAt) -> float:
+def invert_curve(limits: ConfidenceCurve) -> float:
     """p-value of "the mean is 0": 1 − the greatest level at which the limits do not hold 0."""
     from scipy import special
 
@@ -175,5 +175,5 @@ def invert_limits(limits: LimitsAt) -> float:
     if mean == 0:
         return 1.0
     # Limits are nearly linear in the quantile z of the normal distribution.
-    z = find_decreasing_root(beyond, 0.0, -float(special.ndtri(LEAST_P / 2)))
-    return max(2 * float(special.ndtr(-z)), LEAST_P)
+    z = find_decreasing_root(beyond, 0.0, -float(special.ndtri(MIN_P_VALUE / 2)))
+    return max(2 * float(special.ndtr(-z)), MIN_P_VALUE)

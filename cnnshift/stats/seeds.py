@@ -43,8 +43,8 @@ from jaxtyping import Float, Shaped
 
 from cnnshift.stats.intervals import tail_probability
 from cnnshift.stats.inversion import find_decreasing_root
-from cnnshift.stats.paired import LEAST_P, LimitsAt, invert_limits, limits_of
-from cnnshift.stats.variance_components import SPAN, Spread, analyse_variance
+from cnnshift.stats.paired import MIN_P_VALUE, ConfidenceCurve, confidence_curve, invert_curve
+from cnnshift.stats.variance_components import SPAN, VariancePivot, mean_squares
 
 Levels = Float[np.ndarray, " r"]
 
@@ -155,13 +155,13 @@ def _summarise(
     """The difference, from per-image means over runs and the tables whose runs they are means of."""
     n = means.size
     tail = tail_probability(level)
-    groups = [analyse_variance(table) for table in tables]
+    groups = [mean_squares(table) for table in tables]
     image_variance = float(means.var(ddof=1)) / n
     value = float(means.mean())
-    spread = Spread(image_variance, groups, n)
-    limits = limits_of(means, bounds)
+    pivot = VariancePivot(image_variance, groups, n)
+    limits = confidence_curve(means, bounds)
     image_low, image_high = limits(tail)
-    extra = spread.extra(spread.half_width(tail), tail)
+    extra = pivot.run_half_width_squared(pivot.half_width(tail), tail)
     low, high = (float(end) for end in _widen(value, image_low, image_high, extra))
     if bounds is not None:
         low, high = max(low, bounds[0]), min(high, bounds[1])
@@ -171,7 +171,7 @@ def _summarise(
         value,
         low,
         high,
-        _invert(limits, spread),
+        _invert(limits, pivot),
         image_low,
         image_high,
         math.sqrt(max(0.0, own)),
@@ -190,21 +190,21 @@ def _widen(
     return value - np.sqrt((value - low) ** 2 + extra), value + np.sqrt((high - value) ** 2 + extra)
 
 
-def _invert(limits: LimitsAt, spread: Spread) -> float:
+def _invert(curve: ConfidenceCurve, pivot: VariancePivot) -> float:
     """p-value: twice the tail at which the limit on the side of 0 is 0, which is found by its h."""
-    mean = limits.mean
-    alone = invert_limits(limits)
-    if alone == 1 or not spread.scale:
+    mean = curve.mean
+    alone = invert_curve(curve)
+    if alone == 1 or not pivot.scale:
         return alone
 
     def beyond(log_h: Levels) -> Levels:
         h = np.exp(log_h)
-        tails = np.maximum(spread.tail(h), LEAST_P / 2)
-        low, high = _widen(mean, *limits.at(tails), spread.extra(h, tails))
+        tails = np.maximum(pivot.tail_probability(h), MIN_P_VALUE / 2)
+        low, high = _widen(mean, *curve.at(tails), pivot.run_half_width_squared(h, tails))
         return np.asarray(low if mean > 0 else -high)
 
-    log_scale, log_span = math.log(spread.scale), math.log(SPAN)
+    log_scale, log_span = math.log(pivot.scale), math.log(SPAN)
     log_h = find_decreasing_root(beyond, log_scale - log_span, log_scale + log_span)
     if log_h == log_scale - log_span:
         return 1.0
-    return max(alone, 2 * float(spread.tail(math.exp(log_h))))
+    return max(alone, 2 * float(pivot.tail_probability(math.exp(log_h))))

@@ -34,7 +34,7 @@ class MeanSquares:
     residual: float
 
 
-def analyse_variance(table: Float[np.ndarray, "m n"]) -> MeanSquares:
+def mean_squares(table: Float[np.ndarray, "m n"]) -> MeanSquares:
     """Mean squares of a table of runs and images, m ≥ 2 and n ≥ 2."""
     m, n = table.shape
     runs, images = table.mean(axis=1, keepdims=True), table.mean(axis=0)
@@ -52,7 +52,7 @@ def _chi_squares(degrees: int) -> Float[np.ndarray, " r"]:
     return found
 
 
-class Spread:
+class VariancePivot:
     """Distribution of V(C), and the half-widths h that go with it."""
 
     def __init__(self, image_variance: float, groups: list[MeanSquares], n: int) -> None:
@@ -65,7 +65,7 @@ class Spread:
             self._weights = np.multiply.outer(self._weights, _WEIGHTS).ravel()
         self.scale = math.sqrt(image_variance + sum(group.between_seeds / (n * group.m) for group in groups))
 
-    def tail(self, half_width: float | Float[np.ndarray, " r"]) -> Float[np.ndarray, "*r"]:
+    def tail_probability(self, half_width: float | Float[np.ndarray, " r"]) -> Float[np.ndarray, "*r"]:
         """Probability beyond one limit at a distance of `half_width`."""
         from scipy import special
 
@@ -79,11 +79,11 @@ class Spread:
         log_scale, log_span = math.log(self.scale), math.log(SPAN)
 
         def beyond(log_h: Float[np.ndarray, " r"]) -> Float[np.ndarray, " r"]:
-            return self.tail(np.exp(log_h)) - tail
+            return self.tail_probability(np.exp(log_h)) - tail
 
         return math.exp(find_decreasing_root(beyond, log_scale - log_span, log_scale + log_span))
 
-    def extra(
+    def run_half_width_squared(
         self, half_width: float | Float[np.ndarray, " r"], tail: float | Float[np.ndarray, " r"]
     ) -> float | Float[np.ndarray, " r"]:
         """Squares of the half-widths that the runs add to those of the images."""

@@ -5,7 +5,7 @@ import pytest
 
 from cnnshift.catalog import METRICS, PROTOCOLS
 from cnnshift.data.base import Split
-from cnnshift.metrics.phase_spectrum import by_phase
+from cnnshift.metrics.phase_spectrum import profile_by_phase
 from cnnshift.models.base import build
 from cnnshift.shifts.sets import enumerate_shifts
 from cnnshift.spec import ModelSpec
@@ -58,7 +58,7 @@ def test_k2_and_k3_a_stride_is_equivariant_to_its_multiples_only():
         phases.setdefault(tuple(d % 8), []).append(seen.probability[:, column])
     assert len(phases) == 64
     # Not one of them is a border, and the metric says that all of it is the stride.
-    rows = by_phase(seen, 8)
+    rows = profile_by_phase(seen, 8)
     assert seen.stride == 8
     assert rows.consistency[0] == 1
     assert value("phase_spectrum", seen) == pytest.approx(1 - rows.consistency[(rows.py == 0) != (rows.px == 0)].mean())
@@ -142,10 +142,10 @@ def test_k18_a_constant_classifier_is_consistent_and_kappa_says_that_this_is_wor
 
 @pytest.mark.parametrize("protocol", ["circular", "zero", "reflect", "replicate"])
 def test_k18_the_worst_case_is_at_most_the_mean_and_falls_with_the_radius(protocol):
-    from cnnshift.metrics.curves import by_radius
+    from cnnshift.metrics.profiles import profile_by_radius
 
     seen = observe("cnn:width=4", protocol=protocol, shifts="grid")
-    worst = by_radius(seen).worst_case_accuracy
+    worst = profile_by_radius(seen).worst_case_accuracy
     assert value("worst_case_accuracy", seen) <= value("shifted_accuracy", seen)
     assert (np.diff(worst) <= 0).all()
     assert worst[-1] == value("worst_case_accuracy", seen)

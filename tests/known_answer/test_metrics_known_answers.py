@@ -8,7 +8,7 @@ import pytest
 from cnnshift.catalog import METRICS
 from cnnshift.metrics import evaluate
 from cnnshift.metrics.base import Summary
-from cnnshift.metrics.curves import by_radius
+from cnnshift.metrics.profiles import profile_by_radius
 from cnnshift.observations import Observations
 from cnnshift.shifts.sets import enumerate_shifts
 from tests import observing
@@ -170,7 +170,7 @@ def test_worst_case_is_at_most_every_shift_and_falls_with_the_radius() -> None:
     logits = logits + 0.3 * distance[:, None] * rng.normal(size=logits.shape)
     table = observe(logits)
     values = evaluate(table, ["worst_case_accuracy", "shifted_accuracy", "accuracy"])
-    rows = by_radius(table)
+    rows = profile_by_radius(table)
     worst, shifted, unshifted = (summary.value for summary in values.values())
     assert worst is not None
     assert shifted is not None
@@ -182,7 +182,7 @@ def test_worst_case_is_at_most_every_shift_and_falls_with_the_radius() -> None:
 
 
 def test_curves_of_a_perfect_classifier_are_flat_and_their_interval_does_not_collapse() -> None:
-    rows = by_radius(perfect_classifier())
+    rows = profile_by_radius(perfect_classifier())
     assert rows.radius.tolist() == [1, 2, 3]
     assert rows.pairs.tolist() == [8 * IMAGES, 16 * IMAGES, 24 * IMAGES]
     for name in ("accuracy", "consistency", "worst_case_accuracy", "survival"):

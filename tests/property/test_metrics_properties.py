@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cnnshift.catalog import METRICS
 from cnnshift.metrics import evaluate
 from cnnshift.metrics.base import Summary
-from cnnshift.metrics.curves import by_radius
+from cnnshift.metrics.profiles import profile_by_radius
 from cnnshift.observations import Observations
 from cnnshift.shifts.sets import enumerate_shifts
 from tests import observing
@@ -125,7 +125,7 @@ def test_order_of_related_metrics(data: tuple[np.ndarray, np.ndarray]) -> None:
 @given(raw())
 def test_curves_fall_with_the_radius(data: tuple[np.ndarray, np.ndarray]) -> None:
     table = observe(*data)
-    rows = by_radius(table)
+    rows = profile_by_radius(table)
     assert (np.diff(rows.worst_case_accuracy) <= 0).all()
     assert (np.diff(rows.survival) <= 0).all()
     assert (rows.survival <= rows.consistency + 1e-12).all()

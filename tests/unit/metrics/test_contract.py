@@ -14,7 +14,7 @@ from cnnshift.catalog import METRICS
 from cnnshift.errors import InputError
 from cnnshift.metrics import evaluate
 from cnnshift.metrics.base import Metric, MetricSpec
-from cnnshift.metrics.curves import by_radius
+from cnnshift.metrics.profiles import profile_by_radius
 from cnnshift.observations import Observations
 from tests.observing import run
 
@@ -30,7 +30,7 @@ def test_metrics_do_not_change_the_observations() -> None:
     _, table = run("grid")
     before = {name: np.copy(getattr(table, name)) for name in Observations.__slots__}
     evaluate(table, METRICS)
-    by_radius(table)
+    profile_by_radius(table)
     for name, value in before.items():
         np.testing.assert_array_equal(getattr(table, name), value)
 
@@ -59,7 +59,7 @@ def test_titles_are_unique() -> None:
 
 
 def test_examples_in_docstrings() -> None:
-    for name in ("class_counts", "groups", "rings", "sensitivity"):
+    for name in ("shift_groups", "radii", "sensitivity"):
         module = importlib.import_module(f"cnnshift.metrics.{name}")
         found = doctest.testmod(module)
         assert found.attempted
@@ -70,7 +70,7 @@ def test_metrics_import_no_jax() -> None:
     code = (
         "import sys\n"
         "from cnnshift.catalog import METRICS\n"
-        "import cnnshift.metrics.curves\n"
+        "import cnnshift.metrics.profiles\n"
         "for name in METRICS: METRICS.load(name)\n"
         "heavy = {'jax', 'flax', 'optax', 'sklearn', 'pandas'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"

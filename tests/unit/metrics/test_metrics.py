@@ -13,7 +13,7 @@ import pytest
 from sklearn.metrics import cohen_kappa_score
 
 from cnnshift.catalog import METRICS
-from cnnshift.metrics.sensitivity import LARGEST_SAMPLE, interclass_distance
+from cnnshift.metrics.sensitivity import MAX_SAMPLED_IMAGES, interclass_distance
 from tests.observing import ENUMERATED, SETS, Raw, mean, observe, run
 
 
@@ -316,7 +316,7 @@ def test_normalized_variance_of_what_is_not_a_number_surfaces() -> None:
 
 def test_sensitivity_samples_large_data_sets_sorted_by_class() -> None:
     rng = np.random.default_rng(1)
-    labels = np.sort(rng.integers(10, size=5 * LARGEST_SAMPLE))
+    labels = np.sort(rng.integers(10, size=5 * MAX_SAMPLED_IMAGES))
     logits = rng.normal(size=(len(labels), 10)) + 5 * np.eye(10)[labels]
     sampled = interclass_distance(logits, labels)
     few = np.arange(0, len(labels), 7)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cnnshift.catalog import METRICS
-from cnnshift.metrics.phase_spectrum import by_phase
+from cnnshift.metrics.phase_spectrum import profile_by_phase
 from cnnshift.observations import Observations
 from cnnshift.results.observations_file import load_observations, write_observations
 from cnnshift.shifts.sets import enumerate_shifts
@@ -96,7 +96,7 @@ CASES = [
 @pytest.mark.parametrize(("name", "step", "stride", "reach", "wraps"), CASES)
 def test_every_phase_matches_a_loop(name: str, step: int, stride: int, reach: int, wraps: bool) -> None:
     table = random_table(shifts_of(name, reach, wraps=wraps, step=step), stride)
-    rows = by_phase(table, stride)
+    rows = profile_by_phase(table, stride)
     assert not isinstance(rows, Unavailable)
     expected: dict[tuple[int, int], dict[int, list[bool]]] = {}
     for image in range(IMAGES):
@@ -137,7 +137,7 @@ def test_disagreement_that_is_all_periodic_is_1(stride: int) -> None:
     summary = METRIC.summarize(table)
     assert summary.value == 1
     assert summary.ci95[1] == 1
-    rows = by_phase(table, stride)
+    rows = profile_by_phase(table, stride)
     assert rows.consistency.tolist() == [1.0] + [0.0] * (stride**2 - 1)
     assert rows.pairs.sum() == IMAGES * len(shifts)
 
@@ -188,10 +188,10 @@ def test_fractions_of_a_pixel_have_no_phase() -> None:
     mixed = random_table(np.concatenate([whole.shifts, between]), 4)
     mixed.prediction[:, : len(whole.shifts)] = whole.prediction
     np.testing.assert_array_equal(METRIC.summarize(mixed).per_image, METRIC.summarize(whole).per_image)
-    with_fractions, without = by_phase(mixed, 4), by_phase(whole, 4)
+    with_fractions, without = profile_by_phase(mixed, 4), profile_by_phase(whole, 4)
     for name in ("py", "px", "pairs", "images", "consistency", "consistency_low", "consistency_high"):
         np.testing.assert_array_equal(getattr(with_fractions, name), getattr(without, name))
-    assert by_phase(random_table(between, 4), 4) == Unavailable("needs shifts by whole pixels")
+    assert profile_by_phase(random_table(between, 4), 4) == Unavailable("needs shifts by whole pixels")
 
 
 @pytest.mark.parametrize("stride", [None, 8])

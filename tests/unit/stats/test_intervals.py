@@ -59,7 +59,7 @@ def test_is_a_mixture_of_both_in_between() -> None:
         intervals._limits_conservative(mean, variance, n, TAIL),
         intervals._limits_skewed(mean, variance, third, n, TAIL),
     ]
-    for got, conservative, skewed in zip(intervals.limits_bounded(mean, variance, third, n, TAIL), *both, strict=True):
+    for got, conservative, skewed in zip(intervals.bounded_limits(mean, variance, third, n, TAIL), *both, strict=True):
         assert got == pytest.approx((conservative + skewed) / 2, rel=1e-12)
 
 

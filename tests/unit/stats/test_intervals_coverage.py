@@ -29,7 +29,7 @@ def is_away(mean: float, n: int) -> bool:
 def coverage(mean: float, moments: Moments, n: int) -> float:
     # Many samples of few losses are equal.
     distinct, counts = np.unique(np.stack(moments), axis=1, return_counts=True)
-    low, high = intervals.limits_bounded(distinct[0], distinct[1], distinct[2], n, TAIL)
+    low, high = intervals.bounded_limits(distinct[0], distinct[1], distinct[2], n, TAIL)
     return float(((low <= mean) & (mean <= high)) @ counts / counts.sum())
 
 
@@ -37,7 +37,7 @@ def binomial_coverage(p: np.ndarray, n: int) -> np.ndarray:
     """Exact coverage of the mean of n values 0 or 1, for every p."""
     mean = np.arange(n + 1) / n
     variance = mean * (1 - mean)
-    low, high = intervals.limits_bounded(mean, variance, variance * (1 - 2 * mean), n, TAIL)
+    low, high = intervals.bounded_limits(mean, variance, variance * (1 - 2 * mean), n, TAIL)
     held = (low <= p[:, None]) & (p[:, None] <= high)
     return (stats.binom.pmf(np.arange(n + 1), n, p[:, None]) * held).sum(axis=1)
 
@@ -79,7 +79,7 @@ def test_coverage_of_beta_values(n: int) -> None:
     for i, (a, b) in enumerate(BETA):
         rng = np.random.default_rng([n, i])
         mean = a / (a + b)
-        covered = coverage(mean, intervals.moments_of(rng.beta(a, b, (SAMPLES, n))), n)
+        covered = coverage(mean, intervals.central_moments(rng.beta(a, b, (SAMPLES, n))), n)
         assert covered >= 0.93, (a, b)
         if is_away(mean, n):
             assert covered <= 0.97, (a, b)
@@ -170,7 +170,7 @@ def test_coverage_where_images_of_another_kind_are_rarely_drawn_is_what_the_docu
         rng = np.random.default_rng([7, int(10 * expected)])
         others = 0.5 + spread * math.sqrt(12) * (rng.random((10_000, n)) - 0.5)
         values = others + distance * (rng.random((10_000, n)) < expected / n)
-        covered = coverage(0.5 + distance * expected / n, intervals.moments_of(values), n)
+        covered = coverage(0.5 + distance * expected / n, intervals.central_moments(values), n)
         assert low <= covered <= high, (expected, spread)
 
 
@@ -188,5 +188,5 @@ def test_coverage_where_images_of_another_kind_are_rarely_drawn_is_what_the_docu
 )
 def test_coverage_of_unbounded_values(n: int, draw: Callable, mean: float, least: float) -> None:
     samples = draw(np.random.default_rng(n), (8000, n))
-    low, high = intervals.limits_unbounded(*intervals.moments_of(samples), n, TAIL)
+    low, high = intervals.unbounded_limits(*intervals.central_moments(samples), n, TAIL)
     assert least <= ((low <= mean) & (mean <= high)).mean() <= 0.97

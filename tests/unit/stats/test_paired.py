@@ -17,12 +17,11 @@ from jaxtyping import TypeCheckError
 from scipy import stats
 
 from cnnshift.stats import mcnemar as mcnemar_module
-from cnnshift.stats import mover, paired, unpaired
+from cnnshift.stats import mover, paired
 from cnnshift.stats.intervals import Interval, mean_interval
 from cnnshift.stats.mcnemar import mcnemar
-from cnnshift.stats.mover import Signed, limits_signed, split_signs
+from cnnshift.stats.mover import GainsAndLosses, mover_interval, mover_limits, split_gains_and_losses
 from cnnshift.stats.paired import p_value, paired_interval
-from cnnshift.stats.unpaired import unpaired_interval
 
 TAIL = 0.025
 
@@ -136,7 +135,7 @@ def test_does_not_depend_on_the_type_of_the_differences() -> None:
 
 
 def test_p_value_of_overwhelming_evidence_is_the_least() -> None:
-    assert p_value(np.ones(1000)) == paired.LEAST_P
+    assert p_value(np.ones(1000)) == paired.MIN_P_VALUE
 
 
 @pytest.mark.parametrize(
@@ -195,7 +194,7 @@ def test_coverage_of_outcomes_is_at_least_94_percent(n: int) -> None:
     p, q = gained / n, lost / n
     spread = np.sqrt(p * (1 - p) * q * (1 - q))
     correlation = np.where(spread > 0, -p * q / np.where(spread > 0, spread, 1), 0.0)
-    low, high = limits_signed(Signed(of_ones(p), of_ones(q), correlation, n), TAIL)
+    low, high = mover_limits(GainsAndLosses(of_ones(p), of_ones(q), correlation, n), TAIL)
     for rate in (0.005, 0.01, 0.02, 0.05, 0.08, 0.12, 0.2):
         differ = stats.binom.pmf(gained + lost, n, rate)
         for share in (0.5, 0.7, 0.9, 1.0):
@@ -216,7 +215,7 @@ def test_coverage_of_fractions_is_at_least_93_percent(n: int, a: float, b: float
             shape = (2000, n)
             sign = np.where(rng.random(shape) < share, 1.0, -1.0)
             d = (rng.random(shape) < rate) * sign * rng.beta(a, b, shape)
-            low, high = limits_signed(split_signs(d), TAIL)
+            low, high = mover_limits(split_gains_and_losses(d), TAIL)
             mean = rate * (2 * share - 1) * a / (a + b)
             assert ((low <= mean) & (mean <= high)).mean() >= 0.93, (rate, share)
 
@@ -224,7 +223,7 @@ def test_coverage_of_fractions_is_at_least_93_percent(n: int, a: float, b: float
 def test_rare_large_differences_among_small_ones_are_covered_where_none_was_drawn() -> None:
     rng = np.random.default_rng(0)
     d = np.where(rng.random((4000, 100)) < 0.01, -0.9, 0.02 * rng.normal(size=(4000, 100)))
-    low, high = limits_signed(split_signs(d), TAIL)
+    low, high = mover_limits(split_gains_and_losses(d), TAIL)
     assert ((low <= -0.009) & (high >= -0.009)).mean() >= 0.93
 
 
@@ -256,30 +255,30 @@ def test_mcnemar_refuses_what_are_no_outcomes_of_the_same_images() -> None:
 # Two summaries
 
 
-def test_unpaired_interval_adds_squares_and_changes_sign_with_the_order() -> None:
+def test_mover_interval_adds_squares_and_changes_sign_with_the_order() -> None:
     a, b = (0.5, 0.2, 0.9), (0.3, 0.26, 0.33)
-    low, high = ends(unpaired_interval(a, b))
+    low, high = ends(mover_interval(a, b))
     assert (low, high) == pytest.approx((0.2 - math.hypot(0.3, 0.03), 0.2 + math.hypot(0.4, 0.04)))
-    assert ends(unpaired_interval(b, a)) == pytest.approx((-high, -low))
-    assert unpaired_interval((0.5, -math.inf, 0.6), b).low == -math.inf
+    assert ends(mover_interval(b, a)) == pytest.approx((-high, -low))
+    assert mover_interval((0.5, -math.inf, 0.6), b).low == -math.inf
 
 
 @pytest.mark.parametrize("a", [(math.nan, 0.0, 1.0), (0.5, 0.6, 0.7), (math.inf, 0.0, math.inf)])
-def test_unpaired_interval_refuses_values_outside_their_limits(a: tuple) -> None:
+def test_mover_interval_refuses_values_outside_their_limits(a: tuple) -> None:
     with pytest.raises(ValueError, match="finite and between"):
-        unpaired_interval(a, (0.5, 0.4, 0.6))
+        mover_interval(a, (0.5, 0.4, 0.6))
 
 
 # The modules
 
 
 def test_examples_of_the_documentation() -> None:
-    for module in (paired, mover, unpaired, mcnemar_module):
+    for module in (paired, mover, mcnemar_module):
         assert doctest.testmod(module).failed == 0
 
 
 def test_importing_does_not_load_scipy() -> None:
-    names = ("paired", "seeds", "holm", "mcnemar", "unpaired", "sample_size")
+    names = ("paired", "seeds", "holm", "mcnemar", "mover", "sample_size")
     imports = ", ".join(f"cnnshift.stats.{name}" for name in names)
     code = f"import sys, {imports}; assert 'scipy' not in sys.modules and 'jax' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -15,7 +15,7 @@ from cnnshift.stats import sample_size, seeds
 from cnnshift.stats.paired import p_value, paired_interval
 from cnnshift.stats.sample_size import required_images, required_seeds
 from cnnshift.stats.seeds import SeededDifference, seeded_difference, seeded_difference_unpaired
-from cnnshift.stats.variance_components import MeanSquares, Spread, analyse_variance
+from cnnshift.stats.variance_components import MeanSquares, VariancePivot, mean_squares
 
 TAIL = 0.025
 
@@ -39,7 +39,7 @@ def test_mean_squares_are_those_of_the_analysis_of_variance() -> None:
     total = ((x - mean) ** 2).sum()
     between = 30 * ((rows - mean) ** 2).sum()
     images = 4 * ((columns - mean) ** 2).sum()
-    found = analyse_variance(x)
+    found = mean_squares(x)
     assert found.between_seeds == pytest.approx(between / 3)
     assert found.residual == pytest.approx((total - between - images) / (3 * 29))
 
@@ -67,30 +67,30 @@ def test_components_of_two_groups_add_up() -> None:
 
 def test_half_width_is_that_of_student_where_only_runs_differ() -> None:
     for m in (2, 3, 10):
-        spread = Spread(0.0, [MeanSquares(m, 0.5, 0.0)], 100)
+        pivot = VariancePivot(0.0, [MeanSquares(m, 0.5, 0.0)], 100)
         expected = stats.t.ppf(0.975, m - 1) * math.sqrt(0.5 / (100 * m))
-        assert spread.half_width(TAIL) == pytest.approx(expected, rel=1e-4)
+        assert pivot.half_width(TAIL) == pytest.approx(expected, rel=1e-4)
 
 
 def test_half_width_is_that_of_the_normal_distribution_where_runs_do_not_differ() -> None:
-    spread = Spread(0.04, [MeanSquares(3, 0.0, 0.5)], 100)
-    assert spread.half_width(TAIL) == pytest.approx(stats.norm.ppf(0.975) * 0.2, rel=1e-9)
-    assert spread.extra(spread.half_width(TAIL), TAIL) == pytest.approx(0.0, abs=1e-9)
+    pivot = VariancePivot(0.04, [MeanSquares(3, 0.0, 0.5)], 100)
+    assert pivot.half_width(TAIL) == pytest.approx(stats.norm.ppf(0.975) * 0.2, rel=1e-9)
+    assert pivot.run_half_width_squared(pivot.half_width(TAIL), TAIL) == pytest.approx(0.0, abs=1e-9)
 
 
 def test_half_width_is_0_where_the_images_do_not_vary_and_runs_hardly_do() -> None:
-    assert Spread(0.0, [MeanSquares(2, 1e-30, 1.0)], 100).half_width(TAIL) == pytest.approx(0.0, abs=1e-12)
+    assert VariancePivot(0.0, [MeanSquares(2, 1e-30, 1.0)], 100).half_width(TAIL) == pytest.approx(0.0, abs=1e-12)
 
 
 def test_half_width_is_infinite_beyond_what_floating_point_resolves() -> None:
     # With m = 2 the run effect has the tail of a t distribution with one degree of freedom.
-    assert Spread(0.0, [MeanSquares(2, 1.0, 0.0)], 100).half_width(1e-12) == math.inf
+    assert VariancePivot(0.0, [MeanSquares(2, 1.0, 0.0)], 100).half_width(1e-12) == math.inf
 
 
 @pytest.mark.parametrize("m", [2, 3, 6])
 def test_the_sum_over_quantiles_is_the_integral(m: int) -> None:
     group, n = MeanSquares(m, 0.6, 0.3), 50
-    spread = Spread(0.004, [group], n)
+    pivot = VariancePivot(0.004, [group], n)
 
     def beyond(c: float, h: float) -> float:
         excess = max(0.0, (m - 1) * group.between_seeds / c - group.residual) / (n * m)
@@ -100,12 +100,12 @@ def test_the_sum_over_quantiles_is_the_integral(m: int) -> None:
     for h in (0.05, 0.2, 0.8):
         parts = [(0, 1e-3), (1e-3, 0.1), (0.1, kink), (kink, kink + 60)]
         expected = sum(integrate.quad(beyond, a, b, args=(h,))[0] for a, b in parts)
-        assert spread.tail(h) == pytest.approx(expected, rel=0.01)
+        assert pivot.tail_probability(h) == pytest.approx(expected, rel=0.01)
 
 
 def test_two_groups_of_which_one_does_not_vary_are_one() -> None:
-    one = Spread(0.01, [MeanSquares(3, 0.5, 0.1)], 100)
-    two = Spread(0.01, [MeanSquares(3, 0.5, 0.1), MeanSquares(4, 0.0, 0.2)], 100)
+    one = VariancePivot(0.01, [MeanSquares(3, 0.5, 0.1)], 100)
+    two = VariancePivot(0.01, [MeanSquares(3, 0.5, 0.1), MeanSquares(4, 0.0, 0.2)], 100)
     assert two.half_width(TAIL) == pytest.approx(one.half_width(TAIL), rel=1e-9)
 
 
@@ -215,7 +215,7 @@ def test_coverage_of_normal_effects_is_at_least_93_percent(m: int, seed_part: fl
         between = m * n * (share + seed_part) * rng.chisquare(m - 1, samples) / (m - 1)
         error = np.abs(rng.normal(size=samples)) * math.sqrt(1 + seed_part)
         held = [
-            Spread(i, [MeanSquares(m, b, r)], n).tail(e) >= TAIL
+            VariancePivot(i, [MeanSquares(m, b, r)], n).tail_probability(e) >= TAIL
             for i, b, r, e in zip(images.tolist(), between.tolist(), residual.tolist(), error.tolist(), strict=True)
         ]
         # Three standard errors of 400 samples at 95 % are 0.033; in a long run it is 0.945 or more.

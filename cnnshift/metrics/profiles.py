@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int, Real
 
-from cnnshift.metrics.groups import counts_by_group, means_by_group, share_intervals
-from cnnshift.metrics.radii import find_radii, first_failure
+from cnnshift.metrics.radii import find_failing_radius, group_by_radius
+from cnnshift.metrics.shift_groups import average_by_group, count_by_group, mean_intervals
 from cnnshift.observations import Observations
 from cnnshift.unavailable import Unavailable
 
@@ -70,7 +70,7 @@ class RadiusProfile:
     distance: Float[np.ndarray, " r"]
 
 
-def by_shift(observations: Observations) -> ShiftProfile | Unavailable:
+def profile_by_shift(observations: Observations) -> ShiftProfile | Unavailable:
     """Accuracy, consistency and logit distance at every shift.
 
     Unavailable for `random:K`, where no two images need share a shift.
@@ -87,20 +87,20 @@ def by_shift(observations: Observations) -> ShiftProfile | Unavailable:
     )
 
 
-def by_radius(observations: Observations) -> RadiusProfile:
+def profile_by_radius(observations: Observations) -> RadiusProfile:
     """Accuracy, consistency with its interval, worst case and survival at every radius."""
-    radii, ring = find_radii(observations)
+    radii, ring = group_by_radius(observations)
     number, images = len(radii), len(observations.labels)
     correct, stays = _correct_and_stays(observations)
-    accuracy, consistency = (means_by_group(flags, ring, number) for flags in (correct, stays))
-    limits = share_intervals(consistency)
+    accuracy, consistency = (average_by_group(flags, ring, number) for flags in (correct, stays))
+    limits = mean_intervals(consistency)
     unshifted = observations.reference_prediction == observations.labels
-    wrong_from = np.where(unshifted, first_failure(correct, ring, number), 0)
-    survives = first_failure(stays, ring, number)[:, None] > np.arange(number)
-    survival_limits = share_intervals(survives.astype(np.float64))
+    wrong_from = np.where(unshifted, find_failing_radius(correct, ring, number), 0)
+    survives = find_failing_radius(stays, ring, number)[:, None] > np.arange(number)
+    survival_limits = mean_intervals(survives.astype(np.float64))
     return RadiusProfile(
         radius=radii,
-        pairs=counts_by_group(ring, images, number).sum(axis=0),
+        pairs=count_by_group(ring, images, number).sum(axis=0),
         images=(~np.isnan(consistency)).sum(axis=0),
         accuracy=np.nanmean(accuracy, axis=0),
         consistency=np.nanmean(consistency, axis=0),
@@ -110,7 +110,7 @@ def by_radius(observations: Observations) -> RadiusProfile:
         survival=survives.mean(axis=0),
         survival_low=survival_limits[:, 0],
         survival_high=survival_limits[:, 1],
-        distance=np.nanmean(means_by_group(observations.distance, ring, number), axis=0),
+        distance=np.nanmean(average_by_group(observations.distance, ring, number), axis=0),
     )
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cnnshift.stats import resampling
+from cnnshift.stats import bca_bootstrap
+from cnnshift.stats.bca_bootstrap import bca_interval
 from cnnshift.stats.intervals import Interval
-from cnnshift.stats.resampling import resampled_interval
 
 
 def ends(interval: Interval | None) -> tuple[float, float]:
@@ -33,7 +33,7 @@ def test_agrees_with_scipy_on_a_skewed_ratio() -> None:
     rng = np.random.default_rng(0)
     x, y = rng.lognormal(sigma=1.2, size=40), 1 + rng.random(40)
     low, high = scipy_bca(x, y, statistic=lambda x, y, axis=-1: x.mean(axis=axis) / y.mean(axis=axis))
-    found = ends(resampled_interval(ratio(x, y), 40, replicates=20_000))
+    found = ends(bca_interval(ratio(x, y), 40, replicates=20_000))
     # Both are random: a quantile far out of 20,000 replicates has an error of about 1 % of the width.
     assert found == pytest.approx((low, high), abs=0.03 * (high - low))
 
@@ -41,7 +41,7 @@ def test_agrees_with_scipy_on_a_skewed_ratio() -> None:
 def test_agrees_with_scipy_where_replicates_tie_with_the_estimate() -> None:
     x = (np.arange(50) < 3).astype(float)
     expected = scipy_bca(x, statistic=lambda x, axis=-1: x.mean(axis=axis))
-    found = ends(resampled_interval(ratio(x, np.ones(50)), 50, replicates=20_000))
+    found = ends(bca_interval(ratio(x, np.ones(50)), 50, replicates=20_000))
     assert found == pytest.approx(expected, abs=1e-9)
 
 
@@ -50,38 +50,38 @@ def test_acceleration_is_that_of_the_jackknife() -> None:
     statistic = ratio(x, np.ones(150))
     # Of a mean: a sixth of the skewness, divided by √n.
     expected = stats.skew(x) / math.sqrt(150) / 6
-    assert resampling._accelerate(statistic, 150, np.random.default_rng(0)) == pytest.approx(expected, rel=1e-9)
+    assert bca_bootstrap._accelerate(statistic, 150, np.random.default_rng(0)) == pytest.approx(expected, rel=1e-9)
     x = np.random.default_rng(0).gamma(1.0, size=20_000)
     expected = stats.skew(x) / math.sqrt(20_000) / 6
-    got = resampling._accelerate(ratio(x, np.ones(20_000)), 20_000, np.random.default_rng(0))
+    got = bca_bootstrap._accelerate(ratio(x, np.ones(20_000)), 20_000, np.random.default_rng(0))
     # Sums over 200 groups have a skewness with a standard error of √(6 / 200); a sixth, over √200.
     assert got == pytest.approx(expected, abs=4 * math.sqrt(6 / 200) / 6 / math.sqrt(200))
 
 
 def test_weights_are_multinomial_and_come_in_bounded_chunks() -> None:
     n, seen = 30_000, []
-    chunks = list(resampling._draw_weights(np.random.default_rng(0), n, 100))
-    assert max(chunk.size for chunk in chunks) <= resampling._CELLS
+    chunks = list(bca_bootstrap._draw_weights(np.random.default_rng(0), n, 100))
+    assert max(chunk.size for chunk in chunks) <= bca_bootstrap._CELLS
     weights = np.concatenate(chunks)
     assert weights.shape == (100, n)
     assert (weights.sum(axis=1) == n).all()
     # Nearly Poisson(1): mean 1, variance 1 − 1/n.
     assert weights.var() == pytest.approx(1.0, abs=0.005)
-    resampled_interval(lambda w: (seen.append(w.sum(axis=1)), w[:, 0])[1], 300, replicates=50)
+    bca_interval(lambda w: (seen.append(w.sum(axis=1)), w[:, 0])[1], 300, replicates=50)
     assert np.concatenate(seen) == pytest.approx(300.0)
 
 
 def test_same_seed_gives_the_same_interval() -> None:
     x = np.random.default_rng(0).random(60)
     statistic = ratio(x, 1 - x / 2)
-    assert resampled_interval(statistic, 60) == resampled_interval(statistic, 60)
-    assert resampled_interval(statistic, 60) != resampled_interval(statistic, 60, seed=1)
+    assert bca_interval(statistic, 60) == bca_interval(statistic, 60)
+    assert bca_interval(statistic, 60) != bca_interval(statistic, 60, seed=1)
 
 
 def test_resampled_interval_holds_the_estimate_and_grows_with_the_level() -> None:
     x = np.random.default_rng(1).random(40) ** 8
     statistic = ratio(x, np.ones(40))
-    found = [ends(resampled_interval(statistic, 40, level=p)) for p in (0.02, 0.5, 0.9, 0.95, 0.99, 0.999999)]
+    found = [ends(bca_interval(statistic, 40, level=p)) for p in (0.02, 0.5, 0.9, 0.95, 0.99, 0.999999)]
     estimate = statistic(np.ones((1, 40)))[0]
     assert all(low <= estimate <= high for low, high in found)
     for (low, high), (lower, higher) in itertools.pairwise(found):
@@ -101,7 +101,7 @@ def test_resampled_interval_holds_the_estimate_and_grows_with_the_level() -> Non
     ids=["equal", "equal up to rounding", "zero", "one image", "undefined", "often undefined"],
 )
 def test_resampling_that_says_nothing_gives_none(statistic: Callable, n: int) -> None:
-    assert resampled_interval(statistic, n) is None
+    assert bca_interval(statistic, n) is None
 
 
 def test_leaves_out_the_few_replicates_on_which_the_statistic_is_not_finite() -> None:
@@ -112,16 +112,16 @@ def test_leaves_out_the_few_replicates_on_which_the_statistic_is_not_finite() ->
         of_them = weights @ rare
         return np.where(of_them > 0, (weights @ (x * rare)) / np.maximum(of_them, 1e-9), np.inf)
 
-    low, high = ends(resampled_interval(statistic, 20))
+    low, high = ends(bca_interval(statistic, 20))
     assert low < x[:5].mean() < high
 
 
 def test_one_dominating_image_does_not_turn_the_limits_around() -> None:
     x = np.where(np.arange(100) == 0, 1000.0, np.linspace(0, 1, 100))
-    acceleration = resampling._accelerate(ratio(x, np.ones(100)), 100, np.random.default_rng(0))
+    acceleration = bca_bootstrap._accelerate(ratio(x, np.ones(100)), 100, np.random.default_rng(0))
     assert acceleration == pytest.approx(1 / 6, rel=0.02)
     for level in (0.95, 0.999999):
-        low, high = ends(resampled_interval(ratio(x, np.ones(100)), 100, level=level))
+        low, high = ends(bca_interval(ratio(x, np.ones(100)), 100, level=level))
         assert 0 < low < x.mean() < high
 
 
@@ -136,7 +136,7 @@ def test_one_dominating_image_does_not_turn_the_limits_around() -> None:
 )
 def test_resampling_refuses_what_it_cannot_use(statistic: Callable, n: int, options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        resampled_interval(statistic, n, **options)
+        bca_interval(statistic, n, **options)
 
 
 def test_coverage_of_resampled_kappa() -> None:
@@ -156,7 +156,7 @@ def test_coverage_of_resampled_kappa() -> None:
             by_chance = a * b + (1 - a) * (1 - b)
             return (p - by_chance) / (1 - by_chance)
 
-        low, high = ends(resampled_interval(statistic, n, replicates=500))
+        low, high = ends(bca_interval(statistic, n, replicates=500))
         held += low <= kappa <= high
     # 0.955 in a long run; three standard errors of 300 samples are 0.036.
     assert 0.919 <= held / samples <= 0.991

@@ -27,7 +27,7 @@ _GROUPS = 200
 _DEFINED = 0.95
 
 
-def resampled_interval(
+def bca_interval(
     statistic: Callable[[Float[np.ndarray, "b n"]], Float[np.ndarray, " b"]],
     n: int,
     *,
@@ -60,7 +60,7 @@ def resampled_interval(
 
     Example:
         >>> correct, sure = np.array([1.0, 0, 1, 1, 0, 1]), np.array([1.0, 1, 1, 1, 0, 1])
-        >>> interval = resampled_interval(lambda w: (w @ correct) / (w @ sure), 6)
+        >>> interval = bca_interval(lambda w: (w @ correct) / (w @ sure), 6)
         >>> interval.low <= 4 / 5 <= interval.high
         True
     """

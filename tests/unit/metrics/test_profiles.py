@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from cnnshift.metrics import evaluate
-from cnnshift.metrics.curves import by_radius, by_shift
-from cnnshift.metrics.sensitivity import interclass_normaliser
+from cnnshift.metrics.profiles import profile_by_radius, profile_by_shift
+from cnnshift.metrics.sensitivity import interclass_normalizer
 from cnnshift.stats.intervals import mean_interval
 from cnnshift.unavailable import Unavailable
 from tests.observing import ENUMERATED, SETS, mean, run
@@ -18,7 +18,7 @@ from tests.observing import ENUMERATED, SETS, mean, run
 @pytest.mark.parametrize("shift_set", ENUMERATED)
 def test_by_shift_matches_brute_force(shift_set: str) -> None:
     raw, table = run(shift_set)
-    rows = by_shift(table)
+    rows = profile_by_shift(table)
     assert not isinstance(rows, Unavailable)
     assert len(rows.dy) == len(raw.shifts(0))
     for row, d in enumerate(raw.shifts(0)):
@@ -32,13 +32,13 @@ def test_by_shift_matches_brute_force(shift_set: str) -> None:
 
 
 def test_by_shift_says_why_random_shifts_have_no_map() -> None:
-    assert by_shift(run("random:5")[1]) == Unavailable("needs the same shifts for every image")
+    assert profile_by_shift(run("random:5")[1]) == Unavailable("needs the same shifts for every image")
 
 
 @pytest.mark.parametrize("shift_set", [*SETS, "random:1"])
 def test_by_radius_matches_brute_force(shift_set: str) -> None:
     raw, table = run(shift_set)
-    rows = by_radius(table)
+    rows = profile_by_radius(table)
 
     def at(i: int, r: int) -> list[tuple[int, int]]:
         return [d for d in raw.shifts(i) if max(map(abs, d)) == r]
@@ -69,14 +69,14 @@ def test_by_radius_matches_brute_force(shift_set: str) -> None:
 @pytest.mark.parametrize("shift_set", ENUMERATED)
 def test_the_last_radius_agrees_with_the_metrics(shift_set: str) -> None:
     _, table = run(shift_set)
-    rows = by_radius(table)
+    rows = profile_by_radius(table)
     values = evaluate(table, ["worst_case_accuracy", "invariance_radius", "reference_consistency", "sensitivity"])
     assert rows.worst_case_accuracy[-1] == pytest.approx(values["worst_case_accuracy"].value)
     steps = np.diff(rows.radius, prepend=0)
     assert values["invariance_radius"].value == pytest.approx((rows.survival * steps).sum())
     weighted = (rows.consistency * rows.pairs).sum() / rows.pairs.sum()
     assert values["reference_consistency"].value == pytest.approx(weighted)
-    normaliser = interclass_normaliser(table)
+    normaliser = interclass_normalizer(table)
     assert not isinstance(normaliser, Unavailable)
     weighted = (rows.distance * rows.pairs).sum() / rows.pairs.sum()
     assert values["sensitivity"].value == pytest.approx(weighted / normaliser)
