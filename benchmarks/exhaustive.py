@@ -13,9 +13,9 @@ from flax import nnx
 from cnnshift.data.base import Split
 from cnnshift.models.base import Classifier, Options, ReadoutKind
 from cnnshift.models.layers.convolution import Convolution
-from cnnshift.models.layers.head import Head, embed, embedding_size
+from cnnshift.models.layers.head import Head, apply_head, embedding_size
 from cnnshift.models.layers.max_pool import MaxPool
-from cnnshift.models.stage import Layer, Stage
+from cnnshift.models.stage import MapFunction, Stage
 from cnnshift.shifts.circular import Circular
 from cnnshift.shifts.sets import enumerate_shifts
 from cnnshift.sweep.device import prepare_backend
@@ -44,7 +44,7 @@ class ThreeConvolutions(Classifier):
         self.classifier = nnx.Linear(embedding_size(*shape, readout), 10, rngs=rngs)
 
     def circular_stages(self, size: tuple[int, int]) -> list[Stage]:
-        def dense(index: int) -> Layer:
+        def dense(index: int) -> MapFunction:
             return lambda x: jax.nn.relu(self.convolutions[index](x))
 
         halves = [index < self.halvings for index in range(3)]
@@ -57,11 +57,11 @@ class ThreeConvolutions(Classifier):
 
     def features(self, images: jax.Array) -> jax.Array:
         for stage in self.circular_stages((images.shape[1], images.shape[2])):
-            images = stage.sample(stage.dense(images))
+            images = stage.downsample(stage.dense(images))
         return images
 
     def embed(self, features: jax.Array) -> jax.Array:
-        return embed(features, self.readout)
+        return apply_head(features, self.readout)
 
     def classify(self, embedding: jax.Array) -> jax.Array:
         return self.classifier(embedding)

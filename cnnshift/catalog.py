@@ -51,7 +51,7 @@ MODELS = Registry(
         ),
         "stn": Entry(
             "cnnshift.models.stn:Stn",
-            "a spatial transformer in front of any family (around=FAMILY, transform=affine|translation)",
+            "a spatial transformer in front of any family (backbone=FAMILY, transform=affine|translation)",
             "Jaderberg et al. 2015",
         ),
         "orbit": Entry(
@@ -281,9 +281,9 @@ AUGMENTATIONS = Registry(
     "augmentation",
     "cnnshift.augmentations",
     {
-        "none": Entry("cnnshift.train.augmentations.none:Unchanged", "the images as they are"),
+        "none": Entry("cnnshift.train.augmentations.none:NoAugmentation", "the images as they are"),
         "shiftK": Entry(
-            "cnnshift.train.augmentations.shift:Shift",
+            "cnnshift.train.augmentations.shift:RandomShift",
             "moved by up to K pixels along each axis, the background enters",
             "Simard et al. 2003",
         ),
@@ -298,7 +298,7 @@ AUGMENTATIONS = Registry(
             "Simard et al. 2003",
         ),
         "cropK": Entry(
-            "cnnshift.train.augmentations.crop:Crop",
+            "cnnshift.train.augmentations.crop:RandomCrop",
             "a window up to K pixels off the centre; real pixels enter where the data set has them",
             "Zhang 2019",
         ),

@@ -36,7 +36,7 @@ AnyOptions = TypeVar("AnyOptions", bound=Options)
 
 
 def parse_options(
-    options_type: type[AnyOptions], owner: str, raw: Mapping[str, Any], *, beside: Sequence[str] = ()
+    options_type: type[AnyOptions], owner: str, raw: Mapping[str, Any], *, also_allowed: Sequence[str] = ()
 ) -> AnyOptions:
     """Validate the text of a spec's options.
 
@@ -44,7 +44,7 @@ def parse_options(
         options_type: what is allowed.
         owner: whose options they are, for the message.
         raw: keys and values.
-        beside: keys that are allowed where these come from, and were taken out, for the message.
+        also_allowed: keys that are allowed where these come from, and were taken out, for the message.
 
     Raises:
         InputError: an unknown key or value; the message says what is allowed.
@@ -53,7 +53,7 @@ def parse_options(
         raise InputError(" ".join(_renamed(owner, key, options_type.renamed[key]) for key in old))
     allowed = options_type.keys(raw)
     if unknown := [key for key in raw if key not in allowed]:
-        raise InputError(" ".join(_unknown(owner, key, [*allowed, *beside]) for key in unknown))
+        raise InputError(" ".join(_unknown(owner, key, [*allowed, *also_allowed]) for key in unknown))
     try:
         return options_type.model_validate(dict(raw))
     except pydantic.ValidationError as error:

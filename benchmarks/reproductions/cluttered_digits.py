@@ -6,7 +6,7 @@ millions of images).
 
 from benchmarks.reproductions.bench import bench, show
 
-MODELS = ("cnn", "stn:around=cnn,transform=translation", "stn:around=cnn", "cnn:head=gap", "cnn:augment=shift4")
+MODELS = ("cnn", "stn:backbone=cnn,transform=translation", "stn:backbone=cnn", "cnn:head=gap", "cnn:augment=shift4")
 
 
 def main() -> None:

@@ -42,7 +42,7 @@ def _options(model: str) -> Iterable[tuple[str, str]]:
         yield from _preparation(spec)
         return
     own = {key: value for key, value in spec.options.items() if key not in RECIPE_KEYS}
-    _, options = parse_model(ModelSpec(spec.name, own), beside=RECIPE_KEYS)
+    _, options = parse_model(ModelSpec(spec.name, own), also_allowed=RECIPE_KEYS)
     for line in describe_options(options):
         yield line.key, f"{line.allowed} (default: {line.default})"
     yield "augment", f"{'|'.join(AUGMENTATIONS)}, or several joined by + (default: {Recipe().augment})"

@@ -9,7 +9,7 @@ import numpy as np
 from flax import nnx
 
 from cnnshift.errors import InputError
-from cnnshift.models.arrays import fill, plain_name
+from cnnshift.models.arrays import array_name, fill_arrays
 
 
 def read_weights(module: nnx.Module, path: Path) -> None:
@@ -28,7 +28,7 @@ def read_weights(module: nnx.Module, path: Path) -> None:
     else:
         raise InputError(f"The weights {path} cannot be read; allowed: a .safetensors file, or an Orbax folder.")
     try:
-        fill(module, read(path))
+        fill_arrays(module, read(path))
     except FileNotFoundError:
         raise InputError(f"There are no weights {path}.") from None
     except Exception as problem:
@@ -48,4 +48,4 @@ def _orbax(path: Path) -> dict[str, np.ndarray]:
 
     restored = ocp.PyTreeCheckpointer().restore(path.resolve())
     leaves = jax.tree_util.tree_leaves_with_path(restored)
-    return {plain_name(found): np.asarray(leaf) for found, leaf in leaves}
+    return {array_name(found): np.asarray(leaf) for found, leaf in leaves}

@@ -13,24 +13,24 @@ _STORED = nnx.Not(nnx.RngState)
 """Streams of random numbers are no weights."""
 
 
-def leaves_by_name(model: nnx.Module) -> dict[str, Any]:
+def arrays_by_name(model: nnx.Module) -> dict[str, Any]:
     """The model's arrays (or their abstract shapes) by name, such as `blocks.0.weights.kernel`."""
     leaves = jax.tree_util.tree_leaves_with_path(nnx.state(model, _STORED))
-    return {plain_name(path): leaf for path, leaf in leaves}
+    return {array_name(path): leaf for path, leaf in leaves}
 
 
-def plain_name(path: tuple[Any, ...]) -> str:
+def array_name(path: tuple[Any, ...]) -> str:
     """The name of a leaf from its path in a tree, without that of the variable that wraps it."""
     return jax.tree_util.keystr(path, simple=True, separator=".").removesuffix(".value")
 
 
-def fill(model: nnx.Module, arrays: Mapping[str, np.ndarray]) -> None:
+def fill_arrays(model: nnx.Module, arrays: Mapping[str, np.ndarray]) -> None:
     """Replace all of a model's arrays, which may be abstract.
 
     Raises:
         ValueError: other names, another shape or another type; the message says which.
     """
-    leaves = leaves_by_name(model)
+    leaves = arrays_by_name(model)
     if strange := sorted(leaves.keys() ^ arrays.keys()):
         where = "the network has" if strange[0] in leaves else "the weights have"
         raise ValueError(f"they belong to another network: only {where} {strange[0]}")

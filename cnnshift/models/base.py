@@ -156,18 +156,18 @@ class Classifier(nnx.Module):
         return self.head(self.features(images))
 
 
-def parse_model(spec: ModelSpec, *, beside: Sequence[str] = ()) -> tuple[type[Classifier], Options]:
+def parse_model(spec: ModelSpec, *, also_allowed: Sequence[str] = ()) -> tuple[type[Classifier], Options]:
     """The family of a spec and its validated options.
 
     Args:
         spec: family and architecture options.
-        beside: keys of the whole spec that are no options of the architecture, for the message.
+        also_allowed: keys of the whole spec that are no options of the architecture, for the message.
 
     Raises:
         InputError: unknown family, option or value.
     """
     family = MODELS.load(spec.name)
-    return family, parse_options(family.options_type, spec.name, spec.options, beside=beside)
+    return family, parse_options(family.options_type, spec.name, spec.options, also_allowed=also_allowed)
 
 
 def build(spec: ModelSpec, input_shape: tuple[int, int, int], classes: int, *, seed: int) -> Classifier:

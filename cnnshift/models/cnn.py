@@ -8,4 +8,4 @@ class Cnn(ConvClassifier):
     """Blocks of convolutions."""
 
     version = 1
-    make_weights = Convolution
+    convolution_type = Convolution

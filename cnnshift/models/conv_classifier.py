@@ -12,10 +12,10 @@ from jaxtyping import Array, Float
 from cnnshift.catalog import DOWNSAMPLERS
 from cnnshift.models.base import Classifier, ReadoutKind
 from cnnshift.models.layers.activation import ALIAS_FREE
-from cnnshift.models.layers.block import Block, run, stages
-from cnnshift.models.layers.conv_block import ConvOptions, MakeWeights, make_blocks
+from cnnshift.models.layers.block import Block, apply_layers, group_stages
+from cnnshift.models.layers.conv_block import ConvolutionFactory, ConvOptions, make_conv_blocks
 from cnnshift.models.layers.downsampler import Downsampler
-from cnnshift.models.layers.head import Head, embed, embedding_size, weights_of
+from cnnshift.models.layers.head import Head, apply_head, embedding_size, make_attention_pool
 from cnnshift.models.layers.initializers import he_normal
 from cnnshift.models.stage import Stage
 
@@ -23,27 +23,27 @@ from cnnshift.models.stage import Stage
 class ConvClassifier(Classifier):
     """Blocks, a head, one linear layer.
 
-    The linear layer starts He-normal over the fan-in, its biases at 0. What the blocks are is `make_trunk`'s choice:
+    The linear layer starts He-normal over the fan-in, its biases at 0. What the blocks are is `make_blocks`'s choice:
     unless a family makes its own, `depth` blocks of weights, normalisation, activation and pooling, of which block i
     (from 0) has width · 2^i channels. Weights have a bias unless batch normalisation follows, and start He-normal too.
 
     Class attributes:
-        make_weights: the layer of weights that every such block starts with.
+        convolution_type: the layer of weights that every such block starts with.
     """
 
     options_type = ConvOptions
-    make_weights: ClassVar[MakeWeights]
+    convolution_type: ClassVar[ConvolutionFactory]
 
     def __init__(self, options: Any, input_shape: tuple[int, int, int], classes: int, *, rngs: nnx.Rngs) -> None:
-        blocks, shape = type(self).make_trunk(options, input_shape, rngs=rngs)
+        blocks, shape = type(self).make_blocks(options, input_shape, rngs=rngs)
         self.blocks = nnx.List(blocks)
         self.readout: Head = options.head
-        self.attention = weights_of(options.head, shape[2], rngs=rngs)
+        self.attention = make_attention_pool(options.head, shape[2], rngs=rngs)
         size = embedding_size(*shape, options.head)
         self.classifier = nnx.Linear(size, classes, kernel_init=he_normal(), rngs=rngs)
 
     @classmethod
-    def make_trunk(
+    def make_blocks(
         cls, options: Any, input_shape: tuple[int, int, int], *, rngs: nnx.Rngs
     ) -> tuple[Sequence[Block], tuple[int, int, int]]:
         """The blocks, and the shape (H, W, C) that they leave.
@@ -51,13 +51,13 @@ class ConvClassifier(Classifier):
         Raises:
             InputError: a map shrinks below one pixel.
         """
-        return make_blocks(cls.make_weights, options, input_shape, rngs=rngs)
+        return make_conv_blocks(cls.convolution_type, options, input_shape, rngs=rngs)
 
     def circular_stages(self, size: tuple[int, int]) -> Sequence[Stage] | None:
-        """The blocks, where all that has borders wraps around and the total stride divides both sizes."""
-        wraps = all(block.wraps for block in self.blocks)
+        """The blocks, where all that has borders circular around and the total stride divides both sizes."""
+        circular = all(block.is_circular for block in self.blocks)
         divides = all(side % self.total_stride == 0 for side in size)
-        return stages(self.blocks) if wraps and divides else None
+        return group_stages(self.blocks) if circular and divides else None
 
     @classmethod
     def interventions(cls, options: Any) -> Mapping[str, Mapping[str, str]]:
@@ -97,11 +97,11 @@ class ConvClassifier(Classifier):
 
     def features(self, images: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
         """The last block's map."""
-        return run(self.blocks, images)
+        return apply_layers(self.blocks, images)
 
     def embed(self, features: Float[Array, "n H W C"]) -> Float[Array, "n e"]:
         """The head's vector."""
-        return embed(features, self.readout, self.attention)
+        return apply_head(features, self.readout, self.attention)
 
     def classify(self, embedding: Float[Array, "n e"]) -> Float[Array, "n k"]:
         """The fully connected layer."""

@@ -15,16 +15,16 @@ from pydantic_core import PydanticCustomError
 from cnnshift.catalog import DOWNSAMPLERS
 from cnnshift.models.base import PoolingOptions
 from cnnshift.models.conv_classifier import ConvClassifier
-from cnnshift.models.layers.activation import Activate, Activation
-from cnnshift.models.layers.block import Block, shape_after
+from cnnshift.models.layers.activation import Activation, ActivationName
+from cnnshift.models.layers.block import Block, output_shape
 from cnnshift.models.layers.depthwise import Depthwise
 from cnnshift.models.layers.downsampler import Downsampler
 from cnnshift.models.layers.head import Head
 from cnnshift.models.layers.initializers import he_normal
-from cnnshift.models.layers.normalization import normalization
+from cnnshift.models.layers.normalization import make_norm
 from cnnshift.models.layers.padding import Padding
-from cnnshift.models.layers.patches import Patches
-from cnnshift.models.layers.shortcut import aligned
+from cnnshift.models.layers.patch_convolution import PatchConvolution
+from cnnshift.models.layers.shortcut import align_shortcut
 from cnnshift.models.stage import Stage
 
 KERNEL, EXPANSION, LAYER_SCALE = 7, 4, 1e-6
@@ -48,7 +48,7 @@ class ConvnextOptions(PoolingOptions):
     patch: Literal["1", "2", "4", "8"] = "2"
     padding: Padding = "zero"
     head: Head = "gap"
-    activation: Activation = "gelu"
+    activation: ActivationName = "gelu"
 
 
 class Convnext(ConvClassifier):
@@ -67,10 +67,10 @@ class Convnext(ConvClassifier):
     ) -> None:
         super().__init__(options, input_shape, classes, rngs=rngs)
         channels = options.width * 2 ** options.depths.count("-")
-        self.norm: Any = normalization("layer", channels, rngs=rngs)
+        self.norm: Any = make_norm("layer", channels, rngs=rngs)
 
     @classmethod
-    def make_trunk(
+    def make_blocks(
         cls, options: ConvnextOptions, input_shape: tuple[int, int, int], *, rngs: nnx.Rngs
     ) -> tuple[Sequence[Block], tuple[int, int, int]]:
         """The stem, the blocks and the patches between stages."""
@@ -83,22 +83,22 @@ class Convnext(ConvClassifier):
                 for _ in range(patch.bit_length() - 1)
             ]
             blocks.append(
-                Patches(
+                PatchConvolution(
                     (inputs, outputs),
                     patch,
                     padding=options.padding,
                     pools=pools,
-                    before=stage > 0,
-                    after=stage == 0,
+                    norm_before=stage > 0,
+                    norm_after=stage == 0,
                     rngs=rngs,
                 )
             )
             blocks += [
-                Inverted(outputs, padding=options.padding, activation=options.activation, rngs=rngs)
+                ConvNextBlock(outputs, padding=options.padding, activation=options.activation, rngs=rngs)
                 for _ in range(count)
             ]
             inputs = outputs
-        return blocks, shape_after(blocks, input_shape, f"depths is {options.depths}")
+        return blocks, output_shape(blocks, input_shape, f"depths is {options.depths}")
 
     def circular_stages(self, size: tuple[int, int]) -> Sequence[Stage] | None:
         """The blocks; the normalisation that belongs to the features is the end of the last stage."""
@@ -106,7 +106,7 @@ class Convnext(ConvClassifier):
         if found is None or self.readout != "flatten":
             return found
         *others, last = found
-        return [*others, last._replace(sample=lambda x: self.norm(last.sample(x)))]
+        return [*others, last._replace(downsample=lambda x: self.norm(last.downsample(x)))]
 
     @classmethod
     def is_alias_free(cls, options: ConvnextOptions) -> bool:
@@ -124,18 +124,18 @@ class Convnext(ConvClassifier):
         return x if self.readout == "flatten" else self.norm(x)
 
 
-class Inverted(Block):
+class ConvNextBlock(Block):
     """x + γ ⊙ (W₂ a(W₁ n(d(x)))): depthwise 7×7 d, layer normalisation n, 4 times the channels between W₁ and W₂.
 
     Figure 4 of the paper; γ, one number per channel, starts at 1e-6 (layer scale, Touvron et al. 2021).
     """
 
-    def __init__(self, channels: int, *, padding: Padding, activation: Activation, rngs: nnx.Rngs) -> None:
+    def __init__(self, channels: int, *, padding: Padding, activation: ActivationName, rngs: nnx.Rngs) -> None:
         start = he_normal()
         self.depthwise = Depthwise(channels, KERNEL, padding=padding, rngs=rngs)
-        self.norm: Any = normalization("layer", channels, rngs=rngs)
+        self.norm: Any = make_norm("layer", channels, rngs=rngs)
         self.expand = nnx.Linear(channels, EXPANSION * channels, kernel_init=start, rngs=rngs)
-        self.activate = Activate(activation)
+        self.activation = Activation(activation)
         self.contract = nnx.Linear(EXPANSION * channels, channels, kernel_init=start, rngs=rngs)
         self.scale = nnx.Param(jnp.full(channels, LAYER_SCALE))
 
@@ -145,15 +145,15 @@ class Inverted(Block):
         return 1
 
     @property
-    def wraps(self) -> bool:
+    def is_circular(self) -> bool:
         """By its padding."""
         return self.depthwise.padding == "circular"
 
     def dense(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
         """All of it."""
-        y = self.contract(self.activate(self.expand(self.norm(self.depthwise(x)))))
-        return aligned(x, KERNEL, self.depthwise.padding) + self.scale[...][None, None, None] * y
+        y = self.contract(self.activation(self.expand(self.norm(self.depthwise(x)))))
+        return align_shortcut(x, KERNEL, self.depthwise.padding) + self.scale[...][None, None, None] * y
 
-    def sample(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
+    def downsample(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
         """The input."""
         return x

@@ -31,7 +31,7 @@ class Coordconv(ConvClassifier):
 
     options_type = CoordconvOptions
     version = 1
-    make_weights = Convolution
+    convolution_type = Convolution
 
     def __init__(
         self, options: CoordconvOptions, input_shape: tuple[int, int, int], classes: int, *, rngs: nnx.Rngs
@@ -40,13 +40,13 @@ class Coordconv(ConvClassifier):
         self.coordinates = options.coordinates
 
     @classmethod
-    def make_trunk(
+    def make_blocks(
         cls, options: CoordconvOptions, input_shape: tuple[int, int, int], *, rngs: nnx.Rngs
     ) -> tuple[Sequence[Block], tuple[int, int, int]]:
         """The blocks of an image with two more channels."""
         height, width, channels = input_shape
         more = 2 if options.coordinates == "input" else 0
-        return super().make_trunk(options, (height, width, channels + more), rngs=rngs)
+        return super().make_blocks(options, (height, width, channels + more), rngs=rngs)
 
     def circular_stages(self, size: tuple[int, int]) -> Sequence[Stage] | None:
         """None with coordinates: they do not wrap around."""

@@ -21,7 +21,7 @@ from jaxtyping import Array, Float
 
 from cnnshift.models.base import Classifier, Options, ReadoutKind
 from cnnshift.models.layers.depthwise import depthwise
-from cnnshift.models.layers.padding import zeros
+from cnnshift.models.layers.padding import pad_zeros
 
 EPSILON = 1e-3
 STEM, TOP, CLASSES = 32, 1280, 1000
@@ -185,7 +185,7 @@ class Spatial(nnx.Module):
         """Convolve every channel with its own window."""
         kernel = self.kernel[...]
         rows, columns = (margins(size, len(kernel), self.stride) for size in x.shape[1:3])
-        y = depthwise(zeros(x, (rows, columns)), kernel, stride=self.stride)
+        y = depthwise(pad_zeros(x, (rows, columns)), kernel, stride=self.stride)
         return relu6(y + self.bias[...][None, None, None])
 
 

@@ -19,7 +19,7 @@ from cnnshift.models.base import ReadoutKind
 from cnnshift.models.stage import Stage
 from cnnshift.models.wrapper import Wrapper, WrapperOptions
 
-TOGETHER = 16
+MAX_SHIFTS_PER_BATCH = 16
 """Shifts, at most, that make one batch."""
 
 
@@ -29,7 +29,7 @@ class GroupPoolingOptions(WrapperOptions):
     step: Annotated[int, pydantic.Field(ge=1, le=4096)] = 8
 
 
-def orbit_shifts(size: tuple[int, int], step: int) -> Int[np.ndarray, "s 2"]:
+def group_shifts(size: tuple[int, int], step: int) -> Int[np.ndarray, "s 2"]:
     """The circular shifts of images of that size (H, W) by multiples of `step`: a group of H·W / step².
 
     Raises:
@@ -58,7 +58,7 @@ class GroupPooling(Wrapper):
     def __init__(
         self, options: GroupPoolingOptions, input_shape: tuple[int, int, int], classes: int, *, rngs: nnx.Rngs
     ) -> None:
-        orbit_shifts(input_shape[:2], options.step)
+        group_shifts(input_shape[:2], options.step)
         super().__init__(options, input_shape, classes, rngs=rngs)
         self.step = options.step
         # Switched by `train` and `eval`, as in every layer that differs between the two.
@@ -69,23 +69,23 @@ class GroupPooling(Wrapper):
     def combine(embeddings: Float[Array, "s n e"]) -> Float[Array, "n e"]:
         """A symmetric function over shifts, the same over groups of equal size as over what they give."""
 
-    def over_orbit(self, images: Float[Array, "n h w c"]) -> Float[Array, "n e"]:
+    def pool_over_group(self, images: Float[Array, "n h w c"]) -> Float[Array, "n e"]:
         """`combine` over the penultimate features of all shifts.
 
         Raises:
             InputError: the step does not divide the images' sides.
         """
-        shifts = orbit_shifts((images.shape[1], images.shape[2]), self.step)
-        together = max(count for count in range(1, TOGETHER + 1) if len(shifts) % count == 0)
+        shifts = group_shifts((images.shape[1], images.shape[2]), self.step)
+        together = max(count for count in range(1, MAX_SHIFTS_PER_BATCH + 1) if len(shifts) % count == 0)
         groups = jnp.asarray(shifts.reshape(-1, together, 2))
-        graph, weights, rest = nnx.split(self.inner, nnx.Param, ...)
+        graph, weights, rest = nnx.split(self.backbone, nnx.Param, ...)
 
         def embeddings(weights: Any, rest: Any, images: Array, group: Array) -> tuple[Array, Any]:
-            inner: Any = nnx.merge(graph, weights, rest, copy=True)
+            backbone: Any = nnx.merge(graph, weights, rest, copy=True)
             moved = jnp.concatenate([jnp.roll(images, shift, axis=(1, 2)) for shift in group])
-            found = inner.embed(inner.features(moved))
+            found = backbone.embed(backbone.features(moved))
             combined = self.combine(found.reshape(together, images.shape[0], -1))
-            return combined, nnx.split(inner, nnx.Param, ...)[2]
+            return combined, nnx.split(backbone, nnx.Param, ...)[2]
 
         def passes(weights: Any, rest: Any, images: Array) -> tuple[Array, Any]:
             if len(groups) == 1:
@@ -103,12 +103,12 @@ class GroupPooling(Wrapper):
         # One operation to whoever looks at the trace: what goes on inside has other axes than those of the images.
         combined, rest = jax.jit(passes)(weights, rest, images)
         if not self.deterministic:
-            nnx.update(self.inner, rest)
+            nnx.update(self.backbone, rest)
         return combined
 
     def features(self, images: Float[Array, "n h w c"]) -> Float[Array, "n 1 1 e"]:
         """The combined vector, as a map of one position."""
-        return self.over_orbit(images)[:, None, None, :]
+        return self.pool_over_group(images)[:, None, None, :]
 
     def embed(self, features: Float[Array, "n 1 1 e"]) -> Float[Array, "n e"]:
         """The combined vector."""

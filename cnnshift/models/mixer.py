@@ -10,12 +10,12 @@ from jaxtyping import Array, Float
 
 from cnnshift.models.layers.head import Head
 from cnnshift.models.layers.mlp_block import MlpBlock
-from cnnshift.models.layers.normalization import normalization
+from cnnshift.models.layers.normalization import make_norm
 from cnnshift.models.layers.token_mixing import TokenMixing
-from cnnshift.models.patchwise import Patchwise, PatchwiseOptions
+from cnnshift.models.patch_classifier import PatchClassifier, PatchOptions
 
 
-class MixerOptions(PatchwiseOptions):
+class MixerOptions(PatchOptions):
     """`tokens` and `channels` are the hidden units of the two MLPs of a block, D_S and D_C in the paper."""
 
     tokens: Annotated[int, pydantic.Field(ge=1, le=16384)] = 64
@@ -33,9 +33,9 @@ class MixerBlock(nnx.Module):
     """
 
     def __init__(self, positions: int, options: MixerOptions, *, rngs: nnx.Rngs) -> None:
-        self.norm1: Any = normalization("layer", options.width, rngs=rngs)
+        self.norm1: Any = make_norm("layer", options.width, rngs=rngs)
         self.mixing = TokenMixing(positions, options.tokens, rngs=rngs)
-        self.norm2: Any = normalization("layer", options.width, rngs=rngs)
+        self.norm2: Any = make_norm("layer", options.width, rngs=rngs)
         self.mlp = MlpBlock(options.width, options.channels, rngs=rngs)
 
     def __call__(self, x: Float[Array, "n t c"]) -> Float[Array, "n t c"]:
@@ -44,7 +44,7 @@ class MixerBlock(nnx.Module):
         return x + self.mlp(self.norm2(x))
 
 
-class Mixer(Patchwise):
+class Mixer(PatchClassifier):
     """A control: patches like `vit`, but weights that are tied to positions: no shift commutes with it.
 
     Mixer-B/16 is `patch=16,width=768,depth=12,tokens=384,channels=3072` (table 1).

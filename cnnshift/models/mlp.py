@@ -10,7 +10,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from cnnshift.models.base import Classifier, Options
-from cnnshift.models.layers.activation import Activate, Activation
+from cnnshift.models.layers.activation import Activation, ActivationName
 from cnnshift.models.layers.initializers import he_normal
 
 
@@ -19,7 +19,7 @@ class MlpOptions(Options):
 
     width: Annotated[int, pydantic.Field(ge=1, le=16384)] = 128
     depth: Annotated[int, pydantic.Field(ge=1, le=20)] = 2
-    activation: Activation = "relu"
+    activation: ActivationName = "relu"
 
 
 class Mlp(Classifier):
@@ -38,14 +38,14 @@ class Mlp(Classifier):
         self.hidden = nnx.List(
             nnx.Linear(inputs, outputs, kernel_init=start, rngs=rngs) for inputs, outputs in pairwise(sizes)
         )
-        self.activate = Activate(options.activation)
+        self.activation = Activation(options.activation)
         self.classifier = nnx.Linear(sizes[-1], classes, kernel_init=start, rngs=rngs)
 
     def features(self, images: Float[Array, "n h w c"]) -> Float[Array, "n 1 1 e"]:
         """The last hidden layer, as a map of one position."""
         x = images.reshape(images.shape[0], -1)
         for layer in self.hidden:
-            x = self.activate(layer(x))
+            x = self.activation(layer(x))
         return x[:, None, None, :]
 
     def embed(self, features: Float[Array, "n 1 1 e"]) -> Float[Array, "n e"]:

@@ -12,13 +12,13 @@ from jaxtyping import Array, Float
 from cnnshift.catalog import DOWNSAMPLERS
 from cnnshift.models.base import PoolingOptions
 from cnnshift.models.conv_classifier import ConvClassifier
-from cnnshift.models.layers.activation import MapActivation, map_activation
-from cnnshift.models.layers.block import Block, shape_after
+from cnnshift.models.layers.activation import MapActivationName, make_activation
+from cnnshift.models.layers.block import Block, output_shape
 from cnnshift.models.layers.conv_block import ConvBlock
 from cnnshift.models.layers.convolution import Convolution
 from cnnshift.models.layers.downsampler import Downsampler
 from cnnshift.models.layers.head import Head
-from cnnshift.models.layers.normalization import Norm, normalization
+from cnnshift.models.layers.normalization import Norm, make_norm
 from cnnshift.models.layers.padding import Padding
 from cnnshift.models.layers.residual import Residual
 
@@ -39,7 +39,7 @@ class ResnetOptions(PoolingOptions):
     preactivation: bool = False
     padding: Padding = "zero"
     head: Head = "gap"
-    activation: MapActivation = "relu"
+    activation: MapActivationName = "relu"
     norm: Norm = "batch"
 
 
@@ -57,7 +57,7 @@ class Resnet(ConvClassifier):
     version = 1
 
     @classmethod
-    def make_trunk(
+    def make_blocks(
         cls, options: ResnetOptions, input_shape: tuple[int, int, int], *, rngs: nnx.Rngs
     ) -> tuple[Sequence[Block], tuple[int, int, int]]:
         """The stem, the blocks and, pre-activated, a last normalisation and activation."""
@@ -81,12 +81,12 @@ class Resnet(ConvClassifier):
                 inputs = outputs
         if options.preactivation:
             blocks.append(
-                Last(normalization(options.norm, inputs, rngs=rngs), map_activation(options.activation, inputs))
+                FinalActivation(make_norm(options.norm, inputs, rngs=rngs), make_activation(options.activation, inputs))
             )
-        return blocks, shape_after(blocks, input_shape, f"depth is {options.depth}")
+        return blocks, output_shape(blocks, input_shape, f"depth is {options.depth}")
 
 
-class Pool(Block):
+class PoolBlock(Block):
     """A pooling layer alone, in a network with that padding."""
 
     def __init__(self, layer: Downsampler) -> None:
@@ -98,7 +98,7 @@ class Pool(Block):
         return self.layer.stride
 
     @property
-    def wraps(self) -> bool:
+    def is_circular(self) -> bool:
         """By its padding."""
         return self.layer.padding == "circular"
 
@@ -106,17 +106,17 @@ class Pool(Block):
         """The input."""
         return x
 
-    def sample(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
+    def downsample(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
         """The layer."""
         return self.layer(x)
 
 
-class Last(Block):
+class FinalActivation(Block):
     """The normalisation and activation after the last pre-activated block."""
 
-    def __init__(self, norm: nnx.Module | None, activate: nnx.Module) -> None:
+    def __init__(self, norm: nnx.Module | None, activation: nnx.Module) -> None:
         self.norm: Any = norm
-        self.activate: Any = activate
+        self.activation: Any = activation
 
     @property
     def stride(self) -> int:
@@ -124,15 +124,15 @@ class Last(Block):
         return 1
 
     @property
-    def wraps(self) -> bool:
+    def is_circular(self) -> bool:
         """It has no border."""
         return True
 
     def dense(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
         """All of it."""
-        return self.activate(x if self.norm is None else self.norm(x))
+        return self.activation(x if self.norm is None else self.norm(x))
 
-    def sample(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
+    def downsample(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
         """The input."""
         return x
 
@@ -155,13 +155,16 @@ def _stem(options: ResnetOptions, pool_type: type[Downsampler], channels: int, *
         bias=options.norm != "batch",
         rngs=rngs,
     )
-    norm = None if bare else normalization(options.norm, options.width, rngs=rngs)
-    activate = map_activation("identity" if bare else options.activation, options.width)
+    norm = None if bare else make_norm(options.norm, options.width, rngs=rngs)
+    activation = make_activation("identity" if bare else options.activation, options.width)
 
     def layer(kind: type[Downsampler], maximum: bool) -> Downsampler:
         own = options.pool_options if kind is pool_type else kind.options_type()
         return kind(options.width, padding=options.padding, options=own, rngs=rngs, maximum=maximum)
 
     if not large:
-        return [ConvBlock(weights, norm, activate, layer(DOWNSAMPLERS.load("none"), maximum=False))]
-    return [ConvBlock(weights, norm, activate, layer(pool_type, maximum=False)), Pool(layer(pool_type, maximum=True))]
+        return [ConvBlock(weights, norm, activation, layer(DOWNSAMPLERS.load("none"), maximum=False))]
+    return [
+        ConvBlock(weights, norm, activation, layer(pool_type, maximum=False)),
+        PoolBlock(layer(pool_type, maximum=True)),
+    ]

@@ -7,18 +7,18 @@ from typing import NamedTuple
 
 from jaxtyping import Array, Float
 
-Layer = Callable[[Float[Array, "n h w c"]], Float[Array, "n H W C"]]
+MapFunction = Callable[[Float[Array, "n h w c"]], Float[Array, "n H W C"]]
 
 
 class Stage(NamedTuple):
-    """x ↦ sample(dense(x)) on maps [n h w c] that wrap around, in evaluation mode.
+    """x ↦ downsample(dense(x)) on maps [n h w c] that wrap around, in evaluation mode.
 
     Attributes:
         stride: s, by which the stage divides the resolution (down to one position at most).
         dense: commutes with every circular shift by whole positions; keeps the resolution.
-        sample: commutes with circular shifts by multiples of s.
+        downsample: commutes with circular shifts by multiples of s.
     """
 
     stride: int
-    dense: Layer
-    sample: Layer
+    dense: MapFunction
+    downsample: MapFunction

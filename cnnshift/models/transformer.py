@@ -12,7 +12,7 @@ from cnnshift.models.layers.conditional_position import ConditionalPosition
 from cnnshift.models.layers.position_embedding import PositionEmbedding
 from cnnshift.models.layers.relative_position import RelativePosition
 from cnnshift.models.layers.transformer_block import TransformerBlock
-from cnnshift.models.patchwise import Patchwise, PatchwiseOptions, Readout
+from cnnshift.models.patch_classifier import PatchClassifier, PatchHead, PatchOptions
 from cnnshift.models.stage import Stage
 
 Position = Literal["none", "learned", "sincos", "conv", "relative", "circular"]
@@ -23,16 +23,16 @@ which wraps around for `circular` only (see `RelativePosition`)."""
 _EQUIVARIANT = ("none", "conv", "circular")
 
 
-class TransformerOptions(PatchwiseOptions):
+class TransformerOptions(PatchOptions):
     """`mlp` is the number of hidden units per channel; `head=token` reads a class token."""
 
     heads: Annotated[int, pydantic.Field(ge=1, le=64)] = 4
     mlp: Annotated[int, pydantic.Field(ge=1, le=8)] = 2
     position: Position = "learned"
-    head: Readout = "gap"
+    head: PatchHead = "gap"
 
 
-class Transformer(Patchwise):
+class Transformer(PatchClassifier):
     """Blocks of attention on patches.
 
     Equivariant to circular shifts by multiples of the patch with `position=none`, `conv` or `circular`.
@@ -44,7 +44,7 @@ class Transformer(Patchwise):
         self, options: TransformerOptions, input_shape: tuple[int, int, int], classes: int, *, rngs: nnx.Rngs
     ) -> None:
         super().__init__(options, input_shape, classes, rngs=rngs)
-        self.wraps = options.position in _EQUIVARIANT
+        self.is_equivariant = options.position in _EQUIVARIANT
 
     def _make_position(
         self, options: TransformerOptions, grid: tuple[int, int], *, rngs: nnx.Rngs
@@ -61,7 +61,7 @@ class Transformer(Patchwise):
 
     def circular_stages(self, size: tuple[int, int]) -> Sequence[Stage] | None:
         """One stage, where no token is told where it is: patches first, nothing before them."""
-        return [Stage(self.total_stride, lambda x: x, self.features)] if self.wraps else None
+        return [Stage(self.total_stride, lambda x: x, self.features)] if self.is_equivariant else None
 
     @classmethod
     def interventions(cls, options: Any) -> Mapping[str, Mapping[str, str]]:

@@ -11,13 +11,13 @@ from flax import nnx
 from cnnshift.catalog import DOWNSAMPLERS
 from cnnshift.models.base import PoolingOptions
 from cnnshift.models.conv_classifier import ConvClassifier
-from cnnshift.models.layers.activation import MapActivation, map_activation
-from cnnshift.models.layers.block import Block, shape_after
+from cnnshift.models.layers.activation import MapActivationName, make_activation
+from cnnshift.models.layers.block import Block, output_shape
 from cnnshift.models.layers.conv_block import ConvBlock
 from cnnshift.models.layers.convolution import Convolution
 from cnnshift.models.layers.downsampler import Downsampler
 from cnnshift.models.layers.head import Head
-from cnnshift.models.layers.normalization import Norm, normalization
+from cnnshift.models.layers.normalization import Norm, make_norm
 from cnnshift.models.layers.padding import Padding
 
 _GROUPS = {
@@ -41,7 +41,7 @@ class VggOptions(PoolingOptions):
     width: Annotated[int, pydantic.Field(ge=1, le=4096)] = 8
     padding: Padding = "zero"
     head: Head = "flatten"
-    activation: MapActivation = "relu"
+    activation: MapActivationName = "relu"
     norm: Norm = "batch"
 
 
@@ -56,7 +56,7 @@ class Vgg(ConvClassifier):
     version = 1
 
     @classmethod
-    def make_trunk(
+    def make_blocks(
         cls, options: VggOptions, input_shape: tuple[int, int, int], *, rngs: nnx.Rngs
     ) -> tuple[Sequence[Block], tuple[int, int, int]]:
         """One block per convolution."""
@@ -82,9 +82,9 @@ class Vgg(ConvClassifier):
                     else keep(outputs, padding=options.padding, options=keep.options_type(), rngs=rngs)
                 )
                 norm, activate = (
-                    normalization(options.norm, outputs, rngs=rngs),
-                    map_activation(options.activation, outputs),
+                    make_norm(options.norm, outputs, rngs=rngs),
+                    make_activation(options.activation, outputs),
                 )
                 blocks.append(ConvBlock(weights, norm, activate, pool))
                 inputs = outputs
-        return blocks, shape_after(blocks, input_shape, f"depth is {options.depth}")
+        return blocks, output_shape(blocks, input_shape, f"depth is {options.depth}")

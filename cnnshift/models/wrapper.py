@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import pydantic
 from flax import nnx
@@ -14,12 +14,12 @@ from cnnshift.errors import InputError
 from cnnshift.models.base import Classifier, Options, parse_options
 
 
-def plain_families() -> list[str]:
+def unwrapped_families() -> list[str]:
     """The names of the families that stand around no other."""
     return [name for name in MODELS if not issubclass(MODELS.load(name), Wrapper)]
 
 
-def inner_family(name: str) -> type[Classifier]:
+def backbone_family(name: str) -> type[Classifier]:
     """The family that another one stands around.
 
     Raises:
@@ -28,13 +28,13 @@ def inner_family(name: str) -> type[Classifier]:
     family = MODELS.load(name)
     if issubclass(family, Wrapper):
         raise InputError(
-            f"around is '{name}', which stands around another family itself; allowed: {', '.join(plain_families())}."
+            f"backbone is '{name}', which is a wrapper itself; allowed: {', '.join(unwrapped_families())}."
         )
     return family
 
 
 def _name_families(schema: dict[str, Any]) -> None:
-    schema["enum"] = plain_families()
+    schema["enum"] = unwrapped_families()
 
 
 class WrapperOptions(Options):
@@ -43,42 +43,46 @@ class WrapperOptions(Options):
     Where both have an option of the same name, the spec's is the outer family's.
     """
 
-    around: Annotated[str, pydantic.Field(json_schema_extra=_name_families)] = "cnn"
+    renamed: ClassVar[Mapping[str, str]] = {"around": "backbone"}
+
+    backbone: Annotated[str, pydantic.Field(json_schema_extra=_name_families)] = "cnn"
     # Serialized as what it is: two networks that differ in an option of the inner one must not share a weight file.
-    inner: pydantic.SerializeAsAny[Options] = Options()
+    backbone_options: pydantic.SerializeAsAny[Options] = Options()
 
     @pydantic.computed_field
     @property
-    def inner_version(self) -> int:
+    def backbone_version(self) -> int:
         """Of the inner family's code: weights of another version are those of another network."""
-        return inner_family(self.around).version
+        return backbone_family(self.backbone).version
 
     @classmethod
     def keys(cls, raw: Mapping[str, Any]) -> list[str]:
         """The family's, and those of the one that `raw` stands around."""
         own = cls._own()
         rest = {key: value for key, value in raw.items() if key not in own}
-        inner = inner_family(raw.get("around", cls.model_fields["around"].default)).options_type.keys(rest)
+        inner = backbone_family(raw.get("backbone", cls.model_fields["backbone"].default)).options_type.keys(rest)
         return [*own, *(key for key in inner if key not in own)]
 
     @classmethod
     def _own(cls) -> list[str]:
-        return [key for key in cls.model_fields if key != "inner"]
+        return [key for key in cls.model_fields if key != "backbone_options"]
 
     @pydantic.model_validator(mode="before")
     @classmethod
     def _split(cls, raw: Any) -> Any:
-        if not isinstance(raw, dict) or "inner" in raw:
+        if not isinstance(raw, dict) or "backbone_options" in raw:
             return raw
-        around = raw.get("around", cls.model_fields["around"].default)
+        backbone = raw.get("backbone", cls.model_fields["backbone"].default)
         own = {key: value for key, value in raw.items() if key in cls._own()}
         rest = {key: value for key, value in raw.items() if key not in own}
-        return own | {"inner": parse_options(inner_family(around).options_type, f"around={around}", rest)}
+        return own | {
+            "backbone_options": parse_options(backbone_family(backbone).options_type, f"backbone={backbone}", rest)
+        }
 
     def changed(self) -> dict[str, str]:
         """As for `Options`, with the inner family's own options last."""
-        own = {key: value for key, value in super().changed().items() if key != "inner"}
-        return own | self.inner.changed()
+        own = {key: value for key, value in super().changed().items() if key != "backbone_options"}
+        return own | self.backbone_options.changed()
 
 
 class Wrapper(Classifier):
@@ -92,18 +96,20 @@ class Wrapper(Classifier):
     def __init__(
         self, options: WrapperOptions, input_shape: tuple[int, int, int], classes: int, *, rngs: nnx.Rngs
     ) -> None:
-        self.inner: Any = inner_family(options.around)(options.inner, input_shape, classes, rngs=rngs)
+        self.backbone: Any = backbone_family(options.backbone)(
+            options.backbone_options, input_shape, classes, rngs=rngs
+        )
 
     @classmethod
     def rate(cls, options: WrapperOptions) -> float:
         """The inner family's."""
-        return inner_family(options.around).rate(options.inner)
+        return backbone_family(options.backbone).rate(options.backbone_options)
 
     @classmethod
     def interventions(cls, options: Any) -> Mapping[str, Mapping[str, str]]:
         """The inner family's."""
-        return inner_family(options.around).interventions(options.inner)
+        return backbone_family(options.backbone).interventions(options.backbone_options)
 
     def classify(self, embedding: Float[Array, "n e"]) -> Float[Array, "n k"]:
         """The inner network's last layer."""
-        return self.inner.classify(embedding)
+        return self.backbone.classify(embedding)

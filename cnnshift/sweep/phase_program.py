@@ -60,7 +60,7 @@ def phase_program(parts: SplitModel, protocol: ShiftProtocol, sharing: Sharing) 
             def branch(total: Sums, inputs: tuple[Array, Array]) -> tuple[Sums, Any]:
                 offset, counts = inputs
                 rolled = lax.dynamic_slice(around, (0, reach - offset[0], reach - offset[1], 0), dense.shape)
-                sums, tables = below(level + 1, stages[level].sample(rolled), counts)
+                sums, tables = below(level + 1, stages[level].downsample(rolled), counts)
                 return jax.tree.map(jnp.add, total, sums), tables
 
             return lax.scan(branch, nothing, (jnp.asarray(offsets), counts))
@@ -90,7 +90,7 @@ def _stages(parts: SplitModel, state: Any, size: tuple[int, int], sharing: Shari
     first, *rest = known
 
     def others(x: Array) -> Array:
-        return functools.reduce(lambda y, stage: stage.sample(stage.dense(y)), rest, first.sample(x))
+        return functools.reduce(lambda y, stage: stage.downsample(stage.dense(y)), rest, first.downsample(x))
 
     return [Stage(sharing.stride, first.dense, others)]
 

@@ -18,7 +18,7 @@ from flax import nnx
 from cnnshift.cache import cache_dir
 from cnnshift.errors import InputError
 from cnnshift.files import write_bytes
-from cnnshift.models.arrays import fill, leaves_by_name
+from cnnshift.models.arrays import arrays_by_name, fill_arrays
 
 
 def weights_path(
@@ -47,7 +47,7 @@ def save_weights(model: nnx.Module, path: Path, *, recipe: Mapping[str, Any], lo
     Raises:
         SaveError: they cannot be written.
     """
-    arrays = {name: np.array(leaf) for name, leaf in leaves_by_name(model).items()}
+    arrays = {name: np.array(leaf) for name, leaf in arrays_by_name(model).items()}
     metadata = {"digest": _digest(arrays), "loss": json.dumps(loss), "recipe": json.dumps(recipe)}
     write_bytes(path, safetensors.numpy.save(arrays, metadata))
 
@@ -76,7 +76,7 @@ def load_weights(model: nnx.Module, path: Path) -> Stored:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         if metadata.get("digest") != _digest(arrays):
             raise ValueError("their checksum does not match")
-        fill(model, arrays)
+        fill_arrays(model, arrays)
         return Stored(json.loads(metadata["recipe"]), json.loads(metadata["loss"]))
     except FileNotFoundError:
         raise InputError(f"There are no weights {path}.") from None

@@ -46,7 +46,7 @@ GOLDEN = {
     "convnext:pool=aps,padding=circular": (1, 15411, 0.166749, 1.461178),
     "mlp:activation=gelu": (1, 49795, 0.082863, 0.614734),
     "stn": (1, 16009, 0.094039, 1.619815),
-    "stn:around=mlp,transform=translation": (1, 59397, 0.083067, 0.640580),
+    "stn:backbone=mlp,transform=translation": (1, 59397, 0.083067, 0.640580),
     "orbit": (1, 6275, 0.109930, 1.416094),
     "orbit:step=4": (1, 6275, 0.109930, 1.466126),
     "ti_pool": (1, 6275, 0.109930, 1.769639),

@@ -51,7 +51,7 @@ def test_reduced_precision_is_found(monkeypatch):
 
 
 def test_a_wrong_padding_is_found(monkeypatch, untraced):
-    monkeypatch.setattr(correlation, "surround", lambda x, margins, padding: correlation.zeros(x, margins))
+    monkeypatch.setattr(correlation, "pad_margins", lambda x, margins, padding: correlation.zeros(x, margins))
     for name in ("K1", "K1b"):
         assert not IDENTITIES[name].holds(IDENTITIES[name].measure()), name
 

@@ -12,9 +12,9 @@ from jaxtyping import Array, Float
 
 from cnnshift.models.layers.polynomial import Polynomial
 
-Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "identity"]
+ActivationName = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "identity"]
 
-MapActivation = Literal[Activation, "poly"]
+MapActivationName = Literal[ActivationName, "poly"]
 """What may follow a layer whose output has positions."""
 
 ALIAS_FREE = ("identity", "poly")
@@ -33,7 +33,7 @@ _FUNCTIONS: dict[str, Callable[[Array], Array]] = {
 _INCREASING = ("relu", "leaky_relu", "elu", "tanh", "identity")
 
 
-class Activate(nnx.Module):
+class Activation(nnx.Module):
     """A function of every value on its own: equivariant to every whole shift.
 
     `leaky_relu` has slope 0.01 below zero; `gelu` is the tanh form (Hendrycks & Gimpel 2016, section 2); the derivative
@@ -43,7 +43,7 @@ class Activate(nnx.Module):
         increasing: a larger value never gives a smaller one.
     """
 
-    def __init__(self, name: Activation) -> None:
+    def __init__(self, name: ActivationName) -> None:
         self.name = name
         self.increasing = name in _INCREASING
 
@@ -52,6 +52,6 @@ class Activate(nnx.Module):
         return _FUNCTIONS[self.name](x)
 
 
-def map_activation(name: MapActivation, channels: int) -> Activate | Polynomial:
+def make_activation(name: MapActivationName, channels: int) -> Activation | Polynomial:
     """The activation of maps with so many channels."""
-    return Polynomial(channels) if name == "poly" else Activate(name)
+    return Polynomial(channels) if name == "poly" else Activation(name)

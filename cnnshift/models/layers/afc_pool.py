@@ -5,8 +5,8 @@ from typing import ClassVar
 from jaxtyping import Array, Float
 
 from cnnshift.models.layers.downsampler import Downsampler
-from cnnshift.models.layers.polyphase import whole
-from cnnshift.models.layers.resampling import down, resample
+from cnnshift.models.layers.polyphase import crop_to_multiple
+from cnnshift.models.layers.resampling import downsampling_matrix, resample
 
 
 class AfcPool(Downsampler):
@@ -23,6 +23,6 @@ class AfcPool(Downsampler):
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
         """Divide the resolution."""
-        x = whole(x, self.stride)
-        rows, columns = (down(size, self.stride, highest=False) for size in x.shape[1:3])
+        x = crop_to_multiple(x, self.stride)
+        rows, columns = (downsampling_matrix(size, self.stride, highest=False) for size in x.shape[1:3])
         return resample(x, rows, columns)

@@ -3,7 +3,7 @@
 from jaxtyping import Array, Float
 
 from cnnshift.models.layers.downsampler import Downsampler
-from cnnshift.models.layers.polyphase import phases, whole
+from cnnshift.models.layers.polyphase import crop_to_multiple, polyphase_components
 
 
 class AveragePool(Downsampler):
@@ -11,7 +11,7 @@ class AveragePool(Downsampler):
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
         """Divide the resolution."""
-        return 1 / self.stride**2 * _sum(phases(whole(x, self.stride), self.stride))
+        return 1 / self.stride**2 * _sum(polyphase_components(crop_to_multiple(x, self.stride), self.stride))
 
 
 def _sum(parts: list[Array]) -> Array:

@@ -12,14 +12,14 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from cnnshift.errors import InputError
-from cnnshift.models.stage import Layer, Stage
+from cnnshift.models.stage import MapFunction, Stage
 
 Shape = tuple[int, int, int]
 """(H, W, C) of a map."""
 
 
 class Block(nnx.Module):
-    """A block x ↦ sample(dense(x)), see `Stage` for what the two promise where the block wraps."""
+    """A block x ↦ downsample(dense(x)), see `Stage` for what the two promise where the block is_circular."""
 
     @property
     @abstractmethod
@@ -28,52 +28,52 @@ class Block(nnx.Module):
 
     @property
     @abstractmethod
-    def wraps(self) -> bool:
-        """The weights are shared by all positions, and what has borders wraps around."""
+    def is_circular(self) -> bool:
+        """The weights are shared by all positions, and what has borders is_circular around."""
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
         """One block."""
-        return self.sample(self.dense(x))
+        return self.downsample(self.dense(x))
 
     @abstractmethod
     def dense(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
         """What comes before the resolution falls."""
 
     @abstractmethod
-    def sample(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
+    def downsample(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
         """The rest."""
 
 
-AnyBlock = TypeVar("AnyBlock", bound=Block)
+BlockT = TypeVar("BlockT", bound=Block)
 
 
-def run(layers: Iterable[Layer], x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
+def apply_layers(layers: Iterable[MapFunction], x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
     """All layers, in order."""
     return functools.reduce(lambda y, layer: layer(y), layers, x)
 
 
-def stages(blocks: Sequence[Block]) -> list[Stage]:
-    """The blocks as stages: those of stride 1 are the beginning of the next dense part, or the end of the last sample.
+def group_stages(blocks: Sequence[Block]) -> list[Stage]:
+    """The blocks as stages: those of stride 1 are the beginning of the next dense part, or the end of the last one.
 
     At least one stage; a trunk without any stride is a single one of stride 1.
     """
     found: list[Stage] = []
-    waiting: list[Layer] = []
+    waiting: list[MapFunction] = []
     for block in blocks:
         if block.stride == 1:
             waiting.append(block)
         else:
-            dense = functools.partial(run, (*waiting, block.dense))
-            found.append(Stage(block.stride, dense, block.sample))
+            dense = functools.partial(apply_layers, (*waiting, block.dense))
+            found.append(Stage(block.stride, dense, block.downsample))
             waiting = []
-    rest = functools.partial(run, tuple(waiting))
+    rest = functools.partial(apply_layers, tuple(waiting))
     if not found:
         return [Stage(1, rest, lambda x: x)]
     last = found.pop()
-    return [*found, last._replace(sample=functools.partial(run, (last.sample, *waiting)))]
+    return [*found, last._replace(downsample=functools.partial(apply_layers, (last.downsample, *waiting)))]
 
 
-def grow(makers: Sequence[Callable[[Shape], AnyBlock]], shape: Shape, asked: str) -> tuple[list[AnyBlock], Shape]:
+def build_blocks(makers: Sequence[Callable[[Shape], BlockT]], shape: Shape, asked: str) -> tuple[list[BlockT], Shape]:
     """Blocks one after the other, each made for the shape (H, W, C) that those before it leave, and what all leave.
 
     Nothing is computed but shapes.
@@ -86,7 +86,7 @@ def grow(makers: Sequence[Callable[[Shape], AnyBlock]], shape: Shape, asked: str
     Raises:
         InputError: a map shrinks below one pixel.
     """
-    blocks: list[AnyBlock] = []
+    blocks: list[BlockT] = []
     for number, make in enumerate(makers, start=1):
         block = None
         try:
@@ -107,6 +107,6 @@ def grow(makers: Sequence[Callable[[Shape], AnyBlock]], shape: Shape, asked: str
     return blocks, shape
 
 
-def shape_after(blocks: Sequence[Block], shape: Shape, asked: str) -> Shape:
+def output_shape(blocks: Sequence[Block], shape: Shape, asked: str) -> Shape:
     """The shape that finished blocks leave of a map of that shape; see `grow`."""
-    return grow([lambda _, block=block: block for block in blocks], shape, asked)[1]
+    return build_blocks([lambda _, block=block: block for block in blocks], shape, asked)[1]

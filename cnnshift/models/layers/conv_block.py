@@ -14,16 +14,16 @@ from pydantic_core import PydanticCustomError
 from cnnshift.catalog import DOWNSAMPLERS
 from cnnshift.errors import InputError
 from cnnshift.models.base import PoolingOptions
-from cnnshift.models.layers.activation import MapActivation, map_activation
-from cnnshift.models.layers.block import Block, Shape, grow
+from cnnshift.models.layers.activation import MapActivationName, make_activation
+from cnnshift.models.layers.block import Block, Shape, build_blocks
 from cnnshift.models.layers.convolution import Convolution
 from cnnshift.models.layers.downsampler import Downsampler
 from cnnshift.models.layers.head import Head
-from cnnshift.models.layers.normalization import Norm, normalization
+from cnnshift.models.layers.normalization import Norm, make_norm
 from cnnshift.models.layers.padding import Padding
 
-MakeWeights = Callable[..., nnx.Module]
-"""(shape, outputs, kernel, *, padding, stride, bias, rngs) → a layer of weights: `Convolution`, `LocallyConnected`."""
+ConvolutionFactory = Callable[..., nnx.Module]
+"""(shape, outputs, kernel, *, padding, stride, bias, rngs) → a layer of weights: `Convolution`, `LocalConvolution`."""
 
 
 def _odd(kernel: int) -> int:
@@ -40,7 +40,7 @@ class ConvOptions(PoolingOptions):
     kernel: Annotated[int, pydantic.Field(ge=1, le=31), pydantic.AfterValidator(_odd)] = 3
     padding: Padding = "zero"
     head: Head = "flatten"
-    activation: MapActivation = "relu"
+    activation: MapActivationName = "relu"
     norm: Norm = "none"
     stride: Annotated[int, pydantic.Field(ge=2, le=4)] = 2
 
@@ -60,12 +60,12 @@ class ConvBlock(Block):
     for an increasing a.
     """
 
-    def __init__(self, weights: nnx.Module, norm: nnx.Module | None, activate: Any, pool: Downsampler) -> None:
+    def __init__(self, weights: nnx.Module, norm: nnx.Module | None, activation: Any, pool: Downsampler) -> None:
         self.weights: Any = weights
         self.norm: Any = norm
-        self.activate: Any = activate
+        self.activation: Any = activation
         self.pool = None if pool.is_stride else pool
-        self.pools_first = pool.is_stride or (pool.selects and self.activate.increasing)
+        self.pools_first = pool.is_stride or (pool.selects and self.activation.increasing)
         self.bias_last = self.pools_first and norm is None and isinstance(weights, Convolution)
 
     @property
@@ -74,7 +74,7 @@ class ConvBlock(Block):
         return self.weights.stride * (self.pool.stride if self.pool else 1)
 
     @property
-    def wraps(self) -> bool:
+    def is_circular(self) -> bool:
         """The weights are shared by all positions, and what has borders wraps around."""
         return isinstance(self.weights, Convolution) and self.weights.padding == "circular"
 
@@ -83,9 +83,9 @@ class ConvBlock(Block):
         if self.weights.stride > 1:
             return x
         x = self._weigh(x)
-        return x if self.pools_first else self.activate(x)
+        return x if self.pools_first else self.activation(x)
 
-    def sample(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
+    def downsample(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
         """The rest."""
         if self.weights.stride > 1:
             x = self._weigh(x)
@@ -93,15 +93,15 @@ class ConvBlock(Block):
             x = self.pool(x)
         if not self.pools_first:
             return x
-        return self.activate(self.weights.add_bias(x) if self.bias_last else x)
+        return self.activation(self.weights.add_bias(x) if self.bias_last else x)
 
     def _weigh(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
         x = self.weights.without_bias(x) if self.bias_last else self.weights(x)
         return x if self.norm is None else self.norm(x)
 
 
-def make_blocks(
-    make_weights: MakeWeights, options: ConvOptions, input_shape: Shape, *, rngs: nnx.Rngs
+def make_conv_blocks(
+    convolution_type: ConvolutionFactory, options: ConvOptions, input_shape: Shape, *, rngs: nnx.Rngs
 ) -> tuple[list[ConvBlock], Shape]:
     """`depth` blocks of which block i (from 0) has width · 2^i channels, and the shape (H, W, C) that they leave.
 
@@ -109,15 +109,15 @@ def make_blocks(
         InputError: a map shrinks below one pixel.
     """
     widths = [options.width * 2**index for index in range(options.depth)]
-    makers = [partial(_make_block, make_weights, options, width, rngs=rngs) for width in widths]
-    return grow(makers, input_shape, f"depth is {options.depth}")
+    makers = [partial(_make_block, convolution_type, options, width, rngs=rngs) for width in widths]
+    return build_blocks(makers, input_shape, f"depth is {options.depth}")
 
 
 def _make_block(
-    make_weights: MakeWeights, options: ConvOptions, width: int, shape: Shape, *, rngs: nnx.Rngs
+    convolution_type: ConvolutionFactory, options: ConvOptions, width: int, shape: Shape, *, rngs: nnx.Rngs
 ) -> ConvBlock:
     pool_type: type[Downsampler] = DOWNSAMPLERS.load(options.pool)
-    weights = make_weights(
+    weights = convolution_type(
         shape,
         width,
         options.kernel,
@@ -127,5 +127,5 @@ def _make_block(
         rngs=rngs,
     )
     pool = pool_type(width, padding=options.padding, options=options.pool_options, rngs=rngs, stride=options.stride)
-    norm, activate = normalization(options.norm, width, rngs=rngs), map_activation(options.activation, width)
-    return ConvBlock(weights, norm, activate, pool)
+    norm, activation = make_norm(options.norm, width, rngs=rngs), make_activation(options.activation, width)
+    return ConvBlock(weights, norm, activation, pool)

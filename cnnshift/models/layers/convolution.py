@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from cnnshift.models.layers.correlation import correlate
 from cnnshift.models.layers.initializers import he_normal
-from cnnshift.models.layers.padding import ZEROS, Padding, amounts, pad
+from cnnshift.models.layers.padding import ZERO_FILLED, Padding, pad, pad_widths
 
 
 class Convolution(nnx.Module):
@@ -51,8 +51,8 @@ class Convolution(nnx.Module):
     def without_bias(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
         """The linear part."""
         kernel = self.kernel[...]
-        around, wrap = amounts(len(kernel), self.padding), self.padding == "circular"
-        if self.padding not in ZEROS and not wrap:
+        around, wrap = pad_widths(len(kernel), self.padding), self.padding == "circular"
+        if self.padding not in ZERO_FILLED and not wrap:
             x, around = pad(x, len(kernel), self.padding), (0, 0)
         # Zeros and wrapping need no copy of the maps: the arithmetic supplies them.
         return correlate(x, kernel, margins=(around, around), wrap=wrap, stride=self.stride)

@@ -32,7 +32,7 @@ from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float
 
 from cnnshift.models.layers.export_mode import runs_on_cpu
-from cnnshift.models.layers.padding import NO_MARGINS, Margins, surround, zeros
+from cnnshift.models.layers.padding import NO_MARGINS, Margins, pad_margins, pad_zeros
 from cnnshift.models.layers.xla import jit_noinline
 
 FAST_CHANNELS = 16
@@ -87,7 +87,7 @@ _correlate.defjvp(_tangent, symbolic_zeros=True)
 def _linear_in_x(x: Array, kernel: Array, margins: Margins, wrap: bool, stride: int, y: Array) -> Array:
     """The correlation again, written such that its transpose, the gradient, runs in the fastest formulation."""
     if stride != 1:
-        return _run(library, x, kernel, margins, wrap, stride)
+        return _run(lax_convolution, x, kernel, margins, wrap, stride)
     turned = kernel[::-1, ::-1].swapaxes(2, 3)
     reach = kernel.shape[0] - 1, kernel.shape[1] - 1
     (top, bottom), (left, right) = margins
@@ -97,53 +97,53 @@ def _linear_in_x(x: Array, kernel: Array, margins: Margins, wrap: bool, stride: 
 
 
 def _fastest(x: Array, kernel: Array, margins: Margins, wrap: bool, stride: int) -> Array:
-    return _apart(_formulation(kernel.shape, stride), x, kernel, margins, wrap, stride)
+    return _run_noinline(_formulation(kernel.shape, stride), x, kernel, margins, wrap, stride)
 
 
 def _formulation(kernel: tuple[int, ...], stride: int) -> Formulation:
     height, width, inputs, outputs = kernel
     if not runs_on_cpu():
-        return library
+        return lax_convolution
     if height * width * inputs <= 36 and height * width * inputs * outputs <= 320:
-        return shifted_multiples
-    pixels = 1 if stride > 1 else _pixels_together(inputs, outputs)
-    return _pixels(pixels) if pixels > 1 else library_on_cpu
+        return shifted_sum
+    pixels = 1 if stride > 1 else _pixels_per_block(inputs, outputs)
+    return _pixels(pixels) if pixels > 1 else lax_convolution_on_cpu
 
 
 def _linear_in_kernel() -> Formulation:
-    return library if jax.default_backend() != "cpu" else _library_for_kernels
+    return lax_convolution if jax.default_backend() != "cpu" else _lax_convolution_for_kernel
 
 
-def library(x: Array, kernel: Array, margins: Margins, stride: int) -> Array:
+def lax_convolution(x: Array, kernel: Array, margins: Margins, stride: int) -> Array:
     """The convolution library's."""
     return lax.conv_general_dilated(x, kernel, (stride, stride), margins, dimension_numbers=_LAYOUT)
 
 
-def library_on_cpu(x: Array, kernel: Array, margins: Margins, stride: int) -> Array:
+def lax_convolution_on_cpu(x: Array, kernel: Array, margins: Margins, stride: int) -> Array:
     """The convolution library's, helped: on maps that it has to pad it is up to twice as fast."""
     if stride == 1 and margins == NO_MARGINS and kernel.shape[2] >= FAST_CHANNELS:
-        return _with_a_row_too_many(x, kernel)
-    return library(x, kernel, margins, stride)
+        return _with_extra_row(x, kernel)
+    return lax_convolution(x, kernel, margins, stride)
 
 
-def _library_for_kernels(x: Array, kernel: Array, margins: Margins, stride: int) -> Array:
+def _lax_convolution_for_kernel(x: Array, kernel: Array, margins: Margins, stride: int) -> Array:
     """The same, for the gradient of the kernel."""
     height, width, inputs, _ = kernel.shape
     if stride == 1 and inputs == 1 and height * width <= 9:
-        return matrix_product(x, kernel, margins, stride)
+        return im2col(x, kernel, margins, stride)
     keeps_size = (sum(margins[0]), sum(margins[1])) == (height - 1, width - 1)
     if stride == 1 and not keeps_size:
-        return _with_a_row_too_many(zeros(x, margins), kernel)
-    return library(x, kernel, margins, stride)
+        return _with_extra_row(pad_zeros(x, margins), kernel)
+    return lax_convolution(x, kernel, margins, stride)
 
 
-def _with_a_row_too_many(x: Array, kernel: Array) -> Array:
-    return library(x, kernel, ((1, 0), (0, 0)), 1)[:, 1:]
+def _with_extra_row(x: Array, kernel: Array) -> Array:
+    return lax_convolution(x, kernel, ((1, 0), (0, 0)), 1)[:, 1:]
 
 
-def shifted_multiples(x: Array, kernel: Array, margins: Margins, stride: int) -> Array:
+def shifted_sum(x: Array, kernel: Array, margins: Margins, stride: int) -> Array:
     """Σ over the kernel's entries of a shifted view of the maps, times the entry's output weights."""
-    x = zeros(x, margins)
+    x = pad_zeros(x, margins)
     height, width = ((x.shape[i + 1] - kernel.shape[i]) // stride + 1 for i in (0, 1))
     count, inputs = x.shape[0], kernel.shape[2]
 
@@ -155,27 +155,27 @@ def shifted_multiples(x: Array, kernel: Array, margins: Margins, stride: int) ->
     return functools.reduce(operator.add, (view(*entry) * kernel[entry][None, None, None] for entry in entries))
 
 
-def pixels_together(x: Array, kernel: Array, margins: Margins, stride: int, *, pixels: int) -> Array:
+def blocked_rows(x: Array, kernel: Array, margins: Margins, stride: int, *, pixels: int) -> Array:
     """The correlation (stride 1) with `pixels` neighbours of a row as one pixel of `pixels` times the channels."""
     height, width, inputs, outputs = kernel.shape
     (top, bottom), (left, right) = margins
     count, rows, columns, _ = x.shape
     out = columns + left + right - width + 1
     out_blocks, span = -(-out // pixels), -(-(pixels + width - 1) // pixels)
-    x = zeros(x, ((0, 0), (left, (out_blocks + span - 1) * pixels - columns - left)))
+    x = pad_zeros(x, ((0, 0), (left, (out_blocks + span - 1) * pixels - columns - left)))
     x = x.reshape(count, rows, out_blocks + span - 1, pixels * inputs)
-    blocked = _spread(kernel, pixels, span * pixels).reshape(height, span, pixels * inputs, pixels * outputs)
-    y = library_on_cpu(x, blocked, ((top, bottom), (0, 0)), stride)
+    blocked = _banded_kernel(kernel, pixels, span * pixels).reshape(height, span, pixels * inputs, pixels * outputs)
+    y = lax_convolution_on_cpu(x, blocked, ((top, bottom), (0, 0)), stride)
     return y.reshape(count, y.shape[1], out_blocks * pixels, outputs)[:, :, :out]
 
 
-def matrix_product(x: Array, kernel: Array, margins: Margins, stride: int) -> Array:
+def im2col(x: Array, kernel: Array, margins: Margins, stride: int) -> Array:
     """The correlation (stride 1) of one-channel maps: shifted views of them, as rows of a matrix, times the kernel.
 
     Its transpose, the gradient of the kernel, is a product of two matrices, and needs no other order of the axes.
     """
     height, width, _, outputs = kernel.shape
-    x = zeros(x, margins)[..., 0]
+    x = pad_zeros(x, margins)[..., 0]
     count, rows, columns = x.shape[0], x.shape[1] - height + 1, x.shape[2] - width + 1
     pixels = next(pixels for pixels in ((4, 2, 1) if outputs <= 8 else (2, 1)) if columns % pixels == 0)
     seen = pixels + width - 1
@@ -184,12 +184,12 @@ def matrix_product(x: Array, kernel: Array, margins: Margins, stride: int) -> Ar
         for a in range(height)
         for b in range(seen)
     ]
-    matrix = _spread(kernel, pixels, seen).reshape(height * seen, pixels * outputs)
+    matrix = _banded_kernel(kernel, pixels, seen).reshape(height * seen, pixels * outputs)
     product = lax.dot_general(jnp.stack(views).reshape(height * seen, -1), matrix, (((0,), (0,)), ((), ())))
     return product.reshape(count, rows, columns, outputs)
 
 
-def _spread(kernel: Array, pixels: int, seen: int) -> Array:
+def _banded_kernel(kernel: Array, pixels: int, seen: int) -> Array:
     """The kernel [a b c o] of `pixels` neighbouring output pixels over the `seen` input pixels from the first one's on.
 
     [a, q, c, p, o] = k[a, q − p, c, o], zero where that leaves the kernel.
@@ -204,10 +204,10 @@ def _spread(kernel: Array, pixels: int, seen: int) -> Array:
 
 @functools.cache
 def _pixels(pixels: int) -> Formulation:
-    return functools.partial(pixels_together, pixels=pixels)
+    return functools.partial(blocked_rows, pixels=pixels)
 
 
-def _pixels_together(inputs: int, outputs: int) -> int:
+def _pixels_per_block(inputs: int, outputs: int) -> int:
     """Pixels that bring the channels above `FAST_CHANNELS`; the library is slow on an odd number of inputs, too."""
     odd = inputs < FAST_CHANNELS and inputs % 2 == 1 and outputs % 8 == 0
     pixels = 1
@@ -220,8 +220,8 @@ def _run(formulation: Formulation, x: Array, kernel: Array, margins: Margins, wr
     if wrap:
         # Fused into the sum, the wrapped rows would be computed by other instructions than the rest, and rounded
         # otherwise: the layer would no longer commute with a roll bit by bit.
-        x, margins = lax.optimization_barrier(surround(x, margins, "circular")), NO_MARGINS
+        x, margins = lax.optimization_barrier(pad_margins(x, margins, "circular")), NO_MARGINS
     return formulation(x, kernel, margins, stride)
 
 
-_apart = jit_noinline(_run, static_argnums=(0, 3, 4, 5))
+_run_noinline = jit_noinline(_run, static_argnums=(0, 3, 4, 5))

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 
 from cnnshift.models.layers.export_mode import runs_on_cpu
 from cnnshift.models.layers.initializers import he_normal
-from cnnshift.models.layers.padding import Padding, pad, zeros
+from cnnshift.models.layers.padding import Padding, pad, pad_zeros
 from cnnshift.models.layers.xla import jit_noinline
 
 
@@ -48,11 +48,13 @@ class Depthwise(nnx.Module):
 def depthwise(x: Float[Array, "n h w c"], kernel: Float[Array, "a b c"], *, stride: int = 1) -> Float[Array, "n H W c"]:
     """Σ x[s·i + u, s·j + v, c] k[u, v, c] where the window fits: H = ⌊(h − a) / s⌋ + 1, W = ⌊(w − b) / s⌋ + 1."""
     if not runs_on_cpu():
-        return library(x, kernel, stride=stride)
-    return _shifted(x, kernel) if stride == 1 else _sum_apart(x, kernel, stride)
+        return lax_depthwise(x, kernel, stride=stride)
+    return _shifted(x, kernel) if stride == 1 else _sum_noinline(x, kernel, stride)
 
 
-def library(x: Float[Array, "n h w c"], kernel: Float[Array, "a b c"], *, stride: int = 1) -> Float[Array, "n H W c"]:
+def lax_depthwise(
+    x: Float[Array, "n h w c"], kernel: Float[Array, "a b c"], *, stride: int = 1
+) -> Float[Array, "n H W c"]:
     """The convolution library's grouped convolution."""
     return lax.conv_general_dilated(
         x,
@@ -71,12 +73,12 @@ def _sum(x: Array, kernel: Array, stride: int = 1) -> Array:
     return functools.reduce(operator.add, terms)
 
 
-_sum_apart = jit_noinline(_sum, static_argnums=2)
+_sum_noinline = jit_noinline(_sum, static_argnums=2)
 
 
 @jax.custom_jvp
 def _shifted(x: Array, kernel: Array) -> Array:
-    return _sum_apart(x, kernel)
+    return _sum_noinline(x, kernel)
 
 
 def _tangent(primals: Any, tangents: Any) -> tuple[Array, Array]:
@@ -98,7 +100,7 @@ def _linear_in_x(x: Array, kernel: Array, y: Array) -> Array:
     rows, columns = kernel.shape[0] - 1, kernel.shape[1] - 1
 
     def gradient(towards: Array) -> Array:
-        return _sum_apart(zeros(towards, ((rows, rows), (columns, columns))), kernel[::-1, ::-1])
+        return _sum_noinline(pad_zeros(towards, ((rows, rows), (columns, columns))), kernel[::-1, ::-1])
 
     (transposed,) = jax.linear_transpose(gradient, y)(x)
     return transposed

@@ -3,8 +3,8 @@
 from jaxtyping import Array, Float
 
 from cnnshift.models.layers.downsampler import Downsampler
-from cnnshift.models.layers.polyphase import whole
-from cnnshift.models.layers.resampling import down, resample
+from cnnshift.models.layers.polyphase import crop_to_multiple
+from cnnshift.models.layers.resampling import downsampling_matrix, resample
 
 
 class FlcPool(Downsampler):
@@ -22,6 +22,6 @@ class FlcPool(Downsampler):
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
         """Divide the resolution."""
-        x = whole(x, self.stride)
-        rows, columns = (down(size, self.stride, highest=True) for size in x.shape[1:3])
+        x = crop_to_multiple(x, self.stride)
+        rows, columns = (downsampling_matrix(size, self.stride, highest=True) for size in x.shape[1:3])
         return resample(x, rows, columns)

@@ -31,15 +31,17 @@ class AttentionPool(nnx.Module):
         return jnp.einsum("np,npc->nc", attention, positions)
 
 
-def weights_of(head: str, channels: int, *, rngs: nnx.Rngs) -> AttentionPool | None:
+def make_attention_pool(head: str, channels: int, *, rngs: nnx.Rngs) -> AttentionPool | None:
     """What `embed` needs beside the map, for the head that has weights; None for every other, or a family's own."""
     return AttentionPool(channels, rngs=rngs) if head == "attention" else None
 
 
-def embed(features: Float[Array, "n h w c"], head: Head, attention: AttentionPool | None = None) -> Float[Array, "n e"]:
+def apply_head(
+    features: Float[Array, "n h w c"], head: Head, attention: AttentionPool | None = None
+) -> Float[Array, "n e"]:
     """`flatten` keeps every position apart (e = h·w·c); `gap` and `gmp` take the mean and the maximum over them.
 
-    `attention` takes a weighted mean, by weights of its own (see `weights_of`).
+    `attention` takes a weighted mean, by weights of its own (see `make_attention_pool`).
     """
     if head == "attention":
         assert attention is not None

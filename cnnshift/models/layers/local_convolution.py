@@ -13,7 +13,7 @@ from cnnshift.models.layers.initializers import he_normal
 from cnnshift.models.layers.padding import Padding, output_size, pad
 
 
-class LocallyConnected(nnx.Module):
+class LocalConvolution(nnx.Module):
     """y[i, j] = Σ x[s·i + a − m, s·j + b − m] k[i, j, a, b] + bias[i, j]: local like a convolution, not equivariant.
 
     Weights start He-normal over the fan-in of one position, biases at 0. With a stride, only the kept positions have

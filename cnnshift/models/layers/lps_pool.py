@@ -16,7 +16,7 @@ from cnnshift.models.layers.convolution import Convolution
 from cnnshift.models.layers.downsampler import Downsampler
 from cnnshift.models.layers.initializers import he_normal
 from cnnshift.models.layers.padding import Padding
-from cnnshift.models.layers.polyphase import phases, pick, whole
+from cnnshift.models.layers.polyphase import crop_to_multiple, polyphase_components, select_component
 
 
 class LpsOptions(base.Options):
@@ -66,9 +66,9 @@ class LpsPool(Downsampler):
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
         """Divide the resolution."""
-        components = phases(whole(self._dense_maximum(x), self.stride), self.stride)
+        components = polyphase_components(crop_to_multiple(self._dense_maximum(x), self.stride), self.stride)
         scores = self._scores(components)
-        chosen = pick(components, scores.argmax(axis=0))
+        chosen = select_component(components, scores.argmax(axis=0))
         if self.deterministic:
             return chosen
         shares = jax.nn.softmax(scores, axis=0)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from cnnshift.models.layers.downsampler import Downsampler
-from cnnshift.models.layers.polyphase import phases, whole
+from cnnshift.models.layers.polyphase import crop_to_multiple, polyphase_components
 from cnnshift.models.layers.xla import jit_noinline
 
 
@@ -26,7 +26,7 @@ class MaxPool(Downsampler):
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
         """Divide the resolution."""
-        return _maximum(whole(x, self.stride), self.stride)
+        return _maximum(crop_to_multiple(x, self.stride), self.stride)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
@@ -35,7 +35,7 @@ def _maximum(x: Array, stride: int) -> Array:
 
 
 def _reduce(x: Array, stride: int) -> Array:
-    return functools.reduce(jnp.maximum, phases(x, stride))
+    return functools.reduce(jnp.maximum, polyphase_components(x, stride))
 
 
 def _compare(x: Array, stride: int) -> tuple[Array, Array, Array]:
@@ -43,7 +43,9 @@ def _compare(x: Array, stride: int) -> tuple[Array, Array, Array]:
     largest = _reduce(x, stride)
     count, height, width, channels = largest.shape
     hit = x.reshape(count, height, stride, width, stride, channels) == largest[:, :, None, :, None]
-    places = functools.reduce(operator.add, ((part == largest).astype(x.dtype) for part in phases(x, stride)))
+    places = functools.reduce(
+        operator.add, ((part == largest).astype(x.dtype) for part in polyphase_components(x, stride))
+    )
     # At least one place, whatever a compiler makes of x: a window without any has no gradient, but a finite one.
     return largest, hit, 1 / jnp.maximum(places, 1)
 

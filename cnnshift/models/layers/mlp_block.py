@@ -5,7 +5,7 @@ from __future__ import annotations
 from flax import nnx
 from jaxtyping import Array, Float
 
-from cnnshift.models.layers.activation import Activate
+from cnnshift.models.layers.activation import Activation
 
 
 class MlpBlock(nnx.Module):
@@ -22,9 +22,9 @@ class MlpBlock(nnx.Module):
     def __init__(self, width: int, hidden: int, *, rngs: nnx.Rngs) -> None:
         start = nnx.initializers.glorot_uniform()
         self.hidden = nnx.Linear(width, hidden, kernel_init=start, rngs=rngs)
-        self.activate = Activate("gelu")
+        self.activation = Activation("gelu")
         self.out = nnx.Linear(hidden, width, kernel_init=start, rngs=rngs)
 
     def __call__(self, x: Float[Array, "n *positions c"]) -> Float[Array, "n *positions c"]:
         """Apply it."""
-        return self.out(self.activate(self.hidden(x)))
+        return self.out(self.activation(self.hidden(x)))

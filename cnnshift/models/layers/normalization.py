@@ -9,7 +9,7 @@ from flax import nnx
 from jax import lax
 from jaxtyping import Array, Float
 
-from cnnshift.models.layers.resampling import without_highest
+from cnnshift.models.layers.resampling import remove_nyquist
 
 Norm = Literal["none", "batch", "layer", "alias_free"]
 
@@ -32,12 +32,12 @@ class AliasFreeNorm(nnx.Module):
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
         """Normalise every image."""
         x = x - x.mean(axis=(1, 2, 3), keepdims=True)
-        variance = jnp.square(without_highest(x)).mean(axis=(1, 2, 3), keepdims=True)
+        variance = jnp.square(remove_nyquist(x)).mean(axis=(1, 2, 3), keepdims=True)
         scale, bias = self.scale[...][None, None, None], self.bias[...][None, None, None]
         return x * lax.rsqrt(variance + _EPSILON) * scale + bias
 
 
-def normalization(norm: Norm, channels: int, *, rngs: nnx.Rngs) -> nnx.BatchNorm | nnx.LayerNorm | AliasFreeNorm | None:
+def make_norm(norm: Norm, channels: int, *, rngs: nnx.Rngs) -> nnx.BatchNorm | nnx.LayerNorm | AliasFreeNorm | None:
     """A normalisation layer, or None.
 
     `batch`: per channel over images and positions, ε 1e-5, momentum 0.9 (0.99, the library's default, would lag behind

@@ -27,11 +27,11 @@ Margins = tuple[tuple[int, int], tuple[int, int]]
 
 NO_MARGINS: Margins = ((0, 0), (0, 0))
 
-ZEROS = ("zero", "valid", "full")
+ZERO_FILLED = ("zero", "valid", "full")
 """Paddings beyond whose border everything is zero, or nothing is asked for."""
 
 
-def amounts(window: int, padding: Padding) -> tuple[int, int]:
+def pad_widths(window: int, padding: Padding) -> tuple[int, int]:
     """Pixels before and after each image axis for a window of that size.
 
     ⌊(k−1)/2⌋ before and ⌊k/2⌋ after keep the resolution; `valid` adds none, `full` adds k − 1 on both sides.
@@ -45,30 +45,30 @@ def amounts(window: int, padding: Padding) -> tuple[int, int]:
 
 def pad(x: Float[Array, "n h w c"], window: int, padding: Padding) -> Float[Array, "n H W c"]:
     """Surround the input of a layer whose window has that size."""
-    around = amounts(window, padding)
-    return x if around == (0, 0) else _surround_apart(x, (around, around), padding)
+    around = pad_widths(window, padding)
+    return x if around == (0, 0) else _pad_noinline(x, (around, around), padding)
 
 
-def surround(x: Float[Array, "n h w c"], margins: Margins, padding: Padding) -> Float[Array, "n H W c"]:
+def pad_margins(x: Float[Array, "n h w c"], margins: Margins, padding: Padding) -> Float[Array, "n H W c"]:
     """Surround maps with margins of a padding.
 
     Where more is asked for than the map has, it goes around, or back and forth, as often as needed.
     """
-    if padding in ZEROS:
-        return zeros(x, margins)
+    if padding in ZERO_FILLED:
+        return pad_zeros(x, margins)
     for axis, (before, after) in zip((1, 2), margins, strict=True):
         x = _extend(x, axis, before, after, padding)
     return x
 
 
-def zeros(x: Float[Array, "n h w c"], margins: Margins) -> Float[Array, "n H W c"]:
+def pad_zeros(x: Float[Array, "n h w c"], margins: Margins) -> Float[Array, "n H W c"]:
     """Surround maps with zeros."""
     return lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *((*pair, 0) for pair in margins), (0, 0, 0)))
 
 
 def output_size(size: int, window: int, padding: Padding, stride: int = 1) -> int:
     """Length of an axis after a layer with that window; below 1 if nothing is left."""
-    return (size + sum(amounts(window, padding)) - window) // stride + 1
+    return (size + sum(pad_widths(window, padding)) - window) // stride + 1
 
 
 def _extend(x: Array, axis: int, before: int, after: int, padding: Padding) -> Array:
@@ -88,4 +88,4 @@ def _runs(indices: np.ndarray) -> list[tuple[int, int]]:
     return [(int(run[0]), int(run[-1]) + 1) for run in np.split(indices, cuts) if len(run)]
 
 
-_surround_apart = jit_noinline(surround, static_argnums=(1, 2))
+_pad_noinline = jit_noinline(pad_margins, static_argnums=(1, 2))

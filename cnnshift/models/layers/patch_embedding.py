@@ -50,7 +50,7 @@ class PatchEmbedding(nnx.Module):
         return tokens + self.bias[...][None, None, None]
 
 
-def embed_everywhere(
+def dense_patch_embedding(
     x: Float[Array, "n h w c"], kernel: Float[Array, "p p c C"], bias: Float[Array, " C"]
 ) -> Float[Array, "n h w C"]:
     """The embedding of the patch that starts at every pixel, around the border: its components at p are the phases'."""

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from cnnshift.models.layers.resampling import half_shift, resample, without_highest
+from cnnshift.models.layers.resampling import half_pixel_shift_matrix, remove_nyquist, resample
 
 START = (0.0169, 0.5, 0.3078)
 """a, b and c at first: the fit of degree 2 to GELU with which the authors' code starts."""
@@ -26,7 +26,7 @@ class Polynomial(nnx.Module):
     `norm=alias_free`.
 
     Attributes:
-        increasing: as of `Activate`; a parabola is not.
+        increasing: as of `Activation`; a parabola is not.
 
     Args:
         channels: of the input.
@@ -38,14 +38,14 @@ class Polynomial(nnx.Module):
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
         """Apply it."""
-        rows, columns = (half_shift(size) for size in x.shape[1:3])
-        still = without_highest(x)
+        rows, columns = (half_pixel_shift_matrix(size) for size in x.shape[1:3])
+        still = remove_nyquist(x)
         down = resample(still, rows, None)
         right, both = resample(still, None, columns), resample(down, None, columns)
         # Moving back is the transpose; columns first, so that the two that were moved down go back together.
         still = self._polynomial(still) + resample(self._polynomial(right), None, columns.T)
         down = self._polynomial(down) + resample(self._polynomial(both), None, columns.T)
-        return 0.25 * (without_highest(still) + resample(without_highest(down), rows.T, None))
+        return 0.25 * (remove_nyquist(still) + resample(remove_nyquist(down), rows.T, None))
 
     def _polynomial(self, x: Array) -> Array:
         a, b, c = self.coefficients[...]

@@ -6,17 +6,17 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 
-def whole(x: Float[Array, "n h w c"], stride: int = 2) -> Float[Array, "n H W c"]:
+def crop_to_multiple(x: Float[Array, "n h w c"], stride: int = 2) -> Float[Array, "n H W c"]:
     """The map without the last rows and columns that the stride leaves over."""
     return x[:, : x.shape[1] // stride * stride, : x.shape[2] // stride * stride]
 
 
-def phases(x: Float[Array, "n h w c"], stride: int = 2) -> list[Float[Array, "n H W c"]]:
+def polyphase_components(x: Float[Array, "n h w c"], stride: int = 2) -> list[Float[Array, "n H W c"]]:
     """Components (0, 0), (0, 1), … (s − 1, s − 1) of a map whose sizes the stride s divides: x[a::s, b::s]."""
     return [x[:, a::stride, b::stride] for a in range(stride) for b in range(stride)]
 
 
-def pick(components: list[Float[Array, "n H W c"]], choice: Int[Array, " n"]) -> Float[Array, "n H W c"]:
+def select_component(components: list[Float[Array, "n H W c"]], choice: Int[Array, " n"]) -> Float[Array, "n H W c"]:
     """For every image the component of that index."""
     return _pick(components, choice[:, None, None, None], 0)
 

@@ -10,7 +10,7 @@ from flax import nnx
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from cnnshift.models.layers.patch_embedding import PatchEmbedding, embed_everywhere
+from cnnshift.models.layers.patch_embedding import PatchEmbedding, dense_patch_embedding
 
 Anchor = Literal["image", "tokens"]
 
@@ -44,11 +44,11 @@ class PolyphaseAnchoring(nnx.Module):
         """Roll every image of a batch, for that embedding of its patches."""
         seen = lax.stop_gradient(x)
         if self.by == "tokens":
-            seen = embed_everywhere(seen, *map(lax.stop_gradient, (embedding.kernel[...], embedding.bias[...])))
-        return roll_back(x, strongest_phase(seen, self.patch), self.patch)
+            seen = dense_patch_embedding(seen, *map(lax.stop_gradient, (embedding.kernel[...], embedding.bias[...])))
+        return roll_back(x, largest_norm_phase(seen, self.patch), self.patch)
 
 
-def strongest_phase(x: Float[Array, "n h w c"], p: int) -> Int[Array, "n 2"]:
+def largest_norm_phase(x: Float[Array, "n h w c"], p: int) -> Int[Array, "n 2"]:
     """The phase of largest l2 norm of every map."""
     squares = (x * x).sum(axis=-1)
     count, height, width = squares.shape

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from cnnshift.models import base
 from cnnshift.models.layers.downsampler import Downsampler
 from cnnshift.models.layers.padding import Padding
-from cnnshift.models.layers.polyphase import phases, pick, whole
+from cnnshift.models.layers.polyphase import crop_to_multiple, polyphase_components, select_component
 
 
 class PolyphaseOptions(base.Options):
@@ -51,9 +51,9 @@ class PolyphasePool(Downsampler):
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
         """Divide the resolution."""
-        components = phases(whole(self._dense_maximum(x), self.stride), self.stride)
+        components = polyphase_components(crop_to_multiple(self._dense_maximum(x), self.stride), self.stride)
         scores = self._scores(jnp.abs(lax.stop_gradient(jnp.stack(components))))
-        return pick(components, scores.argmax(axis=0))
+        return select_component(components, scores.argmax(axis=0))
 
     def _scores(self, sizes: Float[Array, "p n h w c"]) -> Float[Array, "p n"]:
         """A monotone function of the norm, which is all that a choice needs."""

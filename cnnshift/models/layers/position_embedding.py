@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from cnnshift.errors import InputError
 
-LONGEST = 10_000.0
+TEMPERATURE = 10_000.0
 """T: every wave of a sine-cosine embedding is shorter than 2πT positions."""
 
 
@@ -53,7 +53,7 @@ def sine_cosine(grid: tuple[int, int], width: int) -> Float[np.ndarray, "h w c"]
     The sines and cosines of Vaswani et al. 2017 (section 3.5) on two axes, as Chen, Xie & He 2021 (MoCo v3, section 5)
     use them. Beyer et al. 2022 (Better plain ViT baselines) space ω so that the last one is 1/T.
     """
-    frequencies = LONGEST ** (-np.arange(width // 4) / (width // 4))
+    frequencies = TEMPERATURE ** (-np.arange(width // 4) / (width // 4))
     down, across = (np.arange(size)[:, None] * frequencies for size in grid)
     rows, columns = (np.concatenate([np.sin(angle), np.cos(angle)], axis=1) for angle in (down, across))
     shape = (*grid, width // 2)

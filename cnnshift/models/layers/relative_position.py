@@ -29,10 +29,10 @@ class RelativePosition(nnx.Module):
 
     def __call__(self) -> Float[Array, "heads t t"]:
         """B, with tokens row by row."""
-        return self.table[...][:, offsets(self.grid, wrap=self.wrap)]
+        return self.table[...][:, offset_index(self.grid, wrap=self.wrap)]
 
 
-def offsets(grid: tuple[int, int], *, wrap: bool) -> Int[np.ndarray, "t t"]:
+def offset_index(grid: tuple[int, int], *, wrap: bool) -> Int[np.ndarray, "t t"]:
     """Index into the table of every pair of tokens (query, key): the offset's row · columns + the offset's column."""
     down, across = (_along(size, wrap=wrap) for size in grid)
     columns = grid[1] if wrap else 2 * grid[1] - 1

@@ -28,7 +28,7 @@ def resample(
 
 
 @functools.cache
-def down(size: int, stride: int, *, highest: bool) -> Float[np.ndarray, "m n"]:
+def downsampling_matrix(size: int, stride: int, *, highest: bool) -> Float[np.ndarray, "m n"]:
     """Ideal low-pass to what m = n / s pixels hold, at every s-th pixel: y[j] = Σ_k X[k] e^(2πi k s j / n) / n.
 
     X is the Fourier transform; the sum is over |k| < m/2. An even m has a frequency m/2, of whose two signs a grid of m
@@ -45,7 +45,7 @@ def down(size: int, stride: int, *, highest: bool) -> Float[np.ndarray, "m n"]:
 
 
 @functools.cache
-def half_shift(size: int) -> Float[np.ndarray, "n n"]:
+def half_pixel_shift_matrix(size: int) -> Float[np.ndarray, "n n"]:
     """The map half a pixel further on, y[i] = x[i + ½]; the highest frequency n/2 of an even n is dropped."""
     return _interpolation(size, np.arange(size) + 0.5, size, 0.0)
 
@@ -61,7 +61,7 @@ def _interpolation(size: int, at: np.ndarray, band: int, highest: float) -> np.n
     return total / size
 
 
-def without_highest(x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
+def remove_nyquist(x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
     """The map without the highest frequency of an even size, which no real shift moves by a fraction."""
     for axis in (1, 2):
         if x.shape[axis] % 2 == 0:

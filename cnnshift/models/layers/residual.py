@@ -8,13 +8,13 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from cnnshift.models.layers.activation import MapActivation, map_activation
+from cnnshift.models.layers.activation import MapActivationName, make_activation
 from cnnshift.models.layers.block import Block
 from cnnshift.models.layers.convolution import Convolution
 from cnnshift.models.layers.downsampler import Downsampler
-from cnnshift.models.layers.normalization import Norm, normalization
+from cnnshift.models.layers.normalization import Norm, make_norm
 from cnnshift.models.layers.padding import Padding
-from cnnshift.models.layers.shortcut import aligned
+from cnnshift.models.layers.shortcut import align_shortcut
 
 
 class Residual(Block):
@@ -46,7 +46,7 @@ class Residual(Block):
         *,
         padding: Padding,
         norm: Norm,
-        activation: MapActivation,
+        activation: MapActivationName,
         preactivation: bool,
         pool_type: type[Downsampler] | None,
         pool_options: Any,
@@ -65,17 +65,17 @@ class Residual(Block):
         bias_beside = bias and not preactivation and norm != "none"
         self.first, self.second = convolution(inputs, 3, step), convolution(outputs, 3, 1)
         self.project = convolution(inputs, 1, step, bias_beside) if projects else None
-        self.norm_first: Any = normalization(norm, inputs if preactivation else outputs, rngs=rngs)
-        self.norm_second: Any = normalization(norm, outputs, rngs=rngs)
-        self.norm_beside: Any = normalization(norm, outputs, rngs=rngs) if projects and not preactivation else None
+        self.norm_first: Any = make_norm(norm, inputs if preactivation else outputs, rngs=rngs)
+        self.norm_second: Any = make_norm(norm, outputs, rngs=rngs)
+        self.norm_1x1: Any = make_norm(norm, outputs, rngs=rngs) if projects and not preactivation else None
         both = inputs + outputs
         self.pool = (
             pool_type(both, padding=padding, options=pool_options, rngs=rngs, maximum=False)
             if pool_type is not None and not strided
             else None
         )
-        self.activate_first: Any = map_activation(activation, inputs if preactivation else outputs)
-        self.activate_second: Any = map_activation(activation, outputs)
+        self.activation_first: Any = make_activation(activation, inputs if preactivation else outputs)
+        self.activation_second: Any = make_activation(activation, outputs)
         self.preactivation = preactivation
 
     @property
@@ -84,19 +84,19 @@ class Residual(Block):
         return self.first.stride * (self.pool.stride if self.pool else 1)
 
     @property
-    def wraps(self) -> bool:
+    def is_circular(self) -> bool:
         """By its padding."""
         return self.first.padding == "circular"
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
         """One block."""
-        return self._second(*self._first(x)) if self.pool is None else self.sample(self.dense(x))
+        return self._second(*self._first(x)) if self.pool is None else self.downsample(self.dense(x))
 
     def dense(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
         """Both branches before the downsampling, as one map; nothing, where the convolutions have the stride."""
         return x if self.pool is None else jnp.concatenate(self._first(x), axis=-1)
 
-    def sample(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
+    def downsample(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
         """The rest."""
         if self.pool is None:
             return self(x)
@@ -106,22 +106,22 @@ class Residual(Block):
     def _first(self, x: Float[Array, "n h w c"]) -> tuple[Float[Array, "n H W C"], Float[Array, "n H2 W2 c"]]:
         """The main branch up to the downsampling, and what the shortcut begins with."""
         if self.preactivation:
-            z = self.activate_first(_normalized(x, self.norm_first))
+            z = self.activation_first(_normalized(x, self.norm_first))
             main, beside = self.first(z), x if self.project is None else z
-            main = self.activate_second(_normalized(main, self.norm_second))
+            main = self.activation_second(_normalized(main, self.norm_second))
         else:
-            main, beside = self.activate_first(_normalized(self.first(x), self.norm_first)), x
-        return main, aligned(beside, 3, self.first.padding)
+            main, beside = self.activation_first(_normalized(self.first(x), self.norm_first)), x
+        return main, align_shortcut(beside, 3, self.first.padding)
 
     def _second(self, main: Float[Array, "n H W C"], beside: Float[Array, "n H2 W2 c"]) -> Float[Array, "n H3 W3 C"]:
         """The rest of both branches, and their sum."""
         main = self.second(main)
         if self.project is not None:
-            beside = _normalized(self.project(beside), self.norm_beside)
-        beside = aligned(beside, 3, self.first.padding)
+            beside = _normalized(self.project(beside), self.norm_1x1)
+        beside = align_shortcut(beside, 3, self.first.padding)
         if self.preactivation:
             return main + beside
-        return self.activate_second(_normalized(main, self.norm_second) + beside)
+        return self.activation_second(_normalized(main, self.norm_second) + beside)
 
 
 def _normalized(x: Array, norm: Any) -> Array:

@@ -13,8 +13,8 @@ from jaxtyping import Array, Float
 
 from cnnshift.models.base import Options
 from cnnshift.models.layers.downsampler import Downsampler
-from cnnshift.models.layers.padding import Padding, surround
-from cnnshift.models.layers.polyphase import phases, whole
+from cnnshift.models.layers.padding import Padding, pad_margins
+from cnnshift.models.layers.polyphase import crop_to_multiple, polyphase_components
 
 _TAPS = [(a, b) for a in range(3) for b in range(3)]
 
@@ -52,10 +52,11 @@ class TipsPool(Downsampler):
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
         """Divide the resolution."""
-        x = whole(self._dense_maximum(x), self.stride)
+        x = crop_to_multiple(self._dense_maximum(x), self.stride)
         shares = self._shares(x)[:, :, None, None]
         return functools.reduce(
-            operator.add, (share * part for share, part in zip(shares, phases(x, self.stride), strict=True))
+            operator.add,
+            (share * part for share, part in zip(shares, polyphase_components(x, self.stride), strict=True)),
         )
 
     def _shares(self, x: Float[Array, "n h w c"]) -> Float[Array, "p n c"]:
@@ -63,7 +64,7 @@ class TipsPool(Downsampler):
         count, height, width, channels = x.shape
         step, kernel = self.stride, self.kernel[...]
         # A neighbour in a component is s pixels away: one pass over the map serves all components.
-        wide = surround(x, ((step, step), (step, step)), "circular")
+        wide = pad_margins(x, ((step, step), (step, step)), "circular")
         filtered = functools.reduce(
             operator.add,
             (

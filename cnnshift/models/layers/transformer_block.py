@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from cnnshift.models.layers.attention import Attention
 from cnnshift.models.layers.mlp_block import MlpBlock
-from cnnshift.models.layers.normalization import normalization
+from cnnshift.models.layers.normalization import make_norm
 from cnnshift.models.layers.relative_position import RelativePosition
 
 
@@ -32,10 +32,10 @@ class TransformerBlock(nnx.Module):
     def __init__(
         self, width: int, heads: int, ratio: int, relative: RelativePosition | None, *, rngs: nnx.Rngs
     ) -> None:
-        self.norm1: Any = normalization("layer", width, rngs=rngs)
+        self.norm1: Any = make_norm("layer", width, rngs=rngs)
         self.relative = relative
         self.attention = Attention(width, heads, rngs=rngs)
-        self.norm2: Any = normalization("layer", width, rngs=rngs)
+        self.norm2: Any = make_norm("layer", width, rngs=rngs)
         self.mlp = MlpBlock(width, ratio * width, rngs=rngs)
 
     def __call__(self, x: Float[Array, "n t c"]) -> Float[Array, "n t c"]:

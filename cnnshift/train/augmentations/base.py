@@ -41,7 +41,7 @@ class Augmentation(ABC):
         return sources[:, margin : margin + height, margin : margin + width]
 
 
-def surround(images: Windows, margin: int, empty: Shaped[np.ndarray, " c"], dtype: np.dtype) -> Sources:
+def pad_background(images: Windows, margin: int, empty: Shaped[np.ndarray, " c"], dtype: np.dtype) -> Sources:
     """The images as that type, with `margin` empty pixels on each side."""
     count, height, width, channels = images.shape
     padded = np.empty((count, height + 2 * margin, width + 2 * margin, channels), dtype)

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from cnnshift.train.augmentations.base import Sources, Windows, surround
+from cnnshift.train.augmentations.base import Sources, Windows, pad_background
 from cnnshift.train.augmentations.translation import Translation
 
 
-class Crop(Translation):
+class RandomCrop(Translation):
     """T_d x with the border of the protocol `crop`: real pixels enter where the source image is larger than the window.
 
     That is how Zhang 2019 (section 4.2) moves images. Beyond the source's border there is the background value; so with
@@ -22,5 +22,5 @@ class Crop(Translation):
         """A window of each source image."""
         margin = self.context - self.amount
         if margin < 0:
-            return self.cut(rng, surround(sources, -margin, self.empty, sources.dtype))
+            return self.cut(rng, pad_background(sources, -margin, self.empty, sources.dtype))
         return self.cut(rng, sources[:, margin : sources.shape[1] - margin, margin : sources.shape[2] - margin])

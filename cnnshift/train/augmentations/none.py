@@ -5,7 +5,7 @@ import numpy as np
 from cnnshift.train.augmentations.base import Augmentation, Sources, Windows
 
 
-class Unchanged(Augmentation):
+class NoAugmentation(Augmentation):
     """Draws nothing."""
 
     def __call__(self, rng: np.random.Generator, sources: Sources) -> Windows:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from cnnshift.train.augmentations.base import Augmentation, Windows, surround
+from cnnshift.train.augmentations.base import Augmentation, Windows, pad_background
 
 
 class Warp(Augmentation):
@@ -35,7 +35,7 @@ def sample(
         empty: the background value, one per channel.
     """
     count, height, width, channels = images.shape
-    bordered = surround(images, 1, empty, np.dtype(np.float32))
+    bordered = pad_background(images, 1, empty, np.dtype(np.float32))
     rows, columns = np.clip(rows + 1, 0, height + 1), np.clip(columns + 1, 0, width + 1)
     # The last place of all is read as the far end of the last pair of pixels.
     top, left = np.minimum(rows.astype(np.int32), height), np.minimum(columns.astype(np.int32), width)

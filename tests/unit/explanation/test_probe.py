@@ -142,7 +142,7 @@ def test_own_errors_name_the_culprits():
     for name in ("blocks.0.pool", "blocks.1.pool"):
         assert own[name].error == 0
         assert own[name].between > 0.1
-    assert own["blocks.1.activate"].error == 0
+    assert own["blocks.1.activation"].error == 0
     assert own["embed"].error > 0.5
     assert own["classifier"] is None
 

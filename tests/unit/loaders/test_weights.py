@@ -7,7 +7,7 @@ from flax import nnx
 
 from cnnshift.bench.networks import plan_source
 from cnnshift.errors import InputError
-from cnnshift.models.arrays import leaves_by_name
+from cnnshift.models.arrays import arrays_by_name
 from tests import external_models
 
 NAMES = {"conv.kernel", "conv.bias", "out.kernel"}
@@ -32,7 +32,7 @@ def opened(own, weights):
 
 
 def assert_filled(model, arrays):
-    found = leaves_by_name(model)
+    found = arrays_by_name(model)
     assert found.keys() == NAMES
     for name, value in arrays.items():
         np.testing.assert_array_equal(found[name], value)

@@ -14,17 +14,17 @@ from cnnshift.models.layers import correlation
 from cnnshift.models.layers.convolution import Convolution
 from cnnshift.models.layers.dense_max import dense_max
 from cnnshift.models.layers.max_pool import MaxPool
-from cnnshift.models.layers.polyphase import phases
+from cnnshift.models.layers.polyphase import polyphase_components
 from cnnshift.models.layers.xla import jit_noinline
 
 rng = np.random.default_rng(0)
 SAME, FULL = ((1, 1), (1, 1)), ((2, 2), (2, 2))
 FORMULATIONS = {
-    "shifted_multiples": correlation.shifted_multiples,
-    "two_pixels": functools.partial(correlation.pixels_together, pixels=2),
-    "four_pixels": functools.partial(correlation.pixels_together, pixels=4),
-    "library_on_cpu": correlation.library_on_cpu,
-    "matrix_product": correlation.matrix_product,
+    "shifted_sum": correlation.shifted_sum,
+    "two_pixels": functools.partial(correlation.blocked_rows, pixels=2),
+    "four_pixels": functools.partial(correlation.blocked_rows, pixels=4),
+    "lax_convolution_on_cpu": correlation.lax_convolution_on_cpu,
+    "im2col": correlation.im2col,
 }
 
 
@@ -48,11 +48,11 @@ def test_every_formulation_computes_the_same(inputs, outputs, height, width):
 
     @functools.partial(jax.jit, static_argnums=2)
     def results(x, k, margins):
-        chosen = {name: f for name, f in FORMULATIONS.items() if name != "matrix_product" or inputs == 1}
+        chosen = {name: f for name, f in FORMULATIONS.items() if name != "im2col" or inputs == 1}
         return {name: f(x, k, margins, 1) for name, f in chosen.items()}
 
     for margins in (SAME, correlation.NO_MARGINS, FULL, ((0, 2), (1, 0))):
-        expected = correlation.library(x, k, margins, 1)
+        expected = correlation.lax_convolution(x, k, margins, 1)
         for name, found in results(x, k, margins).items():
             np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4, err_msg=name)
 
@@ -69,7 +69,7 @@ def test_a_map_that_wraps_around(inputs, outputs, kernel, height, width, stride)
 
     def theirs(x, k):
         wide = jnp.pad(x, ((0, 0), *margins, (0, 0)), mode="wrap")
-        return correlation.library(wide, k, correlation.NO_MARGINS, stride)
+        return correlation.lax_convolution(wide, k, correlation.NO_MARGINS, stride)
 
     expected = jax.jit(theirs)(x, k)
     np.testing.assert_allclose(jax.jit(ours)(x, k), expected, rtol=1e-4, atol=1e-4)
@@ -81,7 +81,7 @@ def test_a_map_that_wraps_around(inputs, outputs, kernel, height, width, stride)
 def test_second_derivatives_and_vmap():
     x, k = draw(2, 6, 6, 3), draw(3, 3, 3, 4)
     ours = functools.partial(correlation.correlate, margins=SAME)
-    theirs = functools.partial(correlation.library, margins=SAME, stride=1)
+    theirs = functools.partial(correlation.lax_convolution, margins=SAME, stride=1)
 
     def curvature(function):
         return jax.jit(lambda x: jax.jvp(jax.grad(lambda x: (function(x, k) ** 2).sum()), (x,), (x,))[1])(x)
@@ -128,7 +128,7 @@ def test_the_gradient_of_a_maximum_is_that_of_automatic_differentiation():
     pool = MaxPool(3, padding="zero", options=Options(), rngs=nnx.Rngs(0))
 
     def plain(x):
-        return functools.reduce(jnp.maximum, phases(x))
+        return functools.reduce(jnp.maximum, polyphase_components(x))
 
     def both(function):
         return jax.jit(lambda x: (jax.vjp(function, x)[1](towards)[0], jax.jvp(function, (x,), (x,))[1]))(x)

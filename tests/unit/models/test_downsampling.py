@@ -289,7 +289,7 @@ def test_training_lowers_the_loss_and_moves_the_layers_own_weights(text):
         for (path, before), after in zip(
             jax.tree_util.tree_leaves_with_path(first), jax.tree.leaves(weights), strict=True
         )
-        if "pool" in jax.tree_util.keystr(path) or "activate" in jax.tree_util.keystr(path)
+        if "pool" in jax.tree_util.keystr(path) or "activation" in jax.tree_util.keystr(path)
     ]
     assert own
     assert all((before != after).any() for before, after in own)

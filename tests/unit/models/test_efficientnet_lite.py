@@ -86,9 +86,9 @@ def test_depthwise_is_the_librarys(side, stride, size):
     def both(function):
         return jax.value_and_grad(lambda x, k: jnp.sin(function(x, k, stride=stride)).sum(), argnums=(0, 1))(x, kernel)
 
-    ours, theirs = both(depthwise), both(depthwise_layer.library)
+    ours, theirs = both(depthwise), both(depthwise_layer.lax_depthwise)
     np.testing.assert_allclose(
-        depthwise(x, kernel, stride=stride), depthwise_layer.library(x, kernel, stride=stride), atol=1e-5
+        depthwise(x, kernel, stride=stride), depthwise_layer.lax_depthwise(x, kernel, stride=stride), atol=1e-5
     )
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), ours, theirs)
 

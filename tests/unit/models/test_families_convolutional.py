@@ -14,8 +14,8 @@ from cnnshift.models.base import build, parse_model
 from cnnshift.models.coordconv import with_coordinates
 from cnnshift.models.layers import depthwise
 from cnnshift.models.layers.head import AttentionPool
-from cnnshift.models.layers.patches import Patches
-from cnnshift.models.layers.shortcut import aligned
+from cnnshift.models.layers.patch_convolution import PatchConvolution
+from cnnshift.models.layers.shortcut import align_shortcut
 from cnnshift.models.layers.subsample import Subsample
 from cnnshift.spec import ModelSpec
 
@@ -100,9 +100,9 @@ def test_the_stages_are_the_trunk_and_commute_with_what_they_promise(pool, name)
     @jax.jit
     def both(x):
         dense = stages[0].dense(x)
-        y = stages[0].sample(dense)
+        y = stages[0].downsample(dense)
         for stage in stages[1:]:
-            y = stage.sample(stage.dense(y))
+            y = stage.downsample(stage.dense(y))
         return model.features(x), dense, y
 
     moved = np.concatenate([x, np.roll(x, (total, 2 * total), (1, 2)), np.roll(x, (1, 3), (1, 2))])
@@ -182,7 +182,7 @@ def test_aligned_leaves_out_and_surrounds_as_a_convolution_does(padding):
     before = {"valid": 0, "full": 4}.get(padding, 2)
     wide = np.pad(x, ((0, 0), (before, before), (before, before), (0, 0)), mode=MODES.get(padding, "constant"))
     middle = wide[:, 2 : wide.shape[1] - 2, 2 : wide.shape[2] - 2]
-    np.testing.assert_array_equal(aligned(jnp.asarray(x), 5, padding), middle)
+    np.testing.assert_array_equal(align_shortcut(jnp.asarray(x), 5, padding), middle)
 
 
 @pytest.mark.parametrize("padding", PADDINGS)
@@ -201,14 +201,14 @@ def test_depthwise_equals_a_loop_over_channels(padding):
 
 def test_depthwise_and_its_derivatives_equal_the_library():
     x, kernel = jnp.asarray(draw(2, 7, 8, 3)), jnp.asarray(draw(3, 5, 3))
-    expected, transpose = jax.vjp(depthwise.library, x, kernel)
+    expected, transpose = jax.vjp(depthwise.lax_depthwise, x, kernel)
     found, mine = jax.jit(lambda x, k: jax.vjp(depthwise.depthwise, x, k))(x, kernel)
     towards = jnp.asarray(draw(*expected.shape))
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
     for ours, theirs in zip(mine(towards), transpose(towards), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
     tangents = [
-        jax.jvp(f, (x, kernel), (kernel.mean() * x, kernel))[1] for f in (depthwise.depthwise, depthwise.library)
+        jax.jvp(f, (x, kernel), (kernel.mean() * x, kernel))[1] for f in (depthwise.depthwise, depthwise.lax_depthwise)
     ]
     np.testing.assert_allclose(*tangents, rtol=1e-4, atol=1e-4)
 
@@ -219,8 +219,8 @@ def test_patches_are_products_and_the_dense_form_agrees_where_they_are():
         * 2
         for name in ("stride", "none")
     )
-    strided = Patches((3, 5), 4, padding="zero", pools=stride, rngs=nnx.Rngs(0))
-    dense = Patches((3, 5), 4, padding="zero", pools=none, rngs=nnx.Rngs(0))
+    strided = PatchConvolution((3, 5), 4, padding="zero", pools=stride, rngs=nnx.Rngs(0))
+    dense = PatchConvolution((3, 5), 4, padding="zero", pools=none, rngs=nnx.Rngs(0))
     x = draw(2, 8, 12, 3)
     patches = x.reshape(2, 2, 4, 3, 4, 3).transpose(0, 1, 3, 2, 4, 5).reshape(2, 2, 3, 48)
     expected = patches @ np.asarray(strided.weights.kernel[...]).reshape(48, 5)

@@ -12,8 +12,8 @@ from cnnshift.errors import InputError
 from cnnshift.models.base import build, parse_model
 from cnnshift.models.layers.attention import Attention
 from cnnshift.models.layers.conditional_position import ConditionalPosition
-from cnnshift.models.layers.patch_embedding import PatchEmbedding, embed_everywhere
-from cnnshift.models.layers.polyphase_anchoring import roll_back, strongest_phase
+from cnnshift.models.layers.patch_embedding import PatchEmbedding, dense_patch_embedding
+from cnnshift.models.layers.polyphase_anchoring import largest_norm_phase, roll_back
 from cnnshift.models.layers.position_embedding import sine_cosine
 from cnnshift.models.layers.relative_position import RelativePosition
 from cnnshift.models.layers.token_mixing import TokenMixing
@@ -113,7 +113,7 @@ def test_stages_are_promised_where_they_hold(text, promises):
     if stages is not None:
         (stage,) = stages
         assert stage.stride == 2
-        run = jax.jit(lambda x: stage.sample(stage.dense(x)))
+        run = jax.jit(lambda x: stage.downsample(stage.dense(x)))
         moved, expected = run(np.roll(IMAGES, (2, 6), axis=(1, 2))), np.roll(run(IMAGES), (1, 3), axis=(1, 2))
         np.testing.assert_allclose(moved, expected, rtol=1e-4, atol=1e-5)
 
@@ -128,7 +128,7 @@ def test_patch_embedding_equals_a_loop():
     )
     everywhere = everywhere.transpose(2, 0, 1, 3) + bias
     np.testing.assert_allclose(layer(jnp.asarray(x)), everywhere[:, ::2, ::2], rtol=1e-4, atol=1e-5)
-    found = embed_everywhere(jnp.asarray(x), layer.kernel[...], layer.bias[...])
+    found = dense_patch_embedding(jnp.asarray(x), layer.kernel[...], layer.bias[...])
     np.testing.assert_allclose(found, everywhere, rtol=1e-4, atol=1e-5)
 
 
@@ -236,7 +236,7 @@ def test_the_anchor_is_the_phase_of_largest_norm():
     x = draw(3, 6, 9, 2)
     phases = [(a, b) for a in range(3) for b in range(3)]
     expected = [max(phases, key=lambda a: np.square(one[a[0] :: 3, a[1] :: 3]).sum()) for one in x]
-    found = strongest_phase(jnp.asarray(x), 3)
+    found = largest_norm_phase(jnp.asarray(x), 3)
     np.testing.assert_array_equal(found, expected)
     rolled = [np.roll(one, (-a, -b), axis=(0, 1)) for one, (a, b) in zip(x, expected, strict=True)]
     np.testing.assert_array_equal(roll_back(jnp.asarray(x), found, 3), rolled)

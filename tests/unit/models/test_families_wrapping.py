@@ -12,8 +12,8 @@ from cnnshift.data.base import Split
 from cnnshift.errors import InputError
 from cnnshift.explanation.capture import capture
 from cnnshift.models.base import build, describe_options, parse_model
-from cnnshift.models.group_pooling import orbit_shifts
-from cnnshift.models.layers.sampler import affine_grid, sample
+from cnnshift.models.group_pooling import group_shifts
+from cnnshift.models.layers.grid_sampling import affine_grid, grid_sample
 from cnnshift.models.wrapper import Wrapper
 from cnnshift.shifts.circular import Circular
 from cnnshift.shifts.sets import enumerate_shifts
@@ -45,7 +45,7 @@ def test_invariant_to_every_shift_whatever_is_inside(name):
     model = make(f"{name}:step=1,{SMALL}")
     found = everywhere(model, IMAGES)
     np.testing.assert_allclose(found, np.broadcast_to(found[0], found.shape), rtol=1e-5, atol=1e-5)
-    alone = everywhere(model.inner, IMAGES)
+    alone = everywhere(model.backbone, IMAGES)
     assert np.abs(alone - alone[0]).max() > 0.1
 
 
@@ -53,14 +53,16 @@ def test_invariant_to_every_shift_whatever_is_inside(name):
 @pytest.mark.parametrize("step", [1, 4])
 def test_is_what_it_says_over_the_shifts(name, reduce, step):
     model = make(f"{name}:step={step},{SMALL}")
-    inner = model.inner
-    embeddings = everywhere(lambda x: inner.embed(inner.features(x)), IMAGES)
-    chosen = [8 * dy + dx for dy, dx in orbit_shifts(SIZE, step)]
+    backbone = model.backbone
+    embeddings = everywhere(lambda x: backbone.embed(backbone.features(x)), IMAGES)
+    chosen = [8 * dy + dx for dy, dx in group_shifts(SIZE, step)]
     assert len(chosen) == 64 // step**2
-    expected = reduce(embeddings[chosen], axis=0) @ inner.classifier.kernel[...] + inner.classifier.bias[...][None]
+    expected = (
+        reduce(embeddings[chosen], axis=0) @ backbone.classifier.kernel[...] + backbone.classifier.bias[...][None]
+    )
     np.testing.assert_allclose(model(IMAGES), expected, rtol=1e-5, atol=1e-5)
     if name == "orbit":
-        logits = everywhere(inner, IMAGES)[chosen].mean(axis=0)
+        logits = everywhere(backbone, IMAGES)[chosen].mean(axis=0)
         np.testing.assert_allclose(model(IMAGES), logits, rtol=1e-5, atol=1e-5)
     if step > 1:
         found = everywhere(model, IMAGES).reshape(8, 8, 3, 4)
@@ -81,7 +83,7 @@ def test_batches_of_shifts_change_nothing_of_value_and_gradient(monkeypatch):
         return jax.jit(jax.value_and_grad(loss))(weights)
 
     whole = value_and_gradient()
-    monkeypatch.setattr("cnnshift.models.group_pooling.TOGETHER", 4)
+    monkeypatch.setattr("cnnshift.models.group_pooling.MAX_SHIFTS_PER_BATCH", 4)
     parts = value_and_gradient()
     for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(parts), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
@@ -89,17 +91,17 @@ def test_batches_of_shifts_change_nothing_of_value_and_gradient(monkeypatch):
 
 def test_running_statistics_pass_through_the_orbit(monkeypatch):
     model = make(f"orbit:step=4,{SMALL},norm=batch")
-    monkeypatch.setattr("cnnshift.models.group_pooling.TOGETHER", 2)
-    start = np.asarray(model.inner.blocks[0].norm.mean[...])
+    monkeypatch.setattr("cnnshift.models.group_pooling.MAX_SHIFTS_PER_BATCH", 2)
+    start = np.asarray(model.backbone.blocks[0].norm.mean[...])
     model(IMAGES)
-    np.testing.assert_array_equal(model.inner.blocks[0].norm.mean[...], start)
+    np.testing.assert_array_equal(model.backbone.blocks[0].norm.mean[...], start)
     model.train()
     model(IMAGES)
-    once = np.asarray(model.inner.blocks[0].norm.mean[...])
+    once = np.asarray(model.backbone.blocks[0].norm.mean[...])
     assert np.abs(once - start).max() > 1e-3
     model.eval()
     model(IMAGES)
-    np.testing.assert_array_equal(model.inner.blocks[0].norm.mean[...], once)
+    np.testing.assert_array_equal(model.backbone.blocks[0].norm.mean[...], once)
 
 
 def bilinear(image, grid):
@@ -119,7 +121,7 @@ def test_sampler_is_the_printed_sum():
     grid[0, 0] = [[0, 0], [3, 4], [-1, 2], [4, 5]]
     grid[0, 1] = [[3.5, 4.5], [-0.5, -0.5], [1e6, 1], [1, -1e6]]
     expected = np.stack([bilinear(*pair) for pair in zip(images, grid, strict=True)])
-    np.testing.assert_allclose(sample(jnp.asarray(images), jnp.asarray(grid)), expected, atol=1e-5)
+    np.testing.assert_allclose(grid_sample(jnp.asarray(images), jnp.asarray(grid)), expected, atol=1e-5)
 
 
 def test_gradient_of_the_sampler_is_that_of_the_printed_sum():
@@ -127,7 +129,7 @@ def test_gradient_of_the_sampler_is_that_of_the_printed_sum():
     inside = (RNG.randint(-1, 4, (3, 3, 2)) + RNG.uniform(0.1, 0.9, (3, 3, 2))).astype(np.float32)
 
     def total(grid):
-        return sample(jnp.asarray(image)[None], grid[None]).sum()
+        return grid_sample(jnp.asarray(image)[None], grid[None]).sum()
 
     gradient = jax.grad(total)(jnp.asarray(inside))
     for index in np.ndindex(*inside.shape):
@@ -142,7 +144,7 @@ def test_gradient_of_the_sampler_is_that_of_the_printed_sum():
 
 def transformed(theta, images):
     count = len(images)
-    return np.asarray(sample(images, affine_grid(jnp.broadcast_to(jnp.asarray(theta), (count, 2, 3)), SIZE)))
+    return np.asarray(grid_sample(images, affine_grid(jnp.broadcast_to(jnp.asarray(theta), (count, 2, 3)), SIZE)))
 
 
 def test_grid_of_known_transformations():
@@ -211,9 +213,9 @@ def test_a_spatial_transformer_learns_to_move():
 @pytest.mark.parametrize(
     ("text", "canonical"),
     [
-        ("stn:around=cnn", "stn"),
-        ("stn:padding=circular,aps=l2,pool=aps,around=cnn,transform=translation", None),
-        ("stn:around=mlp,width=7", "stn:around=mlp,width=7"),
+        ("stn:backbone=cnn", "stn"),
+        ("stn:padding=circular,aps=l2,pool=aps,backbone=cnn,transform=translation", None),
+        ("stn:backbone=mlp,width=7", "stn:backbone=mlp,width=7"),
         ("orbit:width=8,step=4", "orbit:step=4"),
     ],
 )
@@ -233,23 +235,27 @@ def test_what_is_inside_is_part_of_what_a_network_is():
     def dump(text):
         return str(parse_model(ModelSpec.parse(text))[1].model_dump(mode="json"))
 
-    texts = ["orbit", "orbit:width=4", "orbit:pool=blur,blur=3", "orbit:pool=blur,blur=5", "orbit:around=mlp"]
+    texts = ["orbit", "orbit:width=4", "orbit:pool=blur,blur=3", "orbit:pool=blur,blur=5", "orbit:backbone=mlp"]
     assert len({dump(text) for text in texts}) == len(texts)
-    assert "inner_version" in dump("stn")
+    assert "backbone_version" in dump("stn")
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("stn:colour=red", r"'stn' has no option 'colour'; allowed: around, transform, pool, width, .*norm"),
-        ("orbit:around=mlp,pool=max", r"'orbit' has no option 'pool'; allowed: around, step, width, depth, activation"),
+        ("stn:colour=red", r"'stn' has no option 'colour'; allowed: backbone, transform, pool, width, .*norm"),
+        (
+            "orbit:backbone=mlp,pool=max",
+            r"'orbit' has no option 'pool'; allowed: backbone, step, width, depth, activation",
+        ),
         ("stn:transform=rigid", "'stn' option transform is 'rigid'"),
-        ("stn:kernel=4", "'around=cnn' option kernel is '4'"),
+        ("stn:kernel=4", "'backbone=cnn' option kernel is '4'"),
         ("orbit:step=3", r"step is 3; allowed for images of 8×8 pixels: 1, 2, 4, 8\."),
-        ("orbit:around=stn", "around is 'stn', which stands around another family itself; allowed: mlp, cnn"),
-        ("ti_pool:around=ti_pool", "around is 'ti_pool', which stands"),
-        ("ti_pool:around=resnet0", "Unknown model 'resnet0'"),
+        ("orbit:backbone=stn", "backbone is 'stn', which is a wrapper itself; allowed: mlp, cnn"),
+        ("ti_pool:backbone=ti_pool", "backbone is 'ti_pool', which is a wrapper"),
+        ("ti_pool:backbone=resnet0", "Unknown model 'resnet0'"),
         ("stn:inner=cnn", "'stn' has no option 'inner'"),
+        ("stn:around=cnn", r"'stn' has no option 'around'; it was renamed to 'backbone'\."),
     ],
 )
 def test_mistakes_are_one_sentence(text, words):
@@ -259,19 +265,19 @@ def test_mistakes_are_one_sentence(text, words):
 
 @pytest.mark.parametrize("name", [name for name in MODELS if issubclass(MODELS.load(name), Wrapper)])
 def test_every_option_can_be_told_apart_and_described(name):
-    own = [key for key in MODELS.load(name).options_type.model_fields if key != "inner"]
+    own = [key for key in MODELS.load(name).options_type.model_fields if key != "backbone_options"]
     for inner in (each for each in MODELS if not issubclass(MODELS.load(each), Wrapper)):
         assert not set(own) & set(MODELS.load(inner).options_type.keys({}))
-    lines = {line.key: line for line in describe_options(parse_model(ModelSpec(name, {"around": "mlp"}))[1])}
-    assert "mlp" in lines["around"].allowed
-    assert "orbit" not in lines["around"].allowed
+    lines = {line.key: line for line in describe_options(parse_model(ModelSpec(name, {"backbone": "mlp"}))[1])}
+    assert "mlp" in lines["backbone"].allowed
+    assert "orbit" not in lines["backbone"].allowed
     assert {*own, "width", "activation"} <= lines.keys()
 
 
 def test_the_learning_rate_is_that_of_the_inner_family(monkeypatch):
     split = Split(RNG.randint(0, 256, (4, *SIZE, 2), dtype=np.uint8), np.arange(4), tuple("abcd"), (0.0, 0.0))
     monkeypatch.setattr(MODELS.load("mlp"), "learning_rate", 0.003)
-    assert plan_training(ModelSpec.parse("orbit:around=mlp"), split).recipe.learning_rate == 0.003
+    assert plan_training(ModelSpec.parse("orbit:backbone=mlp"), split).recipe.learning_rate == 0.003
     assert plan_training(ModelSpec.parse("orbit"), split).recipe.learning_rate == 0.01
 
 
@@ -293,4 +299,4 @@ def test_layers_of_an_orbit_do_not_depend_on_how_many_images_look(count):
     """Shifts, or batches of them, must not be taken for images where there are as many."""
     images = jnp.zeros((count, *SIZE, 2))
     names = [step.name for step in capture(make(f"orbit:step=4,{SMALL}"), images).steps]
-    assert names == ["over_orbit", "features", "embed", "inner.classifier"]
+    assert names == ["pool_over_group", "features", "embed", "backbone.classifier"]

@@ -8,14 +8,14 @@ from typing import Any
 from flax import nnx
 from jaxtyping import Array, Float
 
-from cnnshift.models.layers.block import Block, run
+from cnnshift.models.layers.block import Block, apply_layers
 from cnnshift.models.layers.convolution import Convolution
 from cnnshift.models.layers.downsampler import Downsampler
-from cnnshift.models.layers.normalization import normalization
-from cnnshift.models.layers.padding import Padding, surround
+from cnnshift.models.layers.normalization import make_norm
+from cnnshift.models.layers.padding import Padding, pad_margins
 
 
-class Patches(Block):
+class PatchConvolution(Block):
     """y[i, j] = b + Σ x[p·i + u, p·j + v] k[u, v], 0 ≤ u, v < p: one position per p×p patch (p a power of two).
 
     With `pool=stride` the convolution takes the stride; a last row or column that fills no patch is left out, and no
@@ -39,17 +39,17 @@ class Patches(Block):
         *,
         padding: Padding,
         pools: list[Downsampler],
-        before: bool = False,
-        after: bool = False,
+        norm_before: bool = False,
+        norm_after: bool = False,
         rngs: nnx.Rngs,
     ) -> None:
         strided = patch > 1 and pools[0].is_stride
         shape = (patch, patch, channels[0])
-        self.before: Any = normalization("layer", channels[0], rngs=rngs) if before else None
+        self.norm_before: Any = make_norm("layer", channels[0], rngs=rngs) if norm_before else None
         self.weights = Convolution(
             shape, channels[1], patch, padding="valid", stride=patch if strided else 1, rngs=rngs
         )
-        self.after: Any = normalization("layer", channels[1], rngs=rngs) if after else None
+        self.norm_after: Any = make_norm("layer", channels[1], rngs=rngs) if norm_after else None
         self.pools = nnx.List([] if strided else pools)
         self.patch = patch
         self.padding: Padding = padding
@@ -60,7 +60,7 @@ class Patches(Block):
         return self.weights.stride * math.prod(pool.stride for pool in self.pools)
 
     @property
-    def wraps(self) -> bool:
+    def is_circular(self) -> bool:
         """Patches do not overlap; what does, wraps around if the padding does."""
         return self.weights.stride > 1 or self.patch == 1 or self.padding == "circular"
 
@@ -68,15 +68,15 @@ class Patches(Block):
         """The convolution, unless it has the stride."""
         return x if self.weights.stride > 1 else self._weigh(x)
 
-    def sample(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
+    def downsample(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
         """The rest."""
-        x = self._weigh(x) if self.weights.stride > 1 else run(self.pools, x)
-        return x if self.after is None else self.after(x)
+        x = self._weigh(x) if self.weights.stride > 1 else apply_layers(self.pools, x)
+        return x if self.norm_after is None else self.norm_after(x)
 
     def _weigh(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
-        x = x if self.before is None else self.before(x)
+        x = x if self.norm_before is None else self.norm_before(x)
         reach = self.patch - 1
         if self.weights.stride == 1 and reach and self.padding != "valid":
             around = (reach if self.padding == "full" else 0, reach)
-            x = surround(x, (around, around), self.padding)
+            x = pad_margins(x, (around, around), self.padding)
         return self.weights(x)

@@ -12,16 +12,16 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from cnnshift.models.base import Classifier, Options, ReadoutKind
-from cnnshift.models.layers.head import embed, embedding_size, weights_of
+from cnnshift.models.layers.head import apply_head, embedding_size, make_attention_pool
 from cnnshift.models.layers.initializers import he_normal
-from cnnshift.models.layers.normalization import normalization
+from cnnshift.models.layers.normalization import make_norm
 from cnnshift.models.layers.patch_embedding import PatchEmbedding
 
-Readout = Literal["flatten", "gap", "gmp", "token"]
+PatchHead = Literal["flatten", "gap", "gmp", "token"]
 """A head of maps (see `embed`), or the class token."""
 
 
-class PatchwiseOptions(Options):
+class PatchOptions(Options):
     """`patch` is the side of a patch in pixels, `width` the channels of a token, `depth` the number of blocks."""
 
     patch: Annotated[int, pydantic.Field(ge=1, le=64)] = 4
@@ -29,7 +29,7 @@ class PatchwiseOptions(Options):
     depth: Annotated[int, pydantic.Field(ge=1, le=48)] = 2
 
 
-class Patchwise(Classifier):
+class PatchClassifier(Classifier):
     """Patch embedding, position embedding, `depth` blocks, layer normalisation; a head; one linear layer.
 
     Tokens are [n t c] in the blocks, row by row, and a map in `features`. With a class token, a token more in front of
@@ -44,16 +44,16 @@ class Patchwise(Classifier):
     """
 
     def __init__(
-        self, options: PatchwiseOptions, input_shape: tuple[int, int, int], classes: int, *, rngs: nnx.Rngs
+        self, options: PatchOptions, input_shape: tuple[int, int, int], classes: int, *, rngs: nnx.Rngs
     ) -> None:
         self.embedding = PatchEmbedding(input_shape, options.patch, options.width, rngs=rngs)
         grid = self.embedding.grid
         self.position = self._make_position(options, grid, rngs=rngs)
-        self.readout: Readout = getattr(options, "head")  # noqa: B009 - of the families' own options
+        self.readout: PatchHead = getattr(options, "head")  # noqa: B009 - of the families' own options
         self.token = nnx.Param(jnp.zeros(options.width)) if self.readout == "token" else None
         self.blocks = nnx.List(self._make_block(options, grid, rngs=rngs) for _ in range(options.depth))
-        self.norm: Any = normalization("layer", options.width, rngs=rngs)
-        self.attention = weights_of(self.readout, options.width, rngs=rngs)
+        self.norm: Any = make_norm("layer", options.width, rngs=rngs)
+        self.attention = make_attention_pool(self.readout, options.width, rngs=rngs)
         size = options.width if self.readout == "token" else embedding_size(*grid, options.width, self.readout)
         self.classifier = nnx.Linear(size, classes, kernel_init=he_normal(), rngs=rngs)
 
@@ -102,7 +102,7 @@ class Patchwise(Classifier):
         """The head's vector."""
         if self.readout == "token":
             return features[:, 0, 0, features.shape[-1] // 2 :]
-        return embed(features, self.readout, self.attention)
+        return apply_head(features, self.readout, self.attention)
 
     def classify(self, embedding: Float[Array, "n e"]) -> Float[Array, "n k"]:
         """The fully connected layer."""

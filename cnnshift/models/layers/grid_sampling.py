@@ -29,7 +29,7 @@ def affine_grid(theta: Float[Array, "n 2 3"], size: tuple[int, int]) -> Float[Ar
     return jnp.stack([rows, columns], axis=-1)
 
 
-def sample(images: Float[Array, "n h w c"], grid: Float[Array, "n H W 2"]) -> Float[Array, "n H W c"]:
+def grid_sample(images: Float[Array, "n h w c"], grid: Float[Array, "n H W 2"]) -> Float[Array, "n H W c"]:
     """V[i, j] = Σ_{r, q} U[r, q] max(0, 1 − |y_ij − r|) max(0, 1 − |x_ij − q|): equation (5).
 
     Outside the image U is 0. Differentiable in the images and in the grid; at whole coordinates, where V has a kink,
