@@ -12,7 +12,7 @@ from cnnshift.catalog import DOWNSAMPLERS
 from cnnshift.models.base import parse_options
 from cnnshift.models.layers import correlation
 from cnnshift.models.layers.convolution import Convolution
-from cnnshift.models.layers.local_convolution import LocallyConnected
+from cnnshift.models.layers.local_convolution import LocalConvolution
 from tests.pooling import run
 
 PADDINGS = ("zero", "circular", "reflect", "replicate", "valid", "full")
@@ -91,7 +91,7 @@ def test_correlation_and_its_gradients_equal_the_library(inputs, outputs, kernel
 
 @pytest.mark.parametrize("padding", PADDINGS)
 def test_locally_connected_weights_are_those_of_a_position(padding):
-    layer = LocallyConnected((5, 6, 2), 3, 3, padding=padding, rngs=nnx.Rngs(0))
+    layer = LocalConvolution((5, 6, 2), 3, 3, padding=padding, rngs=nnx.Rngs(0))
     x, seen = draw(2, 5, 6, 2), padded(np.zeros((1, 5, 6, 2)), 3, padding)
     height, width = seen.shape[1] - 2, seen.shape[2] - 2
     kernel = np.asarray(layer.kernel[...]).reshape(height, width, 3, 3, 2, 3)
@@ -104,7 +104,7 @@ def test_locally_connected_weights_are_those_of_a_position(padding):
 
 
 def test_a_locally_connected_layer_with_equal_kernels_is_a_convolution():
-    local = LocallyConnected((6, 6, 2), 3, 3, padding="circular", rngs=nnx.Rngs(0))
+    local = LocalConvolution((6, 6, 2), 3, 3, padding="circular", rngs=nnx.Rngs(0))
     shared = Convolution((6, 6, 2), 3, 3, padding="circular", rngs=nnx.Rngs(1))
     local.kernel[...] = jnp.broadcast_to(shared.kernel[...].reshape(1, 1, 18, 3), local.kernel[...].shape)
     x = draw(2, 6, 6, 2)
