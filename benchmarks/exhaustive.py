@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from flax import nnx
 
-from cnnshift.data.base import Split
+from cnnshift.data.split import Split
 from cnnshift.models.base import Classifier, Options, ReadoutKind
 from cnnshift.models.layers.convolution import Convolution
 from cnnshift.models.layers.head import Head, apply_head, embedding_size

@@ -6,7 +6,7 @@ import sys
 
 PROGRAM = """
 import json, resource, sys
-from cnnshift.data.base import open_dataset
+from cnnshift.data.base import create_dataset
 from cnnshift.models.base import build
 from cnnshift.catalog import PROTOCOLS
 from cnnshift.shifts.sets import enumerate_shifts
@@ -15,7 +15,7 @@ from cnnshift.sweep.engine import run_sweep
 from cnnshift.sweep.pure_model import as_pure_model
 
 name, reach = sys.argv[1], int(sys.argv[2])
-split = open_dataset(DatasetSpec.parse("mnist5k")).load("test").take(256)
+split = create_dataset(DatasetSpec.parse("mnist5k")).load("test").take(256)
 model = build(ModelSpec.parse("cnn:padding=circular,head=gap"), (32, 32, 1), 10, seed=0)
 protocol = PROTOCOLS.load("circular")
 shifts = enumerate_shifts(name, max_shift=reach, step=1, size=split.size, wraps=True, images=len(split))

@@ -18,7 +18,8 @@ from flax import nnx
 from benchmarks.timing import compare
 from benchmarks.torch_lite import torch_lite
 from cnnshift.catalog import LOADERS
-from cnnshift.data.base import open_dataset, to_unit
+from cnnshift.data.base import create_dataset
+from cnnshift.data.split import to_unit_range
 from cnnshift.loaders.efficientnet_lite import published_file
 from cnnshift.models import efficientnet_lite
 from cnnshift.models.layers.depthwise import depthwise, lax_depthwise
@@ -31,8 +32,8 @@ GROUPED = "XLA's grouped convolution"
 def main() -> None:
     torch.set_num_threads(1)
     network = LOADERS.load("efficientnet-lite0")("", {}, {})
-    split = open_dataset(DatasetSpec.parse("imagenet20")).load("test")
-    images = np.asarray(network.preprocess(jax.numpy.asarray(to_unit(split.windows))))
+    split = create_dataset(DatasetSpec.parse("imagenet20")).load("test")
+    images = np.asarray(network.preprocess(jax.numpy.asarray(to_unit_range(split.windows))))
     graph, state = nnx.split(network.model)
     twin = torch_lite(efficientnet_lite.SCALES["lite0"], published_file("lite0"))
     twin.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]

@@ -5,7 +5,8 @@ import numpy as np
 
 from benchmarks.timing import compare, show
 from cnnshift.catalog import PROTOCOLS
-from cnnshift.data.base import open_dataset, to_unit
+from cnnshift.data.base import create_dataset
+from cnnshift.data.split import to_unit_range
 from cnnshift.models.base import build
 from cnnshift.shifts.sets import enumerate_shifts
 from cnnshift.spec import DatasetSpec, ModelSpec
@@ -19,7 +20,7 @@ MODELS = ("cnn", "cnn:padding=circular,head=gap", "cnn:padding=circular,head=gap
 
 def main() -> None:
     print(f"\n(a) sweep against the pure forward pass, batch {BATCH}, 64 shifts, backend {jax.default_backend()}")
-    split = open_dataset(DatasetSpec.parse("mnist5k")).load("test").take(BATCH)
+    split = create_dataset(DatasetSpec.parse("mnist5k")).load("test").take(BATCH)
     for name in MODELS:
         subject = as_pure_model(build(ModelSpec.parse(name), (32, 32, 1), 10, seed=0))
         for protocol_name in ("circular", "zero"):
@@ -31,7 +32,7 @@ def main() -> None:
             block = compile_block(job, reference, BATCH, 1)
             arguments = first_block(job, reference, BATCH, 1)
             forward = jax.jit(lambda state, images, apply=subject.apply: apply(state, images)[0])
-            images = np.asarray(to_unit(split.windows))
+            images = np.asarray(to_unit_range(split.windows))
 
             def pure(forward=forward, images=images, subject=subject, count=shared.count):
                 for _ in range(count):

@@ -6,7 +6,7 @@ import torch
 from benchmarks.timing import compare, show
 from benchmarks.torch_twin import torch_cnn
 from cnnshift.catalog import PROTOCOLS
-from cnnshift.data.base import open_dataset
+from cnnshift.data.base import create_dataset
 from cnnshift.models.base import build
 from cnnshift.shifts.sets import enumerate_shifts
 from cnnshift.spec import DatasetSpec, ModelSpec
@@ -24,7 +24,7 @@ def main() -> None:
 
 def race(name: str) -> None:
     """One network."""
-    split = open_dataset(DatasetSpec.parse("mnist5k")).load("test").take(IMAGES)
+    split = create_dataset(DatasetSpec.parse("mnist5k")).load("test").take(IMAGES)
     model = build(ModelSpec.parse(name), (32, 32, 1), 10, seed=0)
     shift_set = enumerate_shifts("grid", max_shift=4, step=1, size=split.size, wraps=True, images=IMAGES)
     protocol = PROTOCOLS.load("circular")(split.size, reach=4)

@@ -7,7 +7,7 @@ import torch
 
 from benchmarks.timing import compare, show
 from benchmarks.torch_twin import torch_cnn
-from cnnshift.data.base import open_dataset
+from cnnshift.data.base import create_dataset
 from cnnshift.models.base import build
 from cnnshift.spec import DatasetSpec, ModelSpec
 from cnnshift.train.fit import compile_step
@@ -16,7 +16,7 @@ STEPS, RATE = 30, 1e-3
 
 
 def main() -> None:
-    train = open_dataset(DatasetSpec.parse("mnist5k")).load("train")
+    train = create_dataset(DatasetSpec.parse("mnist5k")).load("train")
     print("\n(c) training step, cnn, Adam")
     for batch in (64, 128):
         images, labels = train.windows[:batch], train.labels[:batch]

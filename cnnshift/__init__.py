@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     # What __getattr__ gives, for type checkers and editors.
     from cnnshift.bench.measure import measure
     from cnnshift.comparison.api import compare
-    from cnnshift.data.base import Split
+    from cnnshift.data.split import Split
     from cnnshift.explanation.explain import explain
     from cnnshift.results.files import load_result
     from cnnshift.testing.equivariance import assert_shift_equivariant
@@ -29,7 +29,7 @@ _PUBLIC = {
     "explain": "cnnshift.explanation.explain",
     "measure": "cnnshift.bench.measure",
     "load_result": "cnnshift.results.files",
-    "Split": "cnnshift.data.base",
+    "Split": "cnnshift.data.split",
 }
 
 __all__ = [

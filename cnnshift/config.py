@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Lt, MinLen
 
 from cnnshift.errors import InputError, validation_message
-from cnnshift.pixels import Pixels, write_pixels
+from cnnshift.pixel_length import PixelLength, serialize_length
 from cnnshift.registry import unknown
 
 DEFAULT_SUITE = "standard"
@@ -96,8 +96,8 @@ class BenchSettings:
     split: str | None = None
     protocols: Annotated[tuple[str, ...], MinLen(1)] = ("circular",)
     shifts: str = "grid"
-    max_shift: Pixels | None = None
-    step: Pixels | None = None
+    max_shift: PixelLength | None = None
+    step: PixelLength | None = None
     metrics: tuple[str, ...] = ()
     seed: Annotated[int, Ge(0), Lt(2**31)] = 0
     seeds: Annotated[int, Ge(1), Lt(2**16)] = 1
@@ -219,7 +219,7 @@ def as_dict(settings: BenchSettings) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Fraction):
-        return write_pixels(value)
+        return serialize_length(value)
     return list(value) if isinstance(value, tuple) else value
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cnnshift.data.base import Split
+from cnnshift.data.split import Split
 
 RNG = np.random.RandomState(0)
 KERNEL = RNG.randn(3, 3, 3, 4).astype(np.float32) * 0.3  # h w c f

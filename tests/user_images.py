@@ -44,7 +44,7 @@ def prepare_tfds(root, name="pets", *, count=8, file_format="array_record", shap
     """A data set of tensorflow-datasets, prepared below a folder; returns its directory."""
     import tensorflow_datasets as tfds
 
-    from cnnshift.data.silence import quiet
+    from cnnshift.data.silence import silence
 
     class Pets(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         VERSION = tfds.core.Version("1.2.0")
@@ -67,7 +67,7 @@ def prepare_tfds(root, name="pets", *, count=8, file_format="array_record", shap
                 yield index, {"image": PIL.Image.fromarray(image), "label": int(label)}
 
     Pets.name = name
-    with quiet():
+    with silence():
         builder = Pets(data_dir=root, file_format="array_record")
         builder.download_and_prepare()
     directory = Path(builder.data_dir)

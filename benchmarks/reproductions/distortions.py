@@ -10,7 +10,8 @@ import jax
 import numpy as np
 
 from benchmarks.reproductions.records import Record, collect, spread
-from cnnshift.data.base import Split, open_dataset, to_unit
+from cnnshift.data.base import create_dataset
+from cnnshift.data.split import Split, to_unit_range
 from cnnshift.models.base import build
 from cnnshift.spec import DatasetSpec, ModelSpec
 from cnnshift.sweep.device import prepare_backend
@@ -22,13 +23,13 @@ NETWORKS, AUGMENTATIONS = ("mlp", "cnn"), ("none", "affine", "elastic")
 
 
 def measure(key: Record) -> Record:
-    data = open_dataset(DatasetSpec.parse("mnist5k"))
+    data = create_dataset(DatasetSpec.parse("mnist5k"))
     every, test = data.load("train"), data.load("test")
     rows = np.random.RandomState(key["seed"]).permutation(len(every))[:IMAGES]
     few = Split(every.images[rows], every.labels[rows], every.classes, background=every.background)
     model = build(ModelSpec.parse(key["network"]), (*few.size, few.channels), len(few.classes), seed=key["seed"])
     fit(model, few, Recipe(epochs=EPOCHS, learning_rate=3e-3, augment=key["augment"]), seed=key["seed"])
-    logits = jax.jit(model.__call__)(to_unit(test.windows))
+    logits = jax.jit(model.__call__)(to_unit_range(test.windows))
     return {"error": round(float((np.asarray(logits).argmax(axis=1) != test.labels).mean()), 4)}
 
 

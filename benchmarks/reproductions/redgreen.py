@@ -22,8 +22,8 @@ from flax import nnx
 
 import cnnshift
 from benchmarks.reproductions.records import Record, collect, spread
-from cnnshift.data.base import Split, to_unit
 from cnnshift.data.redgreen import RedGreen, RedGreenOptions
+from cnnshift.data.split import Split, to_unit_range
 from cnnshift.models.layers.convolution import Convolution
 from cnnshift.models.layers.padding import Padding, output_size
 from cnnshift.sweep.device import prepare_backend
@@ -78,7 +78,7 @@ def train(padding: Padding, seed: int) -> tuple[Network, int]:
     learned, held = split("train"), split("validation", sets="published")
 
     def loss_of(weights: nnx.State, images: jax.Array, labels: jax.Array) -> jax.Array:
-        logits = nnx.merge(graph, weights)(to_unit(images))
+        logits = nnx.merge(graph, weights)(to_unit_range(images))
         return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
     @jax.jit
@@ -100,7 +100,7 @@ def train(padding: Padding, seed: int) -> tuple[Network, int]:
 
 def accuracy(model: Network, **options: str) -> float:
     test = split("test", **options)
-    logits = jax.jit(model.__call__)(jnp.asarray(to_unit(test.images)))
+    logits = jax.jit(model.__call__)(jnp.asarray(to_unit_range(test.images)))
     return float((np.asarray(logits).argmax(axis=1) == test.labels).mean())
 
 

@@ -9,15 +9,16 @@ import numpy as np
 from scipy import ndimage
 
 from benchmarks.reproductions.bench import bench, show
-from cnnshift.data.base import open_dataset, to_unit
+from cnnshift.data.base import create_dataset
+from cnnshift.data.split import to_unit_range
 from cnnshift.shifts.bilinear import Bilinear
 from cnnshift.shifts.zero import Zero
 from cnnshift.spec import DatasetSpec
 
 
 def main() -> None:
-    split = open_dataset(DatasetSpec.parse("mnist5k")).load("test")
-    images = to_unit(split.windows)
+    split = create_dataset(DatasetSpec.parse("mnist5k")).load("test")
+    images = to_unit_range(split.windows)
     published = ndimage.shift(images, (0, 3, 3, 0), order=1, mode="constant", cval=0.0)
     zero = Zero(split.size, reach=3, background=split.background)
     ours = np.asarray(zero.move(zero.prepare(images), jnp.array([3, 3])))

@@ -9,7 +9,7 @@ import numpy as np
 from cnnshift.bench.networks import Identity
 from cnnshift.bench.plan import ShiftPlan
 from cnnshift.catalog import METRICS
-from cnnshift.data.base import Split, to_unit
+from cnnshift.data.split import Split, to_unit_range
 from cnnshift.loaders.host_callback import reraise_host_errors
 from cnnshift.metrics.base import Metric
 from cnnshift.metrics.phase_spectrum import profile_by_phase
@@ -95,7 +95,7 @@ def measure_cell(
         protocol=shift_plan.record,
         contract=shift_plan.contract,
         metrics=[evaluate(METRICS.load(id), seen) for id in metrics],
-        predictions=pack(seen.classes_seen) if seen.classes_seen.size <= MAX_PREDICTIONS else None,
+        predictions=pack(seen.all_predictions) if seen.all_predictions.size <= MAX_PREDICTIONS else None,
         by_shift=_shift_table(seen, test, shift_plan, normaliser),
         by_radius=_radius_table(seen, normaliser),
         by_phase=_phase_table(seen, subject.total_stride(test)),
@@ -140,7 +140,7 @@ def _shift_table(
     profile = profile_by_shift(observations)
     if isinstance(profile, Unavailable):
         return ShiftTable(reason=profile.reason)
-    loss = shift_plan.protocol.loss(to_unit(test.windows), shift_plan.shift_set.shifts).mean(axis=0)
+    loss = shift_plan.protocol.energy_loss(to_unit_range(test.windows), shift_plan.shift_set.shifts).mean(axis=0)
     return ShiftTable(
         dy=profile.dy.tolist(),
         dx=profile.dx.tolist(),

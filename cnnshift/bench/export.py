@@ -14,7 +14,8 @@ import numpy as np
 
 from cnnshift.bench.images import no_training_images, test_images
 from cnnshift.bench.networks import Ready, as_seen, is_pretrained, plan_pretrained, prepare_pretrained, ready_to_measure
-from cnnshift.data.base import Split, open_dataset, to_unit
+from cnnshift.data.base import create_dataset
+from cnnshift.data.split import Split, to_unit_range
 from cnnshift.errors import InputError, MeasurementError
 from cnnshift.files import write_bytes
 from cnnshift.loaders.extras import optional
@@ -86,7 +87,7 @@ def export_onnx(
     for package in ("jax2onnx", "onnxruntime"):
         optional(package, "export")
     ready, test = _ready(model, dataset, epochs, seed, say)
-    images = to_unit(test.windows[:CHECKED_IMAGES])
+    images = to_unit_range(test.windows[:CHECKED_IMAGES])
     expected = np.asarray(ready.subject.apply(ready.subject.state, jnp.asarray(images))[0])
     if not np.isfinite(expected).all():
         raise InputError(f"{ready.identity.model}: the model gave logits that are not finite numbers.")
@@ -127,10 +128,10 @@ def _ready(model: str, dataset: str, epochs: int | None, seed: int, say: Callabl
         if ready.subject.outside is not None:
             raise InputError(f"{model} does not run as arrays of jax; allowed: networks of Flax.")
         return ready, test
-    source = open_dataset(DatasetSpec.parse(dataset))
-    train = source.load("train") if source.trains else test
+    source = create_dataset(DatasetSpec.parse(dataset))
+    train = source.load("train") if source.has_train else test
     training = plan_training(spec, train, epochs=epochs)
-    if training.epochs and not source.trains:
+    if training.epochs and not source.has_train:
         raise InputError(no_training_images(record.name, training.label))
     say(f"training {training.label}, or reading its weights")
     return ready_to_measure(training, train, seed=seed if training.seed is None else training.seed), test

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from cnnshift.config import BenchSettings
-from cnnshift.data.base import Split, open_dataset
+from cnnshift.data.base import create_dataset
+from cnnshift.data.split import Split
 from cnnshift.errors import InputError
 from cnnshift.results.schema import DatasetRecord
 from cnnshift.spec import DatasetSpec
@@ -27,8 +28,8 @@ def test_images(data: Images, limit: int | None) -> tuple[Split, DatasetRecord]:
         InputError: an unknown data set, or arrays that are no images and labels.
     """
     if isinstance(data, str):
-        dataset = open_dataset(DatasetSpec.parse(data))
-        test, name, version = dataset.load("test", limit=limit), str(dataset.spec), dataset.source.version
+        dataset = create_dataset(DatasetSpec.parse(data))
+        test, name, version = dataset.load("test", limit=limit), str(dataset.spec), dataset.version
     else:
         test, name, version = _as_split(*data) if isinstance(data, tuple) else data, "(own images)", ""
         test = test if limit is None else test.take(limit)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from cnnshift.catalog import LOADERS, MODELS
-from cnnshift.data.base import Split
+from cnnshift.data.split import Split
 from cnnshift.errors import InputError
 from cnnshift.loaders.base import Network
 from cnnshift.loaders.host_callback import HostCallback, traceable

@@ -15,7 +15,8 @@ from cnnshift.bench.images import dataset_spec
 from cnnshift.bench.networks import NetworkPlan, is_pretrained, own_window, plan_pretrained
 from cnnshift.catalog import METRICS, PROTOCOLS
 from cnnshift.config import FRACTIONS, BenchSettings, Span
-from cnnshift.data.base import Split, open_dataset, to_unit
+from cnnshift.data.base import create_dataset
+from cnnshift.data.split import Split, to_unit_range
 from cnnshift.errors import InputError
 from cnnshift.results.schema import DatasetRecord, ProtocolRecord
 from cnnshift.shifts.base import ShiftProtocol
@@ -91,7 +92,7 @@ def make_plan(settings: BenchSettings) -> BenchPlan:
     for metric in settings.metrics:
         METRICS[metric]
     protocols = [(name, PROTOCOLS.load(name)) for name in dict.fromkeys(settings.protocols)]
-    dataset = open_dataset(spec)
+    dataset = create_dataset(spec)
     models = [ModelSpec.parse(model) for model in settings.models]
     given = {str(spec): plan_pretrained(spec) for spec in models if is_pretrained(spec)}
     test = dataset.load("test", limit=settings.limit)
@@ -99,11 +100,11 @@ def make_plan(settings: BenchSettings) -> BenchPlan:
     test = test.with_window(window)
     if settings.limit is not None and settings.limit > len(test):
         log.warning("limit is %d, but '%s' has %d test images; all are taken.", settings.limit, spec, len(test))
-    trains = dataset.trains and any(not is_pretrained(model) for model in models)
+    trains = dataset.has_train and any(not is_pretrained(model) for model in models)
     train = dataset.load("train").with_window(window) if trains else None
     record = DatasetRecord(
         name=str(dataset.spec),
-        version=dataset.source.version,
+        version=dataset.version,
         split="test",
         n=len(test),
         size=test.size,
@@ -167,17 +168,17 @@ def warn_about_half_steps(shift_plans: Sequence[ShiftPlan]) -> None:
 
 
 def _mean_loss(protocol: ShiftProtocol, test: Split, shift_set: ShiftSet) -> float:
-    windows = to_unit(test.windows)
+    windows = to_unit_range(test.windows)
     if shift_set.shifts.ndim == 2:
-        return float(protocol.loss(windows, shift_set.shifts).mean())
-    losses = [protocol.loss(windows[i : i + 1], shifts).mean() for i, shifts in enumerate(shift_set.shifts)]
+        return float(protocol.energy_loss(windows, shift_set.shifts).mean())
+    losses = [protocol.energy_loss(windows[i : i + 1], shifts).mean() for i, shifts in enumerate(shift_set.shifts)]
     return float(sum(losses) / len(losses))
 
 
 def _contract(dataset: DatasetRecord, protocol: ProtocolRecord, version: int, shift_set: ShiftSet) -> str:
     """Hash of data, protocol, shifts and preprocessing; not of model, seed, device or batch size."""
     # Which part of a pixel a unit is, the step says.
-    shifts = np.ascontiguousarray(shift_set.units, dtype="<i4")
+    shifts = np.ascontiguousarray(shift_set.numerators, dtype="<i4")
     terms = {
         "dataset": dataset.model_dump(mode="json"),
         "protocol": protocol.model_dump(mode="json", exclude={"information_loss"}),

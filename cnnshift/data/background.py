@@ -33,7 +33,7 @@ Background = Annotated[str, pydantic.AfterValidator(_check)]
 """`black`, `white`, `mean`, or values on the scale 0..1, as 0.5 or 0.5/0.4/0.4."""
 
 
-def background_value(
+def resolve_background(
     text: str, channels: int, some_images: Callable[[int], Shaped[np.ndarray, "n h w c"]]
 ) -> tuple[float, ...]:
     """The value of an empty pixel, one per channel, on the scale 0..1.
@@ -56,8 +56,8 @@ def background_value(
     return values * (channels if len(values) == 1 else 1)
 
 
-def matte_value(text: str) -> tuple[int, int, int]:
+def background_rgb(text: str) -> tuple[int, int, int]:
     """The colour behind what is transparent, in bytes: the background, or black where that follows from the images."""
-    values = (0.0,) if text == "mean" else background_value(text, 1 if "/" not in text else 3, np.empty)
+    values = (0.0,) if text == "mean" else resolve_background(text, 1 if "/" not in text else 3, np.empty)
     red, green, blue = (round(255 * value) for value in (values * 3 if len(values) == 1 else values))
     return red, green, blue

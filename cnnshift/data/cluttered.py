@@ -11,10 +11,11 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from cnnshift.data.base import NO_OPTIONS, DataOptions, Split, check_split
+from cnnshift.data.base import DEFAULT_OPTIONS, DatasetOptions, check_split
 from cnnshift.data.mnist5k import WINDOW, Mnist5k
 from cnnshift.data.mnist5k_card import CITATION, LICENCE
 from cnnshift.data.mnist5k_card import SIDE as DIGIT
+from cnnshift.data.split import Split
 
 SIDE = 48
 PIECES = 6
@@ -36,10 +37,10 @@ class Cluttered:
     version: ClassVar[str] = "1.0.0"
     licence: ClassVar[str] = LICENCE
     citation: ClassVar[str] = CITATION
-    options_type: ClassVar[type[DataOptions]] = DataOptions
+    options_type: ClassVar[type[DatasetOptions]] = DatasetOptions
     splits: ClassVar[tuple[str, ...]] = SPLITS
 
-    def __init__(self, options: DataOptions = NO_OPTIONS) -> None:
+    def __init__(self, options: DatasetOptions = DEFAULT_OPTIONS) -> None:
         """Options are those of every data set."""
 
     def load(self, split: str) -> Split:

@@ -14,10 +14,11 @@ import numpy as np
 import pydantic
 from jaxtyping import Int, UInt8
 
-from cnnshift.data.background import Background, background_value, matte_value
-from cnnshift.data.base import DataOptions, LoadsPart, Split, check_split, seeded_subset
+from cnnshift.data.background import Background, background_rgb, resolve_background
+from cnnshift.data.base import DatasetOptions, SubsetDataset, check_split
 from cnnshift.data.image_files import SUFFIXES, Header, decode_all, no_warnings, read_header
-from cnnshift.data.limits import MAX_SIDE, check_bytes, check_classes
+from cnnshift.data.limits import MAX_SIDE, check_classes, check_memory
+from cnnshift.data.split import Split, subset_indices
 from cnnshift.errors import InputError
 
 SEED = 26  # of the order of the images; not the one of `Split.take`
@@ -25,7 +26,7 @@ SEED = 26  # of the order of the images; not the one of `Split.take`
 _log = logging.getLogger("cnnshift")
 
 
-class FolderOptions(DataOptions):
+class FolderOptions(DatasetOptions):
     """What is read, and what is made of it, see `Folder`."""
 
     split: str = "test"
@@ -37,7 +38,7 @@ class FolderOptions(DataOptions):
 DEFAULTS = FolderOptions()
 
 
-class Folder(LoadsPart):
+class Folder(SubsetDataset):
     """DIR/train/CLASS/IMAGE and DIR/test/CLASS/IMAGE, or DIR/CLASS/IMAGE, which then are all to test on.
 
     Classes are the names of the folders, sorted. Images are upright, and in a seeded order that mixes the classes. If
@@ -56,7 +57,7 @@ class Folder(LoadsPart):
     version: ClassVar[str] = "1.0.0"
     licence: ClassVar[str] = "that of the images"
     citation: ClassVar[str] = "the user's own images"
-    options_type: ClassVar[type[DataOptions]] = FolderOptions
+    options_type: ClassVar[type[DatasetOptions]] = FolderOptions
 
     def __init__(self, argument: str, options: FolderOptions = DEFAULTS) -> None:
         root = Path(argument).expanduser()
@@ -72,22 +73,22 @@ class Folder(LoadsPart):
         """`test`, and `train` if there is such a folder, and another one is to test on."""
         return tuple(self._folders)
 
-    def load_part(self, split: str, limit: int | None) -> Split:
-        """See `LoadsPart`."""
+    def load_subset(self, split: str, limit: int | None) -> Split:
+        """See `SubsetDataset`."""
         check_split(self.name, split, self.splits)
         with no_warnings():
             images, labels = self._decode(split, limit)
-            background = background_value(self._options.background, images.shape[-1], self._some_images)
+            background = resolve_background(self._options.background, images.shape[-1], self._some_images)
         return Split(images, labels, self._classes, background, self._options.context)
 
     def _decode(self, split: str, limit: int | None) -> tuple[UInt8[np.ndarray, "n h w c"], Int[np.ndarray, " n"]]:
         paths, labels = self._listing(split)
-        chosen = seeded_subset(len(paths), len(paths) if limit is None else limit)
+        chosen = subset_indices(len(paths), len(paths) if limit is None else limit)
         height, width = self._image_size(split)
         shape = (height, width, self._channels)
-        check_bytes(str(self._folders[split]), (len(chosen), *shape))
+        check_memory(str(self._folders[split]), (len(chosen), *shape))
         options = self._options
-        matte = matte_value(options.background)
+        matte = background_rgb(options.background)
         wanted = [paths[index] for index in chosen]
         return decode_all(wanted, shape, resize=options.size is not None, matte=matte), labels[chosen]
 

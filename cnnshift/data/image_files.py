@@ -133,7 +133,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 
 @contextlib.contextmanager
 def no_warnings() -> Iterator[None]:
-    """Keep quiet what decoders say of unusual files: what is wrong is an error here. Not for threads."""
+    """Ignore what decoders say of unusual files: what is wrong is an error here. Not for threads."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -15,9 +15,10 @@ import numpy as np
 import pydantic
 from jaxtyping import UInt8
 
-from cnnshift.data.base import DataOptions, Split, check_split
+from cnnshift.data.base import DatasetOptions, check_split
 from cnnshift.data.imagenet_classes import imagenet_classes
 from cnnshift.data.package_files import damaged, package_file
+from cnnshift.data.split import Split
 
 PACKAGE = "foolbox"
 
@@ -31,7 +32,7 @@ DIGEST = "d625818dacf79cc40ced71ff12f1d4955c3d2655ae4b047b3c93b1819cb8f3fe"
 BACKGROUND = (0.485, 0.456, 0.406)
 
 
-class PhotographOptions(DataOptions):
+class PhotographOptions(DatasetOptions):
     """Side of what a network sees, and the pixels around it, on each side."""
 
     size: Annotated[int, pydantic.Field(ge=32, le=384)] = 224
@@ -58,7 +59,7 @@ class Imagenet20:
         "O. Russakovsky et al., ImageNet large scale visual recognition challenge, IJCV 115, 2015; "
         "photographs chosen by J. Rauber et al., Foolbox, 2017"
     )
-    options_type: ClassVar[type[DataOptions]] = PhotographOptions
+    options_type: ClassVar[type[DatasetOptions]] = PhotographOptions
     splits: ClassVar[tuple[str, ...]] = ("test",)
 
     def __init__(self, options: PhotographOptions = AS_USUAL) -> None:

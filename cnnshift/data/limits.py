@@ -1,51 +1,71 @@
-"""What the images of a split must not exceed, and their classes must fulfil, whatever source they come from."""
+"""Limits on the size and the classes of a split, whatever its source."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cnnshift.data.base import MAX_BYTES
 from cnnshift.errors import InputError
 
+MAX_BYTES = 2**30
+"""Of the images of a split in memory."""
+
 MAX_SIDE = 4096
-"""Of an image that is resized, with its context."""
+"""Of a resized image, with its context."""
 
 MAX_CLASSES = 100_000
 
 MAX_IMAGES = 2**26
-"""Of a split, whatever a limit then takes of them."""
+"""Of a split, before a limit is applied."""
 
 
-def check_bytes(where: str, shape: tuple[int, int, int, int], itemsize: int = 1) -> None:
-    """Refuse images that do not fit, before memory is asked for.
+def check_memory(source: str, shape: tuple[int, int, int, int], itemsize: int = 1) -> None:
+    """Raise an error if images need more than `MAX_BYTES`. Call it before allocating memory.
 
     Args:
-        where: whose images they are, for the message.
+        source: where the images come from, for the message.
         shape: (n, height, width, channels).
-        itemsize: bytes of a number.
+        itemsize: bytes per value.
 
     Raises:
-        InputError: they take more than `MAX_BYTES`.
+        InputError: the images need more than `MAX_BYTES`.
     """
     count, height, width, channels = shape
     size = count * height * width * channels * itemsize
     if size > MAX_BYTES:
         raise InputError(
-            f"{where}: {count:,} images of {height}×{width}×{channels} take {size / 2**30:.1f} GiB; allowed: at most "
-            f"{MAX_BYTES / 2**30:.0f} GiB, so take fewer of them (a limit), or smaller ones."
+            f"{source}: {count:,} images of {height}×{width}×{channels} take {size / 2**30:.1f} GiB; allowed: at most "
+            f"{MAX_BYTES / 2**30:.0f} GiB. Set a limit or use smaller images."
         )
 
 
-def check_classes(where: str, names: Sequence[str]) -> tuple[str, ...]:
-    """The names of classes, of which there must be two at least.
+def check_classes(source: str, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the class names, after checking their number and that they are distinct.
 
     Raises:
-        InputError: fewer, more than anybody has, or one name twice.
+        InputError: fewer than 2 or more than `MAX_CLASSES` names, or a duplicate.
     """
     if not 2 <= len(names) <= MAX_CLASSES:
         found = f"one class ({names[0]})" if len(names) == 1 else f"{len(names):,} classes"
-        raise InputError(f"{where} has {found}; allowed: 2 to {MAX_CLASSES:,}.")
+        raise InputError(f"{source} has {found}; allowed: 2 to {MAX_CLASSES:,}.")
     if len(set(names)) < len(names):
-        twice = next(name for index, name in enumerate(names) if name in names[:index])
-        raise InputError(f"{where} names the class '{twice}' twice; allowed: distinct names.")
+        duplicate = next(name for index, name in enumerate(names) if name in names[:index])
+        raise InputError(f"{source} names the class '{duplicate}' twice; allowed: distinct names.")
     return tuple(names)
+
+
+def check_context(source: str, context: int, size: tuple[int, int]) -> None:
+    """Raise an error if a context leaves no window.
+
+    Args:
+        source: where the images come from, for the message.
+        context: pixels on each side.
+        size: (H, W) of the source images.
+
+    Raises:
+        InputError: the context is half of the shorter side or more.
+    """
+    if 2 * context >= min(size):
+        raise InputError(
+            f"context is {context}, but the images of {source} have {size[0]}×{size[1]} pixels; allowed: less than "
+            f"half of the shorter side."
+        )

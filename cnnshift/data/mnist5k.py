@@ -20,8 +20,9 @@ from jaxtyping import UInt8
 
 from cnnshift.cache import cache_dir
 from cnnshift.data.array_file import is_intact, read_array, write_array
-from cnnshift.data.base import NO_OPTIONS, DataOptions, Split, check_split
+from cnnshift.data.base import DEFAULT_OPTIONS, DatasetOptions, check_split
 from cnnshift.data.mnist5k_card import CITATION, LICENCE, NAME, SIDE, VERSION
+from cnnshift.data.split import Split
 from cnnshift.errors import MeasurementError
 
 WINDOW = 32
@@ -47,10 +48,10 @@ class Mnist5k:
     version: ClassVar[str] = VERSION
     licence: ClassVar[str] = LICENCE
     citation: ClassVar[str] = CITATION
-    options_type: ClassVar[type[DataOptions]] = DataOptions
+    options_type: ClassVar[type[DatasetOptions]] = DatasetOptions
     splits: ClassVar[tuple[str, ...]] = tuple(DIGESTS)
 
-    def __init__(self, options: DataOptions = NO_OPTIONS) -> None:
+    def __init__(self, options: DatasetOptions = DEFAULT_OPTIONS) -> None:
         """Options are those of every data set."""
 
     def load(self, split: str) -> Split:

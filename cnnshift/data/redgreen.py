@@ -13,7 +13,8 @@ from typing import ClassVar, Literal
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from cnnshift.data.base import DataOptions, Split, check_split
+from cnnshift.data.base import DatasetOptions, check_split
+from cnnshift.data.split import Split
 
 SIDE = 32
 BOX = 4
@@ -26,7 +27,7 @@ SIZES = {"train": 2000, "validation": 1000, "test": 1000}
 _STREAMS = {"validation": 1, "similar": 2, "dissimilar": 3}
 
 
-class RedGreenOptions(DataOptions):
+class RedGreenOptions(DatasetOptions):
     """What is drawn, see `RedGreen`."""
 
     sets: Literal["fresh", "published"] = "fresh"
@@ -62,7 +63,7 @@ class RedGreen:
         "Kayhan, van Gemert: On translation invariance in CNNs: convolutional layers can exploit absolute spatial "
         "location. CVPR 2020"
     )
-    options_type: ClassVar[type[DataOptions]] = RedGreenOptions
+    options_type: ClassVar[type[DatasetOptions]] = RedGreenOptions
     splits: ClassVar[tuple[str, ...]] = tuple(SIZES)
 
     def __init__(self, options: RedGreenOptions = DEFAULTS) -> None:

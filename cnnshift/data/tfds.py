@@ -13,10 +13,11 @@ import numpy as np
 import pydantic
 from jaxtyping import Int, UInt8
 
-from cnnshift.data.background import Background, background_value
-from cnnshift.data.base import DataOptions, LoadsPart, Split, check_split, seeded_subset
+from cnnshift.data.background import Background, resolve_background
+from cnnshift.data.base import DatasetOptions, SubsetDataset, check_split
 from cnnshift.data.decoded import read_decoded, write_decoded
 from cnnshift.data.limits import MAX_SIDE, check_classes
+from cnnshift.data.split import Split, subset_indices
 from cnnshift.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ _ARGUMENT = re.compile(
 _log = logging.getLogger("cnnshift")
 
 
-class TfdsOptions(DataOptions):
+class TfdsOptions(DatasetOptions):
     """What is read, and what is made of it, see `Tfds`."""
 
     split: str | None = None
@@ -46,7 +47,7 @@ class TfdsOptions(DataOptions):
 DEFAULTS = TfdsOptions()
 
 
-class Tfds(LoadsPart):
+class Tfds(SubsetDataset):
     """NAME[:CONFIG][:VERSION] of tensorflow-datasets: images with one class each, prepared as array_record or tfrecord.
 
     mnist, fashion_mnist, cifar10, cifar100 and svhn_cropped are prepared where they are missing, under their names,
@@ -64,7 +65,7 @@ class Tfds(LoadsPart):
     version: ClassVar[str] = "1.0.0"
     licence: ClassVar[str] = "that of the data set"
     citation: ClassVar[str] = "TensorFlow Datasets; and what the data set itself says"
-    options_type: ClassVar[type[DataOptions]] = TfdsOptions
+    options_type: ClassVar[type[DatasetOptions]] = TfdsOptions
 
     def __init__(self, argument: str, options: TfdsOptions = DEFAULTS) -> None:
         match = _ARGUMENT.fullmatch(argument)
@@ -85,8 +86,8 @@ class Tfds(LoadsPart):
         """`test`, and `train` if there is a split to train on."""
         return ("test", "train") if self._options.train_split or "train" in self._prepared.splits else ("test",)
 
-    def load_part(self, split: str, limit: int | None) -> Split:
-        """See `LoadsPart`."""
+    def load_subset(self, split: str, limit: int | None) -> Split:
+        """See `SubsetDataset`."""
         check_split(self.name, split, self.splits)
         images, labels = self._decoded(split, limit)
         context = self._options.context
@@ -96,7 +97,7 @@ class Tfds(LoadsPart):
                 f"{images.shape[2]} pixels; allowed: less than half of that, or the option size=N."
             )
         classes = check_classes(f"'tfds:{self.argument}'", self._prepared.classes)
-        background = background_value(self._options.background, images.shape[-1], self._some_images)
+        background = resolve_background(self._options.background, images.shape[-1], self._some_images)
         return Split(images, labels, classes, background, context)
 
     def _decoded(self, split: str, limit: int | None) -> tuple[UInt8[np.ndarray, "n h w c"], Int[np.ndarray, " n"]]:
@@ -106,7 +107,7 @@ class Tfds(LoadsPart):
         taken = count if limit is None else min(limit, count)
         # Before memory is asked for: the count is only what the directory claims.
         self._prepared.size(taken, side)
-        chosen = seeded_subset(count, taken)
+        chosen = subset_indices(count, taken)
         what = {"data_set": self.argument, "split": name, "side": side}
         key = {"version": self.version, **what, "files": self._prepared.stamp}
         kept = read_decoded(self._name, key)

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from cnnshift.data.silence import quiet
+from cnnshift.data.silence import silence
 from cnnshift.errors import CnnshiftError, InputError, MeasurementError
 
 with warnings.catch_warnings():
@@ -172,7 +172,7 @@ def prepare(name: str, root: Path, raw_dir: Path | None) -> Path:
         _check_files(name, raw_dir, files)
     retries, downloader.MAX_RETRIES = downloader.MAX_RETRIES, 0
     try:
-        with quiet():
+        with silence():
             builder = kind(data_dir=root, file_format="array_record")
             config = tfds.download.DownloadConfig(
                 manual_dir=raw_dir, try_download_gcs=False, force_checksums_validation=True
@@ -225,7 +225,7 @@ def _reach(name: str, root: Path, files: dict[str, tuple[str, Any]]) -> None:
 
     url, _ = next(iter(files.values()))
     try:
-        with quiet():
+        with silence():
             requests.head(url, timeout=SECONDS)
     except requests.RequestException as error:
         raise InputError(

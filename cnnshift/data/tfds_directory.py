@@ -15,9 +15,9 @@ from jaxtyping import Int, UInt8
 from PIL import Image
 
 from cnnshift.data.image_files import square
-from cnnshift.data.limits import MAX_IMAGES, check_bytes
+from cnnshift.data.limits import MAX_IMAGES, check_memory
 from cnnshift.data.record_file import read_records
-from cnnshift.data.silence import quiet
+from cnnshift.data.silence import silence
 from cnnshift.data.tfds_safety import check_feature_classes
 from cnnshift.errors import CnnshiftError, InputError
 
@@ -62,7 +62,7 @@ class Prepared:
             InputError: not a split, an empty part, or more images than anybody has.
         """
         try:
-            with quiet():
+            with silence():
                 count = self.builder.info.splits[split].num_examples
         except Exception:  # KeyError, ValueError, AssertionError: it depends on what is wrong
             count = 0
@@ -90,7 +90,7 @@ class Prepared:
         height, width, channels = self.shape if side is None else (side, side, self.shape[2])
         if height is None or width is None:
             raise InputError(f"The images of {self.directory} vary in size; give the option size=N.")
-        check_bytes(str(self.directory), (count, height, width, channels))
+        check_memory(str(self.directory), (count, height, width, channels))
         return count, height, width, channels
 
     def share(self, one: str, other: str) -> bool:
@@ -102,7 +102,7 @@ class Prepared:
         self.count(one)
         self.count(other)
         taken: dict[Path, list[range]] = {}
-        with quiet():
+        with silence():
             for path, first, count in self._shards(one):
                 taken.setdefault(path, []).append(range(first, first + count))
             return any(
@@ -135,7 +135,7 @@ class Prepared:
         labels = np.empty(len(chosen), np.int32)
         image_key, label_key = self.keys
         try:
-            with quiet():
+            with silence():
                 for place, example in enumerate(self._examples(split, chosen)):
                     pixels = example[image_key]
                     if side is None and pixels.shape != images.shape[1:]:
@@ -207,7 +207,7 @@ def open_directory(directory: Path) -> Prepared:
     try:
         for name in (INFO, FEATURES):
             check_feature_classes(directory / name, tfds.features.FeatureConnector._registered_features)
-        with quiet():
+        with silence():
             builder = cast(Any, tfds.builder_from_directory(directory))
             info = builder.info
             keys, features = info.supervised_keys, info.features

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from cnnshift.catalog import METRICS, MODELS
-from cnnshift.data.base import Split, to_unit
+from cnnshift.data.split import Split, to_unit_range
 from cnnshift.errors import InputError
 from cnnshift.explanation.equivariance import equivariance_error
 from cnnshift.explanation.isolated import DIRECTIONS
@@ -93,7 +93,7 @@ def measure_behaviour(model: Callable[[Any], Any], split: Split, shift_set: Shif
     subject = as_pure_model(model)
     protocol = Circular(split.size, reach=shift_set.reach, context=split.context, background=split.background)
     seen = run_sweep(subject, split, protocol, shift_set).observations
-    images = to_unit(split.windows)
+    images = to_unit_range(split.windows)
 
     apply = jax.jit(lambda state, images: subject.apply(state, images)[0])
     consistency, accuracy = (METRICS.load(id).summarize(seen).value for id in ("pairwise_consistency", "accuracy"))

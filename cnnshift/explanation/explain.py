@@ -24,7 +24,8 @@ from cnnshift.bench.networks import (
 from cnnshift.bench.plan import ShiftPlan, plan_shifts, warn_about_half_steps
 from cnnshift.catalog import METRICS, PROTOCOLS
 from cnnshift.config import DEFAULTS, EXPLAINED_IMAGES, BenchSettings, checked
-from cnnshift.data.base import Split, open_dataset, to_unit
+from cnnshift.data.base import create_dataset
+from cnnshift.data.split import Split, to_unit_range
 from cnnshift.errors import InputError
 from cnnshift.explanation.ablation import Ablation, measure_behaviour, run_ablation
 from cnnshift.explanation.diagnosis import diagnose
@@ -123,8 +124,8 @@ def explain(
     elif not isinstance(model, str):
         ready = ready_as_is(model, name, test)
     elif isinstance(data, str):
-        dataset = open_dataset(DatasetSpec.parse(data))
-        train = dataset.load("train") if dataset.trains else None
+        dataset = create_dataset(DatasetSpec.parse(data))
+        train = dataset.load("train") if dataset.has_train else None
         return _explain_spec(model, train, test, record, shift_plan, settings, causes, say)
     else:
         raise InputError(f"The model '{model}' is a spec, which is trained on a data set; give one by its name.")
@@ -175,7 +176,7 @@ def _explain(
     subject, identity = ready.subject, ready.identity
     say("watching predictions")
     run, _ = measure_cell(subject, identity, test=test, dataset=record, shift_plan=shift_plan, metrics=tuple(METRICS))
-    images = to_unit(test.windows[:PROBED_IMAGES])
+    images = to_unit_range(test.windows[:PROBED_IMAGES])
     say("measuring the numerical floor")
     floor = measure_floor(images)
     say("measuring layers")

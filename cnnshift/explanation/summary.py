@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
-from cnnshift.pixels import show_pixels
+from cnnshift.pixel_length import format_length
 from cnnshift.render.documents.bench_summary import certify
 from cnnshift.render.numbers import percent
 from cnnshift.results.explanation import Explanation, LayerRecord, Loss
@@ -209,7 +209,7 @@ def _predictions(found: Explanation) -> Iterator[str]:
         if kappa is not None and kappa.value is not None and kappa.value <= 0:
             yield "That says nothing of invariance: one class is given to every image (kappa 0)."
         return
-    nearest, farthest = (show_pixels(radius) for radius in (table.radius[0], table.radius[-1]))
+    nearest, farthest = (format_length(radius) for radius in (table.radius[0], table.radius[-1]))
     said = f"Predictions: a shift by {nearest} px changes {percent(1 - table.consistency[0])} % of them"
     if not run.protocol.set.startswith("random"):
         said += f"; {percent(table.survival[0])} % of the images keep their class at all shifts looked at up to "
@@ -232,7 +232,7 @@ def _augmented(run: Run) -> Iterator[str]:
         inside = table.radius.index(int(augment))
         yield (
             f"Training moved its images by up to {augment} px: at that distance {percent(table.accuracy[inside])} % "
-            f"are right, at {show_pixels(table.radius[-1])} px {percent(table.accuracy[-1])} %."
+            f"are right, at {format_length(table.radius[-1])} px {percent(table.accuracy[-1])} %."
         )
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
-from cnnshift.pixels import Pixels
+from cnnshift.pixel_length import PixelLength
 from cnnshift.results.packing import PackedArray
 from cnnshift.results.validation import check_result
 
@@ -84,8 +84,8 @@ class ProtocolRecord(Record):
 
     name: Text
     set: Text
-    max_shift: Pixels
-    step: Pixels
+    max_shift: PixelLength
+    step: PixelLength
     count: Count
     exhaustive: bool
     information_loss: Number

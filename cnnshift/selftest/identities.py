@@ -17,7 +17,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from cnnshift.catalog import METRICS, PROTOCOLS
-from cnnshift.data.base import Split
+from cnnshift.data.split import Split
 from cnnshift.metrics.profiles import profile_by_radius
 from cnnshift.models.base import Options, build
 from cnnshift.models.layers.convolution import Convolution

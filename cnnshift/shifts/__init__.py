@@ -1,1 +1,1 @@
-"""How an image moves: shift sets (which shifts) and protocols (what enters at the border)."""
+"""Shift protocols, which define how an image moves and which pixels enter at its border, and shift sets."""

@@ -1,4 +1,4 @@
-"""What a protocol is: a way to move images by a traced shift, inside a compiled sweep."""
+"""The interface of a shift protocol: translate images by a traced shift inside a compiled sweep."""
 
 from __future__ import annotations
 
@@ -17,21 +17,24 @@ from cnnshift.errors import InputError
 
 @dataclass(frozen=True)
 class ShiftProtocol(ABC):
-    """Moves images: (T_d x)[i, j] = x[i − dy, j − dx], positive = down and right.
+    """Translates images: (T_d x)[i, j] = x[i - dy, j - dx]; positive shifts move the content down and right.
 
-    Work that does not depend on the shift is done once per batch by `prepare`; `move` is what a sweep repeats.
+    `prepare` does once per batch what does not depend on the shift; `move` runs for every shift.
 
     Attributes:
-        size: (H, W) that the model sees.
-        reach: largest |d|∞ that will be asked for, in pixels; rounded up where it is a fraction.
-        context: real pixels around the window on each side of the source images.
+        size: (H, W) of the window, the part of the image that a model receives.
+        reach: largest |d|∞ of the shifts, rounded up to whole pixels.
+        context: pixels of the source images around the window on each side.
         background: value of an empty pixel, one per channel.
 
     Class attributes:
-        name: as on the command line.
-        version: bump it when the protocol moves images differently: old numbers are then no longer comparable.
-        wraps: whether the image is a torus.
-        fractional: whether it moves by fractions of a pixel.
+        name: name on the command line.
+        version: changes when the protocol gives other pixels, which makes older results incomparable.
+        wraps: whether the boundary is periodic.
+        fractional: whether it supports shifts by fractions of a pixel.
+
+    Raises:
+        InputError: `reach` exceeds `limit()`.
     """
 
     size: tuple[int, int]
@@ -53,69 +56,68 @@ class ShiftProtocol(ABC):
             )
 
     def limit(self) -> int:
-        """Largest |d|∞ that this protocol can serve: by default one pixel less than the smaller side.
+        """Return the largest supported |d|∞: one pixel less than the shorter side.
 
-        On the torus it is one less than the longer side: there shifts are taken modulo each side anyway.
+        With a periodic boundary, shifts are reduced modulo each side, and the limit is one less than the longer side.
         """
         return (max if self.wraps else min)(self.size) - 1
 
     @abstractmethod
-    def extend(self, windows: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
-        """Surround the windows with `reach` pixels on each side: what will enter when they move."""
-
     def prepare(self, sources: Float[Array, "n Hs Ws c"]) -> Inexact[Array, "n H W c"]:
-        """Everything that does not depend on the shift: pixels, or a spectrum.
+        """Compute what does not depend on the shift: windows padded by `reach` pixels on each side, or a spectrum.
 
         Args:
             sources: the windows with `context` pixels on each side.
         """
-        return self.extend(self.window(sources))
 
     def move(self, prepared: Inexact[Array, "n H W c"], d: Real[Array, 2]) -> Float[Array, "n h w c"]:
-        """T_d of every image of a prepared batch; `d` may be traced, |d|∞ ≤ reach."""
-        return cut(prepared, (self.reach - d[0], self.reach - d[1]), self.size)
+        """Translate every image of a prepared batch by one shift, |d|∞ ≤ reach, which may be traced."""
+        return slice_window(prepared, (self.reach - d[0], self.reach - d[1]), self.size)
 
     def move_each(self, prepared: Inexact[Array, "n H W c"], d: Real[Array, "n 2"]) -> Float[Array, "n h w c"]:
-        """T_d with a shift of its own for every image."""
+        """Translate every image of a prepared batch by a different shift."""
         return jax.vmap(lambda image, shift: self.move(image[None], shift)[0])(prepared, d)
 
     def shift(self, sources: Float[Array, "n Hs Ws c"], d: Real[Array, 2]) -> Float[Array, "n h w c"]:
-        """`prepare` and `move` in one."""
+        """Prepare and translate source images by one shift."""
         return self.move(self.prepare(sources), d)
 
     def window(self, sources: Float[Array, "n Hs Ws c"]) -> Float[Array, "n h w c"]:
-        """What the model sees at d = 0: the source images without their context."""
+        """Return the unshifted windows: the source images without their context."""
         height, width = self.size
         return sources[:, self.context : self.context + height, self.context : self.context + width, :]
 
-    def loss(self, windows: Float[np.ndarray, "n h w c"], shifts: Real[np.ndarray, "s 2"]) -> Float[np.ndarray, "n s"]:
-        """Fraction of the foreground energy Σ (x − background)² that leaves the window.
+    def energy_loss(
+        self, windows: Float[np.ndarray, "n h w c"], shifts: Real[np.ndarray, "s 2"]
+    ) -> Float[np.ndarray, "n s"]:
+        """Return the fraction of the foreground energy Σ (x - background)² that leaves the window.
 
-        0 for a protocol that wraps, and for an image that is all background.
+        It is 0 for a periodic protocol and for an image that is all background.
         """
         count = len(windows)
         if self.wraps:
             return np.zeros((count, len(shifts)))
         height, width = self.size
         energy = ((windows.astype(np.float64) - np.asarray(self.background)) ** 2).sum(axis=-1)
+        # Summed-area table: the energy of any rectangle is a sum of four entries.
         table = np.zeros((count, height + 1, width + 1))
         table[:, 1:, 1:] = energy.cumsum(axis=1).cumsum(axis=2)
         top, left = np.maximum(0, -shifts).T
         bottom, right = (np.array([height, width]) - np.maximum(0, shifts)).T
-        kept = table[:, bottom, right] - table[:, top, right] - table[:, bottom, left] + table[:, top, left]
+        remaining = table[:, bottom, right] - table[:, top, right] - table[:, bottom, left] + table[:, top, left]
         total = table[:, -1, -1][:, None]
-        return np.where(total > 0, 1 - kept / np.where(total > 0, total, 1), 0.0).clip(0, 1)
+        return np.where(total > 0, 1 - remaining / np.where(total > 0, total, 1), 0.0).clip(0, 1)
 
 
-def cut(
+def slice_window(
     images: Inexact[Array, "n H W c"], corner: tuple[Int[Array, ""], Int[Array, ""]], size: tuple[int, int]
 ) -> Inexact[Array, "n h w c"]:
-    """A window of the images; where its upper left corner lies may be traced."""
+    """Return the window of a given size at an upper left corner, which may be traced."""
     zero = jnp.zeros((), corner[0].dtype)
     return lax.dynamic_slice(images, (zero, *corner, zero), (images.shape[0], *size, images.shape[3]))
 
 
-def pad(
+def pad_borders(
     images: Float[Array, "n h w c"], width: int, mode: Literal["wrap", "reflect", "edge"]
 ) -> Float[Array, "n H W c"]:
     """Pad the two image axes by `width` pixels on each side."""

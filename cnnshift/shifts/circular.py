@@ -1,16 +1,17 @@
-"""Protocol `circular`: the image is a torus: what leaves on one side enters on the other."""
+"""Protocol `circular`: the boundary is periodic."""
 
 from jaxtyping import Array, Float
+from typing_extensions import override
 
-from cnnshift.shifts.base import ShiftProtocol, pad
+from cnnshift.shifts.base import ShiftProtocol, pad_borders
 
 
 class Circular(ShiftProtocol):
-    """See the module."""
+    """Rolls the image: pixels that leave on one side enter on the other, so that nothing is lost."""
 
     name = "circular"
     wraps = True
 
-    def extend(self, windows: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
-        """Continue the torus."""
-        return pad(windows, self.reach, "wrap")
+    @override
+    def prepare(self, sources: Float[Array, "n Hs Ws c"]) -> Float[Array, "n H W c"]:
+        return pad_borders(self.window(sources), self.reach, "wrap")

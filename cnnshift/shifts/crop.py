@@ -1,33 +1,33 @@
-"""Protocol `crop`: a window slides over a larger source image, and real pixels enter (Zhang 2019, section 4.2)."""
+"""Protocol `crop`: a window slides over a larger source image, and real pixels enter."""
 
 from jaxtyping import Array, Float
+from typing_extensions import override
 
 from cnnshift.errors import InputError
 from cnnshift.shifts.base import ShiftProtocol
 
 
 class Crop(ShiftProtocol):
-    """See the module."""
+    """Moves the window over the source image, up to its context.
+
+    Source: Zhang 2019, section 4.2.
+    """
 
     name = "crop"
 
     def __post_init__(self) -> None:
         if not self.context:
             raise InputError(
-                "The protocol 'crop' needs source images larger than the window, and these have no pixels around it; "
+                "The protocol 'crop' needs source images larger than the window, and these have no context; "
                 "choose a data set with context (shapes) or a larger canvas (--canvas)."
             )
         super().__post_init__()
 
+    @override
     def limit(self) -> int:
-        """The pixels that are there."""
         return self.context
 
-    def extend(self, windows: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
-        """Nothing to add: the real pixels are in the sources."""
-        return windows
-
+    @override
     def prepare(self, sources: Float[Array, "n Hs Ws c"]) -> Float[Array, "n H W c"]:
-        """The sources, cut to the pixels that can come into view."""
         margin = self.context - self.reach
         return sources[:, margin : sources.shape[1] - margin, margin : sources.shape[2] - margin, :]

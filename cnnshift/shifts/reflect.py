@@ -1,15 +1,16 @@
-"""Protocol `reflect`: the mirrored image enters; the border pixel is not repeated."""
+"""Protocol `reflect`: the mirrored image enters."""
 
 from jaxtyping import Array, Float
+from typing_extensions import override
 
-from cnnshift.shifts.base import ShiftProtocol, pad
+from cnnshift.shifts.base import ShiftProtocol, pad_borders
 
 
 class Reflect(ShiftProtocol):
-    """See the module."""
+    """Mirrors the image at its border pixels, which are not repeated."""
 
     name = "reflect"
 
-    def extend(self, windows: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
-        """Mirror the image at its border pixels."""
-        return pad(windows, self.reach, "reflect")
+    @override
+    def prepare(self, sources: Float[Array, "n Hs Ws c"]) -> Float[Array, "n H W c"]:
+        return pad_borders(self.window(sources), self.reach, "reflect")

@@ -1,15 +1,16 @@
-"""Protocol `replicate`: the border pixel is repeated."""
+"""Protocol `replicate`: copies of the border pixels enter."""
 
 from jaxtyping import Array, Float
+from typing_extensions import override
 
-from cnnshift.shifts.base import ShiftProtocol, pad
+from cnnshift.shifts.base import ShiftProtocol, pad_borders
 
 
 class Replicate(ShiftProtocol):
-    """See the module."""
+    """Repeats the border pixels of the image."""
 
     name = "replicate"
 
-    def extend(self, windows: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
-        """Repeat the border pixels."""
-        return pad(windows, self.reach, "edge")
+    @override
+    def prepare(self, sources: Float[Array, "n Hs Ws c"]) -> Float[Array, "n H W c"]:
+        return pad_borders(self.window(sources), self.reach, "edge")

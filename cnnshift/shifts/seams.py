@@ -1,7 +1,8 @@
-"""Where a shifted map and its layer disagree for reasons of the border.
+"""Distance of equivariance errors from the wrap-around boundary.
 
-A padding treats the border as special. Under a shift the border of the image at rest has moved, the layer's own has
-not: a violation by the border lies along these two seams. Aliasing knows no seams.
+A padded layer treats the border of its input as special. A circular shift moves the border of the image but not that of
+the layer, so errors due to padding lie along two lines per axis, the seams: the border of the layer, before position 0,
+and the shifted border of the image, before position `shift`. Errors due to aliasing can occur anywhere.
 """
 
 from __future__ import annotations
@@ -11,31 +12,35 @@ from jaxtyping import Bool, Int
 
 
 def seam_distances(size: int, shift: int) -> Int[np.ndarray, " size"]:
-    """Steps of every row (or column) from the nearer of the seams before 0 and before `shift`.
+    """Return the distance of every row (or column) from the nearer seam; 1 is adjacent.
 
-    Beyond all reach where nothing moves along this axis: its seams fall on each other, and no violation comes of them.
+    If the shift along this axis is 0, the two seams coincide and cause no error; all distances are then `size`.
     """
     if not shift % size:
         return np.full(size, size)
     index = np.arange(size)
-    seams = [np.minimum((index - seam) % size, (seam - 1 - index) % size) + 1 for seam in (0, shift)]
-    return np.minimum(*seams)
+    return np.minimum(*(np.minimum((index - seam) % size, (seam - 1 - index) % size) + 1 for seam in (0, shift)))
 
 
-def seam_reach(touched: Bool[np.ndarray, "h w"], shift: tuple[int, int]) -> int:
-    """How many positions from the nearest seam a violation reaches: 1 is beside it, 0 where nothing is touched."""
-    rows, columns = (seam_distances(size, d) for size, d in zip(touched.shape, shift, strict=True))
-    return int(np.minimum(rows[:, None], columns[None, :])[touched].max(initial=0))
+def seam_reach(violations: Bool[np.ndarray, "h w"], shift: tuple[int, int]) -> int:
+    """Return the largest distance of a violation from the nearest seam; 0 if there is none."""
+    return int(_distances(violations.shape, shift)[violations].max(initial=0))
 
 
-def stays_at_border(touched: Bool[np.ndarray, "h w"], shift: tuple[int, int]) -> bool | None:
-    """Whether a violation reaches at most half as far from the seams as there is anything; None on maps too small.
+def stays_at_border(violations: Bool[np.ndarray, "h w"], shift: tuple[int, int]) -> bool | None:
+    """Return whether violations extend at most half as far from the seams as the map does.
 
     Args:
-        touched: output positions that violate.
-        shift: of the output, in its own pixels, not (0, 0).
+        violations: output positions with an equivariance error.
+        shift: shift of the output in its own pixels, not (0, 0).
+
+    Returns:
+        None if no position is 2 or more away from the seams.
     """
-    rows, columns = (seam_distances(size, d) for size, d in zip(touched.shape, shift, strict=True))
-    distance = np.minimum(rows[:, None], columns[None, :])
-    farthest = distance.max()
-    return None if farthest < 2 else 2 * seam_reach(touched, shift) <= int(farthest)
+    farthest = _distances(violations.shape, shift).max()
+    return None if farthest < 2 else 2 * seam_reach(violations, shift) <= int(farthest)
+
+
+def _distances(shape: tuple[int, ...], shift: tuple[int, int]) -> Int[np.ndarray, "h w"]:
+    rows, columns = (seam_distances(size, d) for size, d in zip(shape, shift, strict=True))
+    return np.minimum(rows[:, None], columns[None, :])

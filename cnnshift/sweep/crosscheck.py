@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from cnnshift.observations import Observations
-from cnnshift.pixels import show_shift
+from cnnshift.pixel_length import format_shift
 from cnnshift.sweep.program import Reference
 from cnnshift.sweep.sweep_inputs import SweepInputs
 
@@ -47,7 +47,7 @@ def check_against_direct(
     worst = int(np.argmax(np.maximum(lead, gaps)))
     if max(lead[worst], gaps[worst]) <= TOLERATED:
         return None
-    shift = show_shift(job.shift_set.shifts[columns[worst]])
+    shift = format_shift(job.shift_set.shifts[columns[worst]])
     return (
         f"image {rows[worst]} at shift {shift}: class {direct.prediction[worst]} directly, {shared[worst]} "
         f"shared, probabilities {gaps[worst]:.2g} apart"

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import jax
 
-from cnnshift.data.base import Split
+from cnnshift.data.split import Split
 from cnnshift.errors import InputError, MeasurementError
 from cnnshift.observations import Observations
 from cnnshift.shifts.base import ShiftProtocol

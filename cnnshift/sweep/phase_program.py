@@ -12,7 +12,7 @@ from jax import lax
 from jax.stages import Wrapped
 from jaxtyping import Array, Float, Int, Shaped
 
-from cnnshift.data.base import to_unit
+from cnnshift.data.split import to_unit_range
 from cnnshift.models.stage import Stage
 from cnnshift.shifts.base import ShiftProtocol
 from cnnshift.sweep.program import BlockResult, Reference, Sums, cosine_from, cosine_of, see
@@ -73,7 +73,7 @@ def phase_program(parts: SplitModel, protocol: ShiftProtocol, sharing: Sharing) 
             return sums, (seen, jnp.where(images_mask[None, :, None] > 0, change, 0).sum(axis=1))
 
         counts = weights.reshape(*map(len, sharing.levels), -1)
-        sums, tables = below(0, protocol.window(to_unit(sources)), counts)
+        sums, tables = below(0, protocol.window(to_unit_range(sources)), counts)
         seen, shift_change = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[depth + 1 :])[index], tables)
         return BlockResult(seen, sums, shift_change)
 

@@ -10,7 +10,7 @@ from jax import lax
 from jax.stages import Wrapped
 from jaxtyping import Array, Float, Int, Real, Shaped
 
-from cnnshift.data.base import to_unit
+from cnnshift.data.split import to_unit_range
 from cnnshift.errors import InputError
 from cnnshift.shifts.base import ShiftProtocol
 from cnnshift.sweep.pure_model import Apply
@@ -55,7 +55,7 @@ def reference_program(apply: Apply, protocol: ShiftProtocol) -> Wrapped:
     """(state, sources, labels) → what the model says without a shift."""
 
     def reference(state: Any, sources: Shaped[Array, "b Hs Ws c"], labels: Int[Array, " b"]) -> Reference:
-        logits, embedding = apply(state, protocol.window(to_unit(sources)))
+        logits, embedding = apply(state, protocol.window(to_unit_range(sources)))
         if logits.ndim != 2 or len(logits) != len(sources):
             raise InputError(
                 f"The model returned an array of shape {logits.shape} for {len(sources)} images; "
@@ -91,7 +91,7 @@ def block_program(apply: Apply, protocol: ShiftProtocol, *, width: int, per_imag
         shifts: Real[Array, "s *b 2"],
         shifts_mask: Float[Array, " s"],
     ) -> BlockResult:
-        prepared = protocol.prepare(to_unit(sources))
+        prepared = protocol.prepare(to_unit_range(sources))
 
         def observe(d: Real[Array, "*b 2"], counts: Float[Array, ""]) -> tuple[Seen, Sums, Float[Array, " k"]]:
             logits, embedding = apply(state, move(prepared, d))

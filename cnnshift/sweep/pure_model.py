@@ -13,7 +13,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from cnnshift import cores
-from cnnshift.data.base import Split
+from cnnshift.data.split import Split
 from cnnshift.errors import InputError
 from cnnshift.models.base import Classifier, ReadoutKind
 from cnnshift.models.stage import Stage

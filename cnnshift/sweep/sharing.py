@@ -28,7 +28,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from cnnshift.data.base import Split, to_unit
+from cnnshift.data.split import Split, to_unit_range
 from cnnshift.models.base import ReadoutKind
 from cnnshift.shifts.base import ShiftProtocol
 from cnnshift.shifts.sets import ShiftSet
@@ -74,7 +74,7 @@ def find_sharing(subject: PureModel, split: Split, protocol: ShiftProtocol, shif
     """
     if not protocol.wraps:
         return f"the protocol '{protocol.name}' does not wrap around"
-    if shift_set.parts != 1:
+    if shift_set.denominator != 1:
         return "it shares between shifts by whole pixels, and these are fractions"
     if shift_set.shifts.ndim == 3:
         return "every image has shifts of its own"
@@ -118,7 +118,7 @@ def _offsets(stride: int) -> Int[np.ndarray, "_ 2"]:
 def _measured(subject: PureModel, split: Split, shift_set: ShiftSet) -> Sharing | str:
     parts = subject.parts
     assert parts is not None
-    images = to_unit(split.windows[:PROBES])
+    images = to_unit_range(split.windows[:PROBES])
     with jax.default_matmul_precision(PRECISION):
         features = jax.jit(parts.features)
         at_rest = features(subject.state, images)

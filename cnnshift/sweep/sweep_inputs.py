@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cnnshift.data.base import Split
+from cnnshift.data.split import Split
 from cnnshift.shifts.base import ShiftProtocol
 from cnnshift.shifts.sets import ShiftSet
 from cnnshift.sweep.pure_model import PureModel
@@ -55,7 +55,7 @@ class SweepInputs:
 
         Whole pixels are 32-bit integers, fractions 32-bit floats.
         """
-        whole = self.shift_set.parts == 1
+        whole = self.shift_set.denominator == 1
         shifts = self.shift_set.shifts.astype(np.int32 if whole else np.float32)
         if shifts.ndim == 3:
             shifts = shifts[start : start + batch].transpose(1, 0, 2)

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from cnnshift.data.base import to_unit
+from cnnshift.data.split import to_unit_range
 from cnnshift.errors import InputError, MeasurementError
-from cnnshift.pixels import show_shift
+from cnnshift.pixel_length import format_shift
 from cnnshift.sweep.device import PRECISION
 from cnnshift.sweep.pure_model import PureModel, as_pure_model
 from cnnshift.testing.arguments import as_images, check_batch_size, nearest_first, output_shape
@@ -71,7 +71,7 @@ def assert_shift_equivariant(
     for name, value in (("atol", atol), ("rtol", rtol)):
         if not 0 <= value < math.inf:
             raise InputError(f"{name} is {value}; allowed: finite numbers from 0.")
-    pixels = to_unit(as_images(images))
+    pixels = to_unit_range(as_images(images))
     steps = _steps(stride, pixels.shape[1:3])
     moves = _moves(shifts, steps, pixels.shape[1:3])
     subject = as_pure_model(layer)
@@ -171,7 +171,7 @@ def _check_finite(values: Float[np.ndarray, " n"], d: np.ndarray) -> None:
     broken = np.flatnonzero(~np.isfinite(values))
     if len(broken):
         raise MeasurementError(
-            f"The layer gave values that are not finite numbers: image {broken[0]} at shift {show_shift(d)}."
+            f"The layer gave values that are not finite numbers: image {broken[0]} at shift {format_shift(d)}."
         )
 
 
@@ -199,7 +199,7 @@ def _moves(shifts: Any, steps: tuple[int, int], size: tuple[int, ...]) -> Int[np
             raise InputError(f"shifts are {shifts}; allowed: a list of (dy, dx) in whole pixels.")
         if len(wrong := given[(given % np.array(steps)).any(axis=1)]):
             raise InputError(
-                f"shifts hold {show_shift(wrong[0])}; allowed: multiples of the stride, {steps[0]} and {steps[1]}."
+                f"shifts hold {format_shift(wrong[0])}; allowed: multiples of the stride, {steps[0]} and {steps[1]}."
             )
     half = (np.array(size) - 1) // 2
     moves = np.unique((given + half) % np.array(size) - half, axis=0)
@@ -233,10 +233,11 @@ def _message(found: _Violations, images: int, moves: np.ndarray, steps: tuple[in
     if found.touched is not None:
         verb = "equivariant"
         extent = describe_extent(found.touched, found.nearest // np.array(steps))
-        extent = f"; at {show_shift(found.nearest)}, the smallest of them, {extent}"
+        extent = f"; at {format_shift(found.nearest)}, the smallest of them, {extent}"
     stride = steps[0] if steps[0] == steps[1] else steps
     return (
-        f"not shift {verb} [circular, stride {stride}]: worst image {found.image} at shift {show_shift(found.shift)}, "
-        f"output {where}: off by {found.error:.3g} ({relative}), allowed {found.allowed:.3g}; "
+        f"not shift {verb} [circular, stride {stride}]: worst image {found.image} "
+        f"at shift {format_shift(found.shift)}, output {where}: "
+        f"off by {found.error:.3g} ({relative}), allowed {found.allowed:.3g}; "
         f"{found.count} of {len(moves)} shifts violate it, in {found.images.sum()} of {images} images{extent}"
     )

@@ -11,10 +11,10 @@ import numpy as np
 
 from cnnshift.catalog import PROTOCOLS
 from cnnshift.config import Span
-from cnnshift.data.base import Split
+from cnnshift.data.split import Split
 from cnnshift.errors import InputError
 from cnnshift.observations import Observations
-from cnnshift.pixels import read_pixels, show_shift
+from cnnshift.pixel_length import format_shift, parse_length
 from cnnshift.shifts.sets import ShiftSet, enumerate_shifts
 from cnnshift.sweep.engine import run_sweep
 from cnnshift.sweep.pure_model import as_pure_model
@@ -111,7 +111,7 @@ def assert_shift_invariant(
 
 def _pixels(argument: str, value: Any) -> Fraction:
     try:
-        return read_pixels(value)
+        return parse_length(value)
     except ValueError as problem:
         raise InputError(f"{argument} is {value}; {problem}.") from None
 
@@ -140,7 +140,7 @@ def _message(
     count, per_image = changes.shape
     often = changes.sum(axis=1)
     worst = int(often.argmax())
-    units = shift_set.units[worst] if seen.per_image_shifts else shift_set.units
+    units = shift_set.numerators[worst] if seen.per_image_shifts else shift_set.numerators
     order = nearest_first(units)
     column = int(order[changes[worst][order].argmax()])
     before, after = int(seen.reference_prediction[worst]), int(seen.prediction[worst, column])
@@ -150,6 +150,6 @@ def _message(
         f"over {count} images × {per_image} shifts, required {required}; "
         f"{often.sum():,} of {changes.size:,} predictions change, in {(often > 0).sum()} images; "
         f"worst image {worst} ({often[worst]} of {per_image} shifts), "
-        f"its smallest shift {show_shift(units[column] / shift_set.parts)}: class {before} → {after}, "
+        f"its smallest shift {format_shift(units[column] / shift_set.denominator)}: class {before} → {after}, "
         f"P({before}) {seen.reference_probability[worst]:.4f} → {seen.probability[worst, column]:.4f}"
     )

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from cnnshift.catalog import AUGMENTATIONS
-from cnnshift.data.base import Split, empty_pixel
+from cnnshift.data.split import Split, background_pixel
 from cnnshift.errors import InputError
 from cnnshift.train.augmentations.base import Augmentation
 
@@ -27,7 +27,7 @@ def parse_augment(text: str, split: Split) -> Augment:
     Raises:
         InputError: an unknown name, or a K that the images do not allow.
     """
-    empty, steps = empty_pixel(split), list[Augmentation]()
+    empty, steps = background_pixel(split), list[Augmentation]()
     names = text.split("+")
     for name in names:
         known, amount = _read(name)

@@ -11,7 +11,7 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Float, Int, UInt8
 
-from cnnshift.data.base import Split, to_unit
+from cnnshift.data.split import Split, to_unit_range
 from cnnshift.errors import MeasurementError
 from cnnshift.train.augment import parse_augment
 from cnnshift.train.recipe import Recipe
@@ -80,7 +80,7 @@ def compile_step(
         return loss, rest
 
     def step(weights: Any, rest: Any, moments: Any, images: UInt8[Array, "b h w c"], labels: Int[Array, " b"]) -> Any:
-        pixels = to_unit(images)
+        pixels = to_unit_range(images)
         (loss, rest), gradient = jax.value_and_grad(loss_of, has_aux=True)(weights, rest, pixels, labels)
         update, moments = optimizer.update(gradient, moments, weights)
         return optax.apply_updates(weights, update), rest, moments, loss

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 from flax import nnx
 
-from cnnshift.data.base import Split
+from cnnshift.data.split import Split
 from cnnshift.errors import InputError, SaveError
 from cnnshift.models.base import Classifier, build, parse_model
 from cnnshift.spec import ModelSpec

@@ -82,7 +82,7 @@ def _truncate():
 
 BAD = {
     "no folder": (lambda: None, "folder:photos", "'folder:photos' is no folder"),
-    "nothing after the name": (lambda: None, "folder", "'folder' does not say what to read; write folder:DIR"),
+    "nothing after the name": (lambda: None, "folder", "The data set 'folder' has no argument; allowed: folder:DIR"),
     "truncated image": (_folder(_truncate), "folder:photos", "photos/cat/000.png cannot be decoded"),
     "two sizes": (
         _folder(lambda: write_image(Path("photos/cat/9.png"), pictures(1, side=9)[0][0])),

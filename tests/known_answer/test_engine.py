@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cnnshift.catalog import METRICS, PROTOCOLS
-from cnnshift.data.base import Split
+from cnnshift.data.split import Split
 from cnnshift.metrics.phase_spectrum import profile_by_phase
 from cnnshift.models.base import build
 from cnnshift.shifts.sets import enumerate_shifts

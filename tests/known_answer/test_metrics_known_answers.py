@@ -11,7 +11,7 @@ from cnnshift.metrics.base import Summary
 from cnnshift.metrics.profiles import profile_by_radius
 from cnnshift.observations import Observations
 from cnnshift.shifts.sets import enumerate_shifts
-from tests import observing
+from tests import simulated_observations
 
 REACH = 3
 IMAGES, CLASSES = 60, 5
@@ -21,7 +21,7 @@ LABELS = np.arange(IMAGES) % CLASSES
 
 def observe(logits: np.ndarray, labels: np.ndarray = LABELS) -> Observations:
     """The table of logits [n m k] over the grid, row 0 unshifted; the features are the logits."""
-    return observing.observe(logits, labels, GRID.shifts, GRID.neighbours, features=logits, stride=2)
+    return simulated_observations.observe(logits, labels, GRID.shifts, GRID.neighbours, features=logits, stride=2)
 
 
 def at_all_shifts(logits: np.ndarray) -> np.ndarray:

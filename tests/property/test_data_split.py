@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cnnshift.data.base import Split
+from cnnshift.data.split import Split
 from cnnshift.errors import InputError
 
 FIXED = settings(deadline=None, derandomize=True, max_examples=50)
@@ -56,7 +56,7 @@ def test_take_depends_on_the_seed():
 @pytest.mark.parametrize("limit", [0, -1])
 def test_take_refuses_less_than_one_image(limit):
     split = Split(np.zeros((3, 1, 1, 1), np.uint8), np.arange(3), ("a", "b", "c"), (0.0,))
-    with pytest.raises(InputError, match=f"limit is {limit}; allowed: whole numbers of images from 1"):
+    with pytest.raises(InputError, match=f"limit is {limit}; it must be at least 1"):
         split.take(limit)
 
 

@@ -16,7 +16,7 @@ from cnnshift.metrics.base import Summary
 from cnnshift.metrics.profiles import profile_by_radius
 from cnnshift.observations import Observations
 from cnnshift.shifts.sets import enumerate_shifts
-from tests import observing
+from tests import simulated_observations
 
 GRID = enumerate_shifts("grid", max_shift=2, step=1, size=(6, 6), wraps=False, images=1)
 FIXED = settings(deadline=None, derandomize=True, max_examples=30)
@@ -24,7 +24,7 @@ FIXED = settings(deadline=None, derandomize=True, max_examples=30)
 
 def observe(logits: np.ndarray, labels: np.ndarray) -> Observations:
     """The table of logits [n 25 k] over the grid, row 0 unshifted; the features are the logits."""
-    return observing.observe(logits, labels, GRID.shifts, GRID.neighbours, features=logits, stride=2)
+    return simulated_observations.observe(logits, labels, GRID.shifts, GRID.neighbours, features=logits, stride=2)
 
 
 @st.composite

@@ -5,7 +5,7 @@ import pytest
 
 from cnnshift.catalog import DATASETS, DOWNSAMPLERS, MODELS, PROTOCOLS
 from cnnshift.config import load_suite, suite_names
-from cnnshift.data.base import Split
+from cnnshift.data.split import Split
 from cnnshift.models.base import parse_model
 from cnnshift.spec import DatasetSpec, ModelSpec
 from cnnshift.train.augment import parse_augment

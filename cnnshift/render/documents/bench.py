@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from cnnshift.pixels import write_pixels
+from cnnshift.pixel_length import serialize_length
 from cnnshift.render.document import Document, Finding, Table
 from cnnshift.render.documents.bench_plots import bench_plots
 from cnnshift.render.documents.bench_summary import summarize
@@ -59,8 +59,8 @@ def _records(run: Run) -> Iterator[dict[str, Any]]:
             "dataset": run.dataset.name,
             "protocol": run.protocol.name,
             "shifts": run.protocol.set,
-            "max_shift": write_pixels(run.protocol.max_shift),
-            "step": write_pixels(run.protocol.step),
+            "max_shift": serialize_length(run.protocol.max_shift),
+            "step": serialize_length(run.protocol.step),
             "metric": metric.id,
             "version": metric.version,
             "value": metric.value,

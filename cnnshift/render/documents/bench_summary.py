@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from cnnshift.pixels import show_pixels, show_shift
+from cnnshift.pixel_length import format_length, format_shift
 from cnnshift.render.numbers import format_interval, percent
 from cnnshift.results.aggregate import ContractGroup, ModelRuns, SeedMean, seed_mean
 from cnnshift.results.packing import unpack
@@ -80,7 +80,7 @@ def _augmentation(group: ContractGroup) -> Iterator[str]:
         yield (
             f"Training {twin.model} with shifts of up to {trained} px moves its accuracy inside that range "
             f"(|d| = {trained}) from {_at(twin, inside)} to {_at(row, inside)} %, and outside "
-            f"(|d| = {show_pixels(radii[-1])}) from {_at(twin, outside)} to {_at(row, outside)} %."
+            f"(|d| = {format_length(radii[-1])}) from {_at(twin, outside)} to {_at(row, outside)} %."
         )
         return
 
@@ -127,7 +127,7 @@ def certify(run: Run, name: str) -> str:
     shift, image, column = _nearest_change(run, changes)
     return (
         f"{name} is not invariant: {images} keep their class at {all_shifts}{passes}; image {image} changes at "
-        f"{show_shift(shift)}: class {classes[image, 0]} → {classes[image, column]}."
+        f"{format_shift(shift)}: class {classes[image, 0]} → {classes[image, column]}."
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cnnshift.pixels import show_pixels
+from cnnshift.pixel_length import format_length
 from cnnshift.render.document import Column, TableCell
 from cnnshift.render.numbers import UNIT_SUFFIXES, format_count, format_interval, format_value
 from cnnshift.render.sparkline import sparkline, thin_out
@@ -23,7 +23,7 @@ def bench_columns(group: ContractGroup) -> list[Column]:
     radii = group.example.by_radius.radius
     if len(radii) > 1 and {"accuracy", "shifted_accuracy"} & set(shown):
         curves = [np.mean([run.by_radius.accuracy for run in row.runs], axis=0) for row in group.models]
-        heading = f"accuracy at |d| = {show_pixels(radii[0])} … {show_pixels(radii[-1])}"
+        heading = f"accuracy at |d| = {format_length(radii[0])} … {format_length(radii[-1])}"
         # A wide set is thinned out evenly, ends included, so that its bars stay readable.
         kept = thin_out(len(radii), 16)
         cells = tuple(TableCell(sparkline(curve[kept].tolist(), 0.0, 1.0)) for curve in curves)

@@ -14,7 +14,7 @@ from cnnshift.comparison.records import (
     RequiredValue,
     Verdict,
 )
-from cnnshift.pixels import show_shift
+from cnnshift.pixel_length import format_shift
 from cnnshift.render.document import Column, Document, Emphasis, Finding, Level, Table, TableCell
 from cnnshift.render.numbers import format_count, format_difference, format_with_unit, percent
 
@@ -182,7 +182,7 @@ def _changes(changes: Sequence[Change]) -> Table:
 
 
 def _first(one: Change) -> str:
-    where = "a shift of its own" if one.shift is None else show_shift(one.shift)
+    where = "a shift of its own" if one.shift is None else format_shift(one.shift)
     return f"{where}: class {one.before} → {one.after}"
 
 

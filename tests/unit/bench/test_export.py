@@ -21,7 +21,8 @@ def needs_packages():
 def test_a_network_is_the_same_in_onnx(tmp_path):
     import onnxruntime
 
-    from cnnshift.data.base import open_dataset, to_unit
+    from cnnshift.data.base import create_dataset
+    from cnnshift.data.split import to_unit_range
     from cnnshift.spec import DatasetSpec
 
     path = tmp_path / "cnn.onnx"
@@ -31,7 +32,7 @@ def test_a_network_is_the_same_in_onnx(tmp_path):
     assert made.shape == ("n", 32, 32, 1)
     assert made.agreeing == made.images == 64
     assert made.difference < 1e-5
-    images = to_unit(open_dataset(DatasetSpec("mnist5k")).load("test").windows[:5])
+    images = to_unit_range(create_dataset(DatasetSpec("mnist5k")).load("test").windows[:5])
     session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
     logits = session.run(None, {"images": images})[0]
     assert logits.shape == (5, 10)

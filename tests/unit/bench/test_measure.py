@@ -10,7 +10,7 @@ import pytest
 from flax import nnx
 
 import cnnshift
-from cnnshift.data.base import Split
+from cnnshift.data.split import Split
 from cnnshift.errors import InputError
 from cnnshift.explanation.capture import capture
 from cnnshift.models.base import describe_options, parse_model, parse_options

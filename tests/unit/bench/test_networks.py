@@ -12,7 +12,7 @@ from cnnshift.bench.networks import own_window, plan_source
 from cnnshift.bench.plan import make_plan
 from cnnshift.bench.runner import run_plan
 from cnnshift.config import checked
-from cnnshift.data.base import Split
+from cnnshift.data.split import Split
 from cnnshift.errors import InputError
 from cnnshift.sweep import batching
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from cnnshift.catalog import DATASETS
-from cnnshift.data.base import Split, open_dataset
+from cnnshift.data.base import create_dataset
+from cnnshift.data.split import Split
 from cnnshift.errors import InputError
 from cnnshift.spec import DatasetSpec
 from tests.user_images import prepare_tfds, write_folder, write_npz
@@ -51,9 +52,9 @@ def loaded(spec_of):
     """Every data set, loaded once and protected from the tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("socket.socket.connect", _no_network)
-        sets = {(name, split): open_dataset(spec_of(name)).load(split) for name, split in KEYS}
+        sets = {(name, split): create_dataset(spec_of(name)).load(split) for name, split in KEYS}
         # Anything that must be read a second time finds the cache of the first.
-        again = {key: open_dataset(spec_of(key[0])).load(key[1]).fingerprint for key in sets}
+        again = {key: create_dataset(spec_of(key[0])).load(key[1]).fingerprint for key in sets}
     for split in sets.values():
         split.images.flags.writeable = False
         split.labels.flags.writeable = False
@@ -161,8 +162,8 @@ def test_canvas_of_its_own_size_drops_the_context_only(split):
 def test_canvas_is_an_option_of_every_data_set(name, loaded, monkeypatch, spec_of):
     split = loaded[0][name, "test"]
     canvas = split.size[0] + 16
-    opened = open_dataset(spec_of(name, canvas=str(canvas)))
-    monkeypatch.setattr(type(opened.source), "load", lambda self, _: split)
+    opened = create_dataset(spec_of(name, canvas=str(canvas)))
+    monkeypatch.setattr(type(opened.dataset), "load", lambda self, _: split)
     assert opened.load("test").fingerprint == split.on_canvas(canvas).fingerprint
 
 
@@ -180,36 +181,36 @@ def test_canvas_that_does_not_fit(split, difference, message):
 @pytest.mark.parametrize("canvas", ["wide", "-4", "48.5", "4 8", ""])
 def test_canvas_that_is_no_number(name, canvas, spec_of):
     with pytest.raises(InputError, match=f"canvas is '{canvas}'; input should be"):
-        open_dataset(spec_of(name, canvas=canvas))
+        create_dataset(spec_of(name, canvas=canvas))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_unknown_option_names_the_allowed_ones(name, spec_of):
     with pytest.raises(InputError, match=f"'{name}' has no option 'colour'; allowed: .*canvas"):
-        open_dataset(spec_of(name, colour="red"))
+        create_dataset(spec_of(name, colour="red"))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_unknown_split_names_the_allowed_ones(name, spec_of):
     with pytest.raises(InputError, match=f"'{name}' has no split 'holdout'; allowed: .*test"):
-        open_dataset(spec_of(name)).source.load("holdout")
+        create_dataset(spec_of(name)).dataset.load("holdout")
 
 
 @pytest.mark.parametrize("name", INSTALLED)
 def test_a_limit_takes_what_the_whole_split_would_give(name, loaded, spec_of):
-    part = open_dataset(spec_of(name)).load("test", limit=5)
+    part = create_dataset(spec_of(name)).load("test", limit=5)
     assert part.fingerprint == loaded[0][name, "test"].take(5).fingerprint
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if DATASETS[name].argument])
 def test_a_name_that_lacks_its_argument(name):
-    with pytest.raises(InputError, match=f"does not say what to read; write {name}:"):
-        open_dataset(DatasetSpec(name))
+    with pytest.raises(InputError, match=f"has no argument; allowed: {name}:"):
+        create_dataset(DatasetSpec(name))
 
 
 def test_unknown_data_set_suggests_the_nearest():
     with pytest.raises(InputError, match=r"Unknown data set 'mnist'.*Did you mean 'mnist5k'"):
-        open_dataset(DatasetSpec("mnist"))
+        create_dataset(DatasetSpec("mnist"))
 
 
 IMAGES = np.zeros((2, 4, 4, 1), np.uint8)
@@ -233,5 +234,5 @@ def test_parts_that_do_not_fit_are_refused(changes, words):
 
 
 def test_names_are_canonical():
-    assert str(open_dataset(DatasetSpec.parse("redgreen:sets=fresh")).spec) == "redgreen"
-    assert str(open_dataset(DatasetSpec.parse("mnist5k:canvas=048")).spec) == "mnist5k:canvas=48"
+    assert str(create_dataset(DatasetSpec.parse("redgreen:sets=fresh")).spec) == "redgreen"
+    assert str(create_dataset(DatasetSpec.parse("mnist5k:canvas=048")).spec) == "mnist5k:canvas=48"

@@ -8,20 +8,20 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from cnnshift.data import base, folder, image_files
-from cnnshift.data.base import open_dataset
+from cnnshift.data import folder, image_files, limits
+from cnnshift.data.base import create_dataset
 from cnnshift.errors import InputError
 from cnnshift.spec import DatasetSpec
 from tests.user_images import pictures, write_folder, write_image
 
 
 def opened(root, **options):
-    return open_dataset(DatasetSpec("folder", {key: str(value) for key, value in options.items()}, str(root)))
+    return create_dataset(DatasetSpec("folder", {key: str(value) for key, value in options.items()}, str(root)))
 
 
 def test_train_and_test(tmp_path):
     source = opened(write_folder(tmp_path / "pets"))
-    assert source.trains
+    assert source.has_train
     assert str(source.spec) == "folder:pets"
     test = source.load("test")
     assert test.classes == ("cat", "dog")
@@ -34,7 +34,7 @@ def test_train_and_test(tmp_path):
 def test_folders_of_classes_alone_are_all_to_test_on(tmp_path):
     source = opened(write_folder(tmp_path, ("",), classes=("Ärger", "ζώο")))
     assert source.load("test").classes == ("Ärger", "ζώο")
-    assert not source.trains
+    assert not source.has_train
     with pytest.raises(InputError, match=r"'folder' has no split 'train'; allowed: test\."):
         source.load("train")
 
@@ -52,7 +52,7 @@ def test_the_folder_to_test_on_is_not_the_one_to_train_on(tmp_path, name):
     (root / "link").symlink_to("train")
     source = opened(root, split=name)
     assert len(source.load("test")) == 8
-    assert not source.trains
+    assert not source.has_train
 
 
 def test_classes_are_mixed_and_always_in_the_same_order(tmp_path):
@@ -227,10 +227,10 @@ def test_classes_of_both_splits_are_the_same(tmp_path):
 def test_too_much_memory_is_refused_before_anything_is_decoded(tmp_path, monkeypatch):
     write_folder(tmp_path, ("",))
     monkeypatch.setattr(folder, "decode_all", None)
+    assert limits.MAX_BYTES == 2**30
     monkeypatch.setattr("cnnshift.data.limits.MAX_BYTES", 8 * 16 * 16 * 3 - 1)
     with pytest.raises(InputError, match=r"8 images of 16×16×3 take .* GiB; allowed: at most"):
         opened(tmp_path).load("test")
-    assert base.MAX_BYTES == 2**30
 
 
 def test_formats_that_start_programs_are_not_read():

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from cnnshift.data import imagenet20
-from cnnshift.data.base import open_dataset
+from cnnshift.data.base import create_dataset
 from cnnshift.data.imagenet20 import LABELS, Imagenet20, PhotographOptions
 from cnnshift.data.imagenet_classes import imagenet_classes
 from cnnshift.errors import InputError
@@ -33,7 +33,7 @@ def test_there_is_no_train_split():
 @pytest.mark.parametrize(("key", "value"), [("size", "31"), ("context", "-1"), ("size", "large")])
 def test_other_sizes_are_refused(key, value):
     with pytest.raises(InputError, match=f"option {key} is '{value}'; input should be "):
-        open_dataset(DatasetSpec("imagenet20", {key: value}))
+        create_dataset(DatasetSpec("imagenet20", {key: value}))
 
 
 def test_a_missing_package_is_one_sentence(monkeypatch):

@@ -8,14 +8,14 @@ import zlib
 import numpy as np
 import pytest
 
-from cnnshift.data.base import open_dataset
+from cnnshift.data.base import create_dataset
 from cnnshift.errors import InputError
 from cnnshift.spec import DatasetSpec
 from tests.user_images import pictures, write_npz
 
 
 def opened(path, **options):
-    return open_dataset(DatasetSpec("npz", {key: str(value) for key, value in options.items()}, str(path)))
+    return create_dataset(DatasetSpec("npz", {key: str(value) for key, value in options.items()}, str(path)))
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_arrays_stay_as_they_are(path):
 def test_without_names_and_without_images_to_train_on(path):
     source = opened(write_npz(path, classes=None, train_images=None))
     assert source.load("test").classes == ("0", "1")
-    assert not source.trains
+    assert not source.has_train
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", ">f8"])
@@ -65,7 +65,7 @@ def test_a_limit_never_holds_all_images(path, monkeypatch):
     with pytest.raises(InputError, match=r"pets\.npz, 'images': 8 images of 16×16×3 take .*; allowed: at most"):
         opened(path).load("test")
     assert len(opened(path).load("test", limit=2)) == 2
-    monkeypatch.setattr("cnnshift.data.npz.seeded_subset", None)
+    monkeypatch.setattr("cnnshift.data.npz.subset_indices", None)
     with pytest.raises(InputError, match="allowed: at most"):
         opened(path).load("test", limit=3)
 

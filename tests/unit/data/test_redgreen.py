@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cnnshift.data.base import open_dataset
+from cnnshift.data.base import create_dataset
 from cnnshift.data.redgreen import RedGreen, RedGreenOptions
 from cnnshift.errors import InputError
 from cnnshift.spec import DatasetSpec
@@ -100,9 +100,9 @@ def test_defaults_are_fresh_and_similar():
 
 
 def test_options_come_from_the_spec():
-    opened = open_dataset(DatasetSpec.parse("redgreen:sets=published,test=dissimilar,canvas=48"))
+    opened = create_dataset(DatasetSpec.parse("redgreen:sets=published,test=dissimilar,canvas=48"))
     assert opened.load("test").size == (48, 48)
-    assert opened.source.load("test").fingerprint == load("test", sets="published", test="dissimilar").fingerprint
+    assert opened.dataset.load("test").fingerprint == load("test", sets="published", test="dissimilar").fingerprint
 
 
 @pytest.mark.parametrize(
@@ -115,4 +115,4 @@ def test_options_come_from_the_spec():
 )
 def test_unknown_options_and_values(options, message):
     with pytest.raises(InputError, match=message):
-        open_dataset(DatasetSpec("redgreen", options))
+        create_dataset(DatasetSpec("redgreen", options))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cnnshift.data.base import open_dataset
+from cnnshift.data.base import create_dataset
 from cnnshift.errors import InputError, SaveError
 from cnnshift.spec import DatasetSpec
 from tests.user_images import pictures, prepare_tfds
@@ -34,7 +34,7 @@ def no_network(monkeypatch):
 
 
 def opened(argument, root, **options):
-    return open_dataset(DatasetSpec("tfds", {"data_dir": str(root), **options}, argument))
+    return create_dataset(DatasetSpec("tfds", {"data_dir": str(root), **options}, argument))
 
 
 @pytest.mark.parametrize("name", ["pets", "frames", "free"])
@@ -164,7 +164,7 @@ def test_size_and_context(root):
 
 def test_the_folder_of_tensorflow_datasets_is_the_default(root, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(root))
-    assert len(open_dataset(DatasetSpec.parse("tfds:pets:split=test[:50%]")).load("test")) == 4
+    assert len(create_dataset(DatasetSpec.parse("tfds:pets:split=test[:50%]")).load("test")) == 4
 
 
 def test_the_newest_version_and_the_only_configuration(tmp_path):
@@ -278,7 +278,7 @@ def test_more_images_than_anybody_has(tmp_path, limit):
 
 def test_more_images_than_fit_are_refused_before_they_are_counted_out(tmp_path, monkeypatch):
     claim(prepare_tfds(tmp_path), 10**7)
-    monkeypatch.setattr("cnnshift.data.tfds.seeded_subset", None)
+    monkeypatch.setattr("cnnshift.data.tfds.subset_indices", None)
     with pytest.raises(InputError, match=r"10,000,000 images of 16×16×3 take 7\.2 GiB; allowed: at most 1 GiB"):
         opened("pets", tmp_path).load("test")
 

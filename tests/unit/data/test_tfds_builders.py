@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from cnnshift.data import tfds as tfds_source
-from cnnshift.data.base import open_dataset
+from cnnshift.data.base import create_dataset
 from cnnshift.errors import InputError, MeasurementError
 from cnnshift.spec import DatasetSpec
 from tests.user_images import pictures
@@ -27,7 +27,7 @@ def no_network(monkeypatch):
 
 
 def opened(argument, root, **options):
-    return open_dataset(DatasetSpec("tfds", {"data_dir": str(root), **options}, argument))
+    return create_dataset(DatasetSpec("tfds", {"data_dir": str(root), **options}, argument))
 
 
 def idx(array):

@@ -16,7 +16,7 @@ from cnnshift.metrics import evaluate
 from cnnshift.metrics.base import Metric, MetricSpec
 from cnnshift.metrics.profiles import profile_by_radius
 from cnnshift.observations import Observations
-from tests.observing import run
+from tests.simulated_observations import run
 
 
 def test_evaluate_keeps_the_order_and_rejects_unknown_names() -> None:

@@ -14,7 +14,7 @@ from sklearn.metrics import cohen_kappa_score
 
 from cnnshift.catalog import METRICS
 from cnnshift.metrics.sensitivity import MAX_SAMPLED_IMAGES, interclass_distance
-from tests.observing import ENUMERATED, SETS, Raw, mean, observe, run
+from tests.simulated_observations import ENUMERATED, SETS, Raw, mean, observe, run
 
 
 def brute_accuracy(raw: Raw) -> list[float]:

@@ -12,7 +12,7 @@ from cnnshift.metrics.profiles import profile_by_radius, profile_by_shift
 from cnnshift.metrics.sensitivity import interclass_normalizer
 from cnnshift.stats.intervals import mean_interval
 from cnnshift.unavailable import Unavailable
-from tests.observing import ENUMERATED, SETS, mean, run
+from tests.simulated_observations import ENUMERATED, SETS, mean, run
 
 
 @pytest.mark.parametrize("shift_set", ENUMERATED)

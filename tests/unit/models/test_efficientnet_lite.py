@@ -11,8 +11,9 @@ from flax import nnx
 
 import cnnshift
 from cnnshift.catalog import LOADERS
-from cnnshift.data.base import open_dataset, to_unit
+from cnnshift.data.base import create_dataset
 from cnnshift.data.imagenet_classes import imagenet_classes
+from cnnshift.data.split import to_unit_range
 from cnnshift.errors import InputError
 from cnnshift.explanation.capture import capture
 from cnnshift.loaders import efficientnet_lite
@@ -168,8 +169,8 @@ def answers(variant):
     """The published network, the photographs, prepared, and its logits."""
     network = LOADERS.load(f"efficientnet-{variant}")("", {}, {})
     size = str(SCALES[variant].size)
-    split = open_dataset(DatasetSpec("imagenet20", {} if size == "224" else {"size": size})).load("test")
-    images = network.preprocess(jnp.asarray(to_unit(split.windows)))
+    split = create_dataset(DatasetSpec("imagenet20", {} if size == "224" else {"size": size})).load("test")
+    images = network.preprocess(jnp.asarray(to_unit_range(split.windows)))
     return network, split, images, np.asarray(nnx.jit(lambda model, images: model(images))(network.model, images))
 
 

@@ -8,7 +8,7 @@ import pytest
 from flax import nnx
 
 from cnnshift.catalog import MODELS
-from cnnshift.data.base import Split
+from cnnshift.data.split import Split
 from cnnshift.errors import InputError
 from cnnshift.explanation.capture import capture
 from cnnshift.models.base import build, describe_options, parse_model

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from cnnshift.catalog import PROTOCOLS
-from cnnshift.data.base import Split
+from cnnshift.data.split import Split
 from cnnshift.shifts.bilinear import Bilinear
 from cnnshift.shifts.fourier import Fourier, fourier_shift
 
@@ -190,4 +190,4 @@ def test_k11_a_rectifier_that_is_oversampled_twofold_looks_exact_at_halves_but_i
 def test_nothing_leaves_the_window(name):
     split = Split(np.full((2, 8, 8, 1), 200, np.uint8), np.zeros(2, np.int32), ("a",), background=(0.0,))
     protocol = PROTOCOLS.load(name)(split.size, reach=1)
-    assert not protocol.loss(split.windows.astype(float), np.array([[1 / 3, 0], [0, -2 / 3]])).any()
+    assert not protocol.energy_loss(split.windows.astype(float), np.array([[1 / 3, 0], [0, -2 / 3]])).any()

@@ -104,13 +104,13 @@ def test_loss_is_the_energy_that_leaves(name, dy, dx):
         for j in range(W):
             if protocol.wraps or (0 <= i + dy < H and 0 <= j + dx < W):
                 kept += energy[:, i, j]
-    found = protocol.loss(windows, np.array([[dy, dx]], np.int32))
+    found = protocol.energy_loss(windows, np.array([[dy, dx]], np.int32))
     np.testing.assert_allclose(found[:, 0], 1 - kept / energy.sum((1, 2)), atol=1e-12)
 
 
 def test_an_image_without_foreground_loses_nothing():
     windows = np.broadcast_to(np.array(BACKGROUND), (1, H, W, 2))
-    assert make("zero").loss(windows, np.array([[3, 3]], np.int32)) == 0
+    assert make("zero").energy_loss(windows, np.array([[3, 3]], np.int32)) == 0
 
 
 @pytest.mark.parametrize(
@@ -124,5 +124,5 @@ def test_reach_beyond_the_image_is_an_error(name):
 def test_crop_reaches_as_far_as_its_context():
     with pytest.raises(InputError, match=r"max-shift is 4.*at most 3"):
         make("crop", reach=4)
-    with pytest.raises(InputError, match="no pixels around it"):
+    with pytest.raises(InputError, match="have no context"):
         make("crop", context=0)

@@ -12,7 +12,7 @@ import pytest
 import cnnshift
 from cnnshift import cores
 from cnnshift.catalog import PROTOCOLS
-from cnnshift.data.base import Split
+from cnnshift.data.split import Split
 from cnnshift.errors import InputError, MeasurementError
 from cnnshift.loaders.host_callback import host_callback
 from cnnshift.shifts.sets import enumerate_shifts

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from cnnshift.data.base import Split
+from cnnshift.data.split import Split
 from cnnshift.errors import InputError, MeasurementError
 from cnnshift.models.base import build
 from cnnshift.shifts.bilinear import Bilinear

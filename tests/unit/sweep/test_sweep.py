@@ -10,7 +10,7 @@ import pytest
 from flax import nnx
 
 from cnnshift.catalog import PROTOCOLS
-from cnnshift.data.base import Split
+from cnnshift.data.split import Split
 from cnnshift.errors import MeasurementError
 from cnnshift.models.layers.initializers import lecun_normal
 from cnnshift.shifts.sets import enumerate_shifts

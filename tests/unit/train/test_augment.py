@@ -8,7 +8,7 @@ import pytest
 from scipy import ndimage
 
 from cnnshift.catalog import AUGMENTATIONS
-from cnnshift.data.base import Split
+from cnnshift.data.split import Split
 from cnnshift.errors import InputError
 from cnnshift.registry import Entry
 from cnnshift.train.augment import parse_augment
@@ -306,7 +306,7 @@ def test_amounts_that_do_not_fit(text):
 def test_no_augmentation_needs_scipy():
     program = (
         "import sys, numpy as np\n"
-        "from cnnshift.data.base import Split\n"
+        "from cnnshift.data.split import Split\n"
         "from cnnshift.train.augment import parse_augment\n"
         "images = np.zeros((2, 8, 8, 1), np.uint8)\n"
         "split = Split(images, np.zeros(2, np.int32), ('one',), (0.0,))\n"

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from cnnshift.data.base import Split
+from cnnshift.data.split import Split
 from cnnshift.errors import InputError, MeasurementError
 from cnnshift.spec import ModelSpec
 from cnnshift.train import obtain as obtaining

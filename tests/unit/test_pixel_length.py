@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cnnshift.pixels import MAX_DENOMINATOR, read_pixels, show_pixels, show_shift, write_pixels
+from cnnshift.pixel_length import MAX_DENOMINATOR, format_length, format_shift, parse_length, serialize_length
 
 LENGTHS = st.fractions(min_value=Fraction(1, MAX_DENOMINATOR), max_value=1000, max_denominator=MAX_DENOMINATOR)
 
@@ -29,7 +29,7 @@ LENGTHS = st.fractions(min_value=Fraction(1, MAX_DENOMINATOR), max_value=1000, m
     ],
 )
 def test_lengths_are_read_as_fractions(given_, expected):
-    assert read_pixels(given_) == Fraction(*expected)
+    assert parse_length(given_) == Fraction(*expected)
 
 
 @pytest.mark.parametrize(
@@ -39,18 +39,18 @@ def test_lengths_are_read_as_fractions(given_, expected):
 )  # fmt: skip
 def test_what_is_no_length_is_told_what_is(wrong):
     with pytest.raises(ValueError, match=r"allowed: pixels above 0, whole or a fraction such as 1/3 .* at most 100"):
-        read_pixels(wrong)
+        parse_length(wrong)
 
 
 @given(LENGTHS)
 def test_lengths_survive_a_file_and_binary_numbers(length):
-    written = write_pixels(length)
+    written = serialize_length(length)
     assert isinstance(written, int) == (length.denominator == 1)
-    assert read_pixels(written) == read_pixels(float(length)) == length
-    assert show_pixels(float(-length)) == str(-length)
+    assert parse_length(written) == parse_length(float(length)) == length
+    assert format_length(float(-length)) == str(-length)
 
 
 def test_shifts_are_shown_as_fractions():
-    assert show_shift(np.array([-4, 5]) / 3) == "(dy=-4/3, dx=5/3)"
-    assert show_shift(np.array([-4, 5], np.int32)) == "(dy=-4, dx=5)"
-    assert show_pixels(0.123456) == "0.123456"
+    assert format_shift(np.array([-4, 5]) / 3) == "(dy=-4/3, dx=5/3)"
+    assert format_shift(np.array([-4, 5], np.int32)) == "(dy=-4, dx=5)"
+    assert format_length(0.123456) == "0.123456"

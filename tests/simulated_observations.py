@@ -94,12 +94,12 @@ def run(shift_set: str, *, images: int = 14, classes: int = 4, seed: int = 0) ->
     labels = rng.integers(classes, size=images)
     logits, features = [], []
     for i in range(images):
-        of_image = chosen.units if chosen.units.ndim == 2 else chosen.units[i]
+        of_image = chosen.numerators if chosen.numerators.ndim == 2 else chosen.numerators[i]
         logits.append({})
         features.append({})
         for units in [(0, 0), *((int(a), int(b)) for a, b in of_image)]:
             seen = np.tanh(np.roll(pixels[i], units, axis=(0, 1)).ravel() @ first)
-            dy, dx = (Fraction(unit, chosen.parts) for unit in units)
+            dy, dx = (Fraction(unit, chosen.denominator) for unit in units)
             features[-1][dy, dx] = seen
             logits[-1][dy, dx] = 2 * seen @ second
     raw = Raw([int(y) for y in labels], logits, features, step)
