@@ -1,4 +1,4 @@
-"""Metrics: what the observations of a sweep say about a model, one family of metrics per file."""
+"""Metrics: functions from the observations of a sweep to per-image values, with intervals over images."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from cnnshift.observations import Observations
 
 
 def evaluate(observations: Observations, ids: Iterable[str]) -> dict[str, Summary]:
-    """Evaluate the named metrics on one sweep, in the order of the names.
+    """Evaluate metrics on the observations of one sweep.
 
     Args:
-        observations: what the sweep saw.
-        ids: names out of `cnnshift.catalog.METRICS`.
+        observations: predictions and distances of one model over images and shifts.
+        ids: names in `cnnshift.catalog.METRICS`.
 
     Returns:
-        One summary per name; a metric that these observations cannot supply has no value, and a
-        reason.
+        One summary per name, in the order of the names. A metric that cannot be computed from these observations has
+        no value and a reason.
 
     Raises:
-        InputError: a name that is not registered.
+        InputError: a name is not registered.
     """
     return {name: METRICS.load(name).summarize(observations) for name in ids}

@@ -1,4 +1,8 @@
-"""What a metric is: a pure function from observations to per-image values, and its summary."""
+"""The metric protocol: a pure function from observations to per-image values, and its summary.
+
+Notation in formulas: x an image with label y, d a shift, T_d x the shifted image, D the shift set without 0, K = |D|,
+f the logits, P = softmax(f), ŷ = argmax f, φ the penultimate features, S the total stride; [A] is 1 if A holds, else 0.
+"""
 
 from __future__ import annotations
 
@@ -18,17 +22,16 @@ Values = Float[np.ndarray, " n"]
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A metric's value over all images.
+    """The value of a metric over all images.
 
     Attributes:
-        value: the number, or None with a `reason`.
-        ci95: lower and upper end of the 95 % interval over images, or None.
-        n: number of images behind the value.
-        method: how the interval was made, and what the value takes as given.
-        per_image: one value per image (NaN where an image does not count), or None for a metric
-            that has none.
+        value: the value; None if `reason` is set.
+        ci95: lower and upper limit of the 95 % confidence interval over images, or None.
+        n: number of images that count.
+        method: how the interval was computed, and which quantities it holds fixed.
+        per_image: one value per image, NaN for images that do not count; None for a metric that is not a mean.
         reason: why there is no value.
-        bounds: least and largest value that an image can have, as used for the interval; None for unbounded.
+        bounds: smallest and largest possible value of an image, as used for the interval; None if unbounded.
     """
 
     value: float | None
@@ -40,57 +43,59 @@ class Summary:
     bounds: tuple[float, float] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MetricSpec:
-    """What a metric's number means. Ids are for ever; changing what an id computes bumps `version`.
+    """The definition of a metric.
+
+    An id never changes its meaning: a change of what it computes increases `version`, and values of different versions
+    are not compared.
 
     Attributes:
         id: name in files, on the command line and in code.
-        title: name in tables.
-        unit: "fraction" (shown as %), "px", or "" for a plain ratio.
-        higher_is_better: the direction of an improvement.
-        default_margin: smallest difference that a gate takes for a change, in the metric's unit.
-        version: number of the definition.
-        reference: source (paper, section).
-        bounds: smallest and largest value that one image can have, or, for a metric without
-            per-image values, the metric itself; None where there is no such number, or where it
-            depends on the shifts.
-        partial: whether some images may not count (NaN); the metric's docstring says which.
+        title: heading in tables.
+        formula: value of one image, or of all images for a metric that is not a mean; one line of Unicode text in the
+            notation of the module docstring.
+        unit: "fraction" (printed in %), "px", or "" for a ratio.
+        higher_is_better: whether a larger value is an improvement.
+        default_margin: smallest difference that a gate counts as a change, in the unit of the metric.
+        version: version of the definition.
+        reference: publication that defines the metric; empty if the definition is ours or common.
+        bounds: smallest and largest possible value of an image, or of the metric itself if it has no per-image values;
+            None if unbounded, or if the bounds depend on the shifts.
+        partial: whether some images may not count (NaN).
     """
 
     id: str
     title: str
-    unit: Literal["fraction", "px", ""]
+    formula: str
     higher_is_better: bool
-    default_margin: float
-    version: int
-    reference: str
+    unit: Literal["fraction", "px", ""] = "fraction"
+    default_margin: float = 0.01
+    version: int = 1
+    reference: str = ""
     bounds: tuple[float, float] | None = (0.0, 1.0)
     partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A metric's meaning and its formula.
+    """A metric: its definition and the function that computes it.
 
-    `evaluate` gives one value per image: the metric is their mean. In a `partial` metric NaN says
-    that an image does not count; in every other one a value that is not finite leaves the metric
-    without a value, with the reason, because dropping it would hide a defect. A metric that is not
-    a mean over images gives its whole `Summary` instead. What these observations cannot supply is
-    `Unavailable`.
+    Attributes:
+        spec: the definition.
+        evaluate: returns one value per image, whose mean is the metric; or a `Summary` for a metric that is not a mean
+            over images; or `Unavailable`. NaN marks an image that does not count and is allowed in partial metrics
+            only. Any other value that is not finite leaves the metric without a value, because dropping it would hide
+            a defect.
     """
 
     spec: MetricSpec
     evaluate: Callable[[Observations], Values | Summary | Unavailable]
 
     def summarize(self, observations: Observations) -> Summary:
-        """Evaluate the metric, with its 95 % interval over images.
+        """Return the value with its 95 % interval over images, or a summary without a value and the reason.
 
-        Args:
-            observations: what the sweep saw; the shifts of one image are one cluster.
-
-        Returns:
-            The mean over the images that count, or a summary without a value and the reason.
+        Images are the sampling unit; all shifts of an image are one cluster.
         """
         result = self.evaluate(observations)
         if isinstance(result, Unavailable):
@@ -103,28 +108,29 @@ class Metric:
 def summarize_mean(
     values: Values, *, bounds: tuple[float, float] | None, partial: bool = False, note: str = ""
 ) -> Summary:
-    """Average one value per image, with the mean's 95 % interval over images.
+    """Return the mean of one value per image with its 95 % interval over images.
 
     Args:
         values: one per image.
-        bounds: smallest and largest value that an image can have, or None.
-        partial: whether NaN says that an image does not count.
-        note: what the value takes as given, added to the method.
+        bounds: smallest and largest possible value of an image; None if unbounded.
+        partial: whether NaN marks an image that does not count.
+        note: what the interval holds fixed; appended to `method`.
 
     Returns:
-        The summary; without a value where no image counts, or where a value that must count is
-        not finite; without an interval where the data and the bounds do not limit it.
+        The summary. It has no value if no image counts or a value that must count is not finite, and no interval if
+        the values and bounds do not give finite limits.
     """
     counts = ~np.isnan(values) if partial else np.ones(len(values), dtype=bool)
     broken = int((counts & ~np.isfinite(values)).sum())
     if broken:
-        return Summary(None, None, 0, reason=f"not a finite number for {broken} of {len(values)} images")
+        return Summary(None, None, 0, reason=f"the values of {broken} of {len(values)} images are not finite")
     counted = values[counts]
     if not counted.size:
         return Summary(None, None, 0, reason="no image counts")
     interval = mean_interval(counted, bounds=bounds)
     finite = np.isfinite([interval.low, interval.high]).all()
-    method = interval.method if finite else "no interval: one image, or all equal, without a bound"
-    method = f"{method}; {note}" if note else method
+    method = interval.method if finite else "no interval: the values are unbounded and all equal"
+    if note:
+        method = f"{method}; {note}"
     ci95 = (interval.low, interval.high) if finite else None
     return Summary(float(counted.mean()), ci95, counted.size, method, per_image=values, bounds=bounds)

@@ -1,6 +1,6 @@
-"""Consistency: does the class stay the same under a shift?
+"""Consistency: whether the predicted class stays the same under a shift.
 
-Seven quantities carry that name in the literature; here each has a name of its own.
+The literature uses this word for different quantities; here each has its own name.
 """
 
 from __future__ import annotations
@@ -14,64 +14,53 @@ from cnnshift.observations import Observations
 
 
 def evaluate_reference_consistency(observations: Observations) -> Values:
-    """Mean over d ∈ D of [ŷ(T_d x) = ŷ(x)] per image, a fraction.
+    """Return the fraction of shifts at which each image has the class of the unshifted image.
 
-    The agreement with the unshifted image. 1 − value over the shifts with |d|∞ = 1 is
-    P(top-1 change).
-
-    Source: Azulay & Weiss 2019 (probability of a top-1 change).
+    Azulay & Weiss report P(top-1 change), the probability that a shift by one pixel from a random position changes the
+    class. Here the reference is the unshifted image.
     """
     return (observations.prediction == observations.reference_prediction[:, None]).mean(axis=1)
 
 
 def evaluate_pairwise_consistency(observations: Observations) -> Values:
-    """(Σ_c n_c² − m) / (m (m − 1)) per image, a fraction.
+    """Return the fraction of ordered pairs of distinct shifts, including 0, at which each image has one class.
 
-    The agreement over all ordered pairs of distinct members of D ∪ {0}: n_c counts the class c
-    among its m = K + 1 members. Σ_c n_c² is the number of ordered pairs that agree, of which m pair
-    a shift with itself and say nothing. What the published evaluators estimate with one random
-    pair per batch is here the whole sum, so it has no sampling error over shifts.
-
-    Source: Zhang 2019 (crops); Chaman & Dokmanić 2021 (circular shifts).
+    Σ_c n_c² counts the ordered pairs with equal classes; m of them pair a shift with itself and are subtracted.
+    Published evaluation code draws one random pair of shifts per batch; the sum over all pairs has no sampling error
+    over shifts.
     """
     members = observations.prediction.shape[1] + 1
     return (_agreeing_pairs(observations) - members) / (members * (members - 1))
 
 
 def evaluate_pairwise_consistency_replacement(observations: Observations) -> Values:
-    """Σ_c n_c² / m² per image, a fraction: the same with the two shifts drawn with replacement.
+    """Return the fraction of ordered pairs of shifts, equal shifts included, at which each image has one class.
 
-    The samplers in the literature draw two independent shifts, and count a shift drawn twice as
-    agreement; this is their expectation, at least as large as `pairwise_consistency`.
-
-    Source: the published evaluators of Zhang 2019 and of Chaman & Dokmanić 2021.
+    This is the expectation of evaluation code that draws both shifts independently, so that a shift drawn twice counts
+    as agreement. It is at least `pairwise_consistency`.
     """
     members = observations.prediction.shape[1] + 1
     return _agreeing_pairs(observations) / members**2
 
 
 def evaluate_conditional_consistency(observations: Observations) -> Values:
-    """Mean over d ∈ D of [ŷ(T_d x) = ŷ(x)] per image with ŷ(x) = y, a fraction; NaN for the others.
+    """Return the reference consistency of images that are classified correctly without a shift, NaN for others.
 
-    NaN says that an image does not count. Separates robustness from accuracy: a model is not
-    rewarded for being wrong in the same way everywhere. Without a single correct image there is no
-    value.
+    It separates robustness from accuracy: predicting the same wrong class at all shifts does not count. There is no
+    value if no image is classified correctly.
     """
     correct = observations.reference_prediction == observations.labels
     return np.where(correct, evaluate_reference_consistency(observations), np.nan)
 
 
 def evaluate_fidelity(observations: Observations) -> Values:
-    """Mean over d ∈ D of [ŷ(x) = y and ŷ(T_d x) = y] per image, a fraction.
+    """Return the fraction of shifts at which each image is classified correctly both with and without the shift.
 
-    Correct with and without the shift. Equals accuracy × conditional consistency, and is at most
-    either of accuracy and shifted accuracy.
-
-    Source: Saha & Gokhale 2025 (fidelity).
+    The mean equals accuracy × conditional consistency and is at most accuracy and at most shifted accuracy.
     """
-    still_correct = observations.prediction == observations.labels[:, None]
+    shifted = observations.prediction == observations.labels[:, None]
     correct = observations.reference_prediction == observations.labels
-    return np.where(correct, still_correct.mean(axis=1), 0.0)
+    return np.where(correct, shifted.mean(axis=1), 0.0)
 
 
 def _agreeing_pairs(observations: Observations) -> Int[np.ndarray, " n"]:
@@ -82,20 +71,19 @@ def _agreeing_pairs(observations: Observations) -> Int[np.ndarray, " n"]:
 
 
 _PAIRWISE = (
-    "Zhang 2019; Chaman & Dokmanić 2021 (Making Convolutional Networks Shift-Invariant Again, "
-    "ICML; Truly Shift-Invariant Convolutional Neural Networks, CVPR)"
+    "Zhang 2019, Making Convolutional Networks Shift-Invariant Again (ICML), crops; Chaman & Dokmanić 2021, Truly "
+    "Shift-Invariant Convolutional Neural Networks (CVPR), circular shifts"
 )
+_COUNTS = "n_c = number of d ∈ D ∪ {0} with ŷ(T_d x) = c, m = K + 1"
 
 REFERENCE_CONSISTENCY = Metric(
     MetricSpec(
         id="reference_consistency",
         title="consistency",
-        unit="fraction",
+        formula="1/K Σ_{d ∈ D} [ŷ(T_d x) = ŷ(x)]",
         higher_is_better=True,
-        default_margin=0.01,
-        version=1,
-        reference="Azulay & Weiss 2019, Why Do Deep Convolutional Networks Generalize so Poorly to "
-        "Small Image Transformations? (JMLR 20)",
+        reference="Azulay & Weiss 2019, Why Do Deep Convolutional Networks Generalize so Poorly to Small Image "
+        "Transformations? (JMLR 20:184), P(top-1 change)",
     ),
     evaluate_reference_consistency,
 )
@@ -104,10 +92,8 @@ PAIRWISE_CONSISTENCY = Metric(
     MetricSpec(
         id="pairwise_consistency",
         title="pairwise consistency",
-        unit="fraction",
+        formula=f"(Σ_c n_c² − m) / (m (m − 1)), {_COUNTS}",
         higher_is_better=True,
-        default_margin=0.01,
-        version=1,
         reference=_PAIRWISE,
     ),
     evaluate_pairwise_consistency,
@@ -117,11 +103,9 @@ PAIRWISE_CONSISTENCY_REPLACEMENT = Metric(
     MetricSpec(
         id="pairwise_consistency_replacement",
         title="pairwise consistency, replaced",
-        unit="fraction",
+        formula=f"Σ_c n_c² / m², {_COUNTS}",
         higher_is_better=True,
-        default_margin=0.01,
-        version=1,
-        reference=_PAIRWISE,
+        reference=f"{_PAIRWISE}; as sampled by their published code",
     ),
     evaluate_pairwise_consistency_replacement,
 )
@@ -130,11 +114,8 @@ CONDITIONAL_CONSISTENCY = Metric(
     MetricSpec(
         id="conditional_consistency",
         title="consistency if correct",
-        unit="fraction",
+        formula="1/K Σ_{d ∈ D} [ŷ(T_d x) = ŷ(x)] for images with ŷ(x) = y",
         higher_is_better=True,
-        default_margin=0.01,
-        version=1,
-        reference="",
         partial=True,
     ),
     evaluate_conditional_consistency,
@@ -144,12 +125,10 @@ FIDELITY = Metric(
     MetricSpec(
         id="fidelity",
         title="fidelity",
-        unit="fraction",
+        formula="1/K Σ_{d ∈ D} [ŷ(x) = y] [ŷ(T_d x) = y]",
         higher_is_better=True,
-        default_margin=0.01,
-        version=1,
-        reference="Saha & Gokhale 2025, Improving Shift Invariance in Convolutional Neural "
-        "Networks with Translation Invariant Polyphase Sampling (WACV)",
+        reference="Saha & Gokhale 2025, Improving Shift Invariance in Convolutional Neural Networks with Translation "
+        "Invariant Polyphase Sampling (WACV)",
     ),
     evaluate_fidelity,
 )

@@ -1,4 +1,4 @@
-"""How far a shift turns the penultimate features."""
+"""Cosine similarity of the penultimate features with and without a shift."""
 
 from __future__ import annotations
 
@@ -10,19 +10,16 @@ from cnnshift.unavailable import Unavailable
 
 
 def evaluate_feature_cosine(observations: Observations) -> Values | Unavailable:
-    """Mean over d ∈ D of cos(φ(T_d x), φ(x)) per image, φ the penultimate features; −1 to 1.
+    """Return the mean cosine similarity of each image's penultimate features with and without a shift.
 
-    Features after a ReLU are not negative, so that their cosine is never below 0 and two unrelated
-    images may well have 0.5: compare models, do not read the number on its own.
+    Features after a ReLU are not negative, so that their cosine is never below 0 and unrelated images may have 0.5.
+    Use the metric to compare models. The cosine of two zero vectors counts as 1, that of one zero vector as 0.
 
-    Features that are all 0 have no direction: the sweep counts two of them as 1, and one as 0.
-    Unavailable for a model that does not expose its features.
-
-    Source: Myburgh et al. 2021 (cosine instead of Euclidean distance); Biscione & Bowers 2021.
+    Unavailable if the model does not expose its features.
     """
     if observations.cosine is None:
         return Unavailable("the model does not expose its penultimate features")
-    # A float32 cosine may exceed 1 in its last bit; the bounds of the interval must still hold.
+    # A float32 cosine may exceed 1 by rounding.
     return np.clip(observations.cosine.mean(axis=1, dtype=np.float64), -1.0, 1.0)
 
 
@@ -30,13 +27,11 @@ FEATURE_COSINE = Metric(
     MetricSpec(
         id="feature_cosine",
         title="feature cosine",
-        unit="",
+        formula="1/K Σ_{d ∈ D} cos(φ(T_d x), φ(x))",
         higher_is_better=True,
-        default_margin=0.01,
-        version=1,
-        reference="Myburgh et al. 2021; Biscione & Bowers 2021 (Tracking Translation Invariance in "
-        "CNNs, arXiv:2104.05997; Convolutional Neural Networks Are Not Invariant to Translation, "
-        "but They Can Learn to Be, JMLR 22)",
+        unit="",
+        reference="Myburgh et al. 2021, Tracking Translation Invariance in CNNs (arXiv:2104.05997); Biscione & Bowers "
+        "2021, Convolutional Neural Networks Are Not Invariant to Translation, but They Can Learn to Be (JMLR 22:229)",
         bounds=(-1.0, 1.0),
     ),
     evaluate_feature_cosine,

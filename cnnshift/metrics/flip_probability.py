@@ -1,4 +1,4 @@
-"""How often the class changes from one step of a path to the next."""
+"""Flip probability: how often the class changes between adjacent shifts."""
 
 from __future__ import annotations
 
@@ -10,16 +10,13 @@ from cnnshift.unavailable import Unavailable
 
 
 def evaluate_flip_probability(observations: Observations) -> Values | Unavailable:
-    """Mean over pairs of adjacent shifts of [ŷ changes] per image, a fraction.
+    """Return the fraction of adjacent pairs of shifts between which the class of each image changes.
 
-    Adjacent are shifts one step of the set apart along a row or a column (along the diagonal for
-    the set `diagonal`), the unshifted image included; every pair counts once, in no direction.
-    Unlike consistency it does not compare with a fixed image: a class that changes once on the way
-    costs one pair, one that flickers costs many.
+    Two shifts, 0 included, are adjacent if they differ by one step along a row or column (for the set `diagonal`:
+    along a diagonal). Every unordered pair counts once. A class that changes once along a path counts once; one that
+    alternates counts at every step, which consistency with the unshifted image does not distinguish.
 
-    Unavailable where the shifts form no path (`random:K`), or where none has a neighbour.
-
-    Source: Hendrycks & Dietterich 2019 (flip probability of ImageNet-P).
+    Unavailable if the shifts form no path (`random:K`) or no two of them are adjacent.
     """
     pairs = observations.neighbours
     if pairs is None:
@@ -35,12 +32,10 @@ FLIP_PROBABILITY = Metric(
     MetricSpec(
         id="flip_probability",
         title="flip probability",
-        unit="fraction",
+        formula="1/|A| Σ_{(d, e) ∈ A} [ŷ(T_d x) ≠ ŷ(T_e x)], A = adjacent pairs of D ∪ {0}",
         higher_is_better=False,
-        default_margin=0.01,
-        version=1,
-        reference="Hendrycks & Dietterich 2019, Benchmarking Neural Network Robustness to Common "
-        "Corruptions and Perturbations (ICLR)",
+        reference="Hendrycks & Dietterich 2019, Benchmarking Neural Network Robustness to Common Corruptions and "
+        "Perturbations (ICLR), flip probability of ImageNet-P",
     ),
     evaluate_flip_probability,
 )

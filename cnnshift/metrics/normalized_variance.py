@@ -1,4 +1,4 @@
-"""The variance of the logits over shifts, relative to their variance over images."""
+"""Normalized variance: variance of the logits over shifts, relative to their variance over images."""
 
 from __future__ import annotations
 
@@ -10,37 +10,32 @@ from cnnshift.observations import Observations
 from cnnshift.stats.bca_bootstrap import bca_interval
 from cnnshift.unavailable import Unavailable
 
-# Float32 logits do not resolve a variance that is a smaller share of the squares it is made from.
+# Float32 logits do not resolve variances below this fraction of their mean squares.
 _RESOLUTION = 1e-6
 
 
 def evaluate_normalized_variance(observations: Observations) -> Summary | Unavailable:
-    """Σ_k V_T(k) / Σ_k V_S(k): 0 for an invariant model, 1 where a shift matters as an image does.
+    """Return the total variance of the logits over shifts divided by their total variance over images.
 
-    For the logit f_k of class k, over the members d of D ∪ {0} and population variances,
+    With population variances over the members d of D ∪ {0} and over the images x,
 
-    - V_T(k) = mean over images of (variance over d of f_k(T_d x)),
-    - V_S(k) = mean over d of (variance over images of f_k(T_d x)).
+    - V_T(k) = mean over x of Var_d f_k(T_d x),
+    - V_S(k) = mean over d of Var_x f_k(T_d x),
 
-    The sums over classes make it a ratio of total variances (traces of covariance matrices), which
-    a rotation of the logits does not change. The mean of the ratios per class would be governed by
-    whichever class has logits that hardly vary over images, and be undefined for a constant one.
-    The authors' library tmeasures averages standard deviations and takes 0/0 for 1, so its numbers
-    differ.
+    the value is Σ_k V_T(k) / Σ_k V_S(k): 0 for an invariant model, 1 if shifts change the logits as much as images do.
+    The sums over classes are traces of covariance matrices, which a rotation of the logits does not change. A mean of
+    the ratios per class would be dominated by classes whose logits hardly vary over images. The library tmeasures
+    averages standard deviations and defines 0/0 as 1, so its numbers differ.
 
-    The full logits are not needed: by the law of total variance, V_S(k) = V_T(k) + variance over
-    images of (mean over d) − variance over d of (mean over images), all of which follow from sums
-    of f(T_d x) − f(x), small numbers for a model that is nearly invariant.
+    Only sums of f(T_d x) − f(x) are needed. By the law of total variance,
+    V_S(k) = V_T(k) + Var_x(mean_d f_k(T_d x)) − Var_d(mean_x f_k(T_d x)).
 
-    Not a mean over images: the interval resamples images. The last term, which would need the
-    logits of every image at every shift, is held fixed; the method says so. Where not one logit
-    changed, resampling says nothing, and there is no interval. Simulated coverage for 50 to 1,000
-    images with lognormal variances over shifts is 89 to 96 %; it is lower, as for every mean
-    without an upper bound, where V_T is due to a few images that a sample may not hold.
+    The metric is not a mean over images. Its interval is the BCa bootstrap over images, which holds the last term
+    fixed, because that term would need the logits of every image at every shift. There is no interval if no logit
+    changes. Simulated coverage for 50 to 1,000 images with lognormal variances over shifts is 89 to 96 %; it is lower
+    if V_T is due to a few images that a sample may not contain.
 
-    Unavailable for `random:K`, for a single image, and where V_S is 0 within rounding.
-
-    Source: Quiroga et al. 2021 (normalized variance, there per activation and without the sums).
+    Unavailable for `random:K`, for a single image, and if V_S is 0 within rounding.
     """
     if observations.per_image_shifts:
         return Unavailable("needs the same shifts for every image")
@@ -48,39 +43,39 @@ def evaluate_normalized_variance(observations: Observations) -> Summary | Unavai
     if images < 2:
         return Unavailable("needs at least two images")
     shifts = observations.prediction.shape[1]
-    # The sums are means over D; the unshifted image adds a member whose change is 0.
+    # The observed means are over D; the unshifted image adds a member without a change.
     weight = shifts / (shifts + 1)
     change = observations.logit_change.astype(np.float64) * weight
     square = observations.logit_square_change.astype(np.float64) * weight
     within = np.maximum(square - change**2, 0.0).sum(axis=1)
     reference = observations.reference_logits.astype(np.float64)
-    # Relative to one image first, so that logits which do not vary give a variance of exactly 0.
+    # Subtract one image first, so that equal logits have a variance of exactly 0.
     means = reference - reference[0] + change
     means -= means.mean(axis=0)
     drift = np.zeros((shifts + 1, change.shape[1]))
     drift[1:] = observations.shift_logit_change
-    fixed = drift.var(axis=0).sum()
-    spread = (means**2).sum(axis=1)
-    floor = _RESOLUTION * (square.sum(axis=1).mean() + spread.mean())
+    drift_variance = drift.var(axis=0).sum()
+    squared_means = (means**2).sum(axis=1)
+    floor = _RESOLUTION * (square.sum(axis=1).mean() + squared_means.mean())
 
-    over_images = within.mean() + spread.mean() - fixed
+    over_images = within.mean() + squared_means.mean() - drift_variance
     if not np.isfinite(over_images):
-        return Unavailable("not a finite number among the sums of the logits")
+        return Unavailable("the sums of the logits are not finite")
     if over_images <= floor:
         return Unavailable("the logits do not vary over images")
 
     def statistic(weights: Float[np.ndarray, "b n"]) -> Float[np.ndarray, " b"]:
         share = weights / weights.sum(axis=1, keepdims=True)
         over_shifts = share @ within
-        between = share @ spread - ((share @ means) ** 2).sum(axis=1)
-        # A replicate of copies of one image has no variance over images, but some of `fixed`.
-        return over_shifts / np.maximum(over_shifts + between - fixed, floor)
+        between = share @ squared_means - ((share @ means) ** 2).sum(axis=1)
+        # A replicate with copies of one image has no variance over images, but its drift variance is held fixed.
+        return over_shifts / np.maximum(over_shifts + between - drift_variance, floor)
 
     value = float(statistic(np.ones((1, images)))[0])
     interval = bca_interval(statistic, images)
     if interval is None:
-        return Summary(value, None, images, "no interval: all images equal")
-    method = f"{interval.method}, variance over shifts of the mean image held fixed"
+        return Summary(value, None, images, "no interval: all bootstrap replicates are equal")
+    method = f"{interval.method}; at a fixed variance over shifts of the mean logits"
     return Summary(value, (interval.low, interval.high), images, method)
 
 
@@ -88,11 +83,12 @@ NORMALIZED_VARIANCE = Metric(
     MetricSpec(
         id="normalized_variance",
         title="normalized variance",
-        unit="",
+        formula="Σ_k mean_x Var_d f_k(T_d x) / Σ_k mean_d Var_x f_k(T_d x), d ∈ D ∪ {0}",
         higher_is_better=False,
+        unit="",
         default_margin=0.02,
-        version=1,
-        reference="Quiroga et al. 2021; the library tmeasures (doi:10.24215/16666038.20.e06)",
+        reference="Quiroga et al. 2021, normalized variance, there per activation; the library tmeasures "
+        "(doi:10.24215/16666038.20.e06)",
         bounds=None,
     ),
     evaluate_normalized_variance,

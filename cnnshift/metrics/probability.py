@@ -1,4 +1,4 @@
-"""How much probabilities change under a shift, whether or not the class does."""
+"""Changes of the predicted probabilities under a shift."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from cnnshift.observations import Observations
 
 
 def evaluate_mac(observations: Observations) -> Values:
-    """Mean over d ∈ D of |P_c(x) − P_c(T_d x)| per image, c = ŷ(x); a fraction.
+    """Return the mean absolute change of the probability of class c = ŷ(x) over the shifts of each image.
 
-    c is the unshifted image's class, at every shift.
-
-    Source: Azulay & Weiss 2019 (mean absolute change).
+    c is the class predicted for the unshifted image, at all shifts.
     """
     reference = observations.reference_probability.astype(np.float64)
     change = np.abs(observations.probability - reference[:, None]).mean(axis=1)
@@ -21,10 +19,9 @@ def evaluate_mac(observations: Observations) -> Values:
 
 
 def evaluate_probability_range(observations: Observations) -> Values:
-    """Largest minus smallest P_y(T_d x) over d ∈ D ∪ {0} per image; a fraction.
+    """Return the difference between the largest and smallest probability of each image's label over D ∪ {0}.
 
-    The swing that an adversary who moves the image has over the label's probability. It grows with
-    the number of shifts, so sets of different size do not compare.
+    It cannot decrease if shifts are added, so values for different shift sets are not comparable.
     """
     reference = observations.reference_label_probability.astype(np.float64)
     shifted = observations.label_probability
@@ -34,7 +31,7 @@ def evaluate_probability_range(observations: Observations) -> Values:
 
 
 def _clip(values: Values) -> Values:
-    # A float32 softmax may exceed 1 in its last bit; the bounds of the interval must still hold.
+    # A float32 softmax may exceed 1 by rounding.
     return np.clip(values, 0.0, 1.0)
 
 
@@ -42,12 +39,10 @@ MAC = Metric(
     MetricSpec(
         id="mac",
         title="mean absolute change",
-        unit="fraction",
+        formula="1/K Σ_{d ∈ D} |P_c(T_d x) − P_c(x)|, c = ŷ(x)",
         higher_is_better=False,
-        default_margin=0.01,
-        version=1,
-        reference="Azulay & Weiss 2019, Why Do Deep Convolutional Networks Generalize so Poorly to "
-        "Small Image Transformations? (JMLR 20)",
+        reference="Azulay & Weiss 2019, Why Do Deep Convolutional Networks Generalize so Poorly to Small Image "
+        "Transformations? (JMLR 20:184), mean absolute change",
     ),
     evaluate_mac,
 )
@@ -56,11 +51,9 @@ PROBABILITY_RANGE = Metric(
     MetricSpec(
         id="probability_range",
         title="probability range",
-        unit="fraction",
+        formula="max_{d ∈ D ∪ {0}} P_y(T_d x) − min_{d ∈ D ∪ {0}} P_y(T_d x)",
         higher_is_better=False,
         default_margin=0.02,
-        version=1,
-        reference="",
     ),
     evaluate_probability_range,
 )

@@ -1,4 +1,4 @@
-"""The tables of a result: how a model does at every shift, and at every radius."""
+"""Accuracy, consistency and logit distance at every shift and at every radius |d|∞."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from cnnshift.unavailable import Unavailable
 
 @dataclass(frozen=True, slots=True)
 class ShiftProfile:
-    """One row per shift, in the order of the shift set; means over all images.
+    """Means over all images, one row per shift in the order of the shift set.
 
     Attributes:
         dy: pixels down.
         dx: pixels to the right.
-        accuracy: share of images with ŷ(T_d x) = y.
-        consistency: share of images with ŷ(T_d x) = ŷ(x).
+        accuracy: fraction of images with ŷ(T_d x) = y.
+        consistency: fraction of images with ŷ(T_d x) = ŷ(x).
         distance: mean of ‖f(T_d x) − f(x)‖₂, in logits.
     """
 
@@ -34,25 +34,25 @@ class ShiftProfile:
 
 @dataclass(frozen=True, slots=True)
 class RadiusProfile:
-    """One row per radius r of the shift set, ascending; the unshifted image is no row.
+    """Means over images, one row per radius r of the shift set, ascending, without radius 0.
 
-    Accuracy, consistency and distance are of the shifts with |d|∞ = r: per image the mean over its
-    shifts, then the mean over the images that have any. Worst case and survival are of all shifts
-    with |d|∞ ≤ r, and over all images, so that they never increase with r. For `random:K` they are
-    of the shifts that were drawn, and upper bounds of what all shifts would give.
+    Accuracy, consistency and distance are of the shifts with |d|∞ = r: the mean over the shifts of each image, then
+    over the images that have such a shift. Worst-case accuracy and survival are of all shifts with |d|∞ ≤ r and of all
+    images, so they do not increase with r. For `random:K` they are of the drawn shifts, and upper bounds of the values
+    over all shifts.
 
     Attributes:
         radius: r in pixels.
-        pairs: number of (image, shift) pairs with |d|∞ = r.
-        images: number of images that have such a shift; all of them, but for `random:K`.
+        pairs: number of pairs (image, shift) with |d|∞ = r.
+        images: number of images with such a shift: all of them, except for `random:K`.
         accuracy: mean of [ŷ(T_d x) = y].
         consistency: mean of [ŷ(T_d x) = ŷ(x)].
-        consistency_low: lower end of its 95 % interval over images.
-        consistency_high: upper end.
-        worst_case_accuracy: share of images that are correct at 0 and at every shift up to r.
-        survival: share of images that keep the class of the unshifted image at every shift up to r.
-        survival_low: lower end of its 95 % interval over images.
-        survival_high: upper end.
+        consistency_low: lower limit of its 95 % interval over images.
+        consistency_high: upper limit.
+        worst_case_accuracy: fraction of images classified correctly at 0 and at every shift up to r.
+        survival: fraction of images that have the class of the unshifted image at every shift up to r.
+        survival_low: lower limit of its 95 % interval over images.
+        survival_high: upper limit.
         distance: mean of ‖f(T_d x) − f(x)‖₂, in logits.
     """
 
@@ -71,9 +71,9 @@ class RadiusProfile:
 
 
 def profile_by_shift(observations: Observations) -> ShiftProfile | Unavailable:
-    """Accuracy, consistency and logit distance at every shift.
+    """Return accuracy, consistency and logit distance at every shift.
 
-    Unavailable for `random:K`, where no two images need share a shift.
+    Unavailable for `random:K`, where every image has its own shifts.
     """
     if observations.per_image_shifts:
         return Unavailable("needs the same shifts for every image")
@@ -88,19 +88,19 @@ def profile_by_shift(observations: Observations) -> ShiftProfile | Unavailable:
 
 
 def profile_by_radius(observations: Observations) -> RadiusProfile:
-    """Accuracy, consistency with its interval, worst case and survival at every radius."""
-    radii, ring = group_by_radius(observations)
+    """Return accuracy, consistency, worst-case accuracy, survival and logit distance at every radius."""
+    radii, groups = group_by_radius(observations)
     number, images = len(radii), len(observations.labels)
     correct, stays = _correct_and_stays(observations)
-    accuracy, consistency = (average_by_group(flags, ring, number) for flags in (correct, stays))
+    accuracy, consistency = (average_by_group(flags, groups, number) for flags in (correct, stays))
     limits = mean_intervals(consistency)
     unshifted = observations.reference_prediction == observations.labels
-    wrong_from = np.where(unshifted, find_failing_radius(correct, ring, number), 0)
-    survives = find_failing_radius(stays, ring, number)[:, None] > np.arange(number)
+    wrong_from = np.where(unshifted, find_failing_radius(correct, groups, number), 0)
+    survives = find_failing_radius(stays, groups, number)[:, None] > np.arange(number)
     survival_limits = mean_intervals(survives.astype(np.float64))
     return RadiusProfile(
         radius=radii,
-        pairs=count_by_group(ring, images, number).sum(axis=0),
+        pairs=count_by_group(groups, images, number).sum(axis=0),
         images=(~np.isnan(consistency)).sum(axis=0),
         accuracy=np.nanmean(accuracy, axis=0),
         consistency=np.nanmean(consistency, axis=0),
@@ -110,13 +110,10 @@ def profile_by_radius(observations: Observations) -> RadiusProfile:
         survival=survives.mean(axis=0),
         survival_low=survival_limits[:, 0],
         survival_high=survival_limits[:, 1],
-        distance=np.nanmean(average_by_group(observations.distance, ring, number), axis=0),
+        distance=np.nanmean(average_by_group(observations.distance, groups, number), axis=0),
     )
 
 
-def _correct_and_stays(
-    observations: Observations,
-) -> tuple[Bool[np.ndarray, "n s"], Bool[np.ndarray, "n s"]]:
+def _correct_and_stays(observations: Observations) -> tuple[Bool[np.ndarray, "n s"], Bool[np.ndarray, "n s"]]:
     prediction = observations.prediction
-    correct = prediction == observations.labels[:, None]
-    return correct, prediction == observations.reference_prediction[:, None]
+    return prediction == observations.labels[:, None], prediction == observations.reference_prediction[:, None]

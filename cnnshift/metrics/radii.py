@@ -1,40 +1,35 @@
-"""Shifts grouped by their radius |d|∞, and the first radius at which an image fails."""
+"""Group shifts by their radius |d|∞, and find the smallest radius at which an image fails."""
 
 from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Bool, Int, Real
 
+from cnnshift.metrics.shift_groups import Groups
 from cnnshift.observations import Observations
 
-Rings = Int[np.ndarray, " s"] | Int[np.ndarray, "n s"]
 
-
-def group_by_radius(observations: Observations) -> tuple[Real[np.ndarray, " r"], Rings]:
-    """Find the radii of a shift set, ascending, and for every shift the index of its radius.
-
-    Returns:
-        Radii in pixels, and indices into them of the shape of `observations.radius`.
-    """
+def group_by_radius(observations: Observations) -> tuple[Real[np.ndarray, " r"], Groups]:
+    """Return the distinct radii in px, ascending, and for every shift the index of its radius."""
     radius = observations.radius
-    radii, ring = np.unique(radius, return_inverse=True)
-    return radii, ring.reshape(radius.shape)
+    radii, groups = np.unique(radius, return_inverse=True)
+    return radii, groups.reshape(radius.shape)
 
 
-def find_failing_radius(holds: Bool[np.ndarray, "n s"], ring: Rings, number: int) -> Int[np.ndarray, " n"]:
-    """Find for every image the smallest radius with a shift for which `holds` is false.
+def find_failing_radius(holds: Bool[np.ndarray, "n s"], groups: Groups, number: int) -> Int[np.ndarray, " n"]:
+    """Return for every image the index of the smallest radius at which `holds` is false for a shift.
 
     Args:
         holds: per image and shift, whether the image passes.
-        ring: index of every shift's radius.
+        groups: index of the radius of every shift.
         number: number of radii.
 
     Returns:
-        Index of that radius; `number` for an image that never fails.
+        The index; `number` for an image that passes at all shifts.
 
     Example:
         >>> holds = np.array([[True, False, False], [True, True, True]])
         >>> find_failing_radius(holds, np.array([0, 2, 1]), 3)
         array([1, 3])
     """
-    return np.where(holds, number, ring).min(axis=1)
+    return np.where(holds, number, groups).min(axis=1)

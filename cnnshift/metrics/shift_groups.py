@@ -1,4 +1,4 @@
-"""Values of (image, shift) pairs by groups of shifts: per image, and over the images, which are the sampling unit."""
+"""Counts and means of (image, shift) pairs within groups: per image, and with intervals over images."""
 
 from __future__ import annotations
 
@@ -8,21 +8,31 @@ from jaxtyping import Float, Int, Shaped
 from cnnshift.stats.intervals import mean_interval
 
 Groups = Int[np.ndarray, " s"] | Int[np.ndarray, "n s"]
-"""Index of the group of every shift: the same shifts for all images, or every image's own."""
+"""Index of the group of every shift, for all images or per image."""
 
 
 def count_by_group(groups: Groups, images: int, number: int) -> Int[np.ndarray, "n {number}"]:
-    """Number of shifts of every image in every group."""
+    """Count the shifts of every image in every group.
+
+    Args:
+        groups: index of the group of every shift, from 0 to `number` − 1.
+        images: number of images.
+        number: number of groups.
+
+    Example:
+        >>> count_by_group(np.array([[2, 0, 2], [1, 1, 1]]), 2, 3).tolist()
+        [[1, 0, 2], [0, 3, 0]]
+    """
     cells = groups + number * np.arange(images)[:, None]
     return np.bincount(cells.ravel(), minlength=images * number).reshape(images, number)
 
 
 def average_by_group(values: Shaped[np.ndarray, "n s"], groups: Groups, number: int) -> Float[np.ndarray, "n {number}"]:
-    """Mean over the shifts of every image in every group; NaN where it has none.
+    """Average values over the shifts of every image in every group; NaN where a group has no shift.
 
     Args:
         values: one per image and shift, numbers or booleans.
-        groups: index of every shift's group.
+        groups: index of the group of every shift.
         number: number of groups.
 
     Example:
@@ -36,7 +46,7 @@ def average_by_group(values: Shaped[np.ndarray, "n s"], groups: Groups, number: 
     return np.where(counts > 0, sums / np.where(counts > 0, counts, 1), np.nan)
 
 
-def mean_intervals(shares: Float[np.ndarray, "n g"]) -> Float[np.ndarray, "g 2"]:
-    """95 % intervals over images of the mean share in every group, from one share (or NaN) per image."""
-    found = [mean_interval(column[~np.isnan(column)], bounds=(0.0, 1.0)) for column in shares.T]
-    return np.array([(interval.low, interval.high) for interval in found]).reshape(-1, 2)
+def mean_intervals(fractions: Float[np.ndarray, "n g"]) -> Float[np.ndarray, "g 2"]:
+    """Return the 95 % interval over images of the mean fraction in every group; NaN marks images that do not count."""
+    intervals = [mean_interval(column[~np.isnan(column)], bounds=(0.0, 1.0)) for column in fractions.T]
+    return np.array([(interval.low, interval.high) for interval in intervals]).reshape(-1, 2)

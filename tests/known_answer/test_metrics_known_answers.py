@@ -1,4 +1,4 @@
-"""Models whose every metric is known beforehand (K18 of the design)."""
+"""Models for which the value of every metric is known."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LABELS = np.arange(IMAGES) % CLASSES
 
 
 def observe(logits: np.ndarray, labels: np.ndarray = LABELS) -> Observations:
-    """The table of logits [n m k] over the grid, row 0 unshifted; the features are the logits."""
+    """Return the observations of logits [n m k] over the grid, row 0 unshifted; the features are the logits."""
     return simulated_observations.observe(logits, labels, GRID.shifts, GRID.neighbours, features=logits, stride=2)
 
 
@@ -37,14 +37,14 @@ def perfect_classifier() -> Observations:
 
 
 def shift_identical_classifier() -> Observations:
-    """Right for four images of five, blind to the shift."""
-    seen = np.where(np.arange(IMAGES) < 48, LABELS, (LABELS + 1) % CLASSES)
+    """Correct for four of five images, invariant to shifts."""
+    classes = np.where(np.arange(IMAGES) < 48, LABELS, (LABELS + 1) % CLASSES)
     noise = np.random.default_rng(0).random((IMAGES, CLASSES))
-    return observe(at_all_shifts(3 * np.eye(CLASSES)[seen] + noise))
+    return observe(at_all_shifts(3 * np.eye(CLASSES)[classes] + noise))
 
 
-def position_reader() -> Observations:
-    """Sees the shift only, never the image: row 0 is class 0, every shift class 1."""
+def position_classifier() -> Observations:
+    """Depends on the shift only: class 0 for the unshifted image, class 1 for every shift."""
     logits = np.zeros((IMAGES, GRID.count + 1, CLASSES))
     logits[:, 0, 0] = 1.0
     logits[:, 1:, 1] = 1.0
@@ -82,8 +82,8 @@ KNOWN = {
         | {"accuracy": 0.8, "shifted_accuracy": 0.8, "worst_case_accuracy": 0.8, "fidelity": 0.8}
         | {"kappa": 1.0, "sensitivity": 0.0, "normalized_variance": 0.0},
     ),
-    "position reader": (
-        position_reader,
+    "position": (
+        position_classifier,
         {"accuracy": 0.2, "shifted_accuracy": 0.2, "worst_case_accuracy": 0.0, "fidelity": 0.0}
         | {"reference_consistency": 0.0, "conditional_consistency": 0.0, "kappa": 0.0}
         # 48 of the 49 members agree: 48·47 of 49·48 ordered pairs, 48² + 1 of 49² with replacement.
@@ -121,7 +121,7 @@ def test_intervals_contain_the_value_and_do_not_collapse(summaries: dict[str, di
             assert "convention" in summary.method
             continue
         if name in ("sensitivity", "normalized_variance"):
-            # All images agree and nothing bounds the next one: no interval is the honest one.
+            # Unbounded values that are all equal have no interval.
             assert summary.ci95 is None
             assert "no interval" in summary.method
             continue
@@ -131,7 +131,7 @@ def test_intervals_contain_the_value_and_do_not_collapse(summaries: dict[str, di
         assert high > low, name
 
 
-def test_kappa_of_full_agreement_is_the_interval_of_the_agreement_beyond_chance(
+def test_kappa_interval_of_full_agreement_is_the_transformed_interval_of_the_agreement(
     summaries: dict[str, dict[str, Summary]],
 ) -> None:
     perfect = summaries["perfect"]
@@ -146,7 +146,7 @@ def test_kappa_of_full_agreement_is_the_interval_of_the_agreement_beyond_chance(
 
 @pytest.mark.parametrize("unstable", [0.02, 0.3])
 def test_kappa_interval_covers(unstable: float) -> None:
-    """Images of three equal classes, a share of which flips at every other shift on average."""
+    """Simulate three equally frequent classes; the class of a fraction of the images flips at half of the shifts."""
     rng = np.random.default_rng(7)
     images, trials = 80, 150
     truth = 1 - 0.75 * unstable

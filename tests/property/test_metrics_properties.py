@@ -1,4 +1,4 @@
-"""What must hold for every model: bounds, symmetries, and the order of related metrics."""
+"""Properties of the metrics of any model: bounds, symmetries, and inequalities between related metrics."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ FIXED = settings(deadline=None, derandomize=True, max_examples=30)
 
 
 def observe(logits: np.ndarray, labels: np.ndarray) -> Observations:
-    """The table of logits [n 25 k] over the grid, row 0 unshifted; the features are the logits."""
+    """Return the observations of logits [n 25 k] over the grid, row 0 unshifted; the features are the logits."""
     return simulated_observations.observe(logits, labels, GRID.shifts, GRID.neighbours, features=logits, stride=2)
 
 
 @st.composite
 def raw(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
-    """Logits and labels of models from blind to erratic, of 1 to 30 images and 2 to 5 classes."""
+    """Draw logits and labels of 1 to 30 images and 2 to 5 classes, from constant to unstable predictions."""
     images, classes = draw(st.integers(1, 30)), draw(st.integers(2, 5))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     labels = rng.integers(classes, size=images)
@@ -105,7 +105,7 @@ def test_names_of_classes_do_not_matter(data: tuple[np.ndarray, np.ndarray], ran
 
 @FIXED
 @given(raw())
-def test_order_of_related_metrics(data: tuple[np.ndarray, np.ndarray]) -> None:
+def test_inequalities_between_related_metrics(data: tuple[np.ndarray, np.ndarray]) -> None:
     values: dict[str, Any] = {name: summary.value for name, summary in measure(*data).items()}
     slack = 1e-12
     assert values["pairwise_consistency_replacement"] >= values["pairwise_consistency"]
@@ -123,7 +123,7 @@ def test_order_of_related_metrics(data: tuple[np.ndarray, np.ndarray]) -> None:
 
 @FIXED
 @given(raw())
-def test_curves_fall_with_the_radius(data: tuple[np.ndarray, np.ndarray]) -> None:
+def test_profiles_do_not_increase_with_the_radius(data: tuple[np.ndarray, np.ndarray]) -> None:
     table = observe(*data)
     rows = profile_by_radius(table)
     assert (np.diff(rows.worst_case_accuracy) <= 0).all()
@@ -138,7 +138,7 @@ def test_curves_fall_with_the_radius(data: tuple[np.ndarray, np.ndarray]) -> Non
 
 @FIXED
 @given(raw(), st.floats(0.1, 10), st.floats(-100, 100))
-def test_scale_of_the_logits_cancels(data: tuple[np.ndarray, np.ndarray], factor: float, offset: float) -> None:
+def test_logit_scale_and_offset_cancel(data: tuple[np.ndarray, np.ndarray], factor: float, offset: float) -> None:
     table = observe(*data)
     moved = replace(
         table,

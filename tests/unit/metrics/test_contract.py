@@ -1,11 +1,13 @@
-"""What holds for every metric of the registry."""
+"""Properties that every registered metric must have."""
 
 from __future__ import annotations
 
 import doctest
 import importlib
+import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -36,21 +38,44 @@ def test_metrics_do_not_change_the_observations() -> None:
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_contract(name: str) -> None:
+def test_spec(name: str) -> None:
     metric = METRICS.load(name)
     assert isinstance(metric, Metric)
     spec: MetricSpec = metric.spec
     assert spec.id == name
-    assert METRICS[name].reference in spec.reference
-    assert bool(METRICS[name].reference) == bool(spec.reference)
     assert spec.title == spec.title.strip().lower()
     assert len(spec.title) <= 30
+    assert spec.formula == " ".join(spec.formula.split())
+    assert re.search(r"ŷ|P_|[fφ]\(|f_k|p_o", spec.formula)
     assert spec.version >= 1
     assert spec.default_margin > 0
     assert spec.unit in ("fraction", "px", "")
     assert spec.unit != "fraction" or spec.bounds in ((0.0, 1.0), (-1.0, 1.0))
-    assert metric.evaluate.__doc__
-    assert "per image" in metric.evaluate.__doc__ or spec.bounds != (0.0, 1.0)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_reference_names_the_publications_of_the_catalog(name: str) -> None:
+    full, short = METRICS.load(name).spec.reference, METRICS[name].reference
+    assert bool(full) == bool(short)
+    assert all(publication in full for publication in short.split("; "))
+    assert all(re.search(r"\b(19|20)\d\d\b", publication) for publication in short.split("; ") if publication)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_per_image_values_keep_the_spec(name: str) -> None:
+    _, table = run("grid")
+    table = replace(table, stride=2)
+    spec, summary = METRICS.load(name).spec, METRICS.load(name).summarize(table)
+    assert summary.value is not None
+    assert summary.method
+    if summary.per_image is None:
+        assert name in ("kappa", "normalized_variance")
+        return
+    low, high = spec.bounds or (0.0, np.inf)
+    counted = summary.per_image[~np.isnan(summary.per_image)]
+    assert summary.per_image.shape == table.labels.shape
+    assert ((low <= counted) & (counted <= high)).all()
+    assert spec.partial or len(counted) == len(table.labels)
 
 
 def test_titles_are_unique() -> None:
@@ -58,7 +83,7 @@ def test_titles_are_unique() -> None:
     assert len(set(titles)) == len(titles)
 
 
-def test_examples_in_docstrings() -> None:
+def test_docstring_examples() -> None:
     for name in ("shift_groups", "radii", "sensitivity"):
         module = importlib.import_module(f"cnnshift.metrics.{name}")
         found = doctest.testmod(module)
@@ -72,7 +97,7 @@ def test_metrics_import_no_jax() -> None:
         "from cnnshift.catalog import METRICS\n"
         "import cnnshift.metrics.profiles\n"
         "for name in METRICS: METRICS.load(name)\n"
-        "heavy = {'jax', 'flax', 'optax', 'sklearn', 'pandas'} & set(sys.modules)\n"
+        "heavy = {'jax', 'flax', 'optax', 'scipy', 'sklearn', 'pandas'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

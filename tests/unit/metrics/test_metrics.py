@@ -1,4 +1,4 @@
-"""Every metric against loops over the raw logits of a small model, one shift at a time."""
+"""Every metric compared with loops over the raw logits of a small model, one shift at a time."""
 
 from __future__ import annotations
 
@@ -99,16 +99,16 @@ def brute_mac(raw: Raw) -> list[float]:
     values = []
     for i in raw.images():
         c = raw.predicted(i)
-        still = raw.probability(i, (0, 0), c)
-        values.append(mean([abs(still - raw.probability(i, d, c)) for d in raw.shifts(i)]))
+        unshifted = raw.probability(i, (0, 0), c)
+        values.append(mean([abs(unshifted - raw.probability(i, d, c)) for d in raw.shifts(i)]))
     return values
 
 
 def brute_probability_range(raw: Raw) -> list[float]:
     values = []
     for i in raw.images():
-        seen = [raw.probability(i, d, raw.labels[i]) for d in raw.logits[i]]
-        values.append(max(seen) - min(seen))
+        probabilities = [raw.probability(i, d, raw.labels[i]) for d in raw.logits[i]]
+        values.append(max(probabilities) - min(probabilities))
     return values
 
 
@@ -157,7 +157,7 @@ PER_IMAGE = {
 }
 
 
-NEEDS_A_MAP = {
+NEEDS_SHARED_SHIFTS = {
     "invariance_radius": brute_invariance_radius,
     "flip_probability": brute_flip_probability,
     "normalized_variance": brute_normalized_variance,
@@ -165,8 +165,8 @@ NEEDS_A_MAP = {
 
 
 def test_brute_force_covers_the_registry() -> None:
-    # The last one has a file of its own, test_phase_spectrum.py.
-    assert {*PER_IMAGE, *NEEDS_A_MAP, "kappa", "phase_spectrum"} == set(METRICS)
+    # test_phase_spectrum.py tests the last one.
+    assert {*PER_IMAGE, *NEEDS_SHARED_SHIFTS, "kappa", "phase_spectrum"} == set(METRICS)
 
 
 @pytest.mark.parametrize("shift_set", SETS)
@@ -221,7 +221,7 @@ def test_normalized_variance_matches_brute_force(shift_set: str, seed: int) -> N
     assert summary.ci95[0] < summary.value < summary.ci95[1]
 
 
-def test_normalized_variance_survives_float32_sums_and_large_logits() -> None:
+def test_normalized_variance_of_float32_sums_and_large_logits() -> None:
     raw, table = run("grid", images=30)
     exact = METRICS.load("normalized_variance").summarize(table).value
     single = {
@@ -241,27 +241,27 @@ def test_normalized_variance_survives_float32_sums_and_large_logits() -> None:
         ("normalized_variance", "same shifts for every image"),
     ],
 )
-def test_random_shifts_leave_metrics_without_a_value_and_say_why(name: str, reason: str) -> None:
+def test_metrics_that_random_shifts_do_not_support_have_a_reason(name: str, reason: str) -> None:
     _, table = run("random:5")
     summary = METRICS.load(name).summarize(table)
     assert (summary.value, summary.ci95, summary.per_image, summary.n) == (None, None, None, 0)
     assert reason in summary.reason
 
 
-def test_no_neighbours_is_a_reason() -> None:
+def test_flip_probability_needs_adjacent_shifts() -> None:
     _, table = run("grid")
-    lonely = replace(table, neighbours=np.zeros((0, 2), dtype=np.int32))
-    assert "one step apart" in METRICS.load("flip_probability").summarize(lonely).reason
+    isolated = replace(table, neighbours=np.zeros((0, 2), dtype=np.int32))
+    assert "one step distance" in METRICS.load("flip_probability").summarize(isolated).reason
 
 
-def test_a_black_box_has_no_feature_cosine() -> None:
+def test_feature_cosine_needs_features() -> None:
     _, table = run("grid")
     summary = METRICS.load("feature_cosine").summarize(replace(table, cosine=None))
     assert summary.value is None
     assert "features" in summary.reason
 
 
-def test_one_class_or_equal_logits_have_no_sensitivity() -> None:
+def test_sensitivity_needs_two_classes_with_different_logits() -> None:
     _, table = run("grid")
     one = replace(table, labels=np.zeros_like(table.labels))
     assert "two classes" in METRICS.load("sensitivity").summarize(one).reason
@@ -269,7 +269,7 @@ def test_one_class_or_equal_logits_have_no_sensitivity() -> None:
     assert "do not differ" in METRICS.load("sensitivity").summarize(flat).reason
 
 
-def test_equal_images_or_a_single_one_have_no_normalized_variance() -> None:
+def test_normalized_variance_needs_two_different_images() -> None:
     rng = np.random.default_rng(0)
     _, table = run("grid")
     logits = np.repeat(rng.normal(size=(1, len(table.shifts) + 1, 3)), 4, axis=0)
@@ -280,7 +280,7 @@ def test_equal_images_or_a_single_one_have_no_normalized_variance() -> None:
     assert "two images" in metric.summarize(single).reason
 
 
-def test_no_correct_image_leaves_conditional_consistency_without_a_value() -> None:
+def test_conditional_consistency_needs_a_correct_image() -> None:
     _, table = run("grid")
     wrong = replace(table, labels=(table.reference_prediction + 1) % 4)
     summary = METRICS.load("conditional_consistency").summarize(wrong)
@@ -296,22 +296,22 @@ def test_no_correct_image_leaves_conditional_consistency_without_a_value() -> No
         ("cosine", "feature_cosine"),
     ],
 )
-def test_what_is_not_a_number_surfaces(field: str, name: str) -> None:
+def test_a_nan_in_the_observations_leaves_the_metric_without_a_value(field: str, name: str) -> None:
     _, table = run("grid")
     damaged = getattr(table, field).copy()
     damaged[3, 2] = np.nan
     summary = METRICS.load(name).summarize(replace(table, **{field: damaged}))
     assert summary.value is None
-    assert summary.reason == "not a finite number for 1 of 14 images"
+    assert summary.reason == "the values of 1 of 14 images are not finite"
 
 
-def test_normalized_variance_of_what_is_not_a_number_surfaces() -> None:
+def test_a_nan_in_the_sums_leaves_normalized_variance_without_a_value() -> None:
     _, table = run("grid")
     damaged = table.logit_change.copy()
     damaged[0, 0] = np.nan
     summary = METRICS.load("normalized_variance").summarize(replace(table, logit_change=damaged))
     assert summary.value is None
-    assert "not a finite number" in summary.reason
+    assert "not finite" in summary.reason
 
 
 def test_sensitivity_samples_large_data_sets_sorted_by_class() -> None:
@@ -328,8 +328,8 @@ def test_interclass_distance_of_coinciding_logits_is_exactly_zero() -> None:
     rng = np.random.default_rng(0)
     same, other = (1000 * rng.normal(size=(2, 300))).astype(np.float32)
     labels = np.arange(60)
-    # 55·54 of 60·59 pairs coincide: the median is theirs, and a rounding error of it is no distance.
+    # 55·54 of 60·59 pairs coincide, so the median distance is 0; a rounding error must not count.
     assert interclass_distance(np.stack([same] * 55 + [other] * 5), labels) == 0
     nearly = same * np.float32(1 + 1e-5)
-    apart = interclass_distance(np.stack([same] * 30 + [nearly] * 30), np.repeat([0, 1], 30))
-    assert apart == pytest.approx(math.dist(same, nearly), rel=1e-4)
+    distance = interclass_distance(np.stack([same] * 30 + [nearly] * 30), np.repeat([0, 1], 30))
+    assert distance == pytest.approx(math.dist(same, nearly), rel=1e-4)

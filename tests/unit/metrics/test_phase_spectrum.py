@@ -1,4 +1,4 @@
-"""Consistency by phase, and how much of the inconsistency it explains: against loops, and on constructed models."""
+"""Consistency by phase and the phase gap, compared with loops and on constructed predictions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def shifts_of(name: str, reach: int = 4, *, size: int = 12, wraps: bool = False,
 
 
 def observe(stays: np.ndarray, shifts: np.ndarray, stride: int | None) -> Observations:
-    """A table whose predictions agree with the unshifted ones where `stays` [n s] says so."""
+    """Return observations whose predictions equal the unshifted ones where `stays` [n s] is true."""
     n, s = stays.shape
     ones, table = np.ones(n), np.ones((n, s))
     return Observations(
@@ -52,30 +52,30 @@ def random_table(shifts: np.ndarray, stride: int | None) -> Observations:
     return observe(np.random.default_rng(3).random((IMAGES, count)) < 0.6, shifts, stride)
 
 
-def seen_by(table: Observations, image: int) -> list[tuple[float, float, bool]]:
-    """(dy, dx, whether the class stays) of every shift of an image."""
-    own = table.shifts if table.shifts.ndim == 2 else table.shifts[image]
+def list_predictions(table: Observations, image: int) -> list[tuple[float, float, bool]]:
+    """Return (dy, dx, whether the class stays) for every shift of an image."""
+    shifts = table.shifts if table.shifts.ndim == 2 else table.shifts[image]
     return [
         (float(dy), float(dx), bool(p == table.reference_prediction[image]))
-        for (dy, dx), p in zip(own, table.prediction[image], strict=True)
+        for (dy, dx), p in zip(shifts, table.prediction[image], strict=True)
     ]
 
 
 def brute_metric(table: Observations, stride: int) -> list[float]:
     values = []
     for image in range(IMAGES):
-        seen = [(dy, dx, a) for dy, dx, a in seen_by(table, image) if dy == int(dy) and dx == int(dx)]
+        predictions = [(dy, dx, a) for dy, dx, a in list_predictions(table, image) if dy == int(dy) and dx == int(dx)]
         terms = []
-        for dy, dx, stays in seen:
+        for dy, dx, stays in predictions:
             if dy % stride or dx % stride:
                 continue
-            beside = [
+            off_grid = [
                 a
-                for ey, ex, a in seen
+                for ey, ex, a in predictions
                 if (ey % stride or ex % stride) and max(abs(ey), abs(ex)) == max(abs(dy), abs(dx))
             ]
-            if beside:
-                terms.append(stays - sum(beside) / len(beside))
+            if off_grid:
+                terms.append(stays - sum(off_grid) / len(off_grid))
         values.append(sum(terms) / len(terms) if terms else math.nan)
     return values
 
@@ -94,13 +94,13 @@ CASES = [
 
 
 @pytest.mark.parametrize(("name", "step", "stride", "reach", "wraps"), CASES)
-def test_every_phase_matches_a_loop(name: str, step: int, stride: int, reach: int, wraps: bool) -> None:
+def test_profile_by_phase_matches_a_loop(name: str, step: int, stride: int, reach: int, wraps: bool) -> None:
     table = random_table(shifts_of(name, reach, wraps=wraps, step=step), stride)
     rows = profile_by_phase(table, stride)
     assert not isinstance(rows, Unavailable)
     expected: dict[tuple[int, int], dict[int, list[bool]]] = {}
     for image in range(IMAGES):
-        for dy, dx, stays in seen_by(table, image):
+        for dy, dx, stays in list_predictions(table, image):
             phase = int(dy) % stride, int(dx) % stride
             expected.setdefault(phase, {}).setdefault(image, []).append(stays)
     assert list(zip(rows.py.tolist(), rows.px.tolist(), strict=True)) == sorted(expected)
@@ -118,7 +118,7 @@ def test_the_metric_matches_a_loop(name: str, step: int, stride: int, reach: int
     table = random_table(shifts_of(name, reach, wraps=wraps, step=step), stride)
     summary, expected = METRIC.summarize(table), brute_metric(table, stride)
     if all(map(math.isnan, expected)):
-        assert "multiples of the total stride" in summary.reason
+        assert f"total stride of {stride} px" in summary.reason
         return
     np.testing.assert_allclose(summary.per_image, expected, atol=1e-12)
     assert summary.n == sum(not math.isnan(value) for value in expected)
@@ -131,7 +131,7 @@ def periodic(shifts: np.ndarray, stride: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("stride", [2, 3, 4])
-def test_disagreement_that_is_all_periodic_is_1(stride: int) -> None:
+def test_periodic_inconsistency_has_the_value_1(stride: int) -> None:
     shifts = shifts_of("grid")
     table = observe(periodic(shifts, stride), shifts, stride)
     summary = METRIC.summarize(table)
@@ -144,20 +144,20 @@ def test_disagreement_that_is_all_periodic_is_1(stride: int) -> None:
 
 @pytest.mark.parametrize("name", ["grid", "random:20"])
 @pytest.mark.parametrize("stride", [2, 3, 4])
-def test_disagreement_that_is_all_radial_is_0(name: str, stride: int) -> None:
+def test_inconsistency_that_depends_on_the_radius_alone_has_the_value_0(name: str, stride: int) -> None:
     shifts = shifts_of(name)
     radius = np.broadcast_to(np.abs(shifts).max(axis=-1), (IMAGES, shifts.shape[-2]))
-    # Every image fails from a radius of its own.
+    # Images fail from different radii on.
     summary = METRIC.summarize(observe(radius < np.arange(IMAGES)[:, None] % 5, shifts, stride))
     assert summary.value == 0
     assert (summary.per_image[~np.isnan(summary.per_image)] == 0).all()
 
 
-def test_what_is_linear_in_the_smaller_coordinate_cancels_on_whole_squares() -> None:
+def test_effects_linear_in_the_smaller_coordinate_cancel_on_whole_squares() -> None:
     shifts = shifts_of("grid", 8, size=20)
     smaller = np.abs(shifts).min(axis=1)
     rng = np.random.default_rng(0)
-    # The chance to stay falls from 1 to 0 along each side of a square, whatever the phase.
+    # The probability of an unchanged class falls from 1 to 0 along each side of a square, independent of the phase.
     stays = rng.random((4000, len(shifts))) > smaller / 8
     summary = METRIC.summarize(observe(stays, shifts, 4))
     assert summary.ci95[0] < 0 < summary.ci95[1]
@@ -170,34 +170,34 @@ def test_what_is_linear_in_the_smaller_coordinate_cancels_on_whole_squares() -> 
         (shifts_of("grid"), None, "total stride is known"),
         (shifts_of("grid"), 1, "total stride is 1"),
         (shifts_of("grid"), 8, "no shift is by multiples of the total stride of 8 px"),
-        (shifts_of("grid", step=2), 2, "another one of its radius"),
-        (shifts_of("axis", 2), 2, "another one of its radius"),
+        (shifts_of("grid", step=2), 2, "has the radius of a shift on it"),
+        (shifts_of("axis", 2), 2, "has the radius of a shift on it"),
         (shifts_of("grid") + 0.5, 2, "no shift is by multiples"),
     ],
-    ids=["unknown", "no strides", "too short", "on the grid only", "alone at its radius", "fractions only"],
+    ids=["unknown", "stride 1", "too short", "on the grid only", "no other shift at the radius", "fractions only"],
 )
-def test_without_a_value_there_is_a_reason(shifts: np.ndarray, stride: int | None, reason: str) -> None:
+def test_reasons_without_a_value(shifts: np.ndarray, stride: int | None, reason: str) -> None:
     summary = METRIC.summarize(random_table(shifts, stride))
     assert (summary.value, summary.n) == (None, 0)
     assert reason in summary.reason
 
 
 def test_fractions_of_a_pixel_have_no_phase() -> None:
-    whole = random_table(shifts_of("grid"), 4)
-    between = np.concatenate([whole.shifts + 0.5, whole.shifts + np.array([0.25, 0.0])])
-    mixed = random_table(np.concatenate([whole.shifts, between]), 4)
-    mixed.prediction[:, : len(whole.shifts)] = whole.prediction
-    np.testing.assert_array_equal(METRIC.summarize(mixed).per_image, METRIC.summarize(whole).per_image)
-    with_fractions, without = profile_by_phase(mixed, 4), profile_by_phase(whole, 4)
+    integer = random_table(shifts_of("grid"), 4)
+    between = np.concatenate([integer.shifts + 0.5, integer.shifts + np.array([0.25, 0.0])])
+    mixed = random_table(np.concatenate([integer.shifts, between]), 4)
+    mixed.prediction[:, : len(integer.shifts)] = integer.prediction
+    np.testing.assert_array_equal(METRIC.summarize(mixed).per_image, METRIC.summarize(integer).per_image)
+    with_fractions, without = profile_by_phase(mixed, 4), profile_by_phase(integer, 4)
     for name in ("py", "px", "pairs", "images", "consistency", "consistency_low", "consistency_high"):
         np.testing.assert_array_equal(getattr(with_fractions, name), getattr(without, name))
     assert profile_by_phase(random_table(between, 4), 4) == Unavailable("needs shifts by whole pixels")
 
 
 @pytest.mark.parametrize("stride", [None, 8])
-def test_the_stride_is_kept_with_the_observations(tmp_path, stride: int | None) -> None:
+def test_observation_files_keep_the_stride(tmp_path, stride: int | None) -> None:
     table = random_table(shifts_of("grid"), stride)
     write_observations(tmp_path / "o.npz", "cell", table, fresh=True)
-    (kept,) = load_observations(tmp_path / "o.npz").values()
-    assert kept.stride == stride
-    np.testing.assert_array_equal(kept.prediction, table.prediction)
+    (loaded,) = load_observations(tmp_path / "o.npz").values()
+    assert loaded.stride == stride
+    np.testing.assert_array_equal(loaded.prediction, table.prediction)

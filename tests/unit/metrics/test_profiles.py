@@ -1,4 +1,4 @@
-"""The tables of a result against loops over the raw logits of a small model, one shift at a time."""
+"""Profiles by shift and by radius compared with loops over the raw logits of a small model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.simulated_observations import ENUMERATED, SETS, mean, run
 
 
 @pytest.mark.parametrize("shift_set", ENUMERATED)
-def test_by_shift_matches_brute_force(shift_set: str) -> None:
+def test_profile_by_shift_matches_brute_force(shift_set: str) -> None:
     raw, table = run(shift_set)
     rows = profile_by_shift(table)
     assert not isinstance(rows, Unavailable)
@@ -31,12 +31,12 @@ def test_by_shift_matches_brute_force(shift_set: str) -> None:
         )
 
 
-def test_by_shift_says_why_random_shifts_have_no_map() -> None:
+def test_profile_by_shift_is_unavailable_for_random_shifts() -> None:
     assert profile_by_shift(run("random:5")[1]) == Unavailable("needs the same shifts for every image")
 
 
 @pytest.mark.parametrize("shift_set", [*SETS, "random:1"])
-def test_by_radius_matches_brute_force(shift_set: str) -> None:
+def test_profile_by_radius_matches_brute_force(shift_set: str) -> None:
     raw, table = run(shift_set)
     rows = profile_by_radius(table)
 
@@ -76,7 +76,7 @@ def test_the_last_radius_agrees_with_the_metrics(shift_set: str) -> None:
     assert values["invariance_radius"].value == pytest.approx((rows.survival * steps).sum())
     weighted = (rows.consistency * rows.pairs).sum() / rows.pairs.sum()
     assert values["reference_consistency"].value == pytest.approx(weighted)
-    normaliser = interclass_normalizer(table)
-    assert not isinstance(normaliser, Unavailable)
+    normalizer = interclass_normalizer(table)
+    assert not isinstance(normalizer, Unavailable)
     weighted = (rows.distance * rows.pairs).sum() / rows.pairs.sum()
-    assert values["sensitivity"].value == pytest.approx(weighted / normaliser)
+    assert values["sensitivity"].value == pytest.approx(weighted / normalizer)
