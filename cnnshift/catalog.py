@@ -209,69 +209,81 @@ METRICS = Registry(
     "metric",
     "cnnshift.metrics",
     {
-        "accuracy": Entry("cnnshift.metrics.accuracy:ACCURACY", "correct without a shift"),
+        "accuracy": Entry("cnnshift.metrics.accuracy:ACCURACY", "classified correctly without a shift"),
         "shifted_accuracy": Entry(
-            "cnnshift.metrics.accuracy:SHIFTED_ACCURACY", "correct, mean over the shifts", "Biscione & Bowers 2021"
+            "cnnshift.metrics.accuracy:SHIFTED_ACCURACY",
+            "fraction of shifts at which the image is classified correctly",
+            "Biscione & Bowers 2021",
         ),
         "worst_case_accuracy": Entry(
-            "cnnshift.metrics.accuracy:WORST_CASE_ACCURACY", "correct at every shift", "Engstrom et al. 2019"
+            "cnnshift.metrics.accuracy:WORST_CASE_ACCURACY",
+            "classified correctly at every shift",
+            "Engstrom et al. 2019",
         ),
         "reference_consistency": Entry(
             "cnnshift.metrics.consistency:REFERENCE_CONSISTENCY",
-            "same class as without a shift, mean over the shifts",
+            "fraction of shifts with the same class as without a shift",
             "Azulay & Weiss 2019",
         ),
         "pairwise_consistency": Entry(
             "cnnshift.metrics.consistency:PAIRWISE_CONSISTENCY",
-            "same class at two distinct shifts, all pairs",
+            "fraction of pairs of distinct shifts with the same class",
             "Zhang 2019; Chaman & Dokmanić 2021",
         ),
         "pairwise_consistency_replacement": Entry(
             "cnnshift.metrics.consistency:PAIRWISE_CONSISTENCY_REPLACEMENT",
-            "the same with pairs drawn with replacement, as the literature samples",
+            "the same for pairs drawn with replacement, as in published evaluation code",
             "Zhang 2019; Chaman & Dokmanić 2021",
         ),
         "conditional_consistency": Entry(
             "cnnshift.metrics.consistency:CONDITIONAL_CONSISTENCY",
-            "reference_consistency over the images that are correct without a shift",
+            "reference_consistency of the images classified correctly without a shift",
         ),
         "fidelity": Entry(
-            "cnnshift.metrics.consistency:FIDELITY", "correct with and without the shift", "Saha & Gokhale 2025"
+            "cnnshift.metrics.consistency:FIDELITY",
+            "fraction of shifts classified correctly both with and without the shift",
+            "Saha & Gokhale 2025",
         ),
-        "kappa": Entry("cnnshift.metrics.kappa:KAPPA", "agreement corrected for chance", "Cohen 1960"),
+        "kappa": Entry(
+            "cnnshift.metrics.kappa:KAPPA",
+            "agreement with the unshifted image, corrected for chance (Cohen's kappa)",
+            "Cohen 1960",
+        ),
         "invariance_radius": Entry(
-            "cnnshift.metrics.invariance_radius:INVARIANCE_RADIUS", "largest radius without any change of class"
+            "cnnshift.metrics.invariance_radius:INVARIANCE_RADIUS",
+            "largest radius up to which no shift changes the class",
         ),
         "flip_probability": Entry(
             "cnnshift.metrics.flip_probability:FLIP_PROBABILITY",
-            "the class changes between adjacent steps",
+            "fraction of adjacent shifts between which the class changes",
             "Hendrycks & Dietterich 2019",
         ),
         "phase_spectrum": Entry(
             "cnnshift.metrics.phase_spectrum:PHASE_SPECTRUM",
-            "by how much shifts off the grid of the total stride change the class more often than those on it",
+            "consistency at multiples of the total stride minus that at other shifts of equal radius",
         ),
         "mac": Entry(
             "cnnshift.metrics.probability:MAC",
-            "mean absolute change of the top class's probability",
+            "mean absolute change of the probability of the top class",
             "Azulay & Weiss 2019",
         ),
         "probability_range": Entry(
-            "cnnshift.metrics.probability:PROBABILITY_RANGE", "largest minus smallest probability of the label"
+            "cnnshift.metrics.probability:PROBABILITY_RANGE",
+            "largest minus smallest probability of the label over the shifts",
         ),
         "sensitivity": Entry(
             "cnnshift.metrics.sensitivity:SENSITIVITY",
-            "distance of the logits, relative to that of images of different classes",
+            "distance between logits with and without a shift, relative to the distance between classes",
             "Kauderer-Abrams 2017",
         ),
         "feature_cosine": Entry(
             "cnnshift.metrics.feature_cosine:FEATURE_COSINE",
-            "cosine of the penultimate features",
+            "cosine similarity of the penultimate features with and without a shift",
             "Myburgh et al. 2021; Biscione & Bowers 2021",
         ),
         "normalized_variance": Entry(
             "cnnshift.metrics.normalized_variance:NORMALIZED_VARIANCE",
-            "variance of the logits over shifts / over images",
+            "variance of the logits over shifts divided by that over images",
             "Quiroga et al. 2021",
         ),
     },
