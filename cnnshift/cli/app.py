@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import typer
 
 import cnnshift
+from cnnshift.cli.renamed import refuse_renamed
 from cnnshift.cli.terminal import COLOR, Color, choose_color, color_from_flag, error, note
 from cnnshift.errors import CnnshiftError
 
@@ -37,7 +38,11 @@ def main() -> None:
     if not color_from_flag(sys.argv, os.environ, sys.stdout.isatty()):
         os.environ["_TYPER_FORCE_DISABLE_TERMINAL"] = "1"
     try:
+        refuse_renamed(sys.argv[1:])
         _app()(prog_name="cnnshift")
+    except CnnshiftError as problem:
+        error(str(problem))
+        sys.exit(problem.exit_code)
     except KeyboardInterrupt:
         error("Interrupted.")
         sys.exit(INTERRUPTED)

@@ -1,4 +1,4 @@
-"""`cnnshift explain`: which layer of a network breaks translation, and why."""
+"""`cnnshift explain`: equivariance errors by layer, their causes, and an ablation."""
 
 from __future__ import annotations
 
@@ -21,25 +21,28 @@ def explain(
     raw_dir: Annotated[str | None, typer.Option(metavar="DIR", help="Downloaded files to prepare them from.")] = None,
     split: Annotated[str | None, typer.Option(help="Test images, as val or test[:50%]; of folder: and tfds:.")] = None,
     limit: Annotated[int, typer.Option(metavar="N", min=2, help="Test images, a seeded subset.")] = EXPLAINED_IMAGES,
-    protocol: Annotated[str, typer.Option(help="How images move when predictions are watched.")] = "circular",
-    shifts: Annotated[str, typer.Option(help="Shift set; full: all circular shifts.")] = DEFAULTS.shifts,
+    protocol: Annotated[str, typer.Option(help="Shift protocol of the predictions.")] = "circular",
+    shifts: Annotated[
+        str, typer.Option(help="Shift set of the predictions: grid, full, axis, diagonal or random:K.")
+    ] = DEFAULTS.shifts,
     max_shift: Annotated[
         str | None, typer.Option(metavar="PX", help=f"Largest shift in pixels. (default: {WHOLE_PIXELS.max_shift})")
     ] = None,
     step: Annotated[str | None, typer.Option(metavar="PX", help="Spacing of the shifts. (default: 1)")] = None,
-    causes: Annotated[
-        bool, typer.Option("--causes/--no-causes", help="Train the networks that differ in one part, or all but one.")
+    ablation: Annotated[
+        bool,
+        typer.Option("--ablation/--no-ablation", help="Train variants with one, or all but one, component replaced."),
     ] = True,
     epochs: Annotated[
         int | None, typer.Option(metavar="N", help="Training epochs; 0 leaves the network untrained.")
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Of the training.")] = DEFAULTS.seed,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Seed of the training.")] = DEFAULTS.seed,
     format: Annotated[str, typer.Option(help="See list formats; on stdout.")] = "table",
     output: Annotated[
         list[Path] | None, typer.Option("-o", "--output", help="Write a file too; its ending says the format.")
     ] = None,
 ) -> None:
-    """Show which layer breaks translation, by how much, and why, ending in plain words.
+    """Measure the equivariance error of every layer, name its cause, and replace components one at a time.
 
     Example: cnnshift explain cnn:padding=circular,head=gap
     """
@@ -52,7 +55,7 @@ def explain(
     from cnnshift.render.documents.explain import explain_document
 
     gc.enable()
-    found = run_explain(
+    explanation = run_explain(
         model,
         str(data),
         protocol=protocol,
@@ -62,7 +65,7 @@ def explain(
         limit=limit,
         epochs=epochs,
         seed=seed,
-        causes=causes,
-        say=lambda what: note(f"{what} …"),
+        ablation=ablation,
+        status=lambda line: note(f"{line} …"),
     )
-    emit(explain_document(found), format, output or ())
+    emit(explain_document(explanation), format, output or ())

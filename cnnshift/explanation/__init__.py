@@ -1,1 +1,1 @@
-"""Why a network is not invariant to translation: the layer probe, its causes one by one, and plain words."""
+"""Layer-wise equivariance errors of a network, their causes, and ablations."""

@@ -1,9 +1,8 @@
-"""Which part of a network is to blame for how much: one part exchanged at a time, by the same recipe and seed."""
+"""Ablation: replace components of a network by equivariant ones and train every variant by the same recipe and seed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -14,107 +13,117 @@ from cnnshift.data.split import Split, to_unit_range
 from cnnshift.errors import InputError
 from cnnshift.explanation.equivariance import equivariance_error
 from cnnshift.explanation.isolated import DIRECTIONS
-from cnnshift.explanation.periodic import host, shift_maps
+from cnnshift.explanation.periodic import shift_maps, to_numpy
 from cnnshift.explanation.probe import SUBPIXEL
 from cnnshift.models.base import parse_model
-from cnnshift.results.explanation import Behaviour, Intervention
+from cnnshift.results.explanation import Ablation, AblationScores, Intervention
 from cnnshift.shifts.circular import Circular
 from cnnshift.shifts.sets import ShiftSet
 from cnnshift.spec import ModelSpec
 from cnnshift.sweep.device import PRECISION
 from cnnshift.sweep.engine import run_sweep
 from cnnshift.sweep.pure_model import as_pure_model
+from cnnshift.unavailable import Unavailable
 
 ACTIVATION = "activation"
 
-SUBPIXEL_IMAGES = 128
-"""Images, at most, that are moved by a third of a pixel: one batch."""
-
-Obtain = Callable[[ModelSpec], Callable[[Any], Any]]
-"""A spec → the trained network."""
+Train = Callable[[ModelSpec], Callable[[Any], Any]]
+"""A model spec → the trained network."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ablation:
-    """Behaviour of the network as it is, with all parts exchanged, and with each alone exchanged or left."""
+def run_ablation(spec: ModelSpec, train: Train, split: Split, shift_set: ShiftSet) -> Ablation:
+    """Replace the components of a network one at a time, and all but one at a time.
 
-    as_it_is: Behaviour
-    all_exchanged: Behaviour | None
-    causes: list[Intervention]
-
-
-def run_ablation(spec: ModelSpec, obtain: Obtain, split: Split, shift_set: ShiftSet) -> Ablation:
-    """Exchange the parts that the family knows interventions for, one at a time, and all but one at a time.
-
-    One at a time says what mending this part is worth while the others are broken; all but one what this part breaks
-    while the others are whole. Where parts hide behind each other, the two differ.
+    Replacing one measures its effect while the other components still break equivariance. Keeping one and replacing
+    all others measures what this component breaks by itself. The two differ where components interact.
 
     Args:
-        spec: family and architecture options.
-        obtain: trains a network.
+        spec: family and architecture options; `Family.interventions` lists the replacements.
+        train: returns the trained network of a spec, or raises InputError if there is none.
         split: the images.
-        shift_set: whole shifts, under which the consistency is measured on the torus.
+        shift_set: whole-pixel shifts for the consistency.
     """
     family, options = parse_model(spec)
     interventions = family.interventions(options)
-    measured: dict[str, Behaviour | str] = {}
+    measured: dict[str, AblationScores | Unavailable] = {}
 
-    def behave(changes: Mapping[str, str]) -> Behaviour | str:
-        changed = _changed(spec, changes)
+    def score(changes: Mapping[str, str]) -> AblationScores | Unavailable:
+        changed = _apply(changes, spec)
         if str(changed) not in measured:
             try:
-                measured[str(changed)] = measure_behaviour(obtain(changed), split, shift_set)
+                measured[str(changed)] = score_network(train(changed), split, shift_set)
             except InputError as problem:
-                measured[str(changed)] = str(problem)
+                measured[str(changed)] = Unavailable(str(problem))
         return measured[str(changed)]
 
-    as_it_is = measure_behaviour(obtain(spec), split, shift_set)
-    everything = _together(interventions)
-    complete = behave(everything) if everything else ""
-    causes = []
-    for cause, changes in interventions.items():
-        alone = behave(changes)
-        others = _together({name: exchanges for name, exchanges in interventions.items() if name != cause})
-        left = behave(others) if others else as_it_is
-        causes.append(
+    baseline = score_network(train(spec), split, shift_set)
+    everything = _merge(interventions)
+    records = []
+    for component, changes in interventions.items():
+        others = _merge({name: each for name, each in interventions.items() if name != component})
+        only, all_but = score(changes), score(others) if others else baseline
+        records.append(
             Intervention(
-                name=cause,
-                change=",".join(f"{key}={value}" for key, value in changes.items()),
-                alone=None if isinstance(alone, str) else alone,
-                left=None if isinstance(left, str) else left,
-                reason=next((found for found in (alone, left) if isinstance(found, str)), ""),
+                component=component,
+                replacement=",".join(f"{key}={value}" for key, value in changes.items()),
+                replaced_alone=_available(only),
+                kept_alone=_available(all_but),
+                reason=next((each.reason for each in (only, all_but) if isinstance(each, Unavailable)), ""),
             )
         )
-    return Ablation(as_it_is, None if isinstance(complete, str) else complete, causes)
+    return Ablation(
+        shifts=describe_shifts(shift_set),
+        baseline=baseline,
+        all_replaced=_available(score(everything)) if everything else None,
+        interventions=records,
+    )
 
 
-def measure_behaviour(model: Callable[[Any], Any], split: Split, shift_set: ShiftSet) -> Behaviour:
-    """How a network behaves on the torus: under whole shifts, at rest, and under a third of a pixel."""
-    subject = as_pure_model(model)
+def score_network(model: Callable[[Any], Any], split: Split, shift_set: ShiftSet) -> AblationScores:
+    """Measure consistency under whole-pixel circular shifts, accuracy, and the sub-pixel error of the logits."""
+    network = as_pure_model(model)
     protocol = Circular(split.size, reach=shift_set.reach, context=split.context, background=split.background)
-    seen = run_sweep(subject, split, protocol, shift_set).observations
+    observations = run_sweep(network, split, protocol, shift_set).observations
     images = to_unit_range(split.windows)
 
-    apply = jax.jit(lambda state, images: subject.apply(state, images)[0])
-    consistency, accuracy = (METRICS.load(id).summarize(seen).value for id in ("pairwise_consistency", "accuracy"))
+    apply = jax.jit(lambda state, images: network.apply(state, images)[0])
+    consistency, accuracy = (
+        METRICS.load(id).summarize(observations).value for id in ("pairwise_consistency", "accuracy")
+    )
     assert consistency is not None
     assert accuracy is not None
     moved = [shift_maps(images, (SUBPIXEL * dy, SUBPIXEL * dx)).astype(images.dtype) for dy, dx in DIRECTIONS]
     with jax.default_matmul_precision(PRECISION):
-        logits = host(apply(subject.state, images))
-        subpixel = np.mean([equivariance_error(host(apply(subject.state, each)), logits) for each in moved])
-    finite = float(subpixel) if np.isfinite(subpixel) else None
-    return Behaviour(consistency=consistency, accuracy=accuracy, subpixel=finite)
+        logits = to_numpy(apply(network.state, images))
+        subpixel = np.mean([equivariance_error(to_numpy(apply(network.state, each)), logits) for each in moved])
+    return AblationScores(
+        pairwise_consistency=consistency,
+        accuracy=accuracy,
+        subpixel_error=float(subpixel) if np.isfinite(subpixel) else None,
+    )
 
 
-def _together(interventions: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+def describe_shifts(shift_set: ShiftSet) -> str:
+    """Return protocol and shifts as they follow a metric's name."""
+    return f"circular, |d|≤{shift_set.reach}"
+
+
+def _available(scores: AblationScores | Unavailable) -> AblationScores | None:
+    return None if isinstance(scores, Unavailable) else scores
+
+
+def _merge(interventions: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """Combine the changes of all interventions but that of the activation, which would change the function class."""
     return {
-        key: value for cause, changes in interventions.items() if cause != ACTIVATION for key, value in changes.items()
+        key: value
+        for component, changes in interventions.items()
+        if component != ACTIVATION
+        for key, value in changes.items()
     }
 
 
-def _changed(spec: ModelSpec, changes: Mapping[str, str]) -> ModelSpec:
-    """A spec with other options; what belongs to a layer that is no longer there goes with it."""
-    wanted = {**spec.options, **changes}
-    allowed = MODELS.load(spec.name).options_type.keys(wanted)
-    return ModelSpec(spec.name, {key: value for key, value in wanted.items() if key in allowed})
+def _apply(changes: Mapping[str, str], spec: ModelSpec) -> ModelSpec:
+    """Change options of a spec, and drop the options of layers that are no longer part of it."""
+    options = {**spec.options, **changes}
+    allowed = MODELS.load(spec.name).options_type.keys(options)
+    return ModelSpec(spec.name, {key: value for key, value in options.items() if key in allowed})

@@ -1,4 +1,4 @@
-"""What a layer gives, shift after shift, reduced to its profile."""
+"""Accumulate a layer's outputs over shifts into errors and variances."""
 
 from __future__ import annotations
 
@@ -8,76 +8,83 @@ from fractions import Fraction
 import numpy as np
 from jaxtyping import Float
 
-from cnnshift.explanation.dependence import Dependence
 from cnnshift.explanation.equivariance import eq_t, equivariance_error
-from cnnshift.explanation.layer_errors import Profile
 from cnnshift.explanation.periodic import align, shift_maps
+from cnnshift.explanation.receptive_field import ReceptiveField
+from cnnshift.results.explanation import ErrorsByRadius, finite
 
 Shift = tuple[float, float]
 
 
 class Accumulator:
-    """Errors of one layer, and the sums that its variance needs.
+    """Errors and variances of one layer.
 
     Args:
-        rest: what the layer gives at rest, maps [n h w c] or vectors [n e].
-        depend: what its positions depend on.
-        measured: whether anything is to be measured; values that are not finite are not.
+        unshifted: the layer's output for the unshifted images, maps [n h w c] or vectors [n e].
+        field: its receptive fields.
+        measured: False for a layer that is listed without errors, because its values are not finite.
     """
 
-    def __init__(self, rest: np.ndarray, depend: Dependence, *, measured: bool = True) -> None:
-        self.rest, self.depend, self.measured = rest if measured else np.zeros(rest.shape), depend, measured
-        rest = self.rest
-        self._mean = rest.mean(axis=0, dtype=np.float64, keepdims=True)
-        self._change, self._square = np.zeros(rest.shape), np.zeros(rest.shape)
-        # Of the images at rest: Σ of the mean square, Σ of the squared mean, of what deviates from their mean.
-        self._total, self._between = [self._spread(rest)[0]], [0.0]
+    def __init__(self, unshifted: np.ndarray, field: ReceptiveField, *, measured: bool = True) -> None:
+        self.field, self.measured = field, measured
+        self.unshifted = unshifted if measured else np.zeros(unshifted.shape)
+        self._mean = self.unshifted.mean(axis=0, dtype=np.float64, keepdims=True)
+        self._change, self._square = np.zeros(unshifted.shape), np.zeros(unshifted.shape)
+        # The squared mean of the unshifted images is 0, because values are centred on it.
+        self._total, self._between = [self._spread(self.unshifted)[0]], [0.0]
         self._rows: list[tuple[float, float, float, float, float, float]] = []
 
     @property
     def is_map(self) -> bool:
         """Whether the layer has positions."""
-        return self.depend.rows is not None
+        return self.field.rows is not None
 
-    def add(self, d: Shift, now: np.ndarray) -> None:
-        """What the layer gives at a shift d, in pixels."""
+    def add(self, d: Shift, moved: np.ndarray) -> None:
+        """Add the layer's output for the images shifted by d, in pixels."""
         if not self.measured:
             self._rows.append((max(d), math.nan, math.nan, math.nan, math.nan, math.nan))
             return
         expected = self._expected(d)
-        error, inside, aligned, square = (math.nan,) * 4
+        error, interior, aligned, square = (math.nan,) * 4
         if expected is not None:
-            error = inside = float(equivariance_error(now, expected).mean())
-            square = float(((now - expected).astype(np.float64) ** 2).mean())
+            error = interior = float(equivariance_error(moved, expected).mean())
+            square = float(((moved - expected).astype(np.float64) ** 2).mean())
         if self.is_map:
-            inside = math.nan
-            if expected is not None and _divides(self.depend.stride, d):
-                inside = self._inside((int(d[0]), int(d[1])), now, expected)
-            aligned = float(equivariance_error(now, align(self.rest, now)).mean())
-        change = float(equivariance_error(now, self.rest).mean())
-        self._rows.append((max(d), change, error, inside, aligned, square))
+            interior = math.nan
+            if expected is not None and _divides(self.field.stride, d):
+                interior = self._interior((int(d[0]), int(d[1])), moved, expected)
+            aligned = float(equivariance_error(moved, align(self.unshifted, moved)).mean())
+        invariance = float(equivariance_error(moved, self.unshifted).mean())
+        self._rows.append((max(d), invariance, error, interior, aligned, square))
         if _is_whole(d):
-            # The variance is one over whole shifts, and a fraction more would not be of their kind.
-            moved = now.astype(np.float64) - self.rest
-            self._change += moved
-            self._square += moved**2
-            total, between = self._spread(now)
+            # The variance is taken over whole-pixel shifts only.
+            change = moved.astype(np.float64) - self.unshifted
+            self._change += change
+            self._square += change**2
+            total, between = self._spread(moved)
             self._total.append(total)
             self._between.append(between)
 
-    def profile(self) -> Profile:
-        """Means over the images and over the directions of every size."""
+    def by_radius(self) -> ErrorsByRadius:
+        """Return the errors at every |d|∞, averaged over images and directions."""
         table = np.array(self._rows)
-        sizes = np.unique(table[:, 0])
-        change, error, inside, aligned, square = (
-            np.array([_mean(table[table[:, 0] == size, column]) for size in sizes]) for column in range(1, 6)
+        radii = np.unique(table[:, 0])
+        invariance, error, interior, aligned, square = (
+            np.array([_mean(table[table[:, 0] == radius, column]) for radius in radii]) for column in range(1, 6)
         )
-        return Profile(sizes, change, error, inside, aligned, eq_t(square, float(np.ptp(self.rest))))
+        return ErrorsByRadius(
+            radius=radii.tolist(),
+            invariance_error=finite(invariance),
+            equivariance_error=finite(error),
+            interior_error=finite(interior),
+            aligned_error=finite(aligned),
+            eq_t=finite(eq_t(square, float(np.ptp(self.unshifted)))),
+        )
 
     def normalized_variance(self) -> float:
-        """Σ over values of (variance over shifts, mean over images) / (variance over images, mean over shifts).
+        """Compute Σ over values of (variance over shifts, mean over images) / (variance over images, mean over shifts).
 
-        Over the whole shifts and the image at rest; NaN where images do not differ.
+        Over the whole-pixel shifts and the unshifted images; NaN if the images do not differ.
 
         Source: Quiroga et al. 2021; as `cnnshift.metrics.normalized_variance` for logits.
         """
@@ -87,18 +94,19 @@ class Accumulator:
         return float(over_shifts / over_images) if over_images > 0 else math.nan
 
     def _expected(self, d: Shift) -> np.ndarray | None:
-        """What an equivariant layer would give; None for a map whose stride is unknown."""
+        """Return the output of an equivariant layer; None for a map of unknown stride."""
         if not self.is_map:
-            return self.rest
-        stride = self.depend.stride
-        return None if stride is None else shift_maps(self.rest, (d[0] / float(stride), d[1] / float(stride)))
+            return self.unshifted
+        stride = self.field.stride
+        return None if stride is None else shift_maps(self.unshifted, (d[0] / float(stride), d[1] / float(stride)))
 
-    def _inside(self, d: tuple[int, int], now: np.ndarray, expected: np.ndarray) -> float:
-        mask = self.depend.inside(d)
-        return math.nan if mask is None else float(equivariance_error(now, expected, mask.astype(float)).mean())
+    def _interior(self, d: tuple[int, int], moved: np.ndarray, expected: np.ndarray) -> float:
+        mask = self.field.interior(d)
+        return math.nan if mask is None else float(equivariance_error(moved, expected, mask.astype(float)).mean())
 
-    def _spread(self, now: np.ndarray) -> tuple[float, float]:
-        centred = now - self._mean
+    def _spread(self, values: np.ndarray) -> tuple[float, float]:
+        """Return Σ of the mean square and Σ of the squared mean over images, after subtracting the unshifted mean."""
+        centred = values - self._mean
         return float((centred**2).mean(axis=0).sum()), float((centred.mean(axis=0) ** 2).sum())
 
 
@@ -111,5 +119,5 @@ def _divides(stride: Fraction | None, d: Shift) -> bool:
 
 
 def _mean(values: Float[np.ndarray, " s"]) -> float:
-    finite = values[~np.isnan(values)]
-    return float(finite.mean()) if finite.size else math.nan
+    finite_values = values[~np.isnan(values)]
+    return float(finite_values.mean()) if finite_values.size else math.nan

@@ -1,10 +1,10 @@
-"""What every layer of a network computes, in the order in which it is computed.
+"""Trace a network once and list its layers with their outputs, in order of computation.
 
-A network is traced once. While it is, the methods of its modules note what they return, under a scope of their own;
-what happens between modules (`nnx.max_pool`, `jax.nn.relu`, adding a position embedding, a reshape: in NNX these are
-functions) is then found in the trace, where it carries the scope of the module that called it and its line of code.
+Hooks record the outputs of modules, each call under its own name scope. Operations between modules (`nnx.max_pool`,
+`jax.nn.relu`, adding a position embedding and reshapes are functions in NNX) are found in the trace by the name scope
+and the source line that JAX stores with each operation.
 
-`nnx.capture` finds modules' outputs too; it loses their order, misses inherited methods, and sees no function.
+`nnx.capture` also records module outputs, but loses their order and misses inherited methods and functions.
 """
 
 from __future__ import annotations
@@ -26,48 +26,48 @@ from cnnshift.explanation.hooks import Call, record_calls
 from cnnshift.explanation.source_location import source_location
 
 Outputs = Callable[[Any, Float[Array, "n h w c"]], list[Array]]
-"""(state, images) → what every step gives, in order."""
+"""(state, images) → the outputs of all steps, in order."""
 
 _PATCHING = threading.Lock()
-"""Classes are patched while a network is traced: one at a time."""
+"""Held while classes are patched."""
 
 _LOOK_BACK = 64
-"""How many steps back the source of a section is looked for: the length of the longest branch."""
+"""Largest distance, in steps, between a step and its input: the length of the longest branch."""
 
-_SMALL = frozenset({"broadcast_in_dim", "convert_element_type", "copy", "stop_gradient", "transpose", "squeeze"})
-"""Operations that move nothing and compute nothing."""
+_TRIVIAL = frozenset({"broadcast_in_dim", "convert_element_type", "copy", "stop_gradient", "transpose", "squeeze"})
+"""Operations that are not listed as steps."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that a network computes.
+    """A layer: a call of a module or of a function between modules.
 
     Attributes:
-        name: the module's path in the network, with the method where it is not `__call__`; of a function its name.
-        kind: the module's class; `function` where no module of its own computes it.
-        place: file and line of a function, as `net.py:12`, or an empty string.
-        shape: of one image's output.
+        name: path of the module, with the method unless it is `__call__`; or the name of the function.
+        type: class of the module, or `function`.
+        location: source location of a function, such as `net.py:12`; empty for a module.
+        shape: shape of one image's output.
     """
 
     name: str
-    kind: str
-    place: str
+    type: str
+    location: str
     shape: tuple[int, ...]
 
     @property
     def is_function(self) -> bool:
-        """Whether it was computed between modules."""
-        return self.kind == "function"
+        """Whether the step is a function and not a module."""
+        return self.type == "function"
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A step as a function of an earlier one, through which everything that it sees of the image passes.
+    """A step as a function of the nearest earlier step that determines it.
 
     Attributes:
         source: index of that step; -1 for the image.
-        through: indices of the steps in between.
-        run: (state, what the source gives) → what the step gives.
+        through: indices of the steps between the two.
+        run: (state, output of the source) → output of the step.
     """
 
     source: int
@@ -80,9 +80,9 @@ class Capture:
     """A traced network, for batches of one size.
 
     Attributes:
-        steps: in the order of computation.
-        outputs: all of them, as a pure function.
-        sections: each step on its own, after the nearest earlier one that it can be computed from.
+        steps: the layers in order of computation.
+        outputs: pure function that returns the outputs of all steps.
+        sections: every step as a function of an earlier one.
         state: the network's weights.
     """
 
@@ -93,20 +93,20 @@ class Capture:
 
 
 def capture(model: Callable[[Any], Any], images: Float[Array, "n h w c"]) -> Capture:
-    """Trace a network and list what it computes.
+    """Trace a network and list its layers.
 
-    Listed is what has one array of numbers per image. A value that is handed on unchanged is listed once, under the
-    innermost module.
+    A step is listed if its output is one floating-point array with a row per image. A value that an outer module
+    returns unchanged is listed once, under the innermost module.
 
     Args:
-        model: an NNX module (taken in evaluation mode, and left as it is), or any function that JAX can trace.
-        images: a batch of the shape that will be used.
+        model: an NNX module (a copy is traced in evaluation mode), or a function that JAX can trace.
+        images: a batch of the shape to measure.
 
     Raises:
         InputError: the network cannot be traced on these images.
     """
     if not isinstance(model, nnx.Module):
-        # What is compiled would be one opaque operation.
+        # A compiled function would be one opaque operation.
         model = inspect.unwrap(model)
     graph, state = None, {}
     if isinstance(model, nnx.Module):
@@ -128,35 +128,35 @@ def capture(model: Callable[[Any], Any], images: Float[Array, "n h w c"]) -> Cap
         with _PATCHING:
             traced = jax.make_jaxpr(run)(state, images)
     except Exception as problem:
-        # Whatever a stranger's model raises, the first line says what it was.
+        # The model may raise anything.
         reason = str(problem).strip().partition("\n")[0]
         raise InputError(
             f"The model cannot be traced on images of shape {images.shape}: {type(problem).__name__}: {reason}"
         ) from problem
-    noted = [call for call in calls if call.output is not None]
-    of_image = _reached(traced.jaxpr, traced.jaxpr.invars[len(jax.tree.leaves(state)) :])
-    found = [each for each in _ordered(traced.jaxpr, calls, noted, len(images)) if each[0] in of_image]
-    variables, weights = [variable for variable, _ in found], len(jax.tree.leaves(state))
+    weights = len(jax.tree.leaves(state))
+    dependent = _dependents(traced.jaxpr, traced.jaxpr.invars[weights:])
+    listed = [item for item in _list_steps(traced.jaxpr, calls, len(images)) if item[0] in dependent]
+    variables = [variable for variable, _ in listed]
     program = core.jaxpr_as_fun(core.ClosedJaxpr(traced.jaxpr.replace(outvars=variables), traced.consts))
 
     def outputs(state: Any, images: Array) -> list[Array]:
         return program(*jax.tree.leaves((state, images)))
 
     sections = [_section(traced, variables, target, weights) for target in range(len(variables))]
-    return Capture([step for _, step in found], outputs, sections, state)
+    return Capture([step for _, step in listed], outputs, sections, state)
 
 
-def _reached(jaxpr: Any, start: Sequence[Any]) -> set[Any]:
-    """Everything that is computed from some variables."""
-    reached = set(start)
+def _dependents(jaxpr: Any, variables: Sequence[Any]) -> set[Any]:
+    """Return the variables that depend on the given ones, and these."""
+    dependent = set(variables)
     for eqn in jaxpr.eqns:
-        if any(variable in reached for variable in eqn.invars if not isinstance(variable, core.Literal)):
-            reached.update(eqn.outvars)
-    return reached
+        if any(variable in dependent for variable in eqn.invars if not isinstance(variable, core.Literal)):
+            dependent.update(eqn.outvars)
+    return dependent
 
 
 def _section(traced: Any, variables: Sequence[Any], target: int, weights: int) -> Section:
-    """The part of a trace from the nearest earlier step to a step."""
+    """Cut out the part of a trace between a step and the nearest earlier step that determines it."""
     (images,) = traced.jaxpr.invars[weights:]
     for source in range(target - 1, max(-1, target - 1 - _LOOK_BACK), -1):
         needed, chosen = {variables[target]}, []
@@ -180,45 +180,46 @@ def _as_function(part: core.ClosedJaxpr) -> Callable[[Any, Array], Array]:
     return lambda state, value: program(*jax.tree.leaves(state), value)[0]
 
 
-def _ordered(jaxpr: Any, calls: Sequence[Call], noted: Sequence[Call], count: int) -> list[tuple[Any, Step]]:
-    """Variables of a trace that are worth looking at, and what they are, in the order of computation."""
+def _list_steps(jaxpr: Any, calls: Sequence[Call], count: int) -> list[tuple[Any, Step]]:
+    """List the variables of a trace that are outputs of layers, in order of computation."""
     defined = {out: position for position, eqn in enumerate(jaxpr.eqns) for out in eqn.outvars}
-    found = dict(_functions(jaxpr, calls))
-    seen: set[str] = set()
-    for call, variable in zip(noted, jaxpr.outvars[1:], strict=True):
-        known, whole = found.get(variable), not call.path and call.method == "__call__"
-        if variable not in defined or (known is not None and (call.inner or whole or not known.is_function)):
+    steps = dict(_functions(jaxpr, calls))
+    named: set[str] = set()
+    recorded = (call for call in calls if call.output is not None)
+    for call, variable in zip(recorded, jaxpr.outvars[1:], strict=True):
+        step, whole = steps.get(variable), not call.path and call.method == "__call__"
+        if variable not in defined or (step is not None and (call.inner or whole or not step.is_function)):
             continue
-        # A module goes by its path, until another of its methods has been seen under that name.
-        plain = call.path and (call.method == "__call__" or call.path not in seen)
+        # The first method of a module is listed under the module's path, the others with their names.
+        plain = call.path and (call.method == "__call__" or call.path not in named)
         name = call.path if plain else f"{call.path}.{call.method}".strip(".")
-        found[variable] = Step(name, call.kind, "", tuple(variable.aval.shape[1:]))
-        seen.add(call.path)
-    kept = [
+        steps[variable] = Step(name, call.type, "", tuple(variable.aval.shape[1:]))
+        named.add(call.path)
+    listed = [
         (variable, step)
-        for variable, step in found.items()
+        for variable, step in steps.items()
         if 2 <= len(variable.aval.shape) <= 4
         and variable.aval.shape[0] == count
         and jax.numpy.issubdtype(variable.aval.dtype, jax.numpy.floating)
     ]
-    return _numbered(sorted(kept, key=lambda item: defined[item[0]]))
+    return _number_repeated(sorted(listed, key=lambda item: defined[item[0]]))
 
 
-def _numbered(found: Sequence[tuple[Any, Step]]) -> list[tuple[Any, Step]]:
-    """Steps with names of their own: a module that is called again gets a number."""
+def _number_repeated(listed: Sequence[tuple[Any, Step]]) -> list[tuple[Any, Step]]:
+    """Make names unique: append " (2)" to the second call of a module, and so on."""
     times: Counter[str] = Counter()
     numbered = []
-    for variable, step in found:
+    for variable, step in listed:
         times[step.name] += 1
-        again = times[step.name]
-        numbered.append((variable, step if again == 1 else replace(step, name=f"{step.name} ({again})")))
+        time = times[step.name]
+        numbered.append((variable, step if time == 1 else replace(step, name=f"{step.name} ({time})")))
     return numbered
 
 
 def _functions(jaxpr: Any, calls: Sequence[Call]) -> Iterator[tuple[Any, Step]]:
-    """What is computed outside of the innermost modules: the last value of every call in the caller's code."""
+    """Yield the last value of every expression outside the innermost modules."""
     by_label = {call.label: call for call in calls}
-    before, found = None, []
+    before, listed = None, []
     for eqn in jaxpr.eqns:
         scope = next((part for part in reversed(str(eqn.source_info.name_stack).split("/")) if part in by_label), None)
         call = by_label[scope] if scope else None
@@ -226,13 +227,13 @@ def _functions(jaxpr: Any, calls: Sequence[Call]) -> Iterator[tuple[Any, Step]]:
         if call is not None and not call.inner and path:
             before = None
             continue
-        if eqn.primitive.name in _SMALL or len(eqn.outvars) != 1:
+        if eqn.primitive.name in _TRIVIAL or len(eqn.outvars) != 1:
             continue
-        place, position, name = source_location(eqn)
-        step = Step(f"{path}: {name}" if path else name, "function", place, tuple(eqn.outvars[0].aval.shape[1:]))
-        if found and before == (scope, position):
-            # What goes on within one call.
-            found.pop()
-        found.append((eqn.outvars[0], step))
+        location, position, name = source_location(eqn)
+        step = Step(f"{path}: {name}" if path else name, "function", location, tuple(eqn.outvars[0].aval.shape[1:]))
+        if listed and before == (scope, position):
+            # An intermediate value of the same expression.
+            listed.pop()
+        listed.append((eqn.outvars[0], step))
         before = (scope, position)
-    yield from found
+    yield from listed

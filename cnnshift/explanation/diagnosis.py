@@ -1,147 +1,106 @@
-"""What every layer of a network loses, from the numbers of the probe."""
+"""Assign causes to the layers of a network from their errors."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from fractions import Fraction
 
-import numpy as np
-
 from cnnshift.explanation.floor import Floor
-from cnnshift.explanation.layer_errors import Layer
-from cnnshift.results.explanation import LayerRecord, Loss
+from cnnshift.results.explanation import Cause, LayerRecord
 
-_JUMP = 3
-"""A layer loses fractions of a pixel if it multiplies the error of the layer before it by more than this."""
+_GROWTH = 3
+"""Sub-pixel aliasing: the smallest ratio of a layer's sub-pixel error to that of the map before it."""
 
 
-def diagnose(layers: Sequence[Layer], floor: Floor) -> list[LayerRecord]:
-    """The layers as a file holds them, each with what it loses.
+def diagnose(layers: Sequence[LayerRecord], floor: Floor) -> list[LayerRecord]:
+    """Return the layers with their causes.
 
-    A layer that can be taken out of the network answers for itself alone. One that cannot (its map has not the
-    size that its stride leaves) answers for what it is the first to show.
+    A layer with isolated errors is judged by these. Any other layer (its map does not have the size that its stride
+    implies) is judged by the errors that it is the first to show.
     """
     records: list[LayerRecord] = []
     before: LayerRecord | None = None
     for layer in layers:
-        record = _record(layer)
-        alone = record.own_error is not None
-        found = _lost_alone(record, floor, records) if alone else _first_seen(record, before, floor)
-        answered = {loss for index in layer.through for loss in records[index].lost}
-        # What a vector inherits from maps on the way to it is their doing.
-        lost: list[Loss] = [loss for loss in found if loss not in answered and not (loss == "place" and answered)]
-        earlier = {loss for each in records for loss in each.lost}
-        if not lost and earlier.isdisjoint({"samples", "fractions"}) and _loses_fractions(record, before, floor):
-            lost.append("fractions")
-        records.append(record.model_copy(update={"lost": lost}))
-        if record.is_map and record.stride is not None:
-            before = record
-    return _without_artefacts(records, layers, floor)
+        is_isolated = layer.isolated_error is not None
+        candidates = _isolated_causes(layer, floor, records) if is_isolated else _new_causes(layer, before, floor)
+        inner = {cause for index in layer.through for cause in records[index].causes}
+        # Errors that maps between the source and a vector cause are theirs and not the readout's.
+        causes = [cause for cause in candidates if cause not in inner and not (cause == "spatial readout" and inner)]
+        earlier = {cause for record in records for cause in record.causes}
+        if not causes and earlier.isdisjoint({"aliasing", "sub-pixel aliasing"}) and _grows(layer, before, floor):
+            causes.append("sub-pixel aliasing")
+        records.append(layer.model_copy(update={"causes": causes}))
+        if layer.is_map and layer.stride is not None:
+            before = layer
+    return _without_compensated(records, floor)
 
 
-def _without_artefacts(records: list[LayerRecord], layers: Sequence[Layer], floor: Floor) -> list[LayerRecord]:
-    """Without what a later map shows to have been none, of the layers that all passes through on its way to that map.
+def _without_compensated(records: list[LayerRecord], floor: Floor) -> list[LayerRecord]:
+    """Remove the causes that a later map disproves, from the layers that determine that map.
 
-    A margin alone (a padding that wraps) is no torus by itself, and a stride loses nothing where what it starts at is
-    chosen by content, so that its map jumps by whole positions. What is beside that way is not cleared by it.
+    Separate circular padding is not periodic before the convolution that follows it. A stride causes no aliasing if the
+    content chooses the sampling grid, so that the map moves by whole positions. Parallel branches are not affected.
     """
-    cleared: dict[Loss, set[int]] = {"border": set(), "position": set(), "samples": set()}
+    disproved: dict[Cause, set[int]] = {"padding": set(), "positional weights": set(), "aliasing": set()}
     for index, record in enumerate(records):
         if not record.is_map or record.stride is None:
             continue
-        error, jump = record.worst(record.error, multiples=True), record.worst(record.aligned, multiples=False)
-        way = _way_to(layers, index)
-        if error is not None and error <= floor.whole_tolerance:
-            cleared["border"] |= way - {index}
-            cleared["position"] |= way - {index}
-        if jump is not None and jump <= floor.whole_tolerance:
-            cleared["samples"] |= way
+        path, aligned = _path_to(records, index), _aligned_error(record)
+        if record.on_grid_error is not None and record.on_grid_error <= floor.whole_tolerance:
+            disproved["padding"] |= path - {index}
+            disproved["positional weights"] |= path - {index}
+        if aligned is not None and aligned <= floor.whole_tolerance:
+            disproved["aliasing"] |= path
     return [
-        record.model_copy(update={"lost": [loss for loss in record.lost if index not in cleared.get(loss, ())]})
+        record.model_copy(update={"causes": [c for c in record.causes if index not in disproved.get(c, ())]})
         for index, record in enumerate(records)
     ]
 
 
-def _way_to(layers: Sequence[Layer], index: int) -> set[int]:
-    """A layer, and those through which everything passes that it sees of the image."""
-    way: set[int] = set()
+def _path_to(records: Sequence[LayerRecord], index: int) -> set[int]:
+    path: set[int] = set()
     while index >= 0:
-        way.add(index)
-        index = layers[index].source
-    return way
+        path.add(index)
+        index = records[index].source
+    return path
 
 
-def _lost_alone(record: LayerRecord, floor: Floor, records: Sequence[LayerRecord]) -> list[Loss]:
-    lost: list[Loss] = []
-    if (record.own_between or 0.0) > floor.whole_tolerance:
-        lost.append("samples")
-    if (record.own_error or 0.0) > floor.whole_tolerance:
+def _aligned_error(record: LayerRecord) -> float | None:
+    errors = record.by_radius
+    return errors.largest(errors.aligned_error, Fraction(record.period), on_grid=False)
+
+
+def _isolated_causes(record: LayerRecord, floor: Floor, earlier: Sequence[LayerRecord]) -> list[Cause]:
+    causes: list[Cause] = []
+    if (record.isolated_off_grid_error or 0.0) > floor.whole_tolerance:
+        causes.append("aliasing")
+    if (record.isolated_error or 0.0) > floor.whole_tolerance:
         if not record.is_map:
-            lost.append("place")
-        elif record.own_at_border is None:
-            # The border is everywhere: what layers of its kind lost where it was not.
-            kind = [loss for each in records if each.kind == record.kind for loss in each.lost]
-            lost.append("position" if "position" in kind else "border")
+            causes.append("spatial readout")
+        elif record.isolated_at_border is None:
+            # Every window reaches the border: assume the cause of earlier layers of the same type.
+            same_type = {cause for other in earlier if other.type == record.type for cause in other.causes}
+            causes.append("positional weights" if "positional weights" in same_type else "padding")
         else:
-            lost.append("border" if record.own_at_border else "position")
-    return lost
+            causes.append("padding" if record.isolated_at_border else "positional weights")
+    return causes
 
 
-def _first_seen(record: LayerRecord, before: LayerRecord | None, floor: Floor) -> list[Loss]:
-    """Of a layer that cannot be taken out of the network: what it is the first to show."""
+def _new_causes(record: LayerRecord, before: LayerRecord | None, floor: Floor) -> list[Cause]:
+    """Return the causes of the errors that a layer without isolated errors is the first to show."""
     if not record.is_map or record.stride is None:
         return []
-    lost: list[Loss] = []
-    coarser = Fraction(1) if before is None else Fraction(before.stride or 1)
-    between = record.worst(record.aligned, multiples=False)
-    if Fraction(record.stride) > coarser and (between or 0.0) > floor.whole_tolerance:
-        lost.append("samples")
-    then = 0.0 if before is None else _at_multiples(before, before.error)
-    if _at_multiples(record, record.error) > floor.whole_tolerance >= then:
-        lost.append("border" if _at_multiples(record, record.inside) <= floor.whole_tolerance else "position")
-    return lost
+    causes: list[Cause] = []
+    stride_before = Fraction(1) if before is None else Fraction(before.stride or 1)
+    if Fraction(record.stride) > stride_before and (_aligned_error(record) or 0.0) > floor.whole_tolerance:
+        causes.append("aliasing")
+    error_before = 0.0 if before is None else before.on_grid_error or 0.0
+    if (record.on_grid_error or 0.0) > floor.whole_tolerance >= error_before:
+        at_border = (record.interior_error or 0.0) <= floor.whole_tolerance
+        causes.append("padding" if at_border else "positional weights")
+    return causes
 
 
-def _at_multiples(record: LayerRecord, values: Sequence[float | None]) -> float:
-    return record.worst(values, multiples=True) or 0.0
-
-
-def _subpixel(record: LayerRecord) -> float:
-    values = [error for size, error in zip(record.size, record.error, strict=True) if size < 1 and error is not None]
-    return max(values, default=0.0)
-
-
-def _loses_fractions(record: LayerRecord, before: LayerRecord | None, floor: Floor) -> bool:
-    then = floor.subpixel_tolerance if before is None else max(floor.subpixel_tolerance, _subpixel(before))
-    return record.is_map and _subpixel(record) > _JUMP * then
-
-
-def _record(layer: Layer) -> LayerRecord:
-    own, profile = layer.own, layer.profile
-    return LayerRecord(
-        name=layer.step.name,
-        kind=layer.step.kind,
-        place=layer.step.place,
-        shape=list(layer.step.shape),
-        stride=None if layer.stride is None else str(layer.stride),
-        period=str(layer.period),
-        is_map=layer.is_map,
-        lost=[],
-        own_error=_finite([own.error])[0] if own else None,
-        own_at_border=own.at_border if own else None,
-        own_between=_finite([own.between])[0] if own else None,
-        size=profile.size.tolist(),
-        change=_finite(profile.change),
-        error=_finite(profile.error),
-        inside=_finite(profile.inside),
-        aligned=_finite(profile.aligned),
-        eq_t=_finite(profile.decibels),
-        normalized_variance=_finite([layer.normalized_variance])[0],
-        lie_derivative=_finite([layer.lie_derivative])[0],
-        lie_derivative_abs=_finite([layer.lie_derivative_abs])[0],
-    )
-
-
-def _finite(values: Sequence[float] | np.ndarray) -> list[float | None]:
-    return [float(value) if math.isfinite(value) else None for value in values]
+def _grows(record: LayerRecord, before: LayerRecord | None, floor: Floor) -> bool:
+    error_before = 0.0 if before is None else before.subpixel_error or 0.0
+    return record.is_map and (record.subpixel_error or 0.0) > _GROWTH * max(floor.subpixel_tolerance, error_before)

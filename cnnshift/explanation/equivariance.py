@@ -1,4 +1,4 @@
-"""The formulas of the layer measures, for arrays of any layer, in 64 bits on the host."""
+"""Formulas of the layer errors, in float64 on the host."""
 
 from __future__ import annotations
 
@@ -11,35 +11,36 @@ from jaxtyping import Float, Shaped
 def equivariance_error(
     moved: Shaped[Any, "*shape"], expected: Shaped[Any, "*shape"], mask: Float[np.ndarray, "h w"] | None = None
 ) -> Float[np.ndarray, " n"]:
-    """‖φ(T_d x) − T_d φ(x)‖₂ / ‖T_d φ(x)‖₂ of every image: a plain ratio, 0 for an equivariant layer.
+    """Compute ‖φ(T_d x) − T_d φ(x)‖₂ / ‖T_d φ(x)‖₂ for every image: 0 for an equivariant layer.
 
-    Two unrelated outputs of equal size are √2 apart. 0 where both are zero; infinite where only the expected one is.
+    Two uncorrelated outputs of equal norm give √2. The value is 0 where both are zero and infinite where only
+    `expected` is zero.
 
     Args:
-        moved: φ(T_d x), the images along the first axis.
-        expected: T_d φ(x), the layer's output at rest, moved along.
-        mask: 1 at the positions of a map [n h w c] that count, 0 elsewhere; None for all.
+        moved: φ(T_d x), one row per image.
+        expected: T_d φ(x), the shifted output for the unshifted image.
+        mask: 1 at the positions of a map [n h w c] to include, 0 elsewhere; None for all.
 
     Source: Karras et al. 2021, appendix E.3 (there as a signal-to-noise ratio, see `eq_t`); Lenc & Vedaldi 2015,
     section 2.
     """
-    there, here = np.asarray(moved, np.float64), np.asarray(expected, np.float64)
+    a, b = np.asarray(moved, np.float64), np.asarray(expected, np.float64)
     weight = 1.0 if mask is None else mask[None, :, :, None]
-    axes = tuple(range(1, there.ndim))
-    wrong = np.sqrt((weight * (there - here) ** 2).sum(axis=axes))
-    size = np.sqrt((weight * here**2).sum(axis=axes))
+    axes = tuple(range(1, a.ndim))
+    distance = np.sqrt((weight * (a - b) ** 2).sum(axis=axes))
+    norm = np.sqrt((weight * b**2).sum(axis=axes))
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(wrong == 0, 0.0, wrong / size)
+        return np.where(distance == 0, 0.0, distance / norm)
 
 
 def eq_t(mean_squared_error: Float[Any, "*s"], amplitude: float) -> Float[np.ndarray, "*s"]:
-    """10 · log₁₀(I² / MSE) in decibels: how far the error of equivariance lies below the range of the values.
+    """Compute EQ-T = 10 · log₁₀(I² / MSE) in decibels: the ratio of the output range to the equivariance error.
 
-    Infinite for an exact layer. On images from −1 to 1, I = 2: an MSE of 0.01 is 26.02 dB.
+    Infinite for an error of 0. An MSE of 0.01 on values from −1 to 1 (I = 2) gives 26.02 dB.
 
     Args:
-        mean_squared_error: of T_d φ(x) against φ(T_d x), over positions, channels, images and shifts.
-        amplitude: I, the largest minus the smallest value that the layer gives.
+        mean_squared_error: of φ(T_d x) against T_d φ(x), over positions, channels, images and shifts.
+        amplitude: I, the largest minus the smallest output value.
 
     Source: Karras et al. 2021, equation 10 (appendix E.3).
     """

@@ -1,4 +1,4 @@
-"""The numerical floor: what an exactly equivariant network gives on this device, at this precision."""
+"""Numerical floor: the errors of an exactly equivariant network on this device at this precision."""
 
 from __future__ import annotations
 
@@ -14,50 +14,49 @@ from cnnshift.explanation.probe import probe_layers
 from cnnshift.models.layers.convolution import Convolution
 
 MARGIN = 10
-"""An error is that of an exact layer up to so many times the floor."""
+"""Errors up to this multiple of the floor count as rounding."""
 
 LEAST = 1e-5
-"""And in any case up to this: deep networks round more often than the control."""
+"""Smallest tolerance: deep networks accumulate more rounding than the control network."""
 
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """What an exactly equivariant network gives here: rounding, for whole shifts and for those by a fraction."""
+    """Rounding errors of the control network at whole-pixel and at sub-pixel shifts."""
 
     whole: float
     subpixel: float
 
     @property
     def whole_tolerance(self) -> float:
-        """Largest error at a whole shift that counts as none."""
+        """Largest error at a whole-pixel shift that counts as 0."""
         return max(MARGIN * self.whole, LEAST)
 
     @property
     def subpixel_tolerance(self) -> float:
-        """The same for fractions of a pixel."""
+        """Largest error at a sub-pixel shift that counts as 0."""
         return max(MARGIN * self.subpixel, LEAST)
 
 
 def measure_floor(images: Float[np.ndarray, "n h w c"]) -> Floor:
-    """The errors of an exact network through the same programs: the rounding of this device at this precision.
+    """Measure the errors of an exactly equivariant control network, through the same programs as any other network.
 
-    Three circular convolutions at stride 1 with ReLU after each for whole shifts; the first one, before its ReLU, for
-    fractions.
+    The control is three circular convolutions of stride 1, each followed by ReLU. The sub-pixel floor is that of the
+    first convolution, because a ReLU is not equivariant to sub-pixel shifts.
     """
     shape, rngs = images.shape[1:], nnx.Rngs(0)
     layers = [
-        Convolution((shape[0], shape[1], before), 8, 3, padding="circular", rngs=rngs) for before in (shape[2], 8, 8)
+        Convolution((shape[0], shape[1], channels), 8, 3, padding="circular", rngs=rngs)
+        for channels in (shape[2], 8, 8)
     ]
     control = probe_layers(_Control(layers), images)
     return Floor(
-        max(float(layer.profile.error[layer.profile.size >= 1].max()) for layer in control),
-        float(control[0].profile.error[control[0].profile.size < 1].max()),
+        max(layer.on_grid_error or 0.0 for layer in control),
+        control[0].subpixel_error or 0.0,
     )
 
 
 class _Control(nnx.Module):
-    """Convolutions with ReLU after each."""
-
     def __init__(self, layers: Sequence[Convolution]) -> None:
         self.layers = nnx.List(layers)
 

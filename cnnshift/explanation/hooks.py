@@ -1,4 +1,4 @@
-"""What the modules of a network return while it is traced: their methods are patched to note it, under a scope."""
+"""Record the outputs of a network's modules while it is traced, by hooks on their methods."""
 
 from __future__ import annotations
 
@@ -19,15 +19,22 @@ _SCOPE = "cnnshift#"
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """A call of a module's method while it was traced; `inner` are the calls it made.
+    """A traced call of a module's method.
 
-    A class whose attribute `one_layer` is true is listed as a whole, whatever it is made of.
+    Attributes:
+        label: name scope of the operations of this call.
+        path: path of the module in the network; empty for the network itself.
+        method: name of the method.
+        type: class of the module.
+        one_layer: whether the class sets `one_layer`; calls inside such a module are not recorded.
+        output: the traced output, if it is one array.
+        inner: the calls made by this call.
     """
 
     label: str
     path: str
     method: str
-    kind: str
+    type: str
     one_layer: bool = False
     output: Array | None = None
     inner: list[Call] = field(default_factory=list)
@@ -35,21 +42,23 @@ class Call:
 
 @contextmanager
 def record_calls(root: nnx.Module, calls: list[Call]) -> Iterator[None]:
-    """Let the methods of a module and of those in it append what they return to `calls`, in order of completion."""
+    """Append every call of a method of `root` or its submodules to `calls`, in order of completion.
+
+    The classes are patched inside the context and restored on exit.
+    """
     paths = {id(module): ".".join(map(str, path)) for path, module in nnx.iter_modules(root)}
     open_calls: list[Call] = []
     outermost = core.get_opaque_trace_state()
-    patched: list[tuple[type, str, Any]] = []
+    originals: list[tuple[type, str, Any]] = []
 
-    def note(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    def hook(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(method)
-        def noted(self: Any, *args: Any, **kwargs: Any) -> Any:
+        def hooked(self: Any, *args: Any, **kwargs: Any) -> Any:
             path = paths.get(id(self))
-            overrides = any((call.path, call.method) == (path, name) for call in open_calls)
+            overridden = any((call.path, call.method) == (path, name) for call in open_calls)
             within = any(call.one_layer for call in open_calls)
-            if path is None or overrides or within or core.get_opaque_trace_state() != outermost:
-                # A module made on the way, a method that calls the one it overrides, what a module that is one layer
-                # is made of, or a trace within the trace.
+            # Skip modules created inside a call, super() calls, calls inside a `one_layer` module, and nested traces.
+            if path is None or overridden or within or core.get_opaque_trace_state() != outermost:
                 return method(self, *args, **kwargs)
             label, kind = f"{_SCOPE}{len(calls) + len(open_calls)}", type(self)
             call = Call(label, path, name, kind.__name__, getattr(kind, "one_layer", False))
@@ -66,26 +75,26 @@ def record_calls(root: nnx.Module, calls: list[Call]) -> Iterator[None]:
             calls.append(call)
             return result
 
-        return noted
+        return hooked
 
     try:
         for kind in {type(module) for _, module in nnx.iter_modules(root)}:
             for name, method in _methods(kind):
-                patched.append((kind, name, vars(kind).get(name)))
-                setattr(kind, name, note(name, method))
+                originals.append((kind, name, vars(kind).get(name)))
+                setattr(kind, name, hook(name, method))
         yield
     finally:
-        for kind, name, own in reversed(patched):
-            if own is None:
+        for kind, name, original in reversed(originals):
+            if original is None:
                 delattr(kind, name)
             else:
-                setattr(kind, name, own)
+                setattr(kind, name, original)
 
 
 def _methods(kind: type) -> list[tuple[str, Callable[..., Any]]]:
-    """Methods that a module class or its ancestors define, but for those that every module has."""
-    own = [ancestor for ancestor in kind.__mro__ if ancestor not in nnx.Module.__mro__]
+    """Return the public methods and `__call__` of a module class that `nnx.Module` does not define."""
+    ancestors = [ancestor for ancestor in kind.__mro__ if ancestor not in nnx.Module.__mro__]
     names = dict.fromkeys(
-        name for ancestor in own for name, value in vars(ancestor).items() if inspect.isfunction(value)
+        name for ancestor in ancestors for name, value in vars(ancestor).items() if inspect.isfunction(value)
     )
     return [(name, getattr(kind, name)) for name in names if name == "__call__" or not name.startswith("_")]

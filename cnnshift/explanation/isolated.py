@@ -1,10 +1,11 @@
-"""Layers by themselves: each as a function of the one before it, whose output at rest is rolled by whole positions."""
+"""Isolated errors: every layer as a function of its input layer, whose output is rolled by whole positions."""
 
 from __future__ import annotations
 
 import functools
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -13,20 +14,45 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from cnnshift.explanation.capture import Section
-from cnnshift.explanation.dependence import Dependence, uncut
 from cnnshift.explanation.equivariance import equivariance_error
-from cnnshift.explanation.layer_errors import Own
 from cnnshift.explanation.layout import Layout
-from cnnshift.explanation.periodic import align, host
+from cnnshift.explanation.periodic import align, to_numpy
+from cnnshift.explanation.receptive_field import ReceptiveField, untruncated
 from cnnshift.shifts.seams import seam_reach
 
 DIRECTIONS = ((1, 0), (0, 1), (1, 1))
 
-BORDER = 1e-4
-"""A deviation below this share of the largest value is no sign of a border."""
+_THRESHOLD = 1e-4
+"""A deviation below this share of the largest value does not count as an affected position."""
 
-Given = tuple[Layout, float | None, Array]
-"""A layer's layout, its stride and what it gives at rest."""
+LayerOutput = tuple[Layout, float | None, Array]
+"""A layer's layout, its stride, and its output for the unshifted images."""
+
+
+@dataclass(frozen=True, slots=True)
+class IsolatedErrors:
+    """Errors of one layer alone, when its input is rolled by whole positions.
+
+    Attributes:
+        error: largest `equivariance_error` under rolls by multiples of the layer's own stride.
+        at_border: whether all affected positions lie within the reach of the layer's window from the border; None if
+            there is no error or every window reaches the border.
+        off_grid_error: mean error under rolls by one position against the best whole roll of the output; 0 for an own
+            stride of 1.
+    """
+
+    error: float
+    at_border: bool | None
+    off_grid_error: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """Errors under one roll, and how many positions from a seam they reach; None where nothing was affected."""
+
+    error: float
+    reach: int | None
+    off_grid_error: float | None
 
 
 def measure_isolated(
@@ -35,64 +61,68 @@ def measure_isolated(
     strides: Sequence[float | None],
     state: Any,
     images: Float[Array, "n h w c"],
-    rest: Sequence[Array],
-    depends: Sequence[Dependence],
-) -> list[Own | None]:
-    """What every layer does wrong by itself.
+    unshifted: Sequence[Array],
+    fields: Sequence[ReceptiveField],
+) -> list[IsolatedErrors | None]:
+    """Measure the isolated errors of every layer.
 
-    Its input is rolled by one position and by half of the map, where the seam of what was rolled is far from the
-    border, each times the layer's own stride; and by one position where that is no multiple of it.
+    The input is rolled by one output position, and by half of the map, which puts the seam far from the border. If the
+    layer's own stride exceeds 1, the input is also rolled by one input position.
 
     Args:
         sections: the layers as functions, see `Capture`.
-        layouts: where their positions are.
+        layouts: their layouts.
         strides: their cumulative strides.
         state: the network's weights.
         images: a batch.
-        rest: what every layer gives for it.
-        depends: which pixels their positions depend on.
+        unshifted: the outputs of all layers for these images.
+        fields: their receptive fields.
 
     Returns:
-        None for a layer after one without positions, where a stride is unknown or smaller than that before it, and
-        where the map does not have the size that the stride leaves of the one before.
+        None for a layer whose input is a vector, whose stride is unknown or smaller than that of its input, or whose
+        map does not have the size that its stride implies.
     """
-    image = Layout((images.shape[1], images.shape[2]))
-    # A section's source counts from -1.
-    given = [(image, 1.0, images), *zip(layouts, strides, rest, strict=True)]
-    steps = [_step(given[section.source + 1], given[index + 1]) for index, section in enumerate(sections)]
-    reaches = [_reach(section.source, index, depends, strides) for index, section in enumerate(sections)]
-    run = jax.jit(_rolled(sections, given, steps))
-    found: list[list[tuple[float, int | None, float | None]]] = [[] for _ in sections]
+    # The image comes first, because the source of a section counts from -1.
+    outputs: list[LayerOutput] = [
+        (Layout((images.shape[1], images.shape[2])), 1.0, images),
+        *zip(layouts, strides, unshifted, strict=True),
+    ]
+    steps = [_own_stride(outputs[section.source + 1], outputs[index + 1]) for index, section in enumerate(sections)]
+    reaches = [_window_reach(section.source, index, fields, strides) for index, section in enumerate(sections)]
+    run = jax.jit(_rolled_sections(sections, outputs, steps))
+    trials: list[list[_Trial]] = [[] for _ in sections]
     for half in (False, True):
         for direction in DIRECTIONS:
-            rolls = [_roll(given[section.source + 1][0], target[0], direction, half=half)
-                     for section, target in zip(sections, given[1:], strict=True)]  # fmt: skip
+            rolls = [_roll(outputs[section.source + 1][0], target[0], direction, half=half)
+                     for section, target in zip(sections, outputs[1:], strict=True)]  # fmt: skip
             moved = run(state, [jnp.array(q) for q in rolls], jnp.array(direction))
             for index, values in enumerate(moved):
                 if values is not None:
-                    found[index].append(_judge(given[index + 1], rolls[index], *values, half=half))
-    return [_own(each, reach) if each else None for each, reach in zip(found, reaches, strict=True)]
+                    trials[index].append(_compare(outputs[index + 1], rolls[index], *values, half=half))
+    return [_summarize(each, reach) if each else None for each, reach in zip(trials, reaches, strict=True)]
 
 
-def _reach(source: int, target: int, depends: Sequence[Dependence], strides: Sequence[float | None]) -> int | None:
-    """How many positions of its output from a seam a layer's window can see it; None where the window is unknown."""
-    rows, stride = depends[target].rows, strides[target]
+def _window_reach(
+    source: int, target: int, fields: Sequence[ReceptiveField], strides: Sequence[float | None]
+) -> int | None:
+    """Return how many output positions from a seam a layer's window can reach it; None if the window is unknown."""
+    rows, stride = fields[target].rows, strides[target]
     if source < 0:
-        before, step = None if rows is None else np.eye(len(rows), dtype=bool), 1.0
+        before, stride_before = None if rows is None else np.eye(len(rows), dtype=bool), 1.0
     else:
-        before, step = depends[source].rows, strides[source]
-    if rows is None or before is None or stride is None or step is None:
+        before, stride_before = fields[source].rows, strides[source]
+    if rows is None or before is None or stride is None or stride_before is None:
         return None
-    if not uncut(rows).any() or not uncut(before).any():
+    if not untruncated(rows).any() or not untruncated(before).any():
         return None
-    widths = [int(each.sum(axis=0)[uncut(each)].max()) for each in (before, rows)]
-    window = (widths[1] - widths[0]) / step + 1
-    # All of a window may lie on one side. What is pointwise sees no seam.
-    return math.ceil((window - 1) / (stride / step))
+    widths = [int(each.sum(axis=0)[untruncated(each)].max()) for each in (before, rows)]
+    window = (widths[1] - widths[0]) / stride_before + 1
+    # The window may lie entirely on one side of its position. A pointwise layer reaches no seam.
+    return math.ceil((window - 1) / (stride / stride_before))
 
 
-def _step(source: Given, target: Given) -> int | None:
-    """The layer's own stride; 1 for one without positions; None where it has none."""
+def _own_stride(source: LayerOutput, target: LayerOutput) -> int | None:
+    """Return the stride of the layer alone; 1 for a vector; None if it is not defined."""
     (before, stride_before, _), (layout, stride, _) = source, target
     if before.size is None or not layout.known:
         return None
@@ -101,62 +131,62 @@ def _step(source: Given, target: Given) -> int | None:
     if stride is None or stride_before is None or not (stride / stride_before).is_integer():
         return None
     step = int(stride / stride_before)
-    # Where the sizes do not divide (a padding by itself, a margin that is lost), the two are not on one torus.
+    # Where the sizes differ (a separate padding layer, a cropped margin), the maps do not share one period.
     return step if before.size == (step * layout.size[0], step * layout.size[1]) else None
 
 
 def _roll(source: Layout, target: Layout, direction: tuple[int, int], *, half: bool) -> tuple[int, int]:
-    """By how many positions of the layer's output its input moves."""
+    """Return the roll in output positions."""
     size = target.size or source.size or (0, 0)
     return (direction[0] * (size[0] // 2 if half else 1), direction[1] * (size[1] // 2 if half else 1))
 
 
-def _rolled(sections: Sequence[Section], given: Sequence[Given], steps: Sequence[int | None]) -> Callable[..., Any]:
-    """(state, roll of every output, direction) → of every layer what its rolled input gives, and one position on."""
+def _rolled_sections(
+    sections: Sequence[Section], outputs: Sequence[LayerOutput], steps: Sequence[int | None]
+) -> Callable[..., Any]:
+    """Build (state, rolls, direction) → for every layer the outputs for inputs rolled on and off its grid."""
 
     def run(state: Any, rolls: list[Array], direction: Array) -> list[tuple[Array, Array | None] | None]:
-        found: list[tuple[Array, Array | None] | None] = []
-        for section, (layout, _, _), step, q in zip(sections, given[1:], steps, rolls, strict=True):
+        results: list[tuple[Array, Array | None] | None] = []
+        for section, (layout, _, _), step, q in zip(sections, outputs[1:], steps, rolls, strict=True):
             if step is None:
-                found.append(None)
+                results.append(None)
                 continue
-            moved = functools.partial(_moved, section, given[section.source + 1], layout, state)
-            found.append((moved(step * q), moved(direction) if step > 1 else None))
-        return found
+            moved = functools.partial(_run_rolled, section, outputs[section.source + 1], layout, state)
+            results.append((moved(step * q), moved(direction) if step > 1 else None))
+        return results
 
     return run
 
 
-def _moved(section: Section, source: Given, layout: Layout, state: Any, roll: Array) -> Array:
-    """What a section gives for its source's output, rolled."""
+def _run_rolled(section: Section, source: LayerOutput, layout: Layout, state: Any, roll: Array) -> Array:
     before, _, value = source
     return layout.fold(section.run(state, before.roll(value, roll)))
 
 
-def _judge(
-    target: Given, roll: tuple[int, int], now: Array, between: Array | None, *, half: bool
-) -> tuple[float, int | None, float | None]:
-    """Error at a multiple, how far from the seams it reaches, and the error between multiples."""
+def _compare(
+    target: LayerOutput, roll: tuple[int, int], on_grid: Array, off_grid: Array | None, *, half: bool
+) -> _Trial:
     layout, _, output = target
-    at_rest = host(layout.fold(output))
-    expected = at_rest if layout.size is None else np.roll(at_rest, roll, axis=(1, 2))
-    error = float(equivariance_error(host(now), expected).max())
-    missed = None
-    if between is not None and not half:
-        missed = float(equivariance_error(host(between), align(at_rest, host(between))).mean())
-    wrong = np.abs(host(now) - expected) > BORDER * np.abs(expected).max(initial=1e-30)
-    reach = None if layout.size is None or not wrong.any() else seam_reach(wrong.any(axis=(0, 3)), roll)
-    return error, reach, missed
+    unshifted, moved = to_numpy(layout.fold(output)), to_numpy(on_grid)
+    expected = unshifted if layout.size is None else np.roll(unshifted, roll, axis=(1, 2))
+    error = float(equivariance_error(moved, expected).max())
+    off_grid_error = None
+    if off_grid is not None and not half:
+        off_grid_error = float(equivariance_error(to_numpy(off_grid), align(unshifted, to_numpy(off_grid))).mean())
+    affected = np.abs(moved - expected) > _THRESHOLD * np.abs(expected).max(initial=1e-30)
+    reach = None if layout.size is None or not affected.any() else seam_reach(affected.any(axis=(0, 3)), roll)
+    return _Trial(error, reach, off_grid_error)
 
 
-def _own(found: Sequence[tuple[float, int | None, float | None]], window: int | None) -> Own:
-    # The rolls by one position come first. Those by half of the map have four seams near each other, and are only asked
-    # where content far from the border lets the others see none.
-    near, far = ([reach for _, reach, _ in half if reach is not None] for half in (found[:3], found[3:]))
+def _summarize(trials: Sequence[_Trial], window: int | None) -> IsolatedErrors:
+    # Rolls by half of the map have four seams close to each other. They decide only where the content near the border
+    # hides the errors of the rolls by one position.
+    near, far = ([trial.reach for trial in half if trial.reach is not None] for half in (trials[:3], trials[3:]))
     reached = near or far
-    missed = [between for _, _, between in found if between is not None]
-    return Own(
-        max(error for error, _, _ in found),
+    off_grid = [trial.off_grid_error for trial in trials if trial.off_grid_error is not None]
+    return IsolatedErrors(
+        max(trial.error for trial in trials),
         max(reached) <= window if reached and window is not None else None,
-        float(np.mean(missed)) if missed else 0.0,
+        float(np.mean(off_grid)) if off_grid else 0.0,
     )

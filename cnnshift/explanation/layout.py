@@ -1,4 +1,4 @@
-"""Where the positions are in what a layer gives: maps, tokens, or none."""
+"""Layout of a layer's output: a feature map, a sequence of tokens, or a vector."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from jaxtyping import Array, Float, Int
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How to see a layer's output as a map.
+    """How to reshape a layer's output into a feature map.
 
     Attributes:
-        size: (h, w) of the map; None for a vector, which has no positions, and for what is neither.
-        skip: tokens before those of the map: 1 for a class token; 0 for a map.
-        known: False for what is neither a map nor a vector: nothing can be said of it.
+        size: (h, w) of the map; None for a vector and for an unknown layout.
+        skip: tokens before those of the map: 1 for a class token.
+        known: False if the output is neither a map, nor tokens, nor a vector.
     """
 
     size: tuple[int, int] | None
@@ -24,14 +24,14 @@ class Layout:
     known: bool = True
 
     def fold(self, output: Float[Array, "*shape"]) -> Float[Array, "n h w c"] | Float[Array, "n e"]:
-        """The output as a map [n h w c], or as vectors [n e]."""
+        """Return the output as a map [n h w c], or as vectors [n e]."""
         if self.size is None:
             return output.reshape(len(output), -1)
         tokens = output.reshape(len(output), self.skip + math.prod(self.size), -1)
         return tokens[:, self.skip :].reshape(len(output), *self.size, -1)
 
     def roll(self, output: Float[Array, "*shape"], q: Int[Array, " 2"]) -> Float[Array, "*shape"]:
-        """The output with its map rolled by whole positions, in the form the layer gave it; vectors stay."""
+        """Roll the map by whole positions and return it in the layer's own shape; vectors stay unchanged."""
         if self.size is None:
             return output
         rolled = jnp.roll(self.fold(output), q, axis=(1, 2))
@@ -41,10 +41,10 @@ class Layout:
 
 
 def find_layout(shape: tuple[int, ...], size: tuple[int, int]) -> Layout:
-    """The layout of one image's output [h w c], [t c], [t heads c] or [e], for images of that size (H, W).
+    """Infer the layout from the shape of one output, [h w c], [t c], [t heads c] or [e], and the image size (H, W).
 
-    A map has the proportions of the image, as near as its whole sizes can come. Tokens can be laid on the image, p × p
-    pixels each, row by row, with or without one class token before them. A vector has one position.
+    A map has the aspect ratio of the image, up to rounding. Tokens tile the image in row-major order, p × p pixels
+    each, optionally after one class token. A single position is a vector.
     """
     if len(shape) == 3 and min(shape[:2]) > 1 and _proportional(shape[:2], size):
         return Layout((shape[0], shape[1]))
@@ -58,6 +58,6 @@ def find_layout(shape: tuple[int, ...], size: tuple[int, int]) -> Layout:
 
 
 def _proportional(shape: tuple[int, ...], size: tuple[int, int]) -> bool:
-    """Whether one stride, up to a margin of a padding, explains both sides."""
+    """Return whether one stride explains both sides, up to a padding margin."""
     rows, columns = (side / pixels for side, pixels in zip(shape, size, strict=True))
     return max(rows, columns) <= 1.5 * min(rows, columns)

@@ -1,4 +1,4 @@
-"""Maps on the torus, on the host: moved by fractions, aligned, differentiated."""
+"""Feature maps with periodic boundary on the host: shift, align, differentiate."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from jaxtyping import Float
 
 Maps = Float[np.ndarray, "n h w c"]
 
-NEAR_WHOLE = 1e-6
-"""A stride of 3 makes thirds, which no float is."""
+_WHOLE = 1e-6
+"""Largest distance from a whole number that counts as rounding, in positions: a stride of 3 divides into thirds."""
 
 
-def host(values: Any) -> np.ndarray:
-    """What a layer gives, as numbers of at least 32 bits."""
+def to_numpy(values: Any) -> np.ndarray:
+    """Return values as float32, or float64 if they already are."""
     array = np.asarray(values)
     return array if array.dtype == np.float64 else array.astype(np.float32)
 
 
 def shift_maps(maps: Maps, d: tuple[float, float]) -> Maps:
-    """T_d: a roll at whole positions, else by Fourier, as `cnnshift.shifts.fourier.fourier_shift` does."""
+    """Return T_d of maps: a roll for whole positions, else a Fourier shift as `cnnshift.shifts.fourier` does."""
     whole = np.round(d)
-    if np.abs(np.asarray(d) - whole).max() < NEAR_WHOLE:
+    if np.abs(np.asarray(d) - whole).max() < _WHOLE:
         return np.roll(maps, whole.astype(int), axis=(1, 2))
     for axis, part in zip((1, 2), d, strict=True):
         maps = _multiply(maps, axis, _factors(maps.shape[axis], part))
@@ -30,7 +30,7 @@ def shift_maps(maps: Maps, d: tuple[float, float]) -> Maps:
 
 
 def align(maps: Maps, to: Maps) -> Maps:
-    """Every map rolled so that its correlation with another one is largest, which is where they are nearest."""
+    """Roll every map to the position of largest cross-correlation with `to`, which minimizes their distance."""
     spectra = np.fft.rfft2(to, axes=(1, 2)) * np.conj(np.fft.rfft2(maps, axes=(1, 2)))
     size = maps.shape[1], maps.shape[2]
     correlation = np.fft.irfft2(spectra.sum(axis=-1), s=size, axes=(1, 2))
@@ -39,15 +39,15 @@ def align(maps: Maps, to: Maps) -> Maps:
 
 
 def derivative(maps: Maps, direction: tuple[float, float]) -> Maps:
-    """d/dt T_{t·direction} of maps at t = 0: minus the derivative along the direction, by Fourier."""
+    """Return d/dt T_{t·direction} of maps at t = 0, by Fourier: minus the derivative along the direction."""
     total = np.zeros(maps.shape)
     for axis, part in zip((1, 2), direction, strict=True):
         if part:
             size = maps.shape[axis]
-            turns = -2j * np.pi * np.fft.rfftfreq(size)
-            # cos(πt), by which the highest frequency of an even size moves, has no derivative at 0.
-            turns[np.abs(np.fft.rfftfreq(size)) == 0.5] = 0
-            total += part * _multiply(maps, axis, turns)
+            factors = -2j * np.pi * np.fft.rfftfreq(size)
+            # The Nyquist frequency of an even size shifts by cos(πt), whose derivative at 0 is 0.
+            factors[np.abs(np.fft.rfftfreq(size)) == 0.5] = 0
+            total += part * _multiply(maps, axis, factors)
     return total
 
 

@@ -1,4 +1,4 @@
-"""The layer probe: every layer of a network under shifts."""
+"""Measure the equivariance errors of every layer of a network."""
 
 from __future__ import annotations
 
@@ -15,137 +15,155 @@ from jaxtyping import Array, Float
 from cnnshift.errors import MeasurementError
 from cnnshift.explanation.accumulator import Accumulator
 from cnnshift.explanation.capture import Capture, Step, capture
-from cnnshift.explanation.dependence import IMAGES, Dependence, find_dependence
 from cnnshift.explanation.isolated import DIRECTIONS, measure_isolated
-from cnnshift.explanation.layer_errors import Layer
 from cnnshift.explanation.layout import Layout, find_layout
-from cnnshift.explanation.periodic import derivative, host, shift_maps
+from cnnshift.explanation.periodic import derivative, shift_maps, to_numpy
+from cnnshift.explanation.receptive_field import IMAGES, ReceptiveField, measure_receptive_fields
+from cnnshift.results.explanation import LayerRecord, finite
 from cnnshift.sweep.device import PRECISION
 
 SUBPIXEL = 1 / 3
-"""Of a pixel; a half is blind to layers that see their input twice as fine (Karras et al. 2021 filter at that rate)."""
+"""Sub-pixel shift in pixels. ½ px would hide aliasing at twice the resolution, where the filters of Karras et al. 2021
+work."""
 
 SMALL_SHIFTS = 8
-"""Whole shifts of 1 to this many pixels are always measured."""
+"""Shifts of 1 to this many pixels are always measured."""
 
 MEMORY = 2**30
-"""Bytes that the maps of all layers of all images may take."""
+"""Bytes available to the feature maps of all layers and images."""
 
 _BYTES = 4 + 4 + 8 + 8
-"""Of every value: at rest, moved, and in two sums."""
+"""Bytes per value: unshifted, shifted, and two sums."""
 
 
 def probe_layers(
     model: Callable[[Any], Any],
     images: Float[np.ndarray, "n h w c"],
-) -> list[Layer]:
-    """Measure every layer of a network.
+) -> list[LayerRecord]:
+    """Measure the equivariance errors of every layer of a network, under circular shifts.
 
-    Layers whose values are not finite, as a masked logarithm, and those whose positions cannot be told are in the list
-    with nothing measured.
+    A layer whose values are not finite (such as a masked logarithm) or whose layout is unknown is listed without
+    errors.
 
     Args:
-        model: an NNX module (left in evaluation mode), or a function that JAX can trace.
-        images: on the scale 0..1; fewer are used where the maps of all layers would not fit in memory.
+        model: an NNX module (a copy is measured in evaluation mode), or a function that JAX can trace.
+        images: images on the scale 0..1. Fewer are used if the feature maps of all layers would not fit in memory.
+
+    Returns:
+        The layers in order of computation, with no causes assigned, see `cnnshift.explanation.diagnosis`.
 
     Raises:
         InputError: the network cannot be traced on these images.
-        MeasurementError: the last layer gave values that are not finite.
+        MeasurementError: the last layer returned values that are not finite.
     """
     with jax.default_matmul_precision(PRECISION):
         few = jnp.asarray(images[:IMAGES])
-        seen = capture(model, few)
-        if not seen.steps:
+        small = capture(model, few)
+        if not small.steps:
             return []
-        steps, values = seen.steps, sum(math.prod(step.shape) for step in seen.steps)
-        layouts = [find_layout(step.shape, (images.shape[1], images.shape[2])) for step in steps]
-        images = images[: max(2, MEMORY // (_BYTES * values))]
+        steps, size = small.steps, (images.shape[1], images.shape[2])
+        layouts = [find_layout(step.shape, size) for step in steps]
+        images = images[: max(2, MEMORY // (_BYTES * sum(math.prod(step.shape) for step in steps)))]
         batch = jnp.asarray(images)
-        # A trace is one of a batch of its size.
-        every = capture(model, batch)
-        run = jax.jit(every.outputs)
-        given = run(every.state, batch)
-        _check_finite(steps[-1], given[-1])
-        usable = [
-            layout.known and bool(jnp.isfinite(value).all()) for layout, value in zip(layouts, given, strict=True)
+        # A trace is valid for one batch size.
+        network = capture(model, batch)
+        run = jax.jit(network.outputs)
+        unshifted = run(network.state, batch)
+        _check_finite(steps[-1], unshifted[-1])
+        measured = [
+            layout.known and bool(jnp.isfinite(value).all()) for layout, value in zip(layouts, unshifted, strict=True)
         ]
-        depends = find_dependence(seen.outputs, layouts, [section.source for section in seen.sections], seen.state, few)
-        strides = [None if depend.stride is None else float(depend.stride) for depend in depends]
+        sources = [section.source for section in small.sections]
+        fields = measure_receptive_fields(small.outputs, layouts, sources, small.state, few)
+        strides = [None if field.stride is None else float(field.stride) for field in fields]
 
         def folded(outputs: Sequence[Array]) -> list[np.ndarray]:
-            return [host(layout.fold(output)) for layout, output in zip(layouts, outputs, strict=True)]
+            return [to_numpy(layout.fold(output)) for layout, output in zip(layouts, outputs, strict=True)]
 
-        tallies = [
-            Accumulator(rest, depend, measured=each)
-            for rest, depend, each in zip(folded(given), depends, usable, strict=True)
+        accumulators = [
+            Accumulator(output, field, measured=each)
+            for output, field, each in zip(folded(unshifted), fields, measured, strict=True)
         ]
-        shifts = _shifts(depends, (images.shape[1], images.shape[2]))
-        for d in shifts:
-            moved = run(every.state, jnp.asarray(shift_maps(images, d), batch.dtype))
-            for tally, now in zip(tallies, folded(moved), strict=True):
-                tally.add(d, now)
-        own = measure_isolated(every.sections, layouts, strides, every.state, batch, given, depends)
-        derivatives = _derivatives(every, layouts, strides, images)
-    layers: list[Layer] = []
+        for d in _shifts(fields, size):
+            moved = run(network.state, jnp.asarray(shift_maps(images, d), batch.dtype))
+            for accumulator, output in zip(accumulators, folded(moved), strict=True):
+                accumulator.add(d, output)
+        isolated = measure_isolated(network.sections, layouts, strides, network.state, batch, unshifted, fields)
+        derivatives = _lie_derivatives(network, layouts, strides, images)
+    records: list[LayerRecord] = []
     stride, period = Fraction(1), Fraction(1)
-    for index, (step, tally) in enumerate(zip(steps, tallies, strict=True)):
-        stride = tally.depend.stride if tally.is_map else stride
+    for step, section, accumulator, errors, lie in zip(
+        steps, network.sections, accumulators, isolated, derivatives, strict=True
+    ):
+        stride = accumulator.field.stride if accumulator.is_map else stride
         period = _common_multiple(period, stride or period)
-        squares = [each[index] for each in derivatives]
-        layers.append(
-            Layer(
-                step,
-                stride,
-                period,
-                tally.is_map,
-                tally.profile(),
-                every.sections[index].source,
-                every.sections[index].through,
-                own[index],
-                tally.normalized_variance(),
-                float(np.mean([square for square, _ in squares])),
-                float(np.mean([size for _, size in squares])),
+        curves = accumulator.by_radius()
+        off_grid_error, variance, lie_square, lie_abs = finite(
+            [errors.off_grid_error if errors else math.nan, accumulator.normalized_variance(), *lie]
+        )
+        records.append(
+            LayerRecord(
+                name=step.name,
+                type=step.type,
+                location=step.location,
+                shape=list(step.shape),
+                stride=None if stride is None else str(stride),
+                period=str(period),
+                is_map=accumulator.is_map,
+                source=section.source,
+                through=list(section.through),
+                causes=[],
+                isolated_error=finite([errors.error])[0] if errors else None,
+                isolated_at_border=errors.at_border if errors else None,
+                isolated_off_grid_error=off_grid_error,
+                on_grid_error=curves.largest(curves.equivariance_error, period, on_grid=True),
+                interior_error=curves.largest(curves.interior_error, period, on_grid=True),
+                off_grid_error=curves.largest(curves.equivariance_error, period, on_grid=False),
+                subpixel_error=curves.equivariance_error[0],
+                by_radius=curves,
+                normalized_variance=variance,
+                lie_derivative=lie_square,
+                lie_derivative_abs=lie_abs,
             )
         )
-    return layers
+    return records
 
 
-def _derivatives(
-    seen: Capture, layouts: Sequence[Layout], strides: Sequence[float | None], images: Float[np.ndarray, "n h w c"]
-) -> list[list[tuple[float, float]]]:
-    """Mean square and mean size of every layer's Lie derivative, down and to the right.
+def _lie_derivatives(
+    network: Capture, layouts: Sequence[Layout], strides: Sequence[float | None], images: Float[np.ndarray, "n h w c"]
+) -> list[tuple[float, float]]:
+    """Return the mean square and the mean absolute value of every layer's Lie derivative.
 
-    L φ = d/dt T_{−t/s} φ(T_t x) at t = 0 is J_φ · d/dt T_t x − (1/s) · d/dt T_t φ(x), the first by forward-mode
-    differentiation, both slopes by Fourier; a layer without positions is not shifted back. Its mean square is the
-    equivariance error of Gruver et al. 2023 (section 3, equation 4), in units of the layer's values squared, per pixel
-    squared. NaN for a map whose stride is unknown.
+    L φ = d/dt T_{−t/s} φ(T_t x) at t = 0 is J_φ · d/dt T_t x − (1/s) · d/dt T_t φ(x). The first term is computed by
+    forward-mode differentiation, the derivatives of the shifts by Fourier. A vector is not shifted back. Both values
+    are means over the vertical and the horizontal direction, per pixel (squared); NaN for a map of unknown stride.
+
+    Source: Gruver et al. 2023, section 3, equation 4.
     """
 
     @jax.jit
     def push(state: Any, images: Array, tangent: Array) -> tuple[list[Array], list[Array]]:
-        return jax.jvp(lambda moved: seen.outputs(state, moved), (images,), (tangent,))
+        return jax.jvp(lambda moved: network.outputs(state, moved), (images,), (tangent,))
 
-    found = []
+    values: list[list[tuple[float, float]]] = [[] for _ in layouts]
     for direction in ((1.0, 0.0), (0.0, 1.0)):
         batch = jnp.asarray(images)
-        outputs, tangents = push(seen.state, batch, jnp.asarray(derivative(images, direction), batch.dtype))
-        along = []
-        for layout, stride, output, tangent in zip(layouts, strides, outputs, tangents, strict=True):
-            lie = host(layout.fold(tangent)).astype(np.float64)
+        outputs, tangents = push(network.state, batch, jnp.asarray(derivative(images, direction), batch.dtype))
+        for index, (layout, stride) in enumerate(zip(layouts, strides, strict=True)):
+            lie = to_numpy(layout.fold(tangents[index])).astype(np.float64)
             if layout.size is not None:
-                back = derivative(host(layout.fold(output)).astype(np.float64), direction)
+                back = derivative(to_numpy(layout.fold(outputs[index])).astype(np.float64), direction)
                 lie = lie - back / (math.nan if stride is None else stride)
-            along.append((float((lie**2).mean()), float(np.abs(lie).mean())))
-        found.append(along)
-    return found
+            values[index].append((float((lie**2).mean()), float(np.abs(lie).mean())))
+    return [(float(np.mean([a for a, _ in each])), float(np.mean([b for _, b in each]))) for each in values]
 
 
-def _shifts(depends: Sequence[Dependence], size: tuple[int, int]) -> list[tuple[float, float]]:
-    """A fraction, whole shifts up to 8, and two multiples of every stride and of what is one of all of them.
+def _shifts(fields: Sequence[ReceptiveField], size: tuple[int, int]) -> list[tuple[float, float]]:
+    """Return ⅓ px, 1 to 8 px, and one and two times every stride and their least common multiple.
 
-    What fits the image, in three directions.
+    In three directions, as far as they are smaller than the image.
     """
-    strides = {int(depend.stride) for depend in depends if depend.stride is not None and depend.stride >= 1}
+    strides = {int(field.stride) for field in fields if field.stride is not None and field.stride >= 1}
     strides.add(math.lcm(*strides))
     whole = {*range(1, SMALL_SHIFTS + 1), *strides, *(2 * stride for stride in strides)}
     sizes = [SUBPIXEL, *(d for d in sorted(whole) if d < min(size))]
@@ -153,10 +171,10 @@ def _shifts(depends: Sequence[Dependence], size: tuple[int, int]) -> list[tuple[
 
 
 def _common_multiple(a: Fraction, b: Fraction) -> Fraction:
-    """The least; strides of parallel branches need not divide each other."""
+    # The strides of parallel branches need not divide each other.
     return Fraction(math.lcm(a.numerator * b.denominator, b.numerator * a.denominator), a.denominator * b.denominator)
 
 
 def _check_finite(step: Step, value: Array) -> None:
     if not bool(jnp.isfinite(value).all()):
-        raise MeasurementError(f"The layer {step.name} ({step.kind}), the last one, gave values that are not finite.")
+        raise MeasurementError(f"The last layer, {step.name} ({step.type}), returned values that are not finite.")

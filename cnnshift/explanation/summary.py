@@ -1,337 +1,348 @@
-"""The explanation in plain words: every sentence is made of numbers that the tables hold."""
+"""Summarize an explanation in sentences; every number in them is also in its tables."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
+from cnnshift.explanation.ablation import ACTIVATION
 from cnnshift.pixel_length import format_length
 from cnnshift.render.documents.bench_summary import certify
 from cnnshift.render.numbers import percent
-from cnnshift.results.explanation import Explanation, LayerRecord, Loss
+from cnnshift.results.explanation import Cause, Explanation, LayerRecord
 from cnnshift.results.schema import Run
 
+_SMALLEST_GAIN = 0.01
+"""A smaller gain in consistency is no reason to recommend a change: every network is trained once."""
 
-def summarize(found: Explanation) -> list[str]:
-    """What the network is equivariant to, where that ends and why, how far predictions hold, and what to change."""
+_REMEDIES: dict[Cause, str] = {
+    "spatial readout": "pool over all positions before the first fully connected layer",
+    "positional weights": "share weights between positions and remove position embeddings",
+    "aliasing": "low-pass filter before every stride, or choose the sampling grid adaptively (polyphase sampling)",
+    "padding": "use circular padding or a background margin",
+}
+"""Recommendations for networks whose components cannot be replaced, most effective first."""
+
+
+def summarize(explanation: Explanation) -> list[str]:
+    """Return one paragraph per finding: layers first, then predictions, ablation and recommendations."""
     parts = (
         _equivariance,
-        _samples,
-        _border,
-        _position,
-        _fractions,
-        _head,
+        _aliasing,
+        _padding,
+        _positional_weights,
+        _subpixel_aliasing,
+        _readout,
         _predictions,
         _certificate,
-        _blame,
-        _advice,
+        _ablation,
+        _recommendation,
     )
-    return [sentence for part in parts for sentence in part(found)]
+    return [sentence for part in parts for sentence in part(explanation)]
 
 
-def _equivariance(found: Explanation) -> Iterator[str]:
-    """How far the maps move along with the image, and that this is not invariance."""
-    maps = [layer for layer in found.layers if layer.is_map]
-    measured = [layer for layer in maps if layer.worst(layer.error, multiples=True) is not None]
+def _equivariance(explanation: Explanation) -> Iterator[str]:
+    maps = [layer for layer in explanation.layers if layer.is_map]
+    measured = [layer for layer in maps if layer.on_grid_error is not None]
     if not measured:
-        yield "No layer that can be seen has positions: nothing is known to move along with the image."
+        yield "Equivariance: not measured; the network has no feature map whose positions are known."
         return
-    rounding = f"errors up to {_short(found.tolerance_whole)} are rounding here"
-    # Before anything is lost, a map that moves along speaks for those before it, which may choose where they start.
-    last = max((index for index, layer in enumerate(measured) if _moves_along(layer, found)), default=-1)
+    # Until a cause is found, an equivariant map shows that the maps before it are equivariant too: an adaptive choice
+    # of the sampling grid moves them by whole positions.
+    last = max((index for index, layer in enumerate(measured) if _is_equivariant(layer, explanation)), default=-1)
     failing = next(
         (
-            layer
+            index
             for index, layer in enumerate(measured)
-            if not _moves_along(layer, found) and (index > last or _lost_up_to(layer, found))
+            if not _is_equivariant(layer, explanation) and (index > last or _causes_up_to(layer, explanation))
         ),
-        None,
+        len(measured),
     )
-    kept = measured if failing is None else measured[: measured.index(failing)]
-    if not kept:
-        yield f"Not equivariant: from {_called(measured[0])} on, maps do not move along with the image."
+    equivariant, context = measured[:failing], _layer_context(explanation)
+    if not equivariant:
+        yield f"Equivariance: none; {_described(measured[0])} and all later feature maps are not equivariant {context}."
         return
-    lost = {loss for layer in kept for loss in layer.lost}
-    reasons = (("samples", "the strides allow it"), ("border", "the border is far"))
-    limits = [name for loss, name in reasons if loss in lost]
-    where = f" where {' and '.join(limits)}" if limits else " at every whole shift"
-    count = (
-        f"all {len(kept)} layers with positions" if len(kept) > 1 else f"the one layer with positions, {kept[0].name},"
-    )
-    if len(measured) < len(maps):
-        count = f"{len(kept)} of {len(maps)} layers with positions (the others could not be measured)"
-    whole = count if failing is None else f"the layers up to {kept[-1].name}"
-    change = _at(kept[0], 1)
-    said = "equivariant" if change <= found.tolerance_whole else "equivariant, not invariant"
+    causes = {cause for layer in equivariant for cause in layer.causes}
+    if failing < len(measured):
+        subject = f"the feature maps up to {equivariant[-1].name} are"
+    elif len(measured) < len(maps):
+        subject = f"{len(measured)} of {len(maps)} feature maps are (the others could not be measured)"
+    elif len(maps) == 1:
+        subject = f"the only feature map, {maps[0].name}, is"
+    else:
+        subject = f"all {len(maps)} feature maps are"
+    shifts = "on-grid" if "aliasing" in causes else "all whole-pixel"
+    where = " away from the border" if "padding" in causes else ""
+    change = _invariance_error(equivariant[0], 1)
+    invariance = ""
+    if change > explanation.tolerance_whole:
+        invariance = (
+            f", but not invariant: a 1-px shift changes {equivariant[0].name} by {_relative(change)} of its norm"
+        )
     yield (
-        f"{_upper(said)}: {whole} {'moves its map' if len(kept) == 1 and failing is None else 'move their maps'} along "
-        f"with the image{where} ({rounding})"
-        + ("." if change <= found.tolerance_whole else f"; the values of {kept[0].name} change by {_share(change)} of "
-           "their size under a shift by 1 px.")
-    )  # fmt: skip
+        f"Equivariance: {subject} equivariant to {shifts} shifts{where} (errors up to "
+        f"{_short(explanation.tolerance_whole)} are rounding){invariance} {context}."
+    )
 
 
-def _moves_along(layer: LayerRecord, found: Explanation) -> bool:
-    """Whether a map follows the shifts that no stride is in the way of, apart from the border where there is an inside.
+def _is_equivariant(layer: LayerRecord, explanation: Explanation) -> bool:
+    """Return whether a map is equivariant to on-grid shifts, in its interior if it has one.
 
-    Where the border is everywhere nothing speaks against it but a loss of positions, here or before.
+    If every window reaches the border, a map counts as equivariant unless positions matter in it or before it.
     """
-    inside = layer.worst(layer.inside, multiples=True)
-    if inside is not None:
-        return inside <= found.tolerance_whole
-    before, lost = found.layers[: found.layers.index(layer) + 1], _lost_up_to(layer, found)
-    if (layer.worst(layer.error, multiples=True) or 0.0) <= found.tolerance_whole:
+    if layer.interior_error is not None:
+        return layer.interior_error <= explanation.tolerance_whole
+    if (layer.on_grid_error or 0.0) <= explanation.tolerance_whole:
         return True
-    return "border" in lost and "position" not in lost and all(each.is_map for each in before)
+    causes = _causes_up_to(layer, explanation)
+    before = explanation.layers[: explanation.layers.index(layer) + 1]
+    return "padding" in causes and "positional weights" not in causes and all(each.is_map for each in before)
 
 
-def _lost_up_to(layer: LayerRecord, found: Explanation) -> set[Loss]:
-    return {loss for each in found.layers[: found.layers.index(layer) + 1] for loss in each.lost}
+def _causes_up_to(layer: LayerRecord, explanation: Explanation) -> set[Cause]:
+    return {cause for each in explanation.layers[: explanation.layers.index(layer) + 1] for cause in each.causes}
 
 
-def _samples(found: Explanation) -> Iterator[str]:
-    """Which shifts the strides leave."""
-    losing = [layer for layer in found.layers if layer.is_map and "samples" in layer.lost]
-    strided = [layer for layer in found.layers if layer.is_map and Fraction(layer.stride or 1) > 1]
-    if losing:
-        last, first = max(losing, key=lambda layer: Fraction(layer.period)), losing[0]
-        steps = ", ".join(f"{layer.name} ({layer.stride} px)" for layer in losing)
-        missed = last.worst(last.error, multiples=False)
+def _aliasing(explanation: Explanation) -> Iterator[str]:
+    layers, context = explanation.layers, _layer_context(explanation)
+    aliasing = [layer for layer in layers if layer.is_map and "aliasing" in layer.causes]
+    strided = [layer for layer in layers if layer.is_map and Fraction(layer.stride or 1) > 1]
+    if aliasing:
+        coarsest, first = max(aliasing, key=lambda layer: Fraction(layer.period)), aliasing[0]
+        names = _join([f"{layer.name} (stride {layer.stride} px)" for layer in aliasing])
+        error = coarsest.off_grid_error
         yield (
-            f"Stride: {steps}. At the end only shifts by multiples of {last.period} px, 1 of "
-            f"{Fraction(last.period) ** 2}, can be followed"
-            + (
-                f"; between them the map of {last.name} is off by up to {_share(missed)} of its size."
-                if missed
-                else "."
-            )
+            f"Aliasing: {names} {_verb(aliasing, 'alias')}. Only shifts by multiples of {coarsest.period} px (1 of "
+            f"{Fraction(coarsest.period) ** 2}) are on-grid at {coarsest.name}"
+            + (f"; its error at other shifts is up to {_relative(error)} of its norm" if error else "")
+            + f" {context}."
         )
-        before = [layer for layer in found.layers[: found.layers.index(first)] if layer.is_map]
-        if before and _at(first, 1) < _at(before[-1], 1):
+        before = [layer for layer in layers[: layers.index(first)] if layer.is_map]
+        if before and _invariance_error(first, 1) < _invariance_error(before[-1], 1):
             yield (
-                f"A little is forgiven: a shift by 1 px changes {before[-1].name} by {_share(_at(before[-1], 1))} of "
-                f"its size, and {_called(first)} by {_share(_at(first, 1))}."
+                f"Local invariance: {_described(first)} reduces the change by a 1-px shift from "
+                f"{_relative(_invariance_error(before[-1], 1))} to {_relative(_invariance_error(first, 1))} of the "
+                f"norm {context}."
             )
-    elif strided and not any("position" in layer.lost for layer in strided):
-        coarse = max(Fraction(layer.stride or 1) for layer in strided)
+    elif strided and not any("positional weights" in layer.causes for layer in strided):
+        stride = max(Fraction(layer.stride or 1) for layer in strided)
         yield (
-            f"Stride: maps are up to {coarse} px coarse, but jump by whole positions whatever the shift: what is "
-            "kept is chosen by content, not by place."
+            f"Aliasing: none. The cumulative stride is {stride} px, but the sampling grid adapts to the content: every "
+            f"whole-pixel shift moves the feature maps by whole positions {context}."
         )
 
 
-def _border(found: Explanation) -> Iterator[str]:
-    """Where a padding shows."""
-    losing = [layer for layer in found.layers if "border" in layer.lost]
-    if losing:
-        worst = max(losing, key=lambda layer: layer.own_error or 0.0)
-        inside = [value for layer in losing for value in layer.inside if value is not None]
-        exact = bool(inside) and max(inside) <= found.tolerance_whole
-        yield (
-            f"Border: {_list(losing)} {'errs' if len(losing) == 1 else 'err'} along the border"
-            + (f" and nowhere else (inside: {_short(max(inside))})" if exact else "")
-            + ": it does not wrap around, and tells where things are."
-            + _alone(worst)
+def _padding(explanation: Explanation) -> Iterator[str]:
+    layers = [layer for layer in explanation.layers if "padding" in layer.causes]
+    if not layers:
+        return
+    errors = [error for layer in layers for error in layer.by_radius.interior_error if error is not None]
+    confined = bool(errors) and max(errors) <= explanation.tolerance_whole
+    names = _join([layer.name for layer in layers])
+    yield (
+        (
+            f"Padding: the errors of {names} are confined to the border (interior error {_short(max(errors))})"
+            if confined
+            else f"Padding: {names} {_verb(layers, 'have')} errors at the border"
         )
-        if wide := [layer for layer in losing if layer.own_at_border is None and layer.own_error]:
-            yield (
-                f"The window of {_list(wide)} spans the whole map: weights of their own for every position would look "
-                "the same."
-            )
-
-
-def _position(found: Explanation) -> Iterator[str]:
-    """Weights or embeddings of positions."""
-    losing = [layer for layer in found.layers if "position" in layer.lost]
-    if losing:
-        worst = max(losing, key=lambda layer: layer.own_error or 0.0)
-        names = ", ".join(map(_called, losing))
+        + ", because the padding is not circular."
+        + _largest_isolated(layers, explanation)
+    )
+    if wide := [layer for layer in layers if layer.isolated_at_border is None and layer.isolated_error]:
         yield (
-            f"Position: {names} {'depends' if len(losing) == 1 else 'depend'} on where things are, inside the map as "
-            "well as at its border, as weights or an embedding of the positions do." + _alone(worst)
+            f"Every window of {_join([layer.name for layer in wide])} reaches the border; unshared weights would cause "
+            "the same errors."
         )
 
 
-def _alone(layer: LayerRecord) -> str:
-    if layer.own_error is None:
-        return ""
-    return f" {layer.name} alone is off by up to {_share(layer.own_error)} of its size."
-
-
-def _fractions(found: Explanation) -> Iterator[str]:
-    """The first layer that fractions of a pixel do not survive."""
-    losing = next((layer for layer in found.layers if "fractions" in layer.lost), None)
-    if losing is not None:
+def _positional_weights(explanation: Explanation) -> Iterator[str]:
+    layers = [layer for layer in explanation.layers if "positional weights" in layer.causes]
+    if layers:
         yield (
-            f"Fractions of a pixel: {_called(losing)} makes frequencies finer than its grid; a shift by ⅓ px is off by "
-            f"{_share(losing.error[0] or 0.0)} of its size from there on. Whole shifts are not concerned."
+            f"Positional weights: {_join([_described(layer) for layer in layers])} {_verb(layers, 'depend')} on the "
+            "absolute position, in the interior as well as at the border, as unshared weights and position embeddings "
+            "do." + _largest_isolated(layers, explanation)
         )
 
 
-def _head(found: Explanation) -> Iterator[str]:
-    """Whether the head asks where things are."""
-    layers = found.layers
+def _subpixel_aliasing(explanation: Explanation) -> Iterator[str]:
+    layer = next((layer for layer in explanation.layers if "sub-pixel aliasing" in layer.causes), None)
+    if layer is not None:
+        yield (
+            f"Sub-pixel aliasing: {_described(layer)} creates frequencies above the Nyquist limit; a ⅓-px shift has an "
+            f"error of {_relative(layer.subpixel_error or 0.0)} of its norm. Whole-pixel shifts are not affected "
+            f"{_layer_context(explanation)}."
+        )
+
+
+def _readout(explanation: Explanation) -> Iterator[str]:
+    layers = explanation.layers
     last = next((index for index in reversed(range(len(layers))) if layers[index].is_map), None)
     if last is None or last + 1 == len(layers):
         return
-    vectors, logits = layers[last + 1 :], layers[-1]
-    telling = next((layer for layer in layers if "place" in layer.lost), None)
-    # An adaptive choice follows every whole shift.
-    period = Fraction(logits.period) if any("samples" in layer.lost for layer in layers) else Fraction(1)
-    size, error = _nearest_multiple(logits, period)
-    if size is None or error is None:
+    vector, logits = layers[last + 1], layers[-1]
+    spatial = next((layer for layer in layers if "spatial readout" in layer.causes), None)
+    # With an adaptive sampling grid every whole-pixel shift is on-grid.
+    aliasing = any("aliasing" in layer.causes for layer in layers)
+    radius, error = _smallest_on_grid_shift(logits, Fraction(logits.period) if aliasing else Fraction(1))
+    if radius is None or error is None:
         return
-    at = f"a shift by {size:g} px"
-    allowed = ", which the strides allow for," if period > 1 else ""
-    if telling is not None:
+    shift = f"a shift by {radius:g} px" + (", a multiple of all strides," if aliasing and logits.period != "1" else "")
+    effect, context = f"changes the logits by {_relative(error)} of their norm", _layer_context(explanation)
+    if spatial is not None:
         yield (
-            f"Head: {_called(telling)} tells places apart: what comes after it weighs every position on its own. "
-            f"{_upper(at)}{allowed} changes the logits by {_share(error)} of their size."
+            f"Spatial readout: {_described(spatial)} and the layers after it depend on absolute positions; {shift} "
+            f"{effect} {context}."
         )
-    elif error <= found.tolerance_whole:
-        yield f"Head: {_called(vectors[0])} does not ask where things are: {at}{allowed} leaves the logits as they are."
-    elif any(_breaks(layer) for layer in layers):
+    elif error <= explanation.tolerance_whole:
+        yield f"Readout: {_described(vector)} discards positions; {shift} does not change the logits {context}."
+    elif any({"aliasing", "padding", "positional weights"}.intersection(layer.causes) for layer in layers):
         yield (
-            f"Head: {_called(vectors[0])} does not ask where things are; {at}{allowed} still changes the logits by "
-            f"{_share(error)} of their size, through what came before."
+            f"Readout: {_described(vector)} discards positions; {shift} still {effect}, because of earlier layers "
+            f"{context}."
         )
     else:
-        yield f"Head: {at}{allowed} changes the logits by {_share(error)} of their size."
+        yield f"Readout: {shift} {effect} {context}."
 
 
-def _predictions(found: Explanation) -> Iterator[str]:
-    """How far predictions are stable."""
-    run, table = found.run, found.run.by_radius
-    shifts = f"[{run.protocol.movement}, {run.dataset.n:,} images]"
+def _predictions(explanation: Explanation) -> Iterator[str]:
+    run, table = explanation.run, explanation.run.by_radius
+    context = _prediction_context(explanation)
     if all(value == 1 for value in table.survival):
-        yield f"Predictions: not one changes at any of the {run.protocol.count:,} shifts {shifts}."
+        yield f"Prediction stability: no prediction changes at any of the {run.protocol.count:,} shifts {context}."
         kappa = run.metric("kappa")
         if kappa is not None and kappa.value is not None and kappa.value <= 0:
-            yield "That says nothing of invariance: one class is given to every image (kappa 0)."
+            yield "This does not show invariance: every image gets the same class (kappa 0)."
         return
     nearest, farthest = (format_length(radius) for radius in (table.radius[0], table.radius[-1]))
-    said = f"Predictions: a shift by {nearest} px changes {percent(1 - table.consistency[0])} % of them"
+    sentence = (
+        f"Prediction stability: a shift by {nearest} px changes {percent(1 - table.consistency[0])} % of predictions"
+    )
     if not run.protocol.set.startswith("random"):
-        said += f"; {percent(table.survival[0])} % of the images keep their class at all shifts looked at up to "
-        said += f"{nearest} px"
-        said += f", {percent(table.survival[-1])} % up to {farthest} px" if farthest != nearest else ""
-    yield f"{said} {shifts}."
-    yield from _augmented(run)
-
-
-def _certificate(found: Explanation) -> Iterator[str]:
-    """What all circular shifts say."""
-    if found.certificate is not None and found.certificate.predictions is not None:
-        yield f"Certificate: {certify(found.certificate, found.run.model)}"
-
-
-def _augmented(run: Run) -> Iterator[str]:
+        sentence += f"; {percent(table.survival[0])} % of images keep their class at all shifts up to {nearest} px"
+        sentence += f", {percent(table.survival[-1])} % up to {farthest} px" if farthest != nearest else ""
+    yield f"{sentence} {context}."
     augment = str(run.training.recipe.get("augment", "none")).removeprefix("shift")
-    table = run.by_radius
     if augment.isdecimal() and int(augment) in table.radius and int(augment) < table.radius[-1]:
-        inside = table.radius.index(int(augment))
+        trained = table.radius.index(int(augment))
         yield (
-            f"Training moved its images by up to {augment} px: at that distance {percent(table.accuracy[inside])} % "
-            f"are right, at {format_length(table.radius[-1])} px {percent(table.accuracy[-1])} %."
+            f"Shift augmentation: trained with shifts up to {augment} px, the accuracy is "
+            f"{percent(table.accuracy[trained])} % at |d| = {augment} px and {percent(table.accuracy[-1])} % at "
+            f"|d| = {farthest} px {context}."
         )
 
 
-def _blame(found: Explanation) -> Iterator[str]:
-    """What every part is worth, with the others whole."""
-    parts = [(cause, cause.left) for cause in found.causes if cause.left is not None and cause.name != "activation"]
-    whole = found.all_exchanged
-    if len(parts) < 2 or whole is None:
+def _certificate(explanation: Explanation) -> Iterator[str]:
+    if explanation.certificate is not None and explanation.certificate.predictions is not None:
+        yield f"Certificate: {certify(explanation.certificate, explanation.run.model)}"
+
+
+def _ablation(explanation: Explanation) -> Iterator[str]:
+    ablation = explanation.ablation
+    kept = [
+        (each.component, each.kept_alone.pairwise_consistency)
+        for each in ablation.interventions
+        if each.kept_alone is not None and each.component != ACTIVATION
+    ]
+    if len(kept) < 2 or ablation.all_replaced is None:
         return
-    ranked = sorted(parts, key=lambda part: part[1].consistency)
-    said = ", ".join(f"{cause.name} {percent(left.consistency)} %" for cause, left in ranked)
+    scores = _join([f"{percent(score)} % ({component})" for component, score in sorted(kept, key=lambda each: each[1])])
     yield (
-        f"Ablation: with every part exchanged that can be, {percent(whole.consistency)} % of the shift pairs agree; "
-        f"with one of them left as it is: {said}. The network as it is: {percent(found.as_it_is.consistency)} % "
-        f"{_causes_seen(found)}."
+        f"Ablation: the pairwise consistency is {percent(ablation.baseline.pairwise_consistency)} %, and "
+        f"{percent(ablation.all_replaced.pairwise_consistency)} % with all components but the activation replaced. "
+        f"With one component kept and the others replaced it is {scores} {_ablation_context(explanation)}."
     )
 
 
-def _advice(found: Explanation) -> Iterator[str]:
-    """One change, all changes, and what they cost."""
-    usable = [cause for cause in found.causes if cause.name != "activation"]
-    now = found.as_it_is
+def _recommendation(explanation: Explanation) -> Iterator[str]:
+    ablation, context = explanation.ablation, _ablation_context(explanation)
+    usable = [each for each in ablation.interventions if each.component != ACTIVATION]
+    baseline = ablation.baseline
     if not usable:
-        if now.consistency < 1 and any(_breaks(layer) or "place" in layer.lost for layer in found.layers):
-            yield _advice_from_layers(found.layers)
+        causes = {cause for layer in explanation.layers for cause in layer.causes}
+        remedies = [remedy for cause, remedy in _REMEDIES.items() if cause in causes]
+        if baseline.pairwise_consistency < 1 and remedies:
+            yield f"Recommendation: {'; '.join(remedies)}."
         return
-    tried = [(cause, cause.alone) for cause in usable if cause.alone is not None]
-    best = max(tried, key=lambda part: part[1].consistency, default=None)
-    if best is None or best[1].consistency < now.consistency + _WORTH_IT:
-        yield f"Change first: no exchange by itself moves the consistency up by a point {_causes_seen(found)}."
+    scored = [(each.replacement, each.replaced_alone) for each in usable if each.replaced_alone is not None]
+    best = max(scored, key=lambda item: item[1].pairwise_consistency, default=None)
+    if best is None or best[1].pairwise_consistency < baseline.pairwise_consistency + _SMALLEST_GAIN:
+        yield f"Recommendation: none; no single replacement raises the consistency by 1 pp {context}."
     else:
         yield (
-            f"Change first: {best[0].change}, which alone moves the consistency from {percent(now.consistency)} to "
-            f"{percent(best[1].consistency)} %, and the accuracy from {percent(now.accuracy)} to "
-            f"{percent(best[1].accuracy)} % {_causes_seen(found)}."
+            f"Recommendation: {best[0]}. Alone it raises the consistency from "
+            f"{percent(baseline.pairwise_consistency)} to {percent(best[1].pairwise_consistency)} %, with an accuracy "
+            f"of {percent(best[1].accuracy)} % instead of {percent(baseline.accuracy)} % {context}."
         )
-    if found.all_exchanged is not None and len(usable) > 1:
-        options = ",".join(cause.change for cause in usable)
+    if ablation.all_replaced is not None and len(usable) > 1:
         yield (
-            f"All of them ({options}): consistency {percent(found.all_exchanged.consistency)} %, accuracy "
-            f"{percent(found.all_exchanged.accuracy)} %."
+            f"All replacements ({','.join(each.replacement for each in usable)}): consistency "
+            f"{percent(ablation.all_replaced.pairwise_consistency)} %, accuracy "
+            f"{percent(ablation.all_replaced.accuracy)} % {context}."
         )
 
 
-_WORTH_IT = 0.01
-"""A smaller gain is not worth a recommendation: each network is trained once."""
+def _layer_context(explanation: Explanation) -> str:
+    return f"[circular, {explanation.images} images]"
 
 
-def _causes_seen(found: Explanation) -> str:
-    return f"[{found.causes_shifts}, {found.run.dataset.n:,} images, one seed]"
+def _prediction_context(explanation: Explanation) -> str:
+    run = explanation.run
+    return f"[{run.protocol.movement}, {run.dataset.n:,} images, {_networks(run)}]"
 
 
-def _advice_from_layers(layers: Sequence[LayerRecord]) -> str:
-    """For a network whose parts cannot be exchanged here."""
-    lost = {loss for layer in layers for loss in layer.lost}
-    ways = {
-        "place": "pool over all positions before the last layers",
-        "position": "share weights between positions, and leave out what is added or multiplied per position",
-        "samples": "filter before every stride, or choose what is kept by content (adaptive polyphase sampling)",
-        "border": "pad so that the border does not show (circular, or a margin of background)",
-    }
-    return f"To change: {'; '.join(way for loss, way in ways.items() if loss in lost)}."
+def _ablation_context(explanation: Explanation) -> str:
+    run = explanation.run
+    return f"[{explanation.ablation.shifts}, {run.dataset.n:,} images, {_networks(run)} each]"
 
 
-def _breaks(layer: LayerRecord) -> bool:
-    return not {"samples", "border", "position"}.isdisjoint(layer.lost)
+def _networks(run: Run) -> str:
+    if run.training.recipe.get("epochs") == 0:
+        return "1 untrained network"
+    return "1 network" if run.family_version is None else "1 training run"
 
 
-def _called(layer: LayerRecord) -> str:
-    where = layer.place if layer.kind == "function" else layer.kind
-    return f"{layer.name} ({where})" if where else layer.name
+def _described(layer: LayerRecord) -> str:
+    return f"{layer.name} ({layer.description})" if layer.description != "function" else layer.name
 
 
-def _list(layers: Sequence[LayerRecord]) -> str:
-    names = [layer.name for layer in layers]
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+def _largest_isolated(layers: Sequence[LayerRecord], explanation: Explanation) -> str:
+    worst = max(layers, key=lambda layer: layer.isolated_error or 0.0)
+    if worst.isolated_error is None:
+        return ""
+    of = f", of {worst.name}" if len(layers) > 1 else ""
+    size = "largest isolated error is" if len(layers) > 1 else "isolated error is up to"
+    return f" The {size} {_relative(worst.isolated_error)}{of} {_layer_context(explanation)}."
 
 
-def _at(layer: LayerRecord, size: int) -> float:
-    """The change of a layer's values at a shift of that size; 0 where that was not measured."""
-    return (layer.change[layer.size.index(size)] or 0.0) if size in layer.size else 0.0
+def _invariance_error(layer: LayerRecord, radius: int) -> float:
+    """Return the invariance error at a radius; 0 if it was not measured."""
+    errors = layer.by_radius
+    return (errors.invariance_error[errors.radius.index(radius)] or 0.0) if radius in errors.radius else 0.0
 
 
-def _nearest_multiple(layer: LayerRecord, period: Fraction) -> tuple[float | None, float | None]:
-    """The smallest whole shift that no stride is in the way of, and the layer's error there."""
-    for size, error in zip(layer.size, layer.error, strict=True):
-        if size >= 1 and error is not None and (Fraction(size) / period).denominator == 1:
-            return size, error
+def _smallest_on_grid_shift(layer: LayerRecord, period: Fraction) -> tuple[float | None, float | None]:
+    """Return the smallest measured multiple of the period in pixels, and the equivariance error there."""
+    errors = layer.by_radius
+    for radius, error in zip(errors.radius, errors.equivariance_error, strict=True):
+        if radius >= 1 and error is not None and (Fraction(radius) / period).denominator == 1:
+            return radius, error
     return None, None
 
 
-def _share(value: float) -> str:
-    """A relative error as per cent, or as what it is where it is rounding."""
+def _join(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _verb(subjects: Sequence[object], plural: str) -> str:
+    singular = {"have": "has", "alias": "aliases"}.get(plural, f"{plural}s")
+    return singular if len(subjects) == 1 else plural
+
+
+def _relative(value: float) -> str:
+    """Format a relative error in per cent, or in scientific notation if it is as small as rounding."""
     return f"{value:.1e}" if value < 1e-4 else f"{percent(value)} %" if value < 1 else f"{value:.0%}".replace("%", " %")
 
 
 def _short(value: float) -> str:
     return "0" if value == 0 else f"{value:.0e}"
-
-
-def _upper(text: str) -> str:
-    return text[0].upper() + text[1:]

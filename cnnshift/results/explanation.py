@@ -1,8 +1,9 @@
-"""What an explanation says, as a document for programs: `schema` cnnshift.explanation, version 1."""
+"""Records of an explanation: `schema` cnnshift.explanation, version 2."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import Any, Literal
 
@@ -10,105 +11,182 @@ import pydantic
 
 from cnnshift.results.schema import Record, Run
 
-Loss = Literal["samples", "border", "position", "place", "fractions"]
-"""What a layer loses: what lies between its samples (a stride); equivariance at its border (a padding), or everywhere
-(weights or embeddings that depend on the position); the map itself, so that places are told apart (a head); shifts by
-fractions of a pixel (an activation)."""
+Cause = Literal["aliasing", "padding", "positional weights", "spatial readout", "sub-pixel aliasing"]
+"""Why a layer is not equivariant.
+
+- aliasing: a stride drops samples without an anti-aliasing filter or an adaptive choice of the sampling grid.
+- padding: the padding is not circular; the errors are confined to the border.
+- positional weights: weights or embeddings depend on the position; the errors are everywhere.
+- spatial readout: a vector depends on the positions of the feature map before it.
+- sub-pixel aliasing: an activation creates frequencies above the Nyquist limit; only sub-pixel shifts are affected.
+"""
+
+
+class ErrorsByRadius(Record):
+    """Errors of all layers up to one, at every radius |d|∞ in pixels; means over images and directions.
+
+    Attributes:
+        radius: |d|∞ in pixels, ascending: ⅓ and whole pixels.
+        invariance_error: ‖φ(T_d x) − φ(x)‖ / ‖φ(x)‖.
+        equivariance_error: ‖φ(T_d x) − T_{d/s} φ(x)‖ / ‖φ(x)‖, see `cnnshift.explanation.equivariance`.
+        interior_error: the same over the positions that the border cannot affect; null if there are none or the stride
+            does not divide the shift.
+        aligned_error: ‖φ(T_d x) − T_q φ(x)‖ / ‖φ(x)‖ for the best whole roll q of every map: 0 if an adaptive choice of
+            the sampling grid moves a map by whole positions. Null for a vector.
+        eq_t: EQ-T in decibels (Karras et al. 2021); null if the error is 0.
+    """
+
+    radius: list[float]
+    invariance_error: list[float | None]
+    equivariance_error: list[float | None]
+    interior_error: list[float | None]
+    aligned_error: list[float | None]
+    eq_t: list[float | None]
+
+    def largest(self, errors: Sequence[float | None], period: Fraction, *, on_grid: bool) -> float | None:
+        """Return the largest error at the whole-pixel shifts that are, or are not, multiples of `period`.
+
+        None if none was measured.
+        """
+        measured = [
+            error
+            for radius, error in zip(self.radius, errors, strict=True)
+            if radius >= 1 and error is not None and ((Fraction(radius) / period).denominator == 1) == on_grid
+        ]
+        return max(measured, default=None)
 
 
 class LayerRecord(Record):
-    """A layer, in the order of computation.
+    """Errors of one layer and their causes.
 
-    `stride` is cumulative, in pixels (a fraction such as 1/2 where a map is finer than the image), that of the last map
-    for a layer without positions (`is_map` false), null where it cannot be told; `period` is the least common multiple
-    of the strides so far: none of them is in the way of shifts by its multiples. `own_error`, `own_at_border` and
-    `own_between` are of this layer alone, given an input that moves along exactly: under rolls by multiples of its own
-    stride, whether all of that lies along the border, and under rolls by one position of its input, against the best
-    whole roll of its output.
+    A shift is on-grid if it is a whole number of pixels and a multiple of `period`. Errors are null where they are not
+    defined or not finite. Those whose names begin with `isolated` belong to the layer alone, the others to all layers
+    up to and including it.
 
-    The lists run over `size`, |d|∞ in pixels, means over images and directions: `change` is ‖φ(T_d x) − φ(x)‖ / ‖φ(x)‖,
-    the error of invariance of everything up to this layer; `error` is ‖φ(T_d x) − T_d φ(x)‖ / ‖φ(x)‖, that of
-    equivariance; `inside` the same where the border cannot reach (null where there is no such place, or the stride does
-    not divide the shift); `aligned` against the best whole shift of the map; `eq_t` in decibels (null where the error
-    is 0).
+    Attributes:
+        name: path of the module, or name of the function.
+        type: class of the module, or `function`.
+        location: source location of a function, such as `net.py:12`; empty for a module.
+        shape: shape of one image's output.
+        stride: cumulative stride in pixels, a whole number or a fraction such as 1/2; that of the last map for a
+            vector; null if unknown.
+        period: least common multiple of the strides up to this layer, in pixels.
+        is_map: whether the output is a feature map or a sequence of tokens, not a vector.
+        source: index of the nearest earlier layer that determines this one; -1 for the image.
+        through: indices of the layers between the two.
+        causes: why the layer is not equivariant; empty if it is, or if earlier layers explain its errors.
+        isolated_error: largest error under rolls of the layer's input by multiples of its own stride.
+        isolated_at_border: whether the isolated error is confined to the border; null if there is none, or every window
+            reaches the border.
+        isolated_off_grid_error: mean error under rolls of the input by one position, against the best whole roll of the
+            output.
+        on_grid_error: largest equivariance error at on-grid shifts.
+        interior_error: largest interior error at on-grid shifts.
+        off_grid_error: largest equivariance error at the other whole-pixel shifts.
+        subpixel_error: equivariance error at ⅓ px.
+        by_radius: the errors at every radius.
+        normalized_variance: variance of the values over whole-pixel shifts relative to that over images (Quiroga et al.
+            2021).
+        lie_derivative: mean square of the Lie derivative (Gruver et al. 2023, equation 4).
+        lie_derivative_abs: mean absolute value of the Lie derivative.
     """
 
     name: str
-    kind: str
-    place: str
+    type: str
+    location: str
     shape: list[int]
     stride: str | None
     period: str
     is_map: bool
-    lost: list[Loss]
-    own_error: float | None
-    own_at_border: bool | None
-    own_between: float | None
-    size: list[float]
-    change: list[float | None]
-    error: list[float | None]
-    inside: list[float | None]
-    aligned: list[float | None]
-    eq_t: list[float | None]
+    source: int
+    through: list[int]
+    causes: list[Cause]
+    isolated_error: float | None
+    isolated_at_border: bool | None
+    isolated_off_grid_error: float | None
+    on_grid_error: float | None
+    interior_error: float | None
+    off_grid_error: float | None
+    subpixel_error: float | None
+    by_radius: ErrorsByRadius
     normalized_variance: float | None
     lie_derivative: float | None
     lie_derivative_abs: float | None
 
-    def worst(self, values: Sequence[float | None], *, multiples: bool) -> float | None:
-        """Of values over `size`, the largest at whole shifts that are, or are not, multiples of the period.
-
-        None where nothing was measured.
-        """
-        measured = [
-            value
-            for size, value in zip(self.size, values, strict=True)
-            if size >= 1 and value is not None and self.allows(size) == multiples
-        ]
-        return max(measured, default=None)
-
-    def allows(self, size: float) -> bool:
-        """Whether no stride is in the way of a shift by that many pixels."""
-        return (Fraction(size) / Fraction(self.period)).denominator == 1
+    @property
+    def description(self) -> str:
+        """Source location of a function, class of a module."""
+        return self.location or self.type
 
 
-class Behaviour(Record):
-    """Pairwise consistency over whole shifts, accuracy at rest, and what a third of a pixel does to the logits.
+class AblationScores(Record):
+    """Scores of one network of an ablation.
 
-    `subpixel` is the mean of ‖f(T_d x) − f(x)‖ / ‖f(x)‖ over images and directions, |d|∞ = ⅓, shifted by Fourier;
-    null where logits are 0.
+    Attributes:
+        pairwise_consistency: under whole-pixel circular shifts.
+        accuracy: on unshifted images.
+        subpixel_error: mean of ‖f(T_d x) − f(x)‖ / ‖f(x)‖ over images and directions for the logits f, |d|∞ = ⅓, by
+            Fourier shift; null if it is not finite.
     """
 
-    consistency: float
+    pairwise_consistency: float
     accuracy: float
-    subpixel: float | None
+    subpixel_error: float | None
 
 
 class Intervention(Record):
-    """A part of the network that can be exchanged for one that does not break translation.
+    """Replacement of one component by an equivariant one, and its effect. All networks share recipe and seed.
 
-    `alone`: the network with this exchange only; `left`: with all other exchanges but this, so that what is missing is
-    this part's doing (the activation is never among the others: without it, a network is another function altogether).
-    Null, with a reason, where no such network can be built. All are trained by the same recipe from the same seed.
+    Attributes:
+        component: stride, padding, head, activation or position embedding.
+        replacement: the changed options, such as `pool=aps`.
+        replaced_alone: scores with only this component replaced; null with a reason if there is no such network.
+        kept_alone: scores with all other components replaced and this one kept. The activation is never replaced here.
+        reason: why a score is null.
     """
 
-    name: str
-    change: str
-    alone: Behaviour | None = None
-    left: Behaviour | None = None
+    component: str
+    replacement: str
+    replaced_alone: AblationScores | None = None
+    kept_alone: AblationScores | None = None
     reason: str = ""
 
 
-class Explanation(Record):
-    """Which layer of a network breaks translation, by how much, and why.
+class Ablation(Record):
+    """Scores of a network with none, one, all but one, and all of its components replaced.
 
-    `floor_whole` and `floor_subpixel` are the errors of an exactly equivariant network on the same device at the same
-    precision; an error up to `tolerance_whole` (`tolerance_subpixel`) counts as none. `run` says how far predictions
-    are stable; `certificate` is a run over all circular shifts, of a network that lets them share forward passes;
-    `words` is the answer for people.
+    Attributes:
+        shifts: protocol and shift set of the consistency.
+        baseline: scores of the network itself.
+        all_replaced: scores with all components but the activation replaced; null if there is no such network.
+        interventions: one per component; empty without an ablation.
+    """
+
+    shifts: str
+    baseline: AblationScores
+    all_replaced: AblationScores | None
+    interventions: list[Intervention]
+
+
+class Explanation(Record):
+    """Equivariance errors of all layers of a network, their causes, and the stability of its predictions.
+
+    Attributes:
+        images: number of images for the layers.
+        floor_whole: error of an exactly equivariant network on the same device at the same precision, at whole-pixel
+            shifts.
+        floor_subpixel: the same at ⅓ px.
+        tolerance_whole: errors at whole-pixel shifts up to this count as rounding.
+        tolerance_subpixel: the same at ⅓ px.
+        layers: in order of computation.
+        ablation: scores of the network and of its variants.
+        run: predictions under the chosen protocol and shifts.
+        certificate: predictions under all circular shifts, for a network that can share forward passes between shifts.
+        summary: the findings as sentences.
     """
 
     schema_: Literal["cnnshift.explanation"] = pydantic.Field(default="cnnshift.explanation", alias="schema")
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     cnnshift_version: str
     environment: dict[str, Any]
     images: int
@@ -117,14 +195,16 @@ class Explanation(Record):
     tolerance_whole: float
     tolerance_subpixel: float
     layers: list[LayerRecord]
-    as_it_is: Behaviour
-    all_exchanged: Behaviour | None
-    causes: list[Intervention]
-    causes_shifts: str
+    ablation: Ablation
     run: Run
     certificate: Run | None
-    words: list[str]
+    summary: list[str]
 
     def __str__(self) -> str:
-        """The answer for people."""
-        return "\n".join(self.words)
+        """Return the summary."""
+        return "\n".join(self.summary)
+
+
+def finite(values: Iterable[float]) -> list[float | None]:
+    """Return the values with None for those that are not finite."""
+    return [float(value) if math.isfinite(value) else None for value in values]

@@ -1,38 +1,35 @@
-"""Runs the identities, one after the other."""
+"""Run the known answers one after the other."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
-from cnnshift.selftest.identities import IDENTITIES, Identity
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What an identity gave; `deviation` is None where it could not be computed, for the `reason`."""
-
-    name: str
-    identity: Identity
-    deviation: float | None
-    reason: str = ""
-
-    @property
-    def holds(self) -> bool:
-        """Whether it passed."""
-        return self.deviation is not None and self.identity.holds(self.deviation)
+from cnnshift.results.selftest import KnownAnswerRecord
+from cnnshift.selftest.known_answers import KNOWN_ANSWERS
 
 
-def run_identities(progress: Callable[[str], None] = lambda name: None) -> Iterator[Outcome]:
-    """Measure every identity; one that raises has failed, and says what it raised.
+def run_selftest(progress: Callable[[str], None] = lambda name: None) -> Iterator[KnownAnswerRecord]:
+    """Measure every known answer. One that raises an exception fails, with the exception as the reason.
 
     Args:
-        progress: is told the name of each before it runs.
+        progress: receives the name of each known answer before it runs.
     """
-    for name, identity in IDENTITIES.items():
+    for name, answer in KNOWN_ANSWERS.items():
         progress(name)
+        deviation, reason = None, ""
         try:
-            yield Outcome(name, identity, identity.measure())
+            measured = answer.measure()
+            deviation, reason = (measured, "") if math.isfinite(measured) else (None, f"the deviation is {measured}")
         except Exception as problem:
-            # Whatever a broken backend raises, the other answers are worth having.
-            yield Outcome(name, identity, None, f"{type(problem).__name__}: {problem}".partition("\n")[0])
+            # A broken backend may raise anything; the other answers are still worth measuring.
+            reason = f"{type(problem).__name__}: {problem}".partition("\n")[0]
+        yield KnownAnswerRecord(
+            name=name,
+            title=answer.title,
+            deviation=deviation,
+            limit=answer.limit,
+            at_least=answer.at_least,
+            holds=deviation is not None and answer.holds(deviation),
+            reason=reason,
+        )

@@ -1,93 +1,73 @@
-"""What `cnnshift selftest` says."""
+"""The document of `cnnshift selftest`: a row per known answer."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from cnnshift.render.document import Column, Document, Finding, Table, TableCell
-
-HOLDS, FAILS = TableCell("= holds", emphasis="dim"), TableCell("- FAILS", emphasis="bad")
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An identity with its outcome, as text and numbers; `deviation` is None where there is none, for the `reason`."""
-
-    name: str
-    title: str
-    deviation: float | None
-    limit: float
-    at_least: bool
-    holds: bool
-    reason: str
+from cnnshift.results.selftest import KnownAnswerRecord
 
 
-def selftest_document(answers: Sequence[Answer], device: Mapping[str, object], seconds: float) -> Document:
-    """A row per identity.
+def selftest_document(answers: Sequence[KnownAnswerRecord], device: Mapping[str, object], seconds: float) -> Document:
+    """Build the document of a self-test.
 
     Args:
         answers: in the order of the table.
         device: backend, kind, dtype and precision.
-        seconds: that it took.
+        seconds: duration of the test.
     """
     failed = [answer for answer in answers if not answer.holds]
     where = f"{device['device_kind']}, {device['dtype']}, precision '{device['matmul_precision']}'"
-    said = "all hold" if not failed else f"{len(failed)} of {len(answers)} do not hold"
+    verdict = f"{len(failed)} of {len(answers)} fail" if failed else "all hold"
     columns = [
-        Column(
-            "",
-            [
-                TableCell("= holds", emphasis="dim") if a.holds else TableCell("- FAILS", emphasis="bad")
-                for a in answers
-            ],
-            numeric=False,
-        ),
-        Column("name", [TableCell(a.name) for a in answers], numeric=False),
-        Column("identity", [TableCell(a.title) for a in answers], numeric=False),
-        Column("deviation", [TableCell(a.reason if a.deviation is None else f"{a.deviation:.2g}") for a in answers]),
-        Column("allowed", [TableCell(_limit(a)) for a in answers]),
+        Column("", [_verdict_cell(answer) for answer in answers], numeric=False),
+        Column("name", [TableCell(answer.name) for answer in answers], numeric=False),
+        Column("known answer", [TableCell(answer.title) for answer in answers], numeric=False),
+        Column("deviation", [TableCell(_deviation(answer)) for answer in answers]),
+        Column("allowed", [TableCell(_allowed(answer)) for answer in answers]),
     ]
-    findings = [
-        Finding(
-            "passed" if a.holds else "failure", "selftest", f"{a.name}: {a.title}", f"{_said(a)}, allowed {_limit(a)}."
-        )
-        for a in answers
-    ]
-    records = [
-        {"name": a.name, "identity": a.title, "deviation": a.deviation, "limit": a.limit, "at_least": a.at_least,
-         "holds": a.holds, "reason": a.reason}
-        for a in answers
-    ]  # fmt: skip
+    records = [answer.model_dump(mode="json") for answer in answers]
     return Document(
         "selftest",
-        {"device": dict(device), "seconds": seconds, "identities": records},
+        {"device": dict(device), "seconds": seconds, "known_answers": records},
         records,
         tables=[Table("", columns)],
-        header=[f"{len(answers)} known answers on {where}: {said} ({seconds:.0f} s)"],
+        header=[f"{len(answers)} known answers on {where}: {verdict} ({seconds:.0f} s)"],
         footer=_advice(failed),
-        findings=findings,
+        findings=[_finding(answer) for answer in answers],
     )
 
 
-def _limit(answer: Answer) -> str:
+def _verdict_cell(answer: KnownAnswerRecord) -> TableCell:
+    return TableCell("= holds", emphasis="dim") if answer.holds else TableCell("- FAILS", emphasis="bad")
+
+
+def _deviation(answer: KnownAnswerRecord) -> str:
+    return answer.reason if answer.deviation is None else f"{answer.deviation:.2g}"
+
+
+def _allowed(answer: KnownAnswerRecord) -> str:
     if answer.at_least:
         return f"> {answer.limit:g}"
     return "0" if answer.limit == 0 else f"≤ {answer.limit:g}"
 
 
-def _said(answer: Answer) -> str:
-    found = answer.reason if answer.deviation is None else f"deviation {answer.deviation:.2g}"
-    return f"{found}, allowed {_limit(answer)}."
+def _finding(answer: KnownAnswerRecord) -> Finding:
+    measured = _deviation(answer) if answer.deviation is None else f"deviation {_deviation(answer)}"
+    return Finding(
+        "passed" if answer.holds else "failure",
+        "selftest",
+        f"{answer.name}: {answer.title}",
+        f"{measured}, allowed {_allowed(answer)}.",
+    )
 
 
-def _advice(failed: Sequence[Answer]) -> list[str]:
-    if not failed:
-        return []
-    if any(answer.name == "P" for answer in failed):
+def _advice(failed: Sequence[KnownAnswerRecord]) -> list[str]:
+    names = {answer.name for answer in failed}
+    if "P" in names:
         return [
-            "Products of matrices are less precise than 32 bits here (TF32 or bfloat16): no number below 1e-2 counts."
+            "Matrix products have less than 32-bit precision here (TF32 or bfloat16): errors below 1e-2 are rounding."
         ]
-    if any(answer.name == "T" for answer in failed):
-        return ["Images move the wrong way: every map over shifts is mirrored."]
-    return ["This installation does not compute what it says; please report this table."]
+    if "T" in names:
+        return ["Images move in the wrong direction: every map over shifts is mirrored."]
+    return ["This installation computes wrong results; please report this table."] if failed else []

@@ -1,4 +1,4 @@
-"""`cnnshift.explain` names the right stride, the right culprit, in the right words."""
+"""`cnnshift.explain`: causes of the layers, ablation, and summary."""
 
 import json
 from functools import partial
@@ -22,7 +22,7 @@ from cnnshift.shifts.sets import enumerate_shifts
 from cnnshift.spec import ModelSpec
 from tests.networks import Branches, Functional, Looped, Patches, Residual, Strided, Wrapped, made
 
-# One process makes what the tests of this file share.
+# The tests share a module fixture, so that one process should run them.
 pytestmark = pytest.mark.xdist_group("explanation")
 
 RANDOM = np.random.RandomState(0)
@@ -35,53 +35,54 @@ def zoo(spec):
 
 
 @pytest.mark.parametrize(
-    ("make", "lost"),
+    ("make", "causes"),
     [
         (
             partial(made, Functional),
-            {"conv1": ["border"], "max_pool": ["samples"], "conv2": ["samples", "border"], "add": ["position"],
-             "reshape": ["place"]},
+            {"conv1": ["padding"], "max_pool": ["aliasing"], "conv2": ["aliasing", "padding"],
+             "add": ["positional weights"], "reshape": ["spatial readout"]},
         ),
-        (partial(made, Strided), {"c1": ["samples"]}),
-        (partial(made, Patches, embedded=False), {"embed": ["samples"]}),
-        (partial(made, Patches, embedded=True), {"embed": ["samples"], "add": ["position"]}),
+        (partial(made, Strided), {"c1": ["aliasing"]}),
+        (partial(made, Patches, embedded=False), {"embed": ["aliasing"]}),
+        (partial(made, Patches, embedded=True), {"embed": ["aliasing"], "add": ["positional weights"]}),
         (
             partial(made, Residual),
-            {"relu": ["fractions"], "c2": ["samples"], "shortcut": ["samples"]},
+            {"relu": ["sub-pixel aliasing"], "c2": ["aliasing"], "shortcut": ["aliasing"]},
         ),
         (
             partial(zoo, "locally_connected:width=2,depth=1,pool=none,head=gap"),
-            {"blocks.0.weights": ["position"]},
+            {"blocks.0.weights": ["positional weights"]},
         ),
-        # A loop over layers runs the same line again and again.
+        # A loop over layers runs the same line several times.
         (
             partial(made, Looped),
-            {"relu": ["fractions"], "max_pool": ["samples"], "max_pool (2)": ["samples"]},
+            {"relu": ["sub-pixel aliasing"], "max_pool": ["aliasing"], "max_pool (2)": ["aliasing"]},
         ),
-        # A padding of one's own, then a convolution without: neither is a torus alone, both are together.
-        (partial(made, Wrapped), {"relu": ["fractions"]}),
-        # The border, and the windows behind it, reach across the whole map.
+        # Separate circular padding before a convolution without padding: only the two together are equivariant.
+        (partial(made, Wrapped), {"relu": ["sub-pixel aliasing"]}),
+        # Every window reaches the border.
         (
             partial(zoo, "cnn:kernel=5,width=2,depth=2"),
-            {"blocks.0.weights": ["border"], "blocks.0.pool": ["samples"], "blocks.1.weights": ["border"],
-             "blocks.1.pool": ["samples"], "embed": ["place"]},
+            {"blocks.0.weights": ["padding"], "blocks.0.pool": ["aliasing"], "blocks.1.weights": ["padding"],
+             "blocks.1.pool": ["aliasing"], "embed": ["spatial readout"]},
         ),
         (
             partial(zoo, "cnn:padding=valid,width=2,depth=1"),
-            {"blocks.0.weights": ["border"], "blocks.0.pool": ["samples"], "embed": ["place"]},
+            {"blocks.0.weights": ["padding"], "blocks.0.pool": ["aliasing"], "embed": ["spatial readout"]},
         ),
-        (lambda: jax.jit(lambda x: nnx.max_pool(x, (2, 2), (2, 2)).mean(axis=(1, 2))), {"max_pool": ["samples"]}),
-        # An exact branch beside it clears no layer.
-        (partial(made, Branches, strided=False), {"main": ["border"], "relu (2)": ["fractions"]}),
-        (partial(made, Branches, strided=True), {"main": ["samples"]}),
+        (lambda: jax.jit(lambda x: nnx.max_pool(x, (2, 2), (2, 2)).mean(axis=(1, 2))), {"max_pool": ["aliasing"]}),
+        # An equivariant parallel branch does not compensate for a layer.
+        (partial(made, Branches, strided=False), {"main": ["padding"], "relu (2)": ["sub-pixel aliasing"]}),
+        (partial(made, Branches, strided=True), {"main": ["aliasing"]}),
         (partial(zoo, "polyvit:depth=1,width=8,heads=2,patch=4"), {}),
     ],
     ids=["functional", "strided", "patches", "patches with positions", "residual", "locally connected", "looped",
-         "wrapped", "wide windows", "valid", "compiled", "border beside", "stride beside", "anchored"],
+         "wrapped", "wide windows", "valid", "compiled", "padding in a branch", "stride in a branch",
+         "adaptive patches"],
 )  # fmt: skip
-def test_every_layer_answers_for_what_it_loses(make, lost):
+def test_causes_are_assigned_to_the_layers_that_break_equivariance(make, causes):
     records = diagnose(probe_layers(make(), IMAGES), Floor(0.0, 3e-7))
-    assert {record.name: record.lost for record in records if record.lost} == lost
+    assert {record.name: record.causes for record in records if record.causes} == causes
 
 
 @pytest.fixture(scope="module")
@@ -89,83 +90,96 @@ def strided():
     return cnnshift.explain(made(Strided), (IMAGES, LABELS), max_shift=3, name="mine")
 
 
-def test_a_network_of_ones_own(strided):
+def test_a_module_is_explained_without_an_ablation(strided):
     assert [layer.stride for layer in strided.layers] == ["4"] * 6
-    first, second, *_, head, predictions, advice = str(strided).split("\n")
-    assert first.startswith("Equivariant, not invariant: all 4 layers with positions move their maps along")
-    assert second.startswith("Stride: c1 (4 px). At the end only shifts by multiples of 4 px, 1 of 16,")
-    assert head.startswith("Head: mean (networks.py:")
-    assert head.endswith("a shift by 4 px, which the strides allow for, leaves the logits as they are.")
-    assert predictions.startswith("Predictions: a shift by 1 px changes ")
-    assert "[circular, |d|≤3, 6 images]" in predictions
-    assert advice.startswith("To change: filter before every stride")
-    # No interventions are known for it, and nothing is claimed of them.
-    assert (strided.causes, strided.all_exchanged, strided.certificate) == ([], None, None)
+    first, second, *_, readout, predictions, recommendation = str(strided).split("\n")
+    assert first.startswith("Equivariance: all 4 feature maps are equivariant to on-grid shifts (errors up to 1e-05")
+    assert "but not invariant: a 1-px shift changes c1 by " in first
+    assert first.endswith(" of its norm [circular, 6 images].")
+    assert second.startswith(
+        "Aliasing: c1 (stride 4 px) aliases. Only shifts by multiples of 4 px (1 of 16) are on-grid at c1; its error "
+        "at other shifts is up to "
+    )
+    assert readout.startswith("Readout: mean (networks.py:")
+    assert readout.endswith(
+        "discards positions; a shift by 4 px, a multiple of all strides, does not change the logits "
+        "[circular, 6 images]."
+    )
+    assert predictions.startswith("Prediction stability: a shift by 1 px changes ")
+    assert predictions.endswith("[circular, |d|≤3, 6 images, 1 network].")
+    assert recommendation.startswith("Recommendation: low-pass filter before every stride")
+    # Interventions are known for model specs only.
+    assert (strided.ablation.interventions, strided.ablation.all_replaced, strided.certificate) == ([], None, None)
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_every_format_takes_an_explanation(strided, format):
+def test_every_format_renders_an_explanation(strided, format):
     text = FORMATS.load(format)(explain_document(strided), Style())
     assert "c1" in text
     if format == "json":
         assert json.loads(text)["layers"][0]["stride"] == "4"
     if format == "table":
         (row,) = [line for line in text.splitlines() if line.startswith("c1 ")]
-        assert row.rstrip().endswith("between samples")
-        # Exact at 4 px, and at no other shift from 1 to 8 but 8.
+        assert row.rstrip().endswith("aliasing")
+        # Exact at 4 and 8 px only.
         bars = row.split("│")[9].strip()
         assert [bar == "·" for bar in bars] == [False, False, False, True, False, False, False, True]
 
 
-def test_causes_are_exchanged_one_at_a_time():
+def test_components_are_replaced_one_at_a_time_and_all_but_one_at_a_time():
     shifts = enumerate_shifts("grid", max_shift=2, step=1, size=(16, 16), wraps=True, images=len(SPLIT))
     built = []
 
-    def obtain(spec):
+    def train(spec):
         built.append(str(spec))
         return zoo(str(spec))
 
-    blame = run_ablation(ModelSpec.parse("cnn:width=2,depth=2,pool=blur,blur=2"), obtain, SPLIT, shifts)
-    assert [cause.name for cause in blame.causes] == ["stride", "padding", "head", "activation"]
-    assert blame.causes[0].change == "pool=aps"
-    assert blame.all_exchanged is not None
-    assert blame.all_exchanged.consistency == 1
-    # Alone and all but one, none measured twice, and no option of the blur left over beside another pool.
+    ablation = run_ablation(ModelSpec.parse("cnn:width=2,depth=2,pool=blur,blur=2"), train, SPLIT, shifts)
+    assert [each.component for each in ablation.interventions] == ["stride", "padding", "head", "activation"]
+    assert ablation.interventions[0].replacement == "pool=aps"
+    assert ablation.all_replaced is not None
+    assert ablation.all_replaced.pairwise_consistency == 1
+    # No variant is trained twice, and the option of a blur is dropped with the blur.
     assert len(built) == len(set(built)) == 9
     assert all(("blur" in spec) == ("pool=blur" in spec) for spec in built)
-    (stride, padding, head, activation) = blame.causes
-    assert stride.left != blame.all_exchanged
-    assert activation.left == blame.all_exchanged
+    (stride, padding, head, activation) = ablation.interventions
+    assert stride.kept_alone != ablation.all_replaced
+    assert activation.kept_alone == ablation.all_replaced
     assert (padding.reason, head.reason) == ("", "")
 
 
-def test_an_exchange_that_cannot_be_built_says_why():
+def test_a_variant_that_cannot_be_trained_is_absent_with_a_reason():
     shifts = enumerate_shifts("grid", max_shift=1, step=1, size=(16, 16), wraps=True, images=len(SPLIT))
 
-    def obtain(spec):
+    def train(spec):
         if spec.options.get("pool") == "aps":
             raise InputError("no such network")
         return zoo(str(spec))
 
-    blame = run_ablation(ModelSpec.parse("cnn:width=2,depth=1"), obtain, SPLIT, shifts)
-    assert (blame.causes[0].alone, blame.causes[0].reason) == (None, "no such network")
-    assert blame.all_exchanged is None
+    ablation = run_ablation(ModelSpec.parse("cnn:width=2,depth=1"), train, SPLIT, shifts)
+    assert (ablation.interventions[0].replaced_alone, ablation.interventions[0].reason) == (None, "no such network")
+    assert ablation.all_replaced is None
 
 
 def test_a_spec_is_trained_and_certified():
-    found = cnnshift.explain(
-        "cnn:padding=circular,head=gap,pool=aps,width=2,depth=2", epochs=0, limit=4, max_shift=1, causes=False
+    explanation = cnnshift.explain(
+        "cnn:padding=circular,head=gap,pool=aps,width=2,depth=2", epochs=0, limit=4, max_shift=1, ablation=False
     )
-    assert found.run.model == "cnn:pool=aps,width=2,depth=2,padding=circular,head=gap"
-    assert [word for word in found.words if word.startswith("Certificate")] == [
+    assert explanation.run.model == "cnn:pool=aps,width=2,depth=2,padding=circular,head=gap"
+    assert [line for line in explanation.summary if line.startswith("Certificate")] == [
         "Certificate: cnn:pool=aps,width=2,depth=2,padding=circular,head=gap is invariant to all 1,024 circular "
         "shifts: 4 of 4 images (17 forward passes each)."
     ]
     assert any(
-        word.startswith("Stride: maps are up to 4 px coarse, but jump by whole positions") for word in found.words
+        line.startswith("Aliasing: none. The cumulative stride is 4 px, but the sampling grid adapts to the content")
+        for line in explanation.summary
     )
+    (stability,) = [line for line in explanation.summary if line.startswith("Prediction stability")]
+    assert stability.endswith("[circular, |d|≤1, 4 images, 1 untrained network].")
 
 
 def test_a_spec_needs_a_data_set():
-    with pytest.raises(InputError, match="is a spec, which is trained on a data set"):
+    with pytest.raises(
+        InputError, match="The model 'cnn' is trained on a data set; name one instead of passing images"
+    ):
         cnnshift.explain("cnn", (IMAGES, LABELS))

@@ -1,4 +1,4 @@
-"""Known answers of a vision transformer: what patches keep, and what a position embedding breaks."""
+"""Known answer of a vision transformer: the effect of patches and of a position embedding."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from cnnshift.explanation.equivariance import equivariance_error
 SIZE, PATCH, WIDTH, CLASSES = 16, 4, 8, 5
 
 
-def patch_error(shift: int, *, embedded: bool) -> float:
-    """Change of the logits by a circular shift, relative to their size.
+def transformer_error(shift: int, *, embedded: bool) -> float:
+    """Measure the change of the logits under a circular shift by (shift, −shift) pixels, relative to their norm.
 
-    The network cuts the image into patches of 4×4 pixels, lets them attend to each other once (no order among them
-    but a position embedding, where there is one), and averages.
+    The network embeds patches of 4×4 pixels, applies one layer of self-attention and averages over the tokens.
+
+    Args:
+        shift: in pixels.
+        embedded: whether to add a position embedding.
 
     Source: Dosovitskiy et al. 2021, section 3.1.
     """

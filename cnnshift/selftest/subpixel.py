@@ -1,4 +1,4 @@
-"""Known answers at fractions of a pixel: which activations keep them, and what a half pixel hides."""
+"""Known answers at sub-pixel shifts: activations at twice the resolution, and EQ-T."""
 
 from __future__ import annotations
 
@@ -14,14 +14,18 @@ from cnnshift.explanation.equivariance import eq_t, equivariance_error
 from cnnshift.shifts.fourier import fourier_shift
 
 SIZE = 15
-"""Odd, so that no frequency lacks its mirror image."""
+"""Odd, so that there is no Nyquist frequency."""
 
 
 def activation_error(activate: Callable[[Array], Array], fraction: float) -> float:
-    """Equivariance error of: up-sample twofold, activate, ideal low-pass, down-sample, at that part of a pixel.
+    """Measure the equivariance error of: up-sample twofold, activate, ideal low-pass filter, down-sample.
 
-    A square doubles the highest frequency, which the finer grid holds: exact at any fraction. A rectifier makes
-    frequencies without end; at half a pixel the finer grid moves by a whole one, and nothing of it shows.
+    A square doubles the highest frequency, which the finer grid still represents: it is exact at any fraction. A ReLU
+    creates unbounded frequencies, but ½ px is a whole position of the finer grid, so that its aliasing is hidden.
+
+    Args:
+        activate: pointwise activation.
+        fraction: the images shift by (fraction, −fraction) pixels.
 
     Source: Karras et al. 2021, section 3.2; Michaeli et al. 2023, section 3.
     """
@@ -38,15 +42,15 @@ def activation_error(activate: Callable[[Array], Array], fraction: float) -> flo
 
 
 def decibel_error() -> float:
-    """Deviation from 26.0206 dB, which is an error of 0.01 on values from −1 to 1, relative to it."""
+    """Measure the relative deviation of EQ-T from 26.0206 dB, for an MSE of 0.01 on values from −1 to 1."""
     return abs(float(eq_t(np.array([0.01]), 2.0)[0]) / 26.0206 - 1)
 
 
 def _resample(x: Float[Array, "n h w c"], size: int) -> Float[Array, "n H W c"]:
-    """Band-limited maps on a finer or coarser grid of the same torus: what frequencies do not fit are dropped."""
+    """Resample periodic maps to a finer or coarser grid; frequencies that do not fit are dropped."""
     before = x.shape[1]
     spectrum = jnp.fft.fftshift(jnp.fft.fft2(x, axes=(1, 2)), axes=(1, 2))
-    # Frequency 0 is at size // 2 of a shifted spectrum.
+    # fftshift places frequency 0 at index size // 2.
     margin = size // 2 - before // 2
     if margin >= 0:
         after = size - before - margin
