@@ -8,9 +8,9 @@ from cnnshift.comparison.compare import compare_models, compare_results
 from cnnshift.comparison.gates import resolve_policy
 from cnnshift.comparison.verdicts import Tolerance
 from cnnshift.render.documents.comparison import comparison_document
-from tests.factories import make_outcomes, make_result, make_run
+from tests.factories import make_outcomes, make_result, make_run, result_file
 
-OLD = Path(__file__).parent / "data" / "result-version-1.json"
+OLD = result_file(1)
 PLAIN = make_run({"accuracy": make_outcomes(150)})
 
 

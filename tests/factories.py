@@ -1,6 +1,7 @@
-"""Results made in code: a few runs with values per image, and nothing measured."""
+"""Results made in code: a few runs with per-image values, without a measurement."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,13 @@ from cnnshift.stats.intervals import mean_interval
 SHIFTS = [(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)]
 
 
+def result_file(version: int) -> Path:
+    """Return the path of the committed result file of a schema version."""
+    return Path(__file__).parent / "data" / f"result-version-{version}.json"
+
+
 def make_metric(id: str, values: Sequence[float] | np.ndarray | None, **changes: Any) -> MetricResult:
-    """A metric of the registry from its values per image (NaN: does not count); without them it has no value."""
+    """Return a registered metric with per-image values (NaN: not counted), or without a value if they are None."""
     spec = METRICS.load(id).spec
     fields = {
         "id": id,
@@ -36,7 +42,7 @@ def make_metric(id: str, values: Sequence[float] | np.ndarray | None, **changes:
         "bounds": spec.bounds,
         "higher_is_better": spec.higher_is_better,
         "n": 0,
-        "reason": "nobody knows",
+        "reason": "not available",
         "per_image": None,
     }
     if values is not None:
@@ -51,7 +57,7 @@ def make_metric(id: str, values: Sequence[float] | np.ndarray | None, **changes:
 
 
 def make_summary(id: str, value: float, half: float = 0.05, **changes: Any) -> MetricResult:
-    """A metric that has no values per image."""
+    """Return a metric without per-image values."""
     return make_metric(id, None, value=value, ci95=(value - half, value + half), n=50, reason="", **changes)
 
 
@@ -68,7 +74,7 @@ def make_run(
     recipe: Mapping[str, Any] | None = None,
     **changes: Any,
 ) -> Run:
-    """A run; metrics are values per image by id, or finished metrics."""
+    """Return a run; `metrics` maps ids to per-image values or to complete records."""
     found = [value if isinstance(value, MetricResult) else make_metric(id, value) for id, value in metrics.items()]
     sizes = [one.per_image.shape[0] for one in found if one.per_image is not None]
     n = sizes[0] if sizes else 50 if predictions is None else len(predictions)
@@ -92,6 +98,7 @@ def make_run(
             **(
                 {
                     "name": "circular",
+                    "wraps": True,
                     "set": "grid",
                     "max_shift": 1,
                     "step": 1,
@@ -134,7 +141,7 @@ def make_run(
 
 
 def make_result(*runs: Run, **changes: Any) -> Result:
-    """A finished result."""
+    """Return a complete result."""
     fields = {
         "status": "complete",
         "created": "2026-01-01T00:00:00+00:00",
@@ -147,5 +154,5 @@ def make_result(*runs: Run, **changes: Any) -> Result:
 
 
 def make_outcomes(ones: int, n: int = 200) -> np.ndarray:
-    """0/1 outcomes of n images, the first ones of them 1."""
+    """Return n outcomes, of which the first `ones` are 1 and the others 0."""
     return (np.arange(n) < ones).astype(float)

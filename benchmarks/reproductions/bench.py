@@ -27,7 +27,7 @@ def show(groups: Sequence[ContractGroup], metrics: Sequence[str]) -> None:
     """A row per model: every metric (fractions in per cent), with its 95 % interval and its spread over seeds."""
     print(f"| protocol | model | {' | '.join(metrics)} |")
     for group in groups:
-        movement = group.example.protocol.movement
+        movement = group.example.protocol.label
         for row in group.models:
             print(f"| {movement} | {row.model} | {' | '.join(cell(row.runs, metric) for metric in metrics)} |")
 

@@ -99,7 +99,7 @@ def measure_cell(
         by_shift=_shift_table(seen, test, shift_plan, normaliser),
         by_radius=_radius_table(seen, normaliser),
         by_phase=_phase_table(seen, subject.total_stride(test)),
-        engine=EngineRecord(name=sweep.engine, forwards=sweep.forwards),
+        engine=EngineRecord(name=sweep.engine, forward_passes=sweep.forwards),
         timing=Timing(
             compile_seconds=sweep.compile_seconds,
             train_seconds=identity.train_seconds,

@@ -145,6 +145,7 @@ def plan_shifts(
     moving = protocol(test.size, reach=shift_set.reach, context=test.context, background=test.background)
     description = ProtocolRecord(
         name=protocol.name,
+        wraps=protocol.wraps,
         set=settings.shifts,
         max_shift=shift_set.largest,
         step=Fraction(1) if settings.shifts == "full" else span.step,
@@ -181,7 +182,7 @@ def _contract(dataset: DatasetRecord, protocol: ProtocolRecord, version: int, sh
     shifts = np.ascontiguousarray(shift_set.numerators, dtype="<i4")
     terms = {
         "dataset": dataset.model_dump(mode="json"),
-        "protocol": protocol.model_dump(mode="json", exclude={"information_loss"}),
+        "protocol": protocol.model_dump(mode="json", exclude={"information_loss", "wraps"}),
         "protocol_version": version,
         "shifts": hashlib.sha256(shifts.tobytes()).hexdigest(),
         "preprocessing": "pixels on the scale 0..1",

@@ -21,7 +21,7 @@ from cnnshift.registry import unknown
 from cnnshift.results.aggregate import group_by_contract, seed_mean
 from cnnshift.results.files import shorten
 from cnnshift.results.schema import MetricResult, Result, Run
-from cnnshift.results.validation import differing_definition
+from cnnshift.results.validation import differing_field
 from cnnshift.spec import ModelSpec
 
 
@@ -192,7 +192,7 @@ def _lacking(
     if len(versions) > 1:
         return "incomparable", f"versions {' and '.join(map(str, sorted(versions)))} of the metric"
     for metric in candidate:
-        if what := differing_definition(base[0], metric):
+        if what := differing_field(base[0], metric):
             return "incomparable", f"{what} {getattr(base[0], what)!r} → {getattr(metric, what)!r} of the metric"
     empty = [[metric for metric in metrics if metric.value is None] for metrics in (base, candidate)]
     if len(empty[0]) == len(base) and len(empty[1]) == len(candidate):
@@ -232,7 +232,7 @@ def _row(one: _Matched, id: str, metric: MetricResult | None, verdict: Verdict, 
         candidate=one.candidate,
         model=one.found.model,
         dataset=run.dataset.name,
-        movement=one.found.protocol.movement,
+        protocol=one.found.protocol.label,
         metric=id,
         title=metric.title if metric else id,
         unit=metric.unit if metric else "",
@@ -278,7 +278,7 @@ def _required(name: str, result: Result, policy: Policy) -> Iterator[RequiredVal
                         requirement=str(requirement),
                         candidate=name,
                         model=row.model,
-                        movement=run.protocol.movement,
+                        protocol=run.protocol.label,
                         metric=id,
                         unit=unit,
                         value=combined.value if combined else None,

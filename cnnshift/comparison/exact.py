@@ -38,7 +38,7 @@ def _changed(base: Run, candidate: Run) -> Iterator[Change]:
         yield Change(
             model=base.model,
             seed=base.seed,
-            movement=base.protocol.movement,
+            protocol=base.protocol.label,
             image=int(image),
             shifts=len(columns),
             shift=_shift(base, first),

@@ -8,7 +8,7 @@ from typing import Literal
 
 from cnnshift.results.aggregate import ModelRuns, group_by_contract
 from cnnshift.results.schema import ProtocolRecord, Result, Run
-from cnnshift.results.validation import measured_alike
+from cnnshift.results.validation import same_conditions
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def match_results(base: Result, candidate: Result) -> Iterator[Pair | Unmatched]
             used.add(key)
             counterpart = theirs[key].runs
             # Every run of one file under one contract was measured alike; two files may still lie.
-            if measured_alike(row.runs[0], counterpart[0]) and _prepared(row.runs[0]) == _prepared(counterpart[0]):
+            if same_conditions(row.runs[0], counterpart[0]) and _prepared(row.runs[0]) == _prepared(counterpart[0]):
                 yield Pair(row.model, row.runs, counterpart)
             else:
                 yield Unmatched(row.model, row.runs, "incomparable", _what_differs(row.runs[0], counterpart[0]))

@@ -29,7 +29,7 @@ def standings(group: ContractGroup) -> list[Ranking]:
             Ranking(
                 model=one.row.model,
                 dataset=run.dataset.name,
-                movement=run.protocol.movement,
+                protocol=run.protocol.label,
                 rank=1 + sum(other.worst_case > one.worst_case for other in scored),
                 accuracy=one.accuracy,
                 worst_case_accuracy=one.worst_case,

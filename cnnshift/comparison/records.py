@@ -37,7 +37,7 @@ class ComparedRow(Record):
     candidate: str
     model: str
     dataset: str
-    movement: str
+    protocol: str
     metric: str
     title: str
     unit: Literal["fraction", "px", ""]
@@ -71,7 +71,7 @@ class RequiredValue(Record):
     requirement: str
     candidate: str
     model: str
-    movement: str
+    protocol: str
     metric: str
     unit: Literal["fraction", "px", ""]
     value: float | None
@@ -83,7 +83,7 @@ class Change(Record):
 
     model: str
     seed: int
-    movement: str
+    protocol: str
     image: int
     shifts: int
     shift: tuple[Coordinate, Coordinate] | None
@@ -100,7 +100,7 @@ class Ranking(Record):
 
     model: str
     dataset: str
-    movement: str
+    protocol: str
     rank: int
     accuracy: float
     worst_case_accuracy: float

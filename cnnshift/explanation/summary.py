@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from cnnshift.explanation.ablation import ACTIVATION
 from cnnshift.pixel_length import format_length
-from cnnshift.render.documents.bench_summary import certify
+from cnnshift.render.documents.bench_summary import describe_all_shifts
 from cnnshift.render.numbers import percent
 from cnnshift.results.explanation import Cause, Explanation, LayerRecord
 from cnnshift.results.schema import Run
@@ -234,7 +234,7 @@ def _predictions(explanation: Explanation) -> Iterator[str]:
 
 def _certificate(explanation: Explanation) -> Iterator[str]:
     if explanation.certificate is not None and explanation.certificate.predictions is not None:
-        yield f"Certificate: {certify(explanation.certificate, explanation.run.model)}"
+        yield f"Certificate: {describe_all_shifts(explanation.certificate, explanation.run.model)}"
 
 
 def _ablation(explanation: Explanation) -> Iterator[str]:
@@ -288,7 +288,7 @@ def _layer_context(explanation: Explanation) -> str:
 
 def _prediction_context(explanation: Explanation) -> str:
     run = explanation.run
-    return f"[{run.protocol.movement}, {run.dataset.n:,} images, {_networks(run)}]"
+    return f"[{run.protocol.label}, {run.dataset.n:,} images, {_networks(run)}]"
 
 
 def _ablation_context(explanation: Explanation) -> str:

@@ -1,1 +1,1 @@
-"""Writers: a document as text, one file per format; `documents` says what a command has to say."""
+"""Output formats: each module renders a document in one format; `documents` has the document of each command."""

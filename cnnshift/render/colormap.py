@@ -1,10 +1,10 @@
-"""A fraction as a colour: viridis, whose lightness grows evenly, so that equal steps look equal, also in grey."""
+"""The colour map viridis, whose lightness increases evenly."""
 
 from __future__ import annotations
 
 from cnnshift.render.styled_text import RGB
 
-# At 0, 1/10, …, 1; what is interpolated between them is within 13 of 255. Source: van der Walt & Smith 2015, CC0.
+# Colours at 0, 1/10, …, 1; linear interpolation is within 13 of 255. Source: van der Walt & Smith 2015, CC0.
 VIRIDIS: tuple[RGB, ...] = (
     (68, 1, 84),
     (72, 36, 117),
@@ -21,9 +21,9 @@ VIRIDIS: tuple[RGB, ...] = (
 
 
 def color_at(fraction: float) -> RGB:
-    """The colour of a position on the scale, 0 (dark) to 1 (light); beyond the ends it is that of the end."""
-    place = min(max(fraction, 0.0), 1.0) * (len(VIRIDIS) - 1)
-    index = min(int(place), len(VIRIDIS) - 2)
-    share = place - index
-    red, green, blue = (round(a + share * (b - a)) for a, b in zip(VIRIDIS[index], VIRIDIS[index + 1], strict=True))
+    """Return the colour at a position from 0 (dark) to 1 (light); positions outside are clipped."""
+    position = min(max(fraction, 0.0), 1.0) * (len(VIRIDIS) - 1)
+    index = min(int(position), len(VIRIDIS) - 2)
+    weight = position - index
+    red, green, blue = (round(a + weight * (b - a)) for a, b in zip(VIRIDIS[index], VIRIDIS[index + 1], strict=True))
     return red, green, blue

@@ -1,4 +1,4 @@
-"""Format `csv`: one line per record, full precision."""
+"""Format `csv`: one line per record, in full precision."""
 
 import csv
 import io
@@ -9,16 +9,16 @@ from cnnshift.render.style import Style
 
 
 def render(document: Document, style: Style) -> str:
-    """Lines under a heading; an absent number is an empty field. Without records there is nothing, not even it."""
+    """Return a header and one line per record; a missing value is an empty field. `style` is not used."""
     if not document.records:
         return ""
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, fieldnames=list(document.records[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows({key: _as_text(value) for key, value in record.items()} for record in document.records)
+    writer.writerows({key: _escape_formula(value) for key, value in record.items()} for record in document.records)
     return buffer.getvalue()
 
 
-def _as_text(value: Any) -> Any:
-    """Text that a spreadsheet would take for a formula, marked as text."""
+def _escape_formula(value: Any) -> Any:
+    """Quote text that a spreadsheet would evaluate as a formula."""
     return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value

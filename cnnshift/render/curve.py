@@ -1,4 +1,4 @@
-"""Curves as text: one line of bars for each, on a shared scale, with the numbers at their ends."""
+"""Curves as text: one line of bars per curve, with the values at both ends."""
 
 from __future__ import annotations
 
@@ -9,44 +9,47 @@ from cnnshift.render.numbers import format_value, format_with_unit
 from cnnshift.render.sparkline import sparkline, thin_out
 from cnnshift.render.styled_text import wrap
 
-WIDEST, MOST_POINTS = 32, 48
-"""Columns up to which few points get several bars each, and points above which some are left out."""
+MAX_WIDTH = 32
+"""Columns up to which few points are drawn with several bars each."""
 
-NARROWEST = 12
-"""Columns that names need to stand beside their bars."""
+MAX_POINTS = 48
+"""Number of points beyond which some are omitted."""
+
+MIN_NAME_WIDTH = 12
+"""Columns below which names are placed above their bars."""
 
 
-def draw_curve(picture: Curve, *, width: int) -> list[str]:
-    """The lines of a curve: what it is over which axis on which scale, then one line per name.
+def draw_curve(curve: Curve, *, width: int) -> list[str]:
+    """Return a heading with axis and scale, then one line per curve.
 
     Args:
-        picture: what to draw.
-        width: most columns of a line.
+        curve: what to draw.
+        width: maximum width of a line in columns.
     """
-    ends = [(_end(values[0], picture.unit), _end(values[-1], picture.unit)) for values in picture.lines.values()]
+    ends = [(_end(values[0], curve.unit), _end(values[-1], curve.unit)) for values in curve.lines.values()]
     first, last = (max((len(pair[side]) for pair in ends), default=0) for side in (0, 1))
-    names = max(map(len, picture.lines), default=0)
-    spare = width - first - last - 3
-    bars = max(min(MOST_POINTS, spare - min(names, spare * 2 // 3)), 1)
-    kept = thin_out(len(picture.x), bars)
-    each = max(min(bars, WIDEST) // len(kept), 1)
-    column = spare - each * len(kept)
-    # Where a column of names would be too narrow to read they stand above their lines.
+    names = max(map(len, curve.lines), default=0)
+    available = width - first - last - 3
+    bars = max(min(MAX_POINTS, available - min(names, available * 2 // 3)), 1)
+    indices = thin_out(len(curve.x), bars)
+    repeat = max(min(bars, MAX_WIDTH) // len(indices), 1)
+    name_width = available - repeat * len(indices)
     labels = [
-        wrap(name, column) if column >= min(names, NARROWEST) else [*wrap(name, width), ""] for name in picture.lines
+        wrap(name, name_width) if name_width >= min(names, MIN_NAME_WIDTH) else [*wrap(name, width), ""]
+        for name in curve.lines
     ]
-    column = max((len(label[-1]) for label in labels), default=0)
-    lines = wrap(_heading(picture), width)
-    for (*above, label), values, (start, end) in zip(labels, picture.lines.values(), ends, strict=True):
-        bar = "".join(mark * each for mark in sparkline([values[index] for index in kept], picture.low, picture.high))
-        lines += [*above, f"{label:<{column}} {start:>{first}} {bar} {end:>{last}}"]
+    name_width = max((len(label[-1]) for label in labels), default=0)
+    lines = wrap(_heading(curve), width)
+    for (*above, label), values, (start, end) in zip(labels, curve.lines.values(), ends, strict=True):
+        bar = "".join(mark * repeat for mark in sparkline([values[index] for index in indices], curve.low, curve.high))
+        lines += [*above, f"{label:<{name_width}} {start:>{first}} {bar} {end:>{last}}"]
     return lines
 
 
-def _heading(picture: Curve) -> str:
-    scale = f"bars: {format_value(picture.low, picture.unit)} to {format_with_unit(picture.high, picture.unit)}"
-    span = f"{picture.x[0]:g}" if len(picture.x) == 1 else f"{picture.x[0]:g} … {picture.x[-1]:g}"
-    return f"{picture.title} at {picture.axis} = {span} · {scale}"
+def _heading(curve: Curve) -> str:
+    scale = f"bars: {format_value(curve.low, curve.unit)} to {format_with_unit(curve.high, curve.unit)}"
+    points = f"{curve.x[0]:g}" if len(curve.x) == 1 else f"{curve.x[0]:g} … {curve.x[-1]:g}"
+    return f"{curve.title} at {curve.axis} = {points} · {scale}"
 
 
 def _end(value: Number | None, unit: str) -> str:

@@ -1,4 +1,4 @@
-"""What a command says, before any format: tables for people, records for programs, findings for CI."""
+"""The output of a command, independent of the format: tables for people, records for programs, findings for CI."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Level = Literal["error", "failure", "warning", "notice", "passed"]
-"""How bad a finding is, worst first: could not be compared or measured; a gate failed; worth a look; a fact; fine."""
+"""Severity of a finding, worst first: not comparable, failed gate, inconclusive, information, passed gate."""
 
 LEVELS: tuple[Level, ...] = ("error", "failure", "warning", "notice", "passed")
 
-Emphasis = Literal["", "strong", "good", "bad", "doubtful", "dim"]
-"""How a cell is to stand out where there is colour; its text must say the same without."""
+Emphasis = Literal["", "strong", "good", "bad", "warning", "dim"]
+"""Style of a cell where colour is available; never the only carrier of meaning."""
+
+Number = int | float
+"""Includes int because shifts by whole pixels are ints, which the type checks at run time do not accept as floats."""
 
 
 @dataclass(frozen=True, slots=True)
 class TableCell:
-    """A value with its interval (and spread over seeds), and whether it is the best of its column."""
+    """A value with details (interval, spread over seeds), and whether it is the best value of its column."""
 
     text: str
     detail: str = ""
@@ -27,13 +30,13 @@ class TableCell:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A heading and one cell per row.
+    """A table column.
 
     Attributes:
-        heading: what the cells are.
+        heading: text of the header.
         cells: one per row.
-        numeric: set flush right.
-        optional: left out first where there is little room.
+        numeric: whether to align to the right.
+        optional: whether to omit the column from narrow terminals.
     """
 
     heading: str
@@ -42,24 +45,20 @@ class Column:
     optional: bool = False
 
 
-Number = int | float
-"""Whole pixels are ints, which a check of types at run time takes for no floats."""
-
-
 @dataclass(frozen=True, slots=True)
 class HeatMap:
-    """Values over two axes, for people: one cell per pair of axis values, darker for lower ones.
+    """Values over two axes.
 
     Attributes:
-        title: what the values are.
-        values: one per row and column; None where there is none.
+        title: name of the values.
+        values: one per row and column; None for a missing value.
         y: axis value of every row, from the top.
         x: axis value of every column, from the left.
-        unit: of the values: "fraction" (shown as %), "px", or "" for a plain ratio.
-        low: where the scale of colours or shades begins.
-        high: where it ends.
+        unit: "fraction" (shown as %), "px", or "" for a plain number.
+        low: lower limit of the scale.
+        high: upper limit of the scale.
         axes: names of the two axes.
-        missing: why some cells have no value.
+        missing: why values are missing.
     """
 
     title: str
@@ -75,15 +74,15 @@ class HeatMap:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Lines over one axis on one scale, for people.
+    """One or several lines over one axis, on one scale.
 
     Attributes:
-        title: what the values are, and over what.
-        x: axis value of every point, ascending.
-        lines: values by the name of their line; None where there is none.
+        title: name of the values.
+        x: axis values, ascending.
+        lines: values by the name of the line; None for a missing value.
         unit: as in `HeatMap`.
-        low: where the scale of the bars begins.
-        high: where it ends.
+        low: lower limit of the scale.
+        high: upper limit of the scale.
         axis: name of the axis.
     """
 
@@ -101,7 +100,7 @@ Plot = HeatMap | Curve
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table with the line above it, the legend and pictures below it, and the sentences that follow from it."""
+    """A table with a title above it, and a legend, plots and notes below it."""
 
     title: str
     columns: Sequence[Column]
@@ -112,14 +111,14 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One fact with a verdict, as CI systems show them.
+    """One result with a severity, as CI systems show it.
 
     Attributes:
-        level: how bad it is.
-        group: what it belongs to (a model).
-        name: what was looked at (a metric).
+        level: severity.
+        group: the model.
+        name: the metric or gate.
         message: one sentence.
-        severity: the larger, the worse among findings of its level.
+        severity: order among findings of one level; larger is worse.
     """
 
     level: Level
@@ -131,17 +130,17 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """Everything that a command has to say; every format takes from it what it can show.
+    """The output of a command; every format renders the parts that it supports.
 
     Attributes:
-        name: of the command's subject, such as `bench`.
-        header: lines before the tables.
+        name: name of the command.
+        content: everything, as a pydantic model or plain values, for `json`.
+        records: flat rows with equal keys, for `csv`.
         tables: for people.
+        header: lines before the tables.
         footer: lines after the tables.
-        findings: for CI systems.
-        records: flat rows with equal keys, for spreadsheets.
-        lines: one JSON object per row; the records, if there is nothing more to say.
-        content: the whole, as a pydantic model or plain values, for programs.
+        findings: for `github` and `junit`.
+        lines: one object per line, for `jsonl`; by default the records.
     """
 
     name: str
@@ -155,5 +154,5 @@ class Document:
 
 
 def worst_first(findings: Sequence[Finding]) -> list[Finding]:
-    """Findings by level, then by severity; equal ones keep their order."""
+    """Sort findings by level, then by severity; the order of equal findings is kept."""
     return sorted(findings, key=lambda finding: (LEVELS.index(finding.level), -finding.severity))

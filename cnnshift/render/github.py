@@ -1,33 +1,32 @@
-"""Format `github`: workflow commands that GitHub Actions shows as annotations, worst first.
+"""Format `github`: annotations of GitHub Actions, worst first.
 
-GitHub keeps ten annotations of a step; the rest are counted in an ordinary line. Source: GitHub's documentation,
-"Workflow commands for GitHub Actions".
+GitHub shows ten annotations per step; the number of the others is printed as plain text. Source: GitHub's
+documentation, "Workflow commands for GitHub Actions".
 """
 
 from cnnshift.render.document import Document, worst_first
 from cnnshift.render.style import Style
 
-MOST = 10
+MAX_ANNOTATIONS = 10
 
 COMMANDS = {"error": "error", "failure": "error", "warning": "warning", "notice": "notice"}
 
 
 def render(document: Document, style: Style) -> str:
-    """At most ten annotations; `style` does not matter."""
-    found = [finding for finding in worst_first(document.findings) if finding.level in COMMANDS]
-    lines = [
+    """Return at most ten workflow commands between header and footer; `style` is not used."""
+    findings = [finding for finding in worst_first(document.findings) if finding.level in COMMANDS]
+    annotations = [
         f"::{COMMANDS[finding.level]} title={_property(f'{finding.group}: {finding.name}')}::{_data(finding.message)}"
-        for finding in found[:MOST]
+        for finding in findings[:MAX_ANNOTATIONS]
     ]
-    if len(found) > MOST:
-        lines.append(f"{len(found) - MOST} more are not shown.")
-    # Plain lines are the log; none may begin like a command.
-    said = [_plain(line) for line in (*document.header, *document.footer)]
-    return "".join(f"{line}\n" for line in [*said[: len(document.header)], *lines, *said[len(document.header) :]])
+    if len(findings) > MAX_ANNOTATIONS:
+        annotations.append(f"{len(findings) - MAX_ANNOTATIONS} more are not shown.")
+    lines = [*map(_log, document.header), *annotations, *map(_log, document.footer)]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _data(text: str) -> str:
-    # "##[" begins a command of an older kind, anywhere in a line.
+    # "##[" starts a command of an older kind anywhere in a line.
     return text.replace("##[", "## [").replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
@@ -35,5 +34,6 @@ def _property(text: str) -> str:
     return _data(text).replace(":", "%3A").replace(",", "%2C")
 
 
-def _plain(text: str) -> str:
+def _log(text: str) -> str:
+    """Return text on one line that does not start a workflow command."""
     return " ".join(text.split()).replace("::", ": :").replace("##[", "## [")

@@ -1,9 +1,8 @@
-"""A heat map as text: half-block characters where there is colour, shades where there is none.
+"""Heat maps as text: half-block characters with colour, shades without.
 
-A character is about twice as high as it is wide. In colour "▀" has two colours and so holds two square pixels, one
-above the other; without colour a pixel is two equal shades side by side. Small maps are enlarged, large ones reduced to
-means of square blocks of cells. The ends of both axes and of the scale, and the least and the largest value, are always
-said in numbers.
+A character is about twice as high as wide. With colour, "▀" shows two square pixels, one above the other; without
+colour, a pixel is two equal shades side by side. Small maps are enlarged, large ones are averaged over square blocks of
+cells. The limits of axes and scale, and the smallest and largest value, are given as numbers.
 """
 
 from __future__ import annotations
@@ -23,57 +22,57 @@ from cnnshift.render.styled_text import RGB, Line, Segment, plain_text, wrap
 SHADES = " ░▒▓█"
 MISSING = "·"
 
-USUAL_SIDE, LARGEST_FACTOR = 16, 4
-"""Smaller maps are enlarged up to so many pixels a side, and by at most this factor."""
+MIN_SIDE, MAX_FACTOR = 16, 4
+"""Smaller maps are enlarged up to this many pixels per side, and by at most this factor."""
 
-LARGEST_SIDE = 64
-"""Cells a side beyond which a map is reduced."""
+MAX_SIDE = 64
+"""Number of cells per side above which a map is averaged over blocks."""
 
-ROOM_FOR_NUMBERS = 29
-"""Columns that the lines around a map may take, however small it is."""
+MIN_TEXT_WIDTH = 29
+"""Columns available to the text around a map, even if the map is narrower."""
 
-BAR = 10
+SCALE_WIDTH = 10
 
 Cells = Float[np.ndarray, "h w"]
 
 
-def draw_heatmap(picture: HeatMap, *, color: bool, width: int) -> tuple[list[Line], list[Line]]:
-    """The lines of a heat map: of its title, and all others.
+def draw_heatmap(heat_map: HeatMap, *, color: bool, width: int) -> tuple[list[Line], list[Line]]:
+    """Return the lines of the title, and all other lines.
 
     Args:
-        picture: what to draw.
-        color: whether there is colour.
-        width: most columns of a line.
+        heat_map: what to draw.
+        color: whether colour is available.
+        width: maximum width of a line in columns.
     """
-    values = np.array([[math.nan if v is None else v for v in row] for row in picture.values], dtype=np.float64)
-    margin = max(map(len, [*(f"{value:g}" for value in picture.y), *picture.axes])) + 1
-    # Shades have a frame: the lowest of them is blank.
+    values = np.array([[math.nan if v is None else v for v in row] for row in heat_map.values], dtype=np.float64)
+    margin = max(map(len, [*(f"{value:g}" for value in heat_map.y), *heat_map.axes])) + 1
+    # The lowest shade is blank, so that shades need a frame.
     frame = "" if color else "│"
     room = max(width - margin - 2 * len(frame), 1)
-    block = max(math.ceil(max(values.shape) / LARGEST_SIDE), math.ceil(values.shape[1] / room))
-    cells = _scaled(_reduce(values, block), picture)
+    block = max(math.ceil(max(values.shape) / MAX_SIDE), math.ceil(values.shape[1] / room))
+    cells = _scaled(_reduce(values, block), heat_map)
     wide, high = _enlargement(cells, room, color=color)
     body = list(_half_blocks(cells, wide, high) if color else _shades(cells, wide, high))
-    labels = {1: picture.axes[0]} | _row_labels(picture.y, (block, high, 2 if color else 1), len(body))
+    labels = {1: heat_map.axes[0]} | _row_labels(heat_map.y, (block, high, 2 if color else 1), len(body))
     lines = [
         [Segment(f"{labels.get(index, ''):>{margin - 1}} {frame}"), *line, Segment(frame)]
         for index, line in enumerate(body)
     ]
-    below = _column_labels(picture.x, block, wide, wide * cells.shape[1])
-    lines.append([Segment(f"{picture.axes[1]:>{margin - 1}} {' ' * len(frame)}{below}")])
-    lines.append(_scale(picture, color=color, width=width))
-    text = min(width, max(ROOM_FOR_NUMBERS, len(plain_text(lines[0]))))
-    notes = [*_extremes(picture, values)]
+    below = _column_labels(heat_map.x, block, wide, wide * cells.shape[1])
+    lines.append([Segment(f"{heat_map.axes[1]:>{margin - 1}} {' ' * len(frame)}{below}")])
+    lines.append(_scale(heat_map, color=color, width=width))
+    text = min(width, max(MIN_TEXT_WIDTH, len(plain_text(lines[0]))))
+    notes = [*_extremes(heat_map, values)]
     if np.isnan(values).any():
-        notes.append(f"{'hole' if color else MISSING}: {picture.missing}")
+        notes.append(f"{'empty' if color else MISSING}: {heat_map.missing}")
     if block > 1:
-        notes.append(f"one cell: mean of {block}×{block}")
+        notes.append(f"each cell: mean of {block}×{block}")
     lines += [[Segment(piece)] for note in notes for piece in wrap(note, text)]
-    return [[Segment(piece)] for piece in wrap(picture.title, text)], lines
+    return [[Segment(piece)] for piece in wrap(heat_map.title, text)], lines
 
 
 def _reduce(values: Cells, block: int) -> Float[np.ndarray, "H W"]:
-    """Means of square blocks of cells, of those that have a value."""
+    """Average square blocks of cells over the cells that have a value."""
     if block == 1:
         return values
     height, width = values.shape
@@ -85,21 +84,20 @@ def _reduce(values: Cells, block: int) -> Float[np.ndarray, "H W"]:
     return np.where(counts > 0, np.nansum(blocks, axis=(1, 3)) / np.maximum(counts, 1), np.nan)
 
 
-def _scaled(cells: Cells, picture: HeatMap) -> Cells:
-    """Positions on the scale, 0 to 1; the middle where it has no extent."""
-    if picture.high <= picture.low:
+def _scaled(cells: Cells, heat_map: HeatMap) -> Cells:
+    """Return positions on the scale, 0 to 1; 0.5 if its limits are equal."""
+    if heat_map.high <= heat_map.low:
         return np.where(np.isnan(cells), np.nan, 0.5)
-    return np.clip((cells - picture.low) / (picture.high - picture.low), 0.0, 1.0)
+    return np.clip((cells - heat_map.low) / (heat_map.high - heat_map.low), 0.0, 1.0)
 
 
 def _enlargement(cells: Cells, room: int, *, color: bool) -> tuple[int, int]:
-    """Characters across a cell, and pixels down: half a line each in colour, else a line."""
+    """Return the width of a cell in characters and its height in pixels (with colour half a line each)."""
     columns = cells.shape[1]
-    factor = min(max(USUAL_SIDE // max(cells.shape), 1), LARGEST_FACTOR)
+    factor = min(max(MIN_SIDE // max(cells.shape), 1), MAX_FACTOR)
     across = 1 if color else 2
     down = factor if color else max(factor // 2, 1)
     down = min(down, max(room // (across * columns), 1))
-    # Better too narrow than not there.
     return (across * down if across * down * columns <= room else 1), down
 
 
@@ -108,7 +106,7 @@ def _half_blocks(cells: Cells, wide: int, high: int) -> Iterator[Line]:
     if len(pixels) % 2:
         pixels = np.concatenate([pixels, np.full((1, pixels.shape[1]), np.nan)])
     for index in range(0, len(pixels), 2):
-        # Beneath the last row there is nothing, which is no missing value.
+        # The lower half of the last line may be outside the map.
         last = index + 1 == high * len(cells)
         pairs = [(_color(a), _color(b)) for a, b in zip(pixels[index], pixels[index + 1], strict=True)]
         yield [_half_block(*pair, wide * len(list(same)), last) for pair, same in groupby(pairs)]
@@ -135,7 +133,13 @@ def _shade(position: float) -> str:
 
 
 def _row_labels(y: Sequence[Number], scale: tuple[int, int, int], lines: int) -> dict[int, str]:
-    """Labels by line: both ends of the axis, and 0; `scale`: rows in a cell, pixels down a cell, pixels in a line."""
+    """Return labels by line for 0 and both ends of the axis.
+
+    Args:
+        y: axis values.
+        scale: rows per cell, pixels per cell, pixels per line.
+        lines: number of lines.
+    """
     block, high, pixels = scale
     labels = {(y.index(0) // block) * high // pixels: "0"} if 0 in y else {}
     return labels | ({lines - 1: f"{y[-1]:g}"} if len(y) > 1 else {}) | {0: f"{y[0]:g}"}
@@ -151,10 +155,10 @@ def _column_labels(x: Sequence[Number], block: int, wide: int, width: int) -> st
     return f"{line[:zero]}0{line[zero + 1 :]}" if zero and free else line
 
 
-def _scale(picture: HeatMap, *, color: bool, width: int) -> Line:
-    low, high = format_value(picture.low, picture.unit), format_with_unit(picture.high, picture.unit)
+def _scale(heat_map: HeatMap, *, color: bool, width: int) -> Line:
+    low, high = format_value(heat_map.low, heat_map.unit), format_with_unit(heat_map.high, heat_map.unit)
     frame = "" if color else "│"
-    room = min(BAR, width - len(low) - len(high) - 2 - 2 * len(frame))
+    room = min(SCALE_WIDTH, width - len(low) - len(high) - 2 - 2 * len(frame))
     if room < 2:
         return [Segment(piece) for piece in (low, " to ", high)]
     steps = [step / (room - 1) for step in range(room)]
@@ -162,16 +166,16 @@ def _scale(picture: HeatMap, *, color: bool, width: int) -> Line:
     return [Segment(f"{low} {frame}"), *bar, Segment(f"{frame} {high}")]
 
 
-def _extremes(picture: HeatMap, values: Cells) -> Iterator[str]:
-    """The least and the largest value, each at its place nearest to 0."""
+def _extremes(heat_map: HeatMap, values: Cells) -> Iterator[str]:
+    """Yield the smallest and the largest value, each at its position closest to (0, 0)."""
     if np.isnan(values).all():
         yield "no values"
         return
-    y, x = np.abs(picture.y)[:, None], np.abs(picture.x)[None, :]
+    y, x = np.abs(heat_map.y)[:, None], np.abs(heat_map.x)[None, :]
     order = np.lexsort(((y + x).ravel(), np.maximum(y, x).ravel()))
     for name, value in (("min", np.nanmin(values)), ("max", np.nanmax(values))):
         nearest = next(index for index in order if values.flat[index] == value)
         row, column = divmod(int(nearest), values.shape[1])
-        where = zip(picture.axes, (picture.y[row], picture.x[column]), strict=True)
+        where = zip(heat_map.axes, (heat_map.y[row], heat_map.x[column]), strict=True)
         place = ", ".join(f"{axis}={value:g}" for axis, value in where)
-        yield f"{name} {format_with_unit(float(value), picture.unit)} at ({place})"
+        yield f"{name} {format_with_unit(float(value), heat_map.unit)} at ({place})"

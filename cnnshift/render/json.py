@@ -1,4 +1,4 @@
-"""Format `json`: everything, one document."""
+"""Format `json`: everything, as one document."""
 
 import pydantic_core
 
@@ -7,5 +7,5 @@ from cnnshift.render.style import Style
 
 
 def render(document: Document, style: Style) -> str:
-    """The document's content; for a benchmark, that of its result file. `style` does not matter."""
+    """Return the content of the document; for a benchmark, the result file. `style` is not used."""
     return pydantic_core.to_json(document.content, indent=1, by_alias=True).decode() + "\n"

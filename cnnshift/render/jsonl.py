@@ -7,5 +7,5 @@ from cnnshift.render.style import Style
 
 
 def render(document: Document, style: Style) -> str:
-    """A line per run, comparison or name; `style` does not matter."""
+    """Return one line per run, comparison or name; `style` is not used."""
     return "".join(pydantic_core.to_json(dict(line)).decode() + "\n" for line in document.lines or document.records)

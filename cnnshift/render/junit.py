@@ -1,4 +1,4 @@
-"""Format `junit`: test cases for Jenkins, GitLab and everything else that reads JUnit's XML."""
+"""Format `junit`: test cases in JUnit's XML, for Jenkins, GitLab and others."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from cnnshift.render.style import Style
 
 
 def render(document: Document, style: Style) -> str:
-    """One suite; a case per finding: failed gates fail, what could not be compared is an error, doubts are skipped.
+    """Return one test suite with a test case per finding.
 
-    `style` does not matter.
+    The levels `error`, `failure` and `warning` become errors, failures and skipped tests. `style` is not used.
     """
     from junitparser import JUnitXml, TestCase, TestSuite
     from junitparser.junitparser import Error, Failure, Skipped
@@ -34,5 +34,5 @@ def render(document: Document, style: Style) -> str:
 
 
 def _printable(text: str) -> str:
-    """Text without the control characters that XML 1.0 has no way to write."""
+    """Replace the control characters that XML 1.0 cannot represent."""
     return re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "�", text)

@@ -10,7 +10,7 @@ from cnnshift.render.styled_text import plain_text
 
 
 def render(document: Document, style: Style) -> str:
-    """Pipe tables with what is said around them; `style` does not matter."""
+    """Return header, pipe tables and footer; `style` is not used."""
     blocks = [*map(_escape, document.header), *map(_table, document.tables), *map(_escape, document.footer)]
     return "\n\n".join(blocks) + "\n"
 
@@ -27,12 +27,12 @@ def _table(table: Table) -> str:
     if table.plots:
         lines += ["", *_fenced([plain_text(line).rstrip() for line in draw(table.plots, color=False, width=None)[1:]])]
     if table.notes:
-        lines += ["", *(f"- {_escape(sentence)}" for sentence in table.notes)]
+        lines += ["", *(f"- {_escape(note)}" for note in table.notes)]
     return "\n".join(lines)
 
 
 def _fenced(lines: list[str]) -> list[str]:
-    """Lines as they are, between marks that none of them can hold."""
+    """Return a code block with a fence that is longer than any run of backticks in the lines."""
     longest = max((len(run) for line in lines for run in re.findall("`+", line)), default=0)
     fence = "`" * max(3, longest + 1)
     return [fence, *lines, fence]
@@ -48,9 +48,9 @@ def _cell(cell: TableCell) -> str:
 
 
 def _escape(text: str) -> str:
-    """Text that may come from a file, as itself: no markup, no link, no mention, no new line."""
+    """Escape markup, links, mentions and line breaks, because text may come from a file."""
     text = text.replace("&", "&amp;")
     for mark in "\\`*_<>|#[]!~":
         text = text.replace(mark, f"\\{mark}")
-    # A mark of no width keeps "@name" and "https://" from becoming a mention or a link.
+    # A zero-width character prevents that "@name" becomes a mention and "https://" a link.
     return " ".join(text.replace("@", "@\u2060").replace("://", ":\u2060//").split())

@@ -1,4 +1,4 @@
-"""Curves in one line of text: a bar per value."""
+"""Sparklines: one bar per value, in one line of text."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ MISSING = "·"
 
 
 def sparkline(values: Sequence[Number | None], low: Number, high: Number) -> str:
-    """One bar per value, on the scale from `low` (lowest bar) to `high` (full bar).
+    """Return one bar per value, on a scale from `low` (lowest bar) to `high` (full bar).
 
-    The scale is the caller's, so that several lines can share it. Values beyond it have its first or last bar, missing
-    ones (None, NaN) a dot, and on a scale without extent all have the middle bar.
+    Values outside the scale are clipped, and missing ones (None, NaN) are dots. If `low` equals `high`, all bars have
+    half the height.
 
     Example:
         >>> sparkline([0.0, 0.5, None, 1.0], 0.0, 1.0)
@@ -31,11 +31,10 @@ def _bar(value: Number | None, low: Number, high: Number) -> str:
         return MISSING
     if high <= low:
         return BARS[len(BARS) // 2 - 1]
-    # Infinite ones are beyond every scale.
     position = min(max((value - low) / (high - low), 0.0), 1.0)
     return BARS[min(int(position * len(BARS)), len(BARS) - 1)]
 
 
-def thin_out(count: int, most: int) -> list[int]:
-    """Indices of at most `most` of `count` points, evenly spaced, ends included."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist()
+def thin_out(count: int, limit: int) -> list[int]:
+    """Return the indices of at most `limit` of `count` points, evenly spaced, including both ends."""
+    return np.unique(np.linspace(0, count - 1, min(count, limit)).round().astype(int)).tolist()

@@ -1,4 +1,4 @@
-"""Where text goes."""
+"""The properties of an output stream that affect rendering."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """Width of the place in columns (None: as wide as the text needs), whether colour is wanted, and in 24 bits."""
+    """Width in columns (None: unlimited), and whether colour and 24-bit colour are available."""
 
     width: int | None = None
     color: bool = False

@@ -1,4 +1,4 @@
-"""Lines of coloured text before any format, so that a picture is drawn once for terminals and files."""
+"""Lines of coloured text, from which terminals and files are written."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ RGB = tuple[int, int, int]
 
 
 class Segment(NamedTuple):
-    """Text in one pair of colours; None is that of the place where it is shown."""
+    """Text with a foreground and a background colour; None is the default colour."""
 
     text: str
     foreground: RGB | None = None
@@ -20,30 +20,31 @@ Line = list[Segment]
 
 
 def plain_text(line: Line) -> str:
-    """A line without its colours."""
-    return "".join(span.text for span in line)
+    """Return a line without colours."""
+    return "".join(segment.text for segment in line)
 
 
 def join_columns(blocks: Sequence[Sequence[Line]], gap: int) -> list[Line]:
-    """Blocks of lines from left to right, `gap` columns apart, aligned at the top."""
+    """Place blocks of lines side by side, `gap` columns apart, aligned at the top."""
     widths = [max((len(plain_text(line)) for line in block), default=0) for block in blocks]
     lines = []
     for row in range(max(map(len, blocks), default=0)):
         line: Line = []
-        filled = 0
-        for block, wide in zip(blocks, widths, strict=True):
+        start = 0
+        for block, width in zip(blocks, widths, strict=True):
             if row < len(block):
-                line += [span for span in (Segment(" " * (filled - len(plain_text(line)))), *block[row]) if span.text]
-            filled += wide + gap
+                padding = Segment(" " * (start - len(plain_text(line))))
+                line += [segment for segment in (padding, *block[row]) if segment.text]
+            start += width + gap
         lines.append(line)
     return lines
 
 
 def wrap(text: str, width: int) -> list[str]:
-    """Text in pieces of at most `width` columns, broken after spaces and commas where that is possible."""
-    pieces, rest = [], " ".join(text.split())
+    """Split text into lines of at most `width` columns, after spaces and commas if possible."""
+    lines, rest = [], " ".join(text.split())
     while len(rest) > width:
         cut = max(rest.rfind(mark, 0, width) for mark in " ,") + 1 or width
-        pieces.append(rest[:cut].rstrip())
+        lines.append(rest[:cut].rstrip())
         rest = rest[cut:].lstrip()
-    return [*pieces, rest]
+    return [*lines, rest]

@@ -1,4 +1,4 @@
-"""Format `table`: Rich tables, with what is said around them in plain words."""
+"""Format `table`: Rich tables for a terminal."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from cnnshift.render.style import Style
 from cnnshift.render.styled_text import RGB, Line
 
 WIDE = 150
-"""Columns from which an interval stands beside its value instead of below it."""
+"""Width from which details are placed beside a value instead of below it."""
 
 NARROW = 100
-"""Columns below which optional columns are left to the other formats, so that the rest stays readable."""
+"""Width below which optional columns are omitted."""
 
 UNLIMITED = 1_000_000
 
-COLORS = {"": "", "strong": "bold", "good": "green", "bad": "red", "doubtful": "yellow", "dim": "dim"}
+COLORS = {"": "", "strong": "bold", "good": "green", "bad": "red", "warning": "yellow", "dim": "dim"}
 
 
 def render(document: Document, style: Style) -> str:
-    """The document as text for a terminal.
+    """Return the document as text for a terminal.
 
     Args:
-        document: what to say.
-        style: width and colour. Without a width no cell is ever wrapped or cut.
+        document: what to render.
+        style: width and colour. If the width is unlimited, no cell is wrapped.
     """
     console = Console(
         file=io.StringIO(),
@@ -53,8 +53,8 @@ def render(document: Document, style: Style) -> str:
             console.print(_colored(line))
         if table.plots and table.notes:
             console.print()
-        for sentence in table.notes:
-            console.print(Text(f"• {sentence}"))
+        for note in table.notes:
+            console.print(Text(f"• {note}"))
         console.print()
     for line in document.footer:
         console.print(Text(line))
@@ -64,25 +64,25 @@ def render(document: Document, style: Style) -> str:
 
 
 def _table(table: Table, style: Style) -> RichTable:
-    beside = style.width is None or style.width >= WIDE
+    wide = style.width is None or style.width >= WIDE
     narrow = style.width is not None and style.width < NARROW
-    shown = [column for column in table.columns if not (narrow and column.optional)]
-    # Lines between the rows only where a row takes more than one.
-    rich = RichTable(show_edge=False, pad_edge=False, show_lines=not beside and _has_details(shown))
-    for column in shown:
+    columns = [column for column in table.columns if not (narrow and column.optional)]
+    rich = RichTable(show_edge=False, pad_edge=False, show_lines=not wide and _has_details(columns))
+    for column in columns:
         rich.add_column(
             Text(column.heading.replace(" [", "\n[")),
             justify="right" if column.numeric else "left",
             overflow="fold",
             no_wrap=style.width is None,
         )
-    for cells in zip(*(column.cells for column in shown), strict=True):
-        rich.add_row(*(_text(cell, beside, narrow) for cell in cells))
+    for cells in zip(*(column.cells for column in columns), strict=True):
+        rich.add_row(*(_text(cell, wide, narrow) for cell in cells))
     return rich
 
 
 def _colored(line: Line) -> Text:
-    return Text.assemble(*((span.text, _rich_style(span.foreground, span.background)) for span in line), no_wrap=True)
+    parts = ((segment.text, _rich_style(segment.foreground, segment.background)) for segment in line)
+    return Text.assemble(*parts, no_wrap=True)
 
 
 def _rich_style(foreground: RGB | None, background: RGB | None) -> RichStyle:
@@ -95,11 +95,11 @@ def _has_details(columns: list[Column]) -> bool:
     return any(cell.detail for column in columns for cell in column.cells)
 
 
-def _text(cell: TableCell, beside: bool, narrow: bool) -> Text:
+def _text(cell: TableCell, wide: bool, narrow: bool) -> Text:
     mark = " *" if cell.best else ""
-    # A model's spec may break where its options end.
-    words = cell.text.replace(",", ",\n") if narrow and ":" in cell.text else cell.text
-    text = Text(f"{words}{mark}", style="bold green" if cell.best else COLORS[cell.emphasis])
+    # Break model specs after commas.
+    content = cell.text.replace(",", ",\n") if narrow and ":" in cell.text else cell.text
+    text = Text(f"{content}{mark}", style="bold green" if cell.best else COLORS[cell.emphasis])
     if cell.detail:
-        text.append(" " if beside else "\n").append(cell.detail, style="dim not bold")
+        text.append(" " if wide else "\n").append(cell.detail, style="dim not bold")
     return text

@@ -1,1 +1,1 @@
-"""The result file: its schema, reading and writing it."""
+"""Result files: schema, migration, validation, reading and writing."""

@@ -1,4 +1,4 @@
-"""Runs as people read them: one table per protocol, one row per model, seeds taken together."""
+"""Group the runs of a result by contract and model, and average metrics over seeds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cnnshift.stats.intervals import mean_interval
 
 @dataclass(frozen=True, slots=True)
 class ModelRuns:
-    """One model under one protocol, over all its seeds."""
+    """The runs of one model under one contract, one per seed."""
 
     model: str
     runs: tuple[Run, ...]
@@ -23,26 +23,26 @@ class ModelRuns:
 
 @dataclass(frozen=True, slots=True)
 class ContractGroup:
-    """All models measured under one contract."""
+    """All models that were measured under one contract."""
 
     models: tuple[ModelRuns, ...]
 
     @property
     def example(self) -> Run:
-        """Any run: they share data set, protocol and shifts."""
+        """The first run; all runs share the data set, the protocol and the shifts."""
         return self.models[0].runs[0]
 
 
 @dataclass(frozen=True, slots=True)
 class SeedMean:
-    """A metric over seeds.
+    """A metric averaged over seeds.
 
     Attributes:
         value: mean over the seeds.
-        ci95: 95 % interval over images, of that mean; None where images have no value of their own
-            and there is more than one seed.
+        ci95: 95 % interval of that mean over images; None if there are several seeds and the metric has no per-image
+            values.
         seed_sd: standard deviation over the seeds; None for one seed.
-        n: number of images that count for one of the seeds.
+        n: number of images with a finite value for at least one seed.
     """
 
     value: float
@@ -52,7 +52,7 @@ class SeedMean:
 
 
 def group_by_contract(result: Result) -> list[ContractGroup]:
-    """Runs by contract, then by model, both in the order of their first run."""
+    """Group runs by contract, then by model, both in the order of their first run."""
     groups: dict[str, dict[str, list[Run]]] = {}
     for run in result.runs:
         groups.setdefault(run.contract, {}).setdefault(run.model, []).append(run)
@@ -63,20 +63,20 @@ def group_by_contract(result: Result) -> list[ContractGroup]:
 
 
 def seed_mean(runs: Sequence[Run], id: str) -> SeedMean | None:
-    """A metric of one model over its seeds; None where a run has no value for it."""
-    found = [metric for run in runs if (metric := run.metric(id)) and metric.value is not None]
-    if not found or len(found) < len(runs):
+    """Average a metric of one model over its seeds; None if a run has no value for it."""
+    metrics = [metric for run in runs if (metric := run.metric(id)) and metric.value is not None]
+    if not metrics or len(metrics) < len(runs):
         return None
-    values = np.array([metric.value for metric in found])
-    if len(found) == 1:
-        return SeedMean(float(values[0]), found[0].ci95, None, found[0].n)
-    spread = float(values.std(ddof=1))
-    packed = [metric.per_image for metric in found if metric.per_image is not None]
-    if len(packed) < len(found):
-        return SeedMean(float(values.mean()), None, spread, found[0].n)
+    values = np.array([metric.value for metric in metrics])
+    if len(metrics) == 1:
+        return SeedMean(float(values[0]), metrics[0].ci95, None, metrics[0].n)
+    seed_sd = float(values.std(ddof=1))
+    packed = [metric.per_image for metric in metrics if metric.per_image is not None]
+    if len(packed) < len(metrics):
+        return SeedMean(float(values.mean()), None, seed_sd, metrics[0].n)
     table = np.stack([unpack(array).astype(float) for array in packed])
     per_image = influence_values(table).mean(axis=0)
-    interval = mean_interval(per_image, bounds=mean_influence_bounds(table, found[0].bounds))
+    interval = mean_interval(per_image, bounds=mean_influence_bounds(table, metrics[0].bounds))
     limits = interval.low, interval.high
-    finite = limits if np.isfinite(limits).all() else None
-    return SeedMean(float(per_image.mean()), finite, spread, int(np.isfinite(table).any(axis=0).sum()))
+    ci95 = limits if np.isfinite(limits).all() else None
+    return SeedMean(float(per_image.mean()), ci95, seed_sd, int(np.isfinite(table).any(axis=0).sum()))

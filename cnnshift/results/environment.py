@@ -1,4 +1,4 @@
-"""Where a result was made: enough to explain a difference, nothing that identifies a person or a machine."""
+"""The environment of a measurement, without anything that identifies a person or a machine."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "tensorflow-datasets")
 
 
 def describe_environment(device: dict[str, Any]) -> dict[str, Any]:
-    """Versions, device and code state; no host name, user or path.
+    """Return versions, device and git commit; no host name, user name or path.
 
     Args:
-        device: kind, count, dtype and precision, as the backend tells them.
+        device: kind, count, dtype and matmul precision of the JAX devices.
     """
     return {
         "python": platform.python_version(),
@@ -30,10 +30,10 @@ def describe_environment(device: dict[str, Any]) -> dict[str, Any]:
 
 
 def _git_commit() -> str | None:
-    """Commit of the repository that the benchmark was started in, if there is one."""
+    """Return the commit of the repository that contains the working directory."""
     try:
         command = ["git", "rev-parse", "HEAD"]
-        found = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return found.stdout.strip() if found.returncode == 0 else None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,4 +1,4 @@
-"""Reading and writing result files: atomically, and never silently damaged."""
+"""Read and write result files."""
 
 from __future__ import annotations
 
@@ -13,52 +13,60 @@ from cnnshift.errors import InputError, validation_message
 from cnnshift.files import read_bytes, write_text
 from cnnshift.results.migration import migrate
 from cnnshift.results.schema import SCHEMA, SCHEMA_VERSION, Result
+from cnnshift.results.validation import check_result
 
 LAST = "last"
 
 
 def locate(name: str) -> Path:
-    """The path behind a RESULT argument: `last` is the newest result in the cache."""
+    """Return the path of a RESULT argument; `last` is the newest result in the cache."""
     return last_path() if name == LAST else Path(name)
 
 
 def last_path() -> Path:
-    """Where the newest result is kept."""
+    """Return the path of the newest result in the cache."""
     return cache_dir("results") / "last.json"
 
 
 def save_result(result: Result, path: Path) -> None:
-    """Write a result as JSON, atomically."""
+    """Write a result as JSON, atomically.
+
+    Raises:
+        SaveError: The file cannot be written.
+    """
     write_text(path, to_json(result))
 
 
 def to_json(result: Result) -> str:
-    """The result as a JSON document."""
+    """Return a result as a JSON document."""
     return result.model_dump_json(by_alias=True, indent=1) + "\n"
 
 
 def load_result(name: str | Path) -> Result:
-    """Read a result file, or `last`.
+    """Read a result file.
+
+    Args:
+        name: path of the file, or `last` for the newest result in the cache.
 
     Raises:
-        InputError: no such file, not JSON, not a result, of a newer version, or damaged.
+        InputError: The file is missing, or its content is not a valid result; see `parse_result`.
     """
     path = locate(str(name))
     if not os.path.exists(path):
-        hint = " (no benchmark has finished a cell yet)" if str(name) == LAST else ""
+        hint = " (no benchmark has finished a run yet)" if str(name) == LAST else ""
         raise InputError(f"No result file {name}{hint}.")
     return parse_result(read_bytes(path), str(name))
 
 
 def parse_result(content: bytes, name: str) -> Result:
-    """A result from the bytes of its file, brought to the present version of the schema.
+    """Parse a result file of this or an older schema version.
 
     Args:
         content: a JSON document.
-        name: of the file, for messages.
+        name: name of the file, for messages.
 
     Raises:
-        InputError: not JSON, not a result, of a newer version, or damaged.
+        InputError: The content is not JSON, not a result, of a newer version, or its parts contradict each other.
     """
     try:
         document = pydantic_core.from_json(content)
@@ -66,29 +74,30 @@ def parse_result(content: bytes, name: str) -> Result:
         raise InputError(f"{name} is not JSON: {error}.") from None
     schema = document.get("schema") if isinstance(document, dict) else None
     if schema != SCHEMA:
-        raise InputError(f"{name} is not a result file: its schema is {shorten(schema)}; '{SCHEMA}' is needed.")
+        raise InputError(f"{name} is not a result file: its schema is {shorten(schema)}; it must be '{SCHEMA}'.")
     version = document.get("schema_version")
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise InputError(f"{name} has schema_version {shorten(version)}; allowed: 1 to {SCHEMA_VERSION}.")
     if version > SCHEMA_VERSION:
         raise InputError(
-            f"{name} has schema_version {shorten(version)}, which a newer cnnshift wrote; this one reads 1 to "
-            f"{SCHEMA_VERSION}: upgrade it."
+            f"{name} has schema_version {shorten(version)}, which was written by a newer cnnshift; this version reads "
+            f"1 to {SCHEMA_VERSION}. Upgrade cnnshift."
         )
     try:
-        return Result.model_validate(migrate(document, version))
+        result = Result.model_validate(migrate(document, version))
+        check_result(result)
     except pydantic.ValidationError as error:
-        raise InputError(f"{name} is not a {SCHEMA} file of version {version}: {_first(error)}.") from None
+        problem = error.errors()[0]
+        path = ".".join(shorten(part).strip("'") for part in problem["loc"])
+        reason = f"{path}: {validation_message(problem)}"
+    except ValueError as error:
+        reason = f"{error}"
+    else:
+        return result
+    raise InputError(f"{name} is not a valid {SCHEMA} file of version {version}: {reason}.")
 
 
 def shorten(value: object) -> str:
-    """A value from a file as it may stand in a message: on one line, and not long."""
+    """Return the repr of a value on one line of at most 80 characters."""
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:80]}…"
-
-
-def _first(error: pydantic.ValidationError) -> str:
-    problem = error.errors()[0]
-    where = ".".join(shorten(part).strip("'") for part in problem["loc"])
-    message = validation_message(problem)
-    return f"{where}: {message}" if where else message

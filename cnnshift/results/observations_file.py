@@ -1,4 +1,4 @@
-"""Observations on disk: one .npz for all cells of a benchmark, readable without the model and without pickle."""
+"""Read and write observations: one .npz file for all runs of a benchmark, without pickle."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from cnnshift.observations import Observations
 
 
 def write_observations(path: Path, name: str, observations: Observations, *, fresh: bool) -> None:
-    """Add a cell's observations to a file; the file is replaced in one step.
+    """Add the observations of one run to a file; the file is replaced atomically.
 
     Args:
         path: the .npz file.
-        name: of the cell; a cell that is in the file already is left as it is.
-        observations: its arrays become members `NAME/FIELD.npy`; absent ones are left out.
-        fresh: start a new file instead of adding to the one that is there.
+        name: name of the run; a run that is in the file already is not written again.
+        observations: each array becomes the member `NAME/FIELD.npy`; absent arrays are omitted.
+        fresh: replace the file instead of adding to it.
 
     Raises:
-        SaveError: the file cannot be written.
+        SaveError: The file cannot be written.
     """
     try:
         with atomic_file(path) as file:
@@ -34,10 +34,10 @@ def write_observations(path: Path, name: str, observations: Observations, *, fre
                 with path.open("rb") as old:
                     shutil.copyfileobj(old, file)
             with zipfile.ZipFile(file, "a" if add else "w", zipfile.ZIP_DEFLATED) as archive:
-                there = {member.rpartition("/")[0] for member in archive.namelist()}
+                names = {member.rpartition("/")[0] for member in archive.namelist()}
                 for field in fields(observations):
                     array = getattr(observations, field.name)
-                    if array is not None and name not in there:
+                    if array is not None and name not in names:
                         with archive.open(f"{name}/{field.name}.npy", "w", force_zip64=True) as member:
                             np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
     except zipfile.BadZipFile as error:
@@ -45,25 +45,25 @@ def write_observations(path: Path, name: str, observations: Observations, *, fre
 
 
 def load_observations(path: Path) -> dict[str, Observations]:
-    """All cells of a file, by name.
+    """Read the observations of all runs in a file, by name.
 
     Raises:
-        InputError: no such file, or not a file of observations.
+        InputError: The file is missing or not a file of observations.
     """
-    cells: dict[str, dict[str, np.ndarray]] = {}
+    runs: dict[str, dict[str, np.ndarray]] = {}
     try:
         with np.load(path, allow_pickle=False) as file:
             for key in file.files:
                 name, _, field = key.rpartition("/")
-                cells.setdefault(name, {})[field] = file[key]
-        return {name: _observations(arrays) for name, arrays in cells.items()}
+                runs.setdefault(name, {})[field] = file[key]
+        return {name: _to_observations(arrays) for name, arrays in runs.items()}
     except OSError as error:
         raise InputError(f"Cannot read {path}: {error.strerror or error}.") from None
     except (ValueError, TypeError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is not a file of observations: {error}.") from None
 
 
-def _observations(arrays: dict[str, np.ndarray]) -> Observations:
+def _to_observations(arrays: dict[str, np.ndarray]) -> Observations:
     stride = arrays.pop("stride", None)
     optional: dict[str, Any] = {"neighbours": None, "cosine": None}
     return Observations(**(optional | arrays), stride=None if stride is None else int(stride))

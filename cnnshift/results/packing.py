@@ -1,4 +1,4 @@
-"""Arrays in a JSON file: typed, compressed, base64; bounded when read."""
+"""Numeric arrays in a JSON file: compressed, in base64, with a size limit on reading."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ import numpy as np
 import pydantic
 
 MAX_BYTES = 64 * 2**20
+"""Size limit of one array, uncompressed."""
 
 
 class PackedArray(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """One numeric array.
+    """A compressed numeric array.
 
     Attributes:
         dtype: little-endian type of the elements.
@@ -28,13 +29,17 @@ class PackedArray(pydantic.BaseModel, frozen=True, extra="forbid"):
     data: str
 
     @property
-    def claimed_bytes(self) -> int:
-        """Length of the array's bytes, as far as its shape says."""
+    def nbytes(self) -> int:
+        """Uncompressed size in bytes according to shape and dtype."""
         return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
 
 def pack(array: np.ndarray) -> PackedArray:
-    """Pack an array: 0/1 values and small counts as bytes, other integers as 32 bits, floats as 32 bits."""
+    """Compress an array.
+
+    Floats are stored as 32-bit floats, integers as 32-bit integers. Arrays of zeros and ones, and integer arrays with
+    values from 0 to 255, are stored as bytes.
+    """
     if np.issubdtype(array.dtype, np.floating):
         dtype = "|u1" if np.isin(array, (0, 1)).all() else "<f4"
     else:
@@ -44,20 +49,20 @@ def pack(array: np.ndarray) -> PackedArray:
 
 
 def unpack(packed: PackedArray) -> np.ndarray:
-    """The array, in its stored type.
+    """Decompress an array; its dtype is the stored one.
 
     Raises:
-        ValueError: it claims more than `MAX_BYTES`, or its bytes are damaged or not of the claimed number.
+        ValueError: The array is larger than `MAX_BYTES`, its data is damaged, or its size does not match its shape.
     """
-    size = packed.claimed_bytes
+    size = packed.nbytes
     if size > MAX_BYTES:
-        raise ValueError(f"a packed array claims {size:,} bytes; allowed: at most {MAX_BYTES:,}")
+        raise ValueError(f"a packed array has {size:,} bytes; it must have at most {MAX_BYTES:,}")
     try:
         inflate = zlib.decompressobj()
-        # One byte more than claimed, so that a longer stream shows without being inflated.
+        # One byte more than the shape allows reveals a longer stream without decompressing it.
         content = inflate.decompress(base64.b64decode(packed.data, validate=True), size + 1)
     except (binascii.Error, zlib.error) as error:
         raise ValueError(f"a packed array is damaged: {error}") from None
     if len(content) != size or not inflate.eof:
-        raise ValueError(f"a packed array does not hold the {size:,} bytes that it claims")
+        raise ValueError(f"the data of a packed array does not have the {size:,} bytes of its shape")
     return np.frombuffer(content, packed.dtype).reshape(packed.shape)

@@ -1,6 +1,6 @@
-"""The result file's content: `schema` cnnshift.result, version 3.
+"""The content of a result file: `schema` "cnnshift.result", version 4.
 
-What a version changed, and how an older file becomes a newer one, is in `cnnshift.results.migration`.
+`cnnshift.results.migration` lists the changes of every version.
 """
 
 from __future__ import annotations
@@ -13,26 +13,25 @@ import pydantic
 
 from cnnshift.pixel_length import PixelLength
 from cnnshift.results.packing import PackedArray
-from cnnshift.results.validation import check_result
 
 SCHEMA = "cnnshift.result"
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
-def _printable(text: str) -> str:
-    """Names are shown in terminals, which obey control characters."""
+def _check_printable(text: str) -> str:
+    """Refuse control characters, which a terminal would execute."""
     if found := re.search(r"[\x00-\x1f\x7f-\x9f]", text):
         raise ValueError(f"text holds the control character {found[0]!r}")
     return text
 
 
-Text = Annotated[str, pydantic.Field(max_length=10_000), pydantic.AfterValidator(_printable)]
+Text = Annotated[str, pydantic.Field(max_length=10_000), pydantic.AfterValidator(_check_printable)]
 Count = Annotated[int, pydantic.Field(ge=0, lt=2**63)]
 Integer = Annotated[int, pydantic.Field(ge=-(2**63), lt=2**63)]
-# Their squares and cubes, and sums of these, are finite.
+# The limits keep squares, cubes and their sums finite.
 Number = Annotated[float, pydantic.Field(ge=-1e60, le=1e60)]
-Positive = Annotated[float, pydantic.Field(ge=0, le=1e60)]
-# Of a shift, in pixels: whole ones are whole numbers in the file, fractions the 64-bit numbers nearest to them.
+NonNegative = Annotated[float, pydantic.Field(ge=0, le=1e60)]
+# One component of a shift in pixels. Whole pixels are written as integers, fractions as the nearest 64-bit float.
 Coordinate = Annotated[
     float,
     pydantic.Field(ge=-1e9, le=1e9),
@@ -42,13 +41,13 @@ Coordinate = Annotated[
 
 
 class Record(pydantic.BaseModel):
-    """A part of a result."""
+    """Base class of all parts of a JSON document of cnnshift: immutable, without unknown keys, NaN and infinity."""
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
 
 
 class MetricResult(Record):
-    """A metric's value for one run; a value that is not a number is null with a reason."""
+    """A metric of one run; `value` is null, with a `reason`, if the metric is not available."""
 
     id: Text
     version: Count
@@ -65,7 +64,7 @@ class MetricResult(Record):
 
 
 class DatasetRecord(Record):
-    """What was measured on."""
+    """The test images: `n` images of `size` (height, width)."""
 
     name: Text
     version: Text
@@ -76,13 +75,15 @@ class DatasetRecord(Record):
 
 
 class ProtocolRecord(Record):
-    """How images moved; `information_loss` is the mean fraction of the foreground energy that left the window.
+    """A shift protocol and a shift set.
 
-    `count` is the number of shifts per image, (0, 0) not among them. `max_shift`, the largest |d|∞, and `step` are in
-    pixels: whole numbers, or exact fractions as text ("1/3").
+    `wraps` tells whether pixels that leave the image enter at the opposite border. `max_shift`, the largest |d|∞, and
+    `step` are in pixels: integers, or exact fractions as text ("1/3"). `count` is the number of shifts per image
+    without (0, 0). `information_loss` is the mean fraction of the foreground energy that leaves the image.
     """
 
     name: Text
+    wraps: bool
     set: Text
     max_shift: PixelLength
     step: PixelLength
@@ -91,15 +92,15 @@ class ProtocolRecord(Record):
     information_loss: Number
 
     @property
-    def movement(self) -> str:
-        """Protocol and shift set as they follow a metric's name: `circular, |d|≤8`."""
+    def label(self) -> str:
+        """Protocol and shift set as shown after the name of a metric: `circular, |d|≤8`."""
         extra = "" if self.set == "grid" else f", {self.set}"
         step = "" if self.step == 1 else f", step {self.step}"
         return f"{self.name}, |d|≤{self.max_shift}{extra}{step}"
 
 
 class TrainingRecord(Record):
-    """How the weights were made; `cached` when they were read instead."""
+    """The training recipe; `cached` if the weights were read from a file."""
 
     recipe: dict[str, Any]
     cached: bool
@@ -107,29 +108,29 @@ class TrainingRecord(Record):
 
 
 class EngineRecord(Record):
-    """What ran: `direct`, or `shared` between shifts; and how many passes of an image through the trunk that took.
+    """The engine of the sweep, and the number of forward passes of single images.
 
-    Null in files of version 1, which know only the direct engine.
+    `direct` computes every shift; `shared` reuses feature maps between shifts.
     """
 
     name: Literal["direct", "shared"]
-    forwards: int
+    forward_passes: int
 
 
 class Timing(Record):
-    """Seconds, and image-shifts per second of the sweep without compilation."""
+    """Seconds, and image-shift pairs per second of the sweep without compilation."""
 
-    compile_seconds: Positive
-    train_seconds: Positive
-    sweep_seconds: Positive
-    images_per_second: Positive
+    compile_seconds: NonNegative
+    train_seconds: NonNegative
+    sweep_seconds: NonNegative
+    images_per_second: NonNegative
 
 
 class ShiftTable(Record):
-    """Columns over the shifts, in pixels, of an enumerated set; empty, with a reason, where they differ by image.
+    """Columns over the shifts (dy, dx) in pixels; empty, with a `reason`, for shift sets that differ by image.
 
-    `sensitivity` is the mean distance of the logits, in units of the metric of that name; null with a reason where that
-    does not exist, and without one in files that were written before it was measured.
+    `sensitivity` is the mean distance of the logits in units of the metric of that name; null, with a reason, if the
+    metric is not available, and null without a reason in files that predate it.
     """
 
     dy: list[Coordinate] = []
@@ -143,11 +144,11 @@ class ShiftTable(Record):
 
 
 class RadiusTable(Record):
-    """Columns over the radii |d|∞ of the shifts: means at that radius; worst case and survival over all up to it.
+    """Columns over the radii |d|∞ of the shifts.
 
-    `pairs` counts the (image, shift) pairs and `images` the images at that radius. `sensitivity` is the mean distance
-    of the logits, as in `ShiftTable`. Files that were written before they were measured have neither it nor
-    `survival_ci95`.
+    `pairs` counts (image, shift) pairs and `images` counts images at a radius. Accuracy, consistency and sensitivity
+    are means at that radius; worst-case accuracy and survival cover all shifts up to it. Files that predate
+    `sensitivity` and `survival_ci95` have null there.
     """
 
     radius: list[Coordinate]
@@ -164,11 +165,10 @@ class RadiusTable(Record):
 
 
 class PhaseTable(Record):
-    """Columns over the phases (py, px) = d mod `stride` of the shifts by whole pixels: consistency by sampling grid.
+    """Consistency by phase (py, px) = d mod `stride`, over the shifts by whole pixels.
 
-    `stride` is the model's total stride, null where it is not known; the columns are empty, with a reason, where there
-    is no phase. `pairs` and `images` count as in `RadiusTable`; for an enumerated set, pairs / images is the number of
-    shifts of that phase.
+    `stride` is the total stride of the model, null if unknown. The columns are empty, with a `reason`, if there are no
+    phases. `pairs` and `images` count as in `RadiusTable`.
     """
 
     stride: Count | None = None
@@ -184,9 +184,11 @@ class PhaseTable(Record):
 class Run(Record):
     """One model with one seed under one protocol.
 
-    `params` is null for a model that shows no weights, `flops` for one that runs outside of the compiled program.
-    `predictions` [n s]: the predicted class of every image at (0, 0), then at every shift in the order of `by_shift`
-    (or of the image's own random shifts). None in files of version 1, and where there are very many.
+    `family_version` is null for models that are not trained by cnnshift, `params` for models without accessible
+    weights, `flops` for models that run outside the compiled program. `predictions` [n, s + 1] holds the predicted
+    class of every image at (0, 0), then at every shift in the order of `by_shift`, or of the random shifts of that
+    image; it is null if there are too many. `family_version`, `predictions` and `engine` are null in files of
+    version 1.
     """
 
     model: Text
@@ -194,7 +196,7 @@ class Run(Record):
     family_version: Integer | None
     options: dict[Text, Text]
     params: Count | None
-    flops: Positive | None
+    flops: NonNegative | None
     weights_digest: Text
     seed: Integer
     training: TrainingRecord
@@ -210,15 +212,15 @@ class Run(Record):
     timing: Timing
 
     def metric(self, id: str) -> MetricResult | None:
-        """The metric of that id, if it was computed."""
+        """Return the metric with that id, or None."""
         return next((metric for metric in self.metrics if metric.id == id), None)
 
 
 class Result(Record):
-    """A benchmark: finished runs, what was asked for, and where it ran."""
+    """The finished runs of a benchmark, its configuration and its environment."""
 
     schema_: Literal["cnnshift.result"] = pydantic.Field(default=SCHEMA, alias="schema")
-    schema_version: Literal[3] = SCHEMA_VERSION
+    schema_version: Literal[4] = SCHEMA_VERSION
     status: Literal["complete", "partial", "interrupted"]
     created: Text
     cnnshift_version: Text
@@ -226,13 +228,7 @@ class Result(Record):
     environment: dict[str, Any]
     runs: list[Run]
 
-    @pydantic.model_validator(mode="after")
-    def _parts_agree(self) -> Result:
-        # Found when a file is read, not when somebody looks at an array.
-        check_result(self)
-        return self
-
 
 def schema_text() -> str:
-    """The JSON Schema of the file, as the package ships it (`schema.json`), so that other programs can rely on it."""
+    """Return the JSON Schema of a result file."""
     return (resources.files("cnnshift.results") / "schema.json").read_text(encoding="utf-8")

@@ -59,7 +59,7 @@ def test_fractions_of_a_pixel_from_the_command_line_to_the_files(cnnshift, here)
     assert "step is 1/2, a fraction of a pixel, by which only the protocols fourier and bilinear move" in err
     code, out, err = cnnshift(*small, "--step", "0.5", "--max-shift", "1")
     assert code == 0, err
-    assert "× 24 shifts [fourier, |d|≤1, step 1/2] · untrained networks" in out
+    assert "× 24 shifts [fourier, |d|≤1, step 1/2] · untrained models" in out
     assert "accuracy at |d| = 1/2 … 1" in out
     assert err.count("the only fractions of a pixel are halves") == 1
     code, out, _ = cnnshift("compare", "r.json", "last")

@@ -1,1 +1,1 @@
-"""Documents: what each command says, one file per command."""
+"""The document of each command."""

@@ -1,8 +1,8 @@
-"""What `cnnshift bench` says about a result."""
+"""The document of `cnnshift bench`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from cnnshift.pixel_length import serialize_length
@@ -10,19 +10,19 @@ from cnnshift.render.document import Document, Finding, Table
 from cnnshift.render.documents.bench_plots import bench_plots
 from cnnshift.render.documents.bench_summary import summarize
 from cnnshift.render.documents.bench_table import HEADLINE_METRICS, bench_columns
-from cnnshift.render.numbers import UNIT_SUFFIXES, format_interval, format_value, format_with_unit, headline
+from cnnshift.render.numbers import format_interval, format_with_unit, percent
 from cnnshift.results.aggregate import ContractGroup, group_by_contract
 from cnnshift.results.schema import Result, Run
 
-LEGEND = "[low, high]: 95 % interval over images · * best of its column · bars: 0 to 100 %"
+_PER_IMAGE: Any = {"predictions": True, "metrics": {"__all__": {"per_image"}}}
 
 
 def bench_document(result: Result, *, plots: bool | None = None) -> Document:
-    """One table per protocol, one row per model; records are one per run and metric.
+    """Return a document with one table per protocol and one row per model.
 
     Args:
-        result: what was measured.
-        plots: whether its maps and curves are drawn below the tables; by default those of a single model.
+        result: the measured runs.
+        plots: whether to draw maps and curves below the tables; by default only for a single model.
     """
     groups = group_by_contract(result)
     if plots is None:
@@ -31,21 +31,50 @@ def bench_document(result: Result, *, plots: bool | None = None) -> Document:
         name="bench",
         content=result,
         records=[record for run in result.runs for record in _records(run)],
-        tables=[_table(group, plots=plots) for group in groups],
-        header=[] if groups else ["No cell was finished."],
+        tables=[_table(group, result.config.get("metrics") or (), plots=plots) for group in groups],
+        header=[] if groups else ["No run was finished."],
         findings=[finding for run in result.runs for finding in _findings(run)],
-        # A line per run, without what only a program that reads the whole file wants.
         lines=[run.model_dump(mode="json", exclude=_PER_IMAGE) for run in result.runs],
     )
 
 
-def _table(group: ContractGroup, *, plots: bool) -> Table:
+def _table(group: ContractGroup, selected: Sequence[str], *, plots: bool) -> Table:
     no_map = group.example.by_shift.reason if plots else ""
-    legend = f"{LEGEND} · no map: {no_map}" if no_map else LEGEND
-    return Table(headline(group), bench_columns(group), legend, summarize(group), bench_plots(group) if plots else ())
+    legend = [
+        "[low, high]: 95 % confidence interval over images",
+        *(["±: standard deviation over training runs"] if _seeds(group) > 1 else []),
+        "* best value of the column",
+        "bars: 0 to 100 %",
+        *([f"no map: {no_map}"] if no_map else []),
+    ]
+    return Table(
+        _title(group),
+        bench_columns(group, selected),
+        " · ".join(legend),
+        summarize(group),
+        bench_plots(group) if plots else (),
+    )
 
 
-_PER_IMAGE: Any = {"predictions": True, "metrics": {"__all__": {"per_image"}}}
+def _title(group: ContractGroup) -> str:
+    """Return data set, images, shifts and protocol of a table."""
+    run, seeds = group.example, _seeds(group)
+    parts = [
+        run.dataset.name,
+        f"{run.dataset.n:,} test images × {run.protocol.count:,} shifts [{run.protocol.label}]",
+    ]
+    if not run.protocol.wraps:
+        parts.append(f"{percent(run.protocol.information_loss)} % of the foreground energy lost")
+    untrained = all(run.training.recipe.get("epochs") == 0 for model in group.models for run in model.runs)
+    if untrained:
+        parts.append("untrained models")
+    if seeds > 1:
+        parts.append(f"mean of {seeds} {'seeds' if untrained else 'training runs'}")
+    return " · ".join(parts)
+
+
+def _seeds(group: ContractGroup) -> int:
+    return max(len(model.runs) for model in group.models)
 
 
 def _records(run: Run) -> Iterator[dict[str, Any]]:
@@ -74,15 +103,16 @@ def _records(run: Run) -> Iterator[dict[str, Any]]:
 
 def _findings(run: Run) -> Iterator[Finding]:
     group = f"{run.model} seed {run.seed}"
-    shown = [metric for id in HEADLINE_METRICS if (metric := run.metric(id)) and metric.value is not None]
-    if shown:
-        said = ", ".join(f"{m.title} {format_with_unit(m.value or 0.0, m.unit)}" for m in shown)
-        yield Finding("notice", group, run.protocol.movement, f"{said}.")
+    headline = [metric for id in HEADLINE_METRICS if (metric := run.metric(id)) and metric.value is not None]
+    if headline:
+        values = ", ".join(
+            f"{metric.title} {format_with_unit(metric.value or 0.0, metric.unit)}" for metric in headline
+        )
+        yield Finding("notice", group, run.protocol.label, f"{values}.")
     for metric in run.metrics:
-        name = f"{metric.title} [{run.protocol.movement}]"
+        name = f"{metric.title} [{run.protocol.label}]"
         if metric.value is None:
             yield Finding("notice", group, name, f"no value: {metric.reason}")
             continue
-        sign = UNIT_SUFFIXES[metric.unit]
-        text = f"{format_value(metric.value, metric.unit)}{sign} {format_interval(metric.ci95, metric.unit)}"
+        text = f"{format_with_unit(metric.value, metric.unit)} {format_interval(metric.ci95, metric.unit)}"
         yield Finding("passed", group, name, text.strip())

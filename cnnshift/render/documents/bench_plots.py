@@ -1,4 +1,4 @@
-"""The pictures of a benchmark: maps over the shifts, consistency by phase, curves by radius."""
+"""The plots of `cnnshift bench`: maps over the shifts, consistency by phase, curves by radius."""
 
 from __future__ import annotations
 
@@ -11,108 +11,113 @@ from cnnshift.render.numbers import format_difference
 from cnnshift.results.aggregate import ContractGroup, ModelRuns, seed_mean
 from cnnshift.results.schema import RadiusTable
 
-OWN_MAP = 0.05
-"""Accuracy has a map of its own where it differs somewhere by more than this from consistency."""
+MIN_DIFFERENCE = 0.05
+"""A map of the accuracy is drawn if it differs from the consistency by more than this at some shift."""
 
-MOST_PHASES = 0.5
-"""Phases are drawn where the shifts have at least this share of them."""
+MIN_PHASES = 0.5
+"""The phases are drawn if the shifts have at least this fraction of them."""
 
-SHARES = {"accuracy": "accuracy", "worst_case_accuracy": "worst-case accuracy", "survival": "survival of the class"}
+RATES = {"accuracy": "accuracy", "worst_case_accuracy": "worst-case accuracy", "survival": "survival of the class"}
 
 Values = Mapping[tuple[Number, Number], float]
 
 
 def bench_plots(group: ContractGroup) -> list[Plot]:
-    """What there is to draw of the models of one table; values are means over the seeds.
+    """Return the plots of the models of one table, with means over the seeds.
 
-    For one model: its consistency at every shift, and its accuracy where that is another picture, on one scale;
-    consistency by phase where strides alias; and its curves by radius. For several: the consistency of each, on one
-    scale, and for each quantity the curves of all.
+    For one model: its consistency at every shift, and its accuracy if that differs, on one scale; consistency by phase
+    if the total stride exceeds 1; and its curves by radius. For several models: the consistency of each, on one scale,
+    and for each quantity the curves of all models.
     """
-    return [*_maps(group), *_phases(group), *_curves(group)]
+    return [*_shift_maps(group), *_phase_map(group), *_curves(group)]
 
 
-def _maps(group: ContractGroup) -> Iterator[HeatMap]:
+def _shift_maps(group: ContractGroup) -> Iterator[HeatMap]:
     if not group.example.by_shift.dy:
         return
     single = len(group.models) == 1
-    shown = {
-        "consistency" if single else f"consistency of {row.model}": _by_shift(row, "consistency")
-        for row in group.models
+    maps = {
+        "consistency" if single else f"consistency of {model.model}": _by_shift(model, "consistency")
+        for model in group.models
     }
     if single:
         accuracy = _by_shift(group.models[0], "accuracy")
-        if max(abs(accuracy[d] - shown["consistency"][d]) for d in accuracy) > OWN_MAP:
+        if max(abs(accuracy[d] - maps["consistency"][d]) for d in accuracy) > MIN_DIFFERENCE:
             unshifted = seed_mean(group.models[0].runs, "accuracy")
-            shown["accuracy"] = accuracy | ({(0, 0): unshifted.value} if unshifted else {})
-    ends = _ends(value for values in shown.values() for value in values.values())
-    # The reference has its place in the middle even where no shift is on its row or column.
-    y, x = (sorted({0, *(d[axis] for values in shown.values() for d in values)}) for axis in (0, 1))
-    for title, values in shown.items():
+            maps["accuracy"] = accuracy | ({(0, 0): unshifted.value} if unshifted else {})
+    limits = _limits(value for values in maps.values() for value in values.values())
+    # The reference is in the middle, even if no other shift is in its row or column.
+    y, x = (sorted({0, *(d[axis] for values in maps.values() for d in values)}) for axis in (0, 1))
+    for title, values in maps.items():
         complete = len(values.keys() | {(0, 0)}) == len(y) * len(x)
-        yield _map(title, values, (y, x), ends, "(0, 0) is the reference" if complete else "not among the shifts")
+        yield _heat_map(
+            title, values, (y, x), limits, "(0, 0) is the reference" if complete else "not in the shift set"
+        )
 
 
-def _by_shift(row: ModelRuns, column: str) -> dict[tuple[Number, Number], float]:
-    table = row.runs[0].by_shift
-    return _mean_of_seeds(table.dy, table.dx, [getattr(run.by_shift, column) for run in row.runs])
+def _by_shift(model: ModelRuns, column: str) -> dict[tuple[Number, Number], float]:
+    table = model.runs[0].by_shift
+    return _seed_means(table.dy, table.dx, [getattr(run.by_shift, column) for run in model.runs])
 
 
-def _mean_of_seeds(
+def _seed_means(
     y: Sequence[Number], x: Sequence[Number], columns: Sequence[Sequence[Number]]
 ) -> dict[tuple[Number, Number], float]:
     return dict(zip(zip(y, x, strict=True), np.mean(columns, axis=0).tolist(), strict=True))
 
 
-def _phases(group: ContractGroup) -> Iterator[HeatMap]:
+def _phase_map(group: ContractGroup) -> Iterator[HeatMap]:
     runs = group.models[0].runs
     table = runs[0].by_phase
     if len(group.models) > 1 or table.stride in (None, 1):
         return
-    if any(len(run.by_phase.py) < MOST_PHASES * table.stride**2 for run in runs):
+    if any(len(run.by_phase.py) < MIN_PHASES * table.stride**2 for run in runs):
         return
-    values = _mean_of_seeds(table.py, table.px, [run.by_phase.consistency for run in runs])
+    values = _seed_means(table.py, table.px, [run.by_phase.consistency for run in runs])
     axis = list(range(table.stride))
-    gap = seed_mean(runs, "phase_spectrum")
-    title = f"consistency by d mod {table.stride}" + (
-        f", phase gap {format_difference(gap.value, 'fraction')}" if gap else ""
-    )
-    yield _map(title, values, (axis, axis), _ends(values.values()), "no shift has this phase")
+    title = f"consistency by d mod {table.stride}"
+    if gap := seed_mean(runs, "phase_spectrum"):
+        title += f", phase gap {format_difference(gap.value, 'fraction')}"
+    yield _heat_map(title, values, (axis, axis), _limits(values.values()), "no shift has this phase")
 
 
-def _ends(values: Iterable[float]) -> tuple[float, float]:
-    """The scale of what there is: from the least to the largest value; of all shares where they are equal."""
-    found = list(values)
-    return (min(found), max(found)) if min(found) < max(found) else (0.0, 1.0)
+def _limits(values: Iterable[float]) -> tuple[float, float]:
+    """Return the smallest and largest value as the limits of a scale, or 0 and 1 if they are equal."""
+    listed = list(values)
+    return (min(listed), max(listed)) if min(listed) < max(listed) else (0.0, 1.0)
 
 
-def _map(
-    title: str, values: Values, axes: tuple[Sequence[Number], Sequence[Number]], ends: tuple[float, float], missing: str
+def _heat_map(
+    title: str,
+    values: Values,
+    axes: tuple[Sequence[Number], Sequence[Number]],
+    limits: tuple[float, float],
+    missing: str,
 ) -> HeatMap:
     y, x = axes
-    return HeatMap(title, [[values.get((dy, dx)) for dx in x] for dy in y], y, x, "fraction", *ends, missing=missing)
+    return HeatMap(title, [[values.get((dy, dx)) for dx in x] for dy in y], y, x, "fraction", *limits, missing=missing)
 
 
 def _curves(group: ContractGroup) -> Iterator[Curve]:
     radii = group.example.by_radius.radius
     if len(radii) < 2:
         return
-    found = {
-        column: {row.model: curve for row in group.models if (curve := _by_radius(row, column)) is not None}
-        for column in (*SHARES, "sensitivity")
+    curves = {
+        column: {model.model: curve for model in group.models if (curve := _by_radius(model, column)) is not None}
+        for column in (*RATES, "sensitivity")
     }
     if len(group.models) == 1:
-        shares = {SHARES[column]: curve for column in SHARES for curve in found[column].values()}
-        yield Curve("by radius", radii, shares, "fraction", 0.0, 1.0)
+        rates = {RATES[column]: curve for column in RATES for curve in curves[column].values()}
+        yield Curve("by radius", radii, rates, "fraction", 0.0, 1.0)
     else:
-        for column, title in SHARES.items():
-            yield Curve(title, radii, found[column], "fraction", 0.0, 1.0)
-    if sensitivity := found["sensitivity"]:
+        for column, title in RATES.items():
+            yield Curve(title, radii, curves[column], "fraction", 0.0, 1.0)
+    if sensitivity := curves["sensitivity"]:
         yield Curve("sensitivity", radii, sensitivity, "", 0.0, max(max(curve) for curve in sensitivity.values()))
 
 
-def _by_radius(row: ModelRuns, column: str) -> list[float] | None:
-    """Means over the seeds; None where a seed has no such column."""
-    tables: list[RadiusTable] = [run.by_radius for run in row.runs]
+def _by_radius(model: ModelRuns, column: str) -> list[float] | None:
+    """Return a column averaged over the seeds; None if a run does not have it."""
+    tables: list[RadiusTable] = [run.by_radius for run in model.runs]
     curves: Sequence[list[float] | None] = [getattr(table, column) for table in tables]
     return None if any(curve is None for curve in curves) else np.mean(curves, axis=0).tolist()

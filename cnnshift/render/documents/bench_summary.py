@@ -1,177 +1,185 @@
-"""The answer in plain words: what the numbers of one table say about the question."""
+"""Sentences that state the results of one table of `cnnshift bench`."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from cnnshift.pixel_length import format_length, format_shift
 from cnnshift.render.numbers import format_interval, percent
-from cnnshift.results.aggregate import ContractGroup, ModelRuns, SeedMean, seed_mean
+from cnnshift.results.aggregate import ContractGroup, ModelRuns, seed_mean
 from cnnshift.results.packing import unpack
 from cnnshift.results.schema import Run
 
-CONSISTENCY = "pairwise_consistency"
-
 
 def summarize(group: ContractGroup) -> list[str]:
-    """A few sentences, each made of numbers of the table.
+    """Return sentences about the models of one table, each made of numbers of the table.
 
-    They say how far the first convolutional network is from invariance, what one change of it does at a time, where
-    training with shifts helps, and which networks are exactly invariant on these shifts: where these are all circular
-    shifts there are, as a certificate or a counter-example for every network.
+    They state how many predictions of the first model with spatial features change, the effect of single options on
+    the pairwise consistency, the effect of training with shifted images inside and outside the trained range, and the
+    models whose predictions never change. If all circular shifts were measured, there is one sentence per model with
+    the number of images whose prediction never changes, or the smallest shift that changes one.
     """
-    parts = (_verdict, _changes, _augmentation, _certificates if _is_complete(group) else _exact)
+    exhaustive = group.example.protocol.set == "full" and all(
+        run.predictions is not None for model in group.models for run in model.runs
+    )
+    parts = (_changed_predictions, _option_effects, _augmentation, _all_shifts if exhaustive else _never_changing)
     return [sentence for part in parts for sentence in part(group)]
 
 
-def _verdict(group: ContractGroup) -> Iterator[str]:
-    """How often the plain network changes its mind."""
-    row = next((row for row in group.models if row.runs[0].family != "mlp"), group.models[0])
-    changes = seed_mean(row.runs, "reference_consistency")
-    plain, shifted = seed_mean(row.runs, "accuracy"), seed_mean(row.runs, "shifted_accuracy")
-    if not (changes and plain and shifted):
+def _changed_predictions(group: ContractGroup) -> Iterator[str]:
+    model = next((model for model in group.models if _may_be_spatial(model.runs[0])), group.models[0])
+    consistency = seed_mean(model.runs, "reference_consistency")
+    unshifted, shifted = seed_mean(model.runs, "accuracy"), seed_mean(model.runs, "shifted_accuracy")
+    if not (consistency and unshifted and shifted):
         return
-    protocol = row.runs[0].protocol
+    protocol = model.runs[0].protocol
     steps = f" in steps of {protocol.step} px" if protocol.step % 1 else ""
-    moved = f"moving an image by up to {protocol.max_shift} px{steps}"
-    if changes.value == 1:
-        if not _is_informed(row):
-            return
-        yield f"Yes, here: {moved} never changes the class that {row.model} gives ({_tested(row)})."
+    shifts = f"under shifts of up to {protocol.max_shift} px{steps}"
+    if consistency.value == 1:
+        if _kappa(model) > 0:
+            yield f"{model.model}: no prediction changes {shifts} ({_scope(model)})."
         return
-    flipped = SeedMean(1 - changes.value, None, None, changes.n)
-    if changes.ci95:
-        flipped = SeedMean(flipped.value, (1 - changes.ci95[1], 1 - changes.ci95[0]), None, changes.n)
+    ci95 = (1 - consistency.ci95[1], 1 - consistency.ci95[0]) if consistency.ci95 else None
+    interval = f" {format_interval(ci95, 'fraction')}" if ci95 else ""
     yield (
-        f"No: {moved} changes the class that {row.model} gives in {percent(flipped.value)} % of cases "
-        f"{format_interval(flipped.ci95, 'fraction')}, and its accuracy goes from {percent(plain.value)} % to "
-        f"{percent(shifted.value)} %."
+        f"{model.model}: {percent(1 - consistency.value)} %{interval} of the predictions change {shifts}; accuracy is "
+        f"{percent(unshifted.value)} % without shifts and {percent(shifted.value)} % with shifts ({_scope(model)})."
     )
 
 
-def _changes(group: ContractGroup) -> Iterator[str]:
-    """What one changed option does to the consistency, row by row."""
-    steps = []
-    for position, row in enumerate(group.models):
-        # The plainest one that differs in one option; of equals the nearest.
+def _may_be_spatial(run: Run) -> bool:
+    """Return False for a family of cnnshift whose features have no spatial axes, such as a multilayer perceptron."""
+    return run.by_phase.stride is not None or run.family_version is None
+
+
+def _option_effects(group: ContractGroup) -> Iterator[str]:
+    effects = []
+    for position, model in enumerate(group.models):
+        # Among earlier models that differ in one option, the one with the fewest options; of equals the nearest.
         earlier = group.models[:position][::-1]
-        for before in sorted(earlier, key=lambda other: len(_options(other))):
-            difference = _difference(_options(before), _options(row))
-            a, b = seed_mean(before.runs, CONSISTENCY), seed_mean(row.runs, CONSISTENCY)
-            if difference and a and b and before.runs[0].family == row.runs[0].family:
-                steps.append(f"{difference} {percent(a.value)} → {percent(b.value)} %")
+        for base in sorted(earlier, key=lambda other: len(_options(other))):
+            option = _single_difference(_options(base), _options(model))
+            before, after = (seed_mean(one.runs, "pairwise_consistency") for one in (base, model))
+            if option and before and after and base.runs[0].family == model.runs[0].family:
+                effects.append(f"{option} {percent(before.value)} → {percent(after.value)} %")
                 break
-    if steps:
-        yield f"One change at a time moves the consistency: {'; '.join(steps)}."
+    if effects:
+        yield f"Pairwise consistency after changing one option: {'; '.join(effects)}."
 
 
 def _augmentation(group: ContractGroup) -> Iterator[str]:
-    """Accuracy inside and outside the range of shifts that were trained."""
-    for row in group.models:
-        augment = str(row.runs[0].training.recipe.get("augment", "none"))
-        twin = next((other for other in group.models if _without_augment(other, row)), None)
-        trained = augment.removeprefix("shift")
-        radii = row.runs[0].by_radius.radius
-        if twin is None or not trained.isdecimal() or int(trained) not in radii or int(trained) == radii[-1]:
+    for model in group.models:
+        trained = str(model.runs[0].training.recipe.get("augment", "none")).removeprefix("shift")
+        plain = next((other for other in group.models if _differs_in_augmentation(other, model)), None)
+        radii = model.runs[0].by_radius.radius
+        if plain is None or not trained.isdecimal() or int(trained) not in radii or int(trained) == radii[-1]:
             continue
         inside, outside = radii.index(int(trained)), len(radii) - 1
         yield (
-            f"Training {twin.model} with shifts of up to {trained} px moves its accuracy inside that range "
-            f"(|d| = {trained}) from {_at(twin, inside)} to {_at(row, inside)} %, and outside "
-            f"(|d| = {format_length(radii[-1])}) from {_at(twin, outside)} to {_at(row, outside)} %."
+            f"Training {plain.model} with shifts of up to {trained} px changes its accuracy at |d| = {trained}, inside "
+            f"the trained range, from {_accuracy_at(plain, inside)} to {_accuracy_at(model, inside)} %, and at "
+            f"|d| = {format_length(radii[-1])}, outside it, from {_accuracy_at(plain, outside)} to "
+            f"{_accuracy_at(model, outside)} %."
         )
         return
 
 
-def _exact(group: ContractGroup) -> Iterator[str]:
-    """Networks that never changed their mind; as a fact about what was tested, not as a promise."""
-    rows = [row for row in group.models if (value := seed_mean(row.runs, CONSISTENCY)) and value.value == 1]
-    constant = [row for row in rows if (kappa := seed_mean(row.runs, "kappa")) and kappa.value == 0]
-    exact = [row.model for row in rows if _is_informed(row)]
-    if exact:
-        verb = "is" if len(exact) == 1 else "are"
-        yield f"{' and '.join(exact)} {verb} exactly invariant on every shift tested ({_tested(group.models[0])})."
-    if constant:
-        verb, gives = ("is", "it gives") if len(constant) == 1 else ("are", "they give")
-        names = " and ".join(row.model for row in constant)
-        yield f"{names} {verb} invariant only because {gives} one class to every image (kappa 0)."
+def _never_changing(group: ContractGroup) -> Iterator[str]:
+    means = [seed_mean(model.runs, "pairwise_consistency") for model in group.models]
+    models = [model for model, mean in zip(group.models, means, strict=True) if mean and mean.value == 1]
+    if stable := [model.model for model in models if _kappa(model) > 0]:
+        verb = "predicts" if len(stable) == 1 else "predict"
+        yield f"{' and '.join(stable)} {verb} the same class at every tested shift ({_scope(group.models[0])})."
+    if constant := [model.model for model in models if _kappa(model) == 0]:
+        verb = "predicts" if len(constant) == 1 else "predict"
+        yield f"{' and '.join(constant)} {verb} one class for all images (kappa 0), so that consistency is trivial."
 
 
-def _is_complete(group: ContractGroup) -> bool:
-    """Whether every circular shift there is was measured, and the predictions are there to show it."""
-    protocol = group.example.protocol
-    return protocol.set == "full" and all(run.predictions is not None for row in group.models for run in row.runs)
+def _all_shifts(group: ContractGroup) -> Iterator[str]:
+    for model in group.models:
+        for run in model.runs:
+            yield describe_all_shifts(run, model.model if len(model.runs) == 1 else f"{model.model} seed {run.seed}")
 
 
-def _certificates(group: ContractGroup) -> Iterator[str]:
-    """Of every network, see `certify`."""
-    for row in group.models:
-        for run in row.runs:
-            yield certify(run, row.model if len(row.runs) == 1 else f"{row.model} seed {run.seed}")
+def describe_all_shifts(run: Run, name: str) -> str:
+    """Describe a run over all circular shifts.
 
+    Args:
+        run: a run with predictions over the shift set `full`.
+        name: name of the model.
 
-def certify(run: Run, name: str) -> str:
-    """Of a run over all circular shifts: invariant to them, image by image, or the nearest counter-example."""
+    Returns:
+        The number of images whose predicted class is the same at all shifts and, unless these are all images, the
+        smallest shift that changes a prediction.
+    """
     assert run.predictions is not None
     classes = unpack(run.predictions)
     changes = classes != classes[:, :1]
     stable, shifts = int((~changes.any(axis=1)).sum()), classes.shape[1]
-    passes = "" if run.engine is None else f" ({run.engine.forwards / run.dataset.n:,.0f} forward passes each)"
-    # Other protocols of the torus also move by fractions, which the set `full` has none of.
-    by = "circular shifts" if run.protocol.name == "circular" else "shifts by whole pixels"
-    all_shifts, images = f"all {shifts:,} {by}", f"{stable:,} of {run.dataset.n:,} images"
+    # The set `full` holds whole pixels only, but other protocols that wrap also shift by fractions.
+    kind = "circular shifts" if run.protocol.name == "circular" else "shifts by whole pixels"
+    engine = run.engine
+    passes = "" if engine is None else f" ({engine.forward_passes / run.dataset.n:,.0f} forward passes per image)"
+    sentence = (
+        f"{name}: the predicted class of {stable:,} of {run.dataset.n:,} images is the same at all {shifts:,} {kind}"
+        f"{passes}"
+    )
     if stable == run.dataset.n:
-        return f"{name} is invariant to {all_shifts}: {images}{passes}."
-    shift, image, column = _nearest_change(run, changes)
+        return f"{sentence}."
+    shift, image, column = _smallest_change(run, changes)
     return (
-        f"{name} is not invariant: {images} keep their class at {all_shifts}{passes}; image {image} changes at "
-        f"{format_shift(shift)}: class {classes[image, 0]} → {classes[image, column]}."
+        f"{sentence}; the smallest shift that changes a prediction is {format_shift(shift)}: image {image}, class "
+        f"{classes[image, 0]} → {classes[image, column]}."
     )
 
 
-def _nearest_change(run: Run, changes: np.ndarray) -> tuple[tuple[float | int, float | int], int, int]:
-    """The smallest shift that changes an image's class: (dy, dx), the image, and the column of its predictions."""
+def _smallest_change(run: Run, changes: np.ndarray) -> tuple[tuple[float | int, float | int], int, int]:
+    """Return the smallest shift (dy, dx) that changes a prediction, the image, and its column of the predictions."""
     shifts = np.array([run.by_shift.dy, run.by_shift.dx]).T
     columns = np.flatnonzero(changes.any(axis=0))
-    nearest = min(columns, key=lambda column: (np.abs(shifts[column - 1]).max(), np.abs(shifts[column - 1]).sum()))
-    dy, dx = shifts[nearest - 1].tolist()
-    return (dy, dx), int(np.flatnonzero(changes[:, nearest])[0]), int(nearest)
+    smallest = min(columns, key=lambda column: (np.abs(shifts[column - 1]).max(), np.abs(shifts[column - 1]).sum()))
+    dy, dx = shifts[smallest - 1].tolist()
+    return (dy, dx), int(np.flatnonzero(changes[:, smallest])[0]), int(smallest)
 
 
-def _is_informed(row: ModelRuns) -> bool:
-    """Whether agreement says something: kappa is 0 for a network that gives one class to every image."""
-    kappa = seed_mean(row.runs, "kappa")
-    return kappa is not None and kappa.value > 0
+def _kappa(model: ModelRuns) -> float:
+    """Return kappa, which is 0 for a model that predicts one class for all images; NaN if it was not measured."""
+    kappa = seed_mean(model.runs, "kappa")
+    return math.nan if kappa is None else kappa.value
 
 
-def _tested(row: ModelRuns) -> str:
-    run = row.runs[0]
-    return f"{run.dataset.n:,} images × {run.protocol.count:,} shifts"
+def _scope(model: ModelRuns) -> str:
+    """Return what a statement about a model refers to: protocol, images, shifts and training runs."""
+    run, runs = model.runs[0], len(model.runs)
+    scope = f"{run.protocol.name}, {run.dataset.n:,} images × {run.protocol.count:,} shifts"
+    if run.training.recipe.get("epochs"):
+        scope += ", 1 training run" if runs == 1 else f", {runs} training runs"
+    return scope
 
 
-def _options(row: ModelRuns) -> dict[str, str]:
-    run = row.runs[0]
+def _options(model: ModelRuns) -> dict[str, str]:
+    run = model.runs[0]
     augment = str(run.training.recipe.get("augment", "none"))
     return run.options | ({} if augment == "none" else {"augment": augment})
 
 
-def _difference(before: Mapping[str, str], after: Mapping[str, str]) -> str | None:
-    """`key=value` where exactly one option was set; a pooling layer's own (blur=5 of pool=blur) rides along."""
+def _single_difference(before: Mapping[str, str], after: Mapping[str, str]) -> str | None:
+    """Return `key=value` if exactly one option was set; an option of the pooling layer (blur of pool=blur) is free."""
     changed = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
-    riders = {key for key in changed if key == after.get("pool")}
-    changed -= riders
+    of_layer = {key for key in changed if key == after.get("pool")}
+    changed -= of_layer
     if len(changed) != 1 or not changed <= after.keys():
         return None
-    return ",".join(f"{key}={after[key]}" for key in (*changed, *riders))
+    return ",".join(f"{key}={after[key]}" for key in (*changed, *of_layer))
 
 
-def _without_augment(other: ModelRuns, row: ModelRuns) -> bool:
-    mine, theirs = _options(row), _options(other)
-    mine.pop("augment", None)
-    return other is not row and mine == theirs and other.runs[0].family == row.runs[0].family
+def _differs_in_augmentation(other: ModelRuns, model: ModelRuns) -> bool:
+    options = {key: value for key, value in _options(model).items() if key != "augment"}
+    return other is not model and options == _options(other) and other.runs[0].family == model.runs[0].family
 
 
-def _at(row: ModelRuns, index: int) -> str:
-    return percent(float(np.mean([run.by_radius.accuracy[index] for run in row.runs])))
+def _accuracy_at(model: ModelRuns, index: int) -> str:
+    return percent(float(np.mean([run.by_radius.accuracy[index] for run in model.runs])))

@@ -22,7 +22,7 @@ EMPHASIS: dict[Verdict, Emphasis] = {
     "regressed": "bad",
     "missing": "bad",
     "incomparable": "bad",
-    "inconclusive": "doubtful",
+    "inconclusive": "warning",
     "improved": "good",
     "unchanged": "dim",
 }
@@ -119,7 +119,7 @@ def _verdict(verdict: Verdict) -> TableCell:
 
 def _where(row: ComparedRow) -> str:
     # Accuracy is of images that did not move.
-    return row.title if row.metric == "accuracy" else f"{row.title} [{row.movement}]".strip()
+    return row.title if row.metric == "accuracy" else f"{row.title} [{row.protocol}]".strip()
 
 
 def _value(value: float | None, row: ComparedRow) -> str:
@@ -159,7 +159,7 @@ def _requirements(required: Sequence[RequiredValue]) -> Table:
                 "verdict", [TableCell(words[one.met], emphasis=emphasis[one.met]) for one in ordered], numeric=False
             ),
             Column("model", [TableCell(one.model) for one in ordered], numeric=False),
-            Column("requirement", [TableCell(f"{one.requirement} [{one.movement}]") for one in ordered], numeric=False),
+            Column("requirement", [TableCell(f"{one.requirement} [{one.protocol}]") for one in ordered], numeric=False),
             Column("value", values),
         ],
     )
@@ -172,7 +172,7 @@ def _changes(changes: Sequence[Change]) -> Table:
         "Changed predictions under the same weights",
         [
             Column("model", [TableCell(f"{one.model} seed {one.seed}") for one in shown], numeric=False),
-            Column("protocol", [TableCell(one.movement) for one in shown], numeric=False),
+            Column("protocol", [TableCell(one.protocol) for one in shown], numeric=False),
             Column("image", [TableCell(f"{one.image}") for one in shown]),
             Column("shifts", [TableCell(f"{one.shifts}") for one in shown]),
             Column("first of them", [TableCell(_first(one)) for one in shown], numeric=False),
@@ -187,9 +187,9 @@ def _first(one: Change) -> str:
 
 
 def _by_contract(standings: Sequence[Ranking]) -> Iterator[tuple[str, list[Ranking]]]:
-    places = dict.fromkeys(f"{one.dataset} [{one.movement}]" for one in standings)
+    places = dict.fromkeys(f"{one.dataset} [{one.protocol}]" for one in standings)
     for place in places:
-        yield place, [one for one in standings if f"{one.dataset} [{one.movement}]" == place]
+        yield place, [one for one in standings if f"{one.dataset} [{one.protocol}]" == place]
 
 
 def _standings(place: str, models: Sequence[Ranking]) -> Table:
@@ -232,10 +232,10 @@ def _findings(comparison: Comparison) -> Iterator[Finding]:
     for one in comparison.requirements:
         absent: Level = "notice" if "missing" in comparison.allowed else "error"
         level: Level = "passed" if one.met else absent if one.value is None else "failure"
-        yield Finding(level, one.model, f"{one.requirement} [{one.movement}]", _unmet(one))
+        yield Finding(level, one.model, f"{one.requirement} [{one.protocol}]", _unmet(one))
     for one in comparison.changes:
         # After the metrics: there may be many.
-        name = f"image {one.image} [{one.movement}]"
+        name = f"image {one.image} [{one.protocol}]"
         text = f"changed at {one.shifts} shifts, first at {_first(one)}."
         yield Finding("failure", f"{one.model} seed {one.seed}", name, text, severity=one.shifts * 1e-9)
 
@@ -276,7 +276,7 @@ def _advice(comparison: Comparison) -> str:
             return f"Next: {where} cannot be judged ({row.reason}). {what}."
     absent = next((one for one in comparison.requirements if one.value is None), None)
     if comparison.status == "incomparable" and comparison.rows and absent:
-        return f"Next: {absent.model} [{absent.movement}], {_unmet(absent)} {WAYS_OUT['missing']}."
+        return f"Next: {absent.model} [{absent.protocol}], {_unmet(absent)} {WAYS_OUT['missing']}."
     if comparison.status == "incomparable":
         return "Next: nothing could be judged; measure the baseline and the candidate with the same settings."
     worst = next((row for row in comparison.rows if row.verdict == "regressed"), None)
@@ -284,10 +284,10 @@ def _advice(comparison: Comparison) -> str:
         return f"Next: look at {worst.model}, {_where(worst)}: {_sentence(worst)}"
     unmet = next((one for one in comparison.requirements if one.value is not None and not one.met), None)
     if unmet:
-        return f"Next: look at {unmet.model} [{unmet.movement}], {_unmet(unmet)}"
+        return f"Next: look at {unmet.model} [{unmet.protocol}], {_unmet(unmet)}"
     if comparison.changes:
         one = comparison.changes[0]
-        return f"Next: look at {one.model} seed {one.seed}, image {one.image} [{one.movement}], {_first(one)}."
+        return f"Next: look at {one.model} seed {one.seed}, image {one.image} [{one.protocol}], {_first(one)}."
     doubtful = [row for row in comparison.rows if row.verdict == "inconclusive" and row.gain < 0]
     if doubtful:
         return f"Next: {_settling(doubtful)}"

@@ -1,4 +1,4 @@
-"""What `cnnshift list` says."""
+"""The document of `cnnshift list`."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ from cnnshift.render.document import Column, Document, Finding, Table, TableCell
 
 
 def listing_document(kind: str, rows: Sequence[tuple[str, str, str]]) -> Document:
-    """Names, each with one line about it and where it comes from.
+    """Return a document with one row per name.
 
     Args:
-        kind: what is listed, in the plural.
+        kind: plural of what is listed.
         rows: (name, summary, reference).
     """
     records = [{"name": name, "summary": summary, "reference": reference} for name, summary, reference in rows]
-    headings = (kind, "what it is", "source")
-    shown = [
+    columns = [
         Column(heading, [TableCell(row[index], emphasis="strong" if index == 0 else "") for row in rows], numeric=False)
-        for index, heading in enumerate(headings)
+        for index, heading in enumerate((kind, "description", "source"))
         if any(row[index] for row in rows)
     ]
     findings = [Finding("notice", kind, name, summary) for name, summary, _ in rows]
-    return Document(kind, records, records, tables=[Table("", shown)], findings=findings)
+    return Document(kind, records, records, tables=[Table("", columns)], findings=findings)

@@ -218,7 +218,7 @@ def test_contracts_are_compared_one_by_one():
         make_run({"accuracy": make_outcomes(60)}, model="mlp"),
         make_run({"accuracy": make_outcomes(150)}, model="mlp", **zero),
     )
-    rows = {row.movement: row.verdict for row in among(result).rows}
+    rows = {row.protocol: row.verdict for row in among(result).rows}
     assert rows == {"circular, |d|≤1": "regressed", "zero, |d|≤1": "unchanged"}
 
 

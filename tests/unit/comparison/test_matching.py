@@ -140,7 +140,7 @@ def test_a_metric_without_a_value():
     for pair, side in (((value, without), "candidate"), ((without, value), "baseline")):
         found = against(*pair, gates=["*:1%"])
         row = next(row for row in found.rows if row.metric == "feature_cosine")
-        assert (row.verdict, row.reason) == ("incomparable", f"no value in the {side}: nobody knows")
+        assert (row.verdict, row.reason) == ("incomparable", f"no value in the {side}: not available")
         assert found.status == "incomparable"
     # Where neither has one there is nothing to compare, and nothing amiss.
     both = against(without, without, gates=["*:1%"])

@@ -65,7 +65,7 @@ def test_a_small_map_in_colour():
         "0 ██████████ 100 %",
         "min 0 % at (dy=-1, dx=-1)",
         "max 100 % at (dy=1, dx=-1)",
-        "hole: (0, 0)",
+        "empty: (0, 0)",
     ]
 
 
@@ -124,7 +124,7 @@ def test_large_maps_are_reduced_to_means_of_blocks():
     picture = heat_map(values.tolist(), high=96.0 * 96, unit="")
     drawn = lines(picture)
     assert len([line for line in drawn if line.count("│") == 2]) == 48 + 1
-    assert drawn[-1] == "one cell: mean of 2×2"
+    assert drawn[-1] == "each cell: mean of 2×2"
     assert drawn[1].startswith(" 0 │··")
     assert "min 2 at (dy=0, dx=2)" in drawn
 

@@ -1,4 +1,4 @@
-"""Writers: what each format says about one small result."""
+"""Every format renders a small benchmark result and other documents."""
 
 import csv
 import io
@@ -23,6 +23,7 @@ from cnnshift.results.schema import (
     DatasetRecord,
     EngineRecord,
     MetricResult,
+    PhaseTable,
     ProtocolRecord,
     RadiusTable,
     Result,
@@ -73,7 +74,14 @@ def run(
         training=TrainingRecord(recipe={"augment": augment}, cached=False, final_loss=0.1),
         dataset=DatasetRecord(name="toy", version="1", split="test", n=4, size=(8, 8), fingerprint="f"),
         protocol=ProtocolRecord(
-            name=protocol, set="grid", max_shift=2, step=1, count=24, exhaustive=True, information_loss=0.125
+            name=protocol,
+            wraps=protocol in ("circular", "fourier"),
+            set="grid",
+            max_shift=2,
+            step=1,
+            count=24,
+            exhaustive=True,
+            information_loss=0.125,
         ),
         contract=protocol,
         metrics=[
@@ -101,8 +109,11 @@ def run(
     )
 
 
-def result(*runs):
-    return Result(status="complete", created="now", cnnshift_version="0", config={}, environment={}, runs=list(runs))
+def result(*runs, metrics=()):
+    config = {"metrics": list(metrics)}
+    return Result(
+        status="complete", created="now", cnnshift_version="0", config=config, environment={}, runs=list(runs)
+    )
 
 
 FOUR = result(
@@ -110,16 +121,15 @@ FOUR = result(
     run("cnn:augment=shift1", augment="shift1", accuracy=(0.9, 0.5)),
     run("cnn:pool=aps", options={"pool": "aps"}, consistency=1.0),
     run(protocol="zero"),
+    metrics=[metric.id for metric in run().metrics],
 )
-
-
-SAID = bench_document(FOUR)
+DOCUMENT = bench_document(FOUR)
 
 
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("style", [Style(), Style(80), Style(200)], ids=str)
-def test_no_colour_no_cut_numbers(name, style):
-    text = FORMATS.load(name)(SAID, style)
+def test_numbers_are_not_truncated_and_not_coloured(name, style):
+    text = FORMATS.load(name)(DOCUMENT, style)
     assert "\x1b" not in text
     assert "…" not in text.replace("1 … 2", "")
     assert text.endswith("\n")
@@ -130,29 +140,45 @@ def test_a_result_without_runs_is_rendered(name):
     assert isinstance(FORMATS.load(name)(bench_document(result()), Style()), str)
 
 
-def test_colour_is_never_the_only_carrier():
-    plain, colored = (FORMATS.load("table")(SAID, Style(200, color)) for color in (False, True))
+def test_colour_is_never_the_only_carrier_of_meaning():
+    plain, colored = (FORMATS.load("table")(DOCUMENT, Style(200, color)) for color in (False, True))
     assert "\x1b[" in colored
     assert "100 *" in plain
 
 
 def test_table_snapshot(snapshot):
-    assert FORMATS.load("table")(SAID, Style()) == snapshot
+    assert FORMATS.load("table")(DOCUMENT, Style()) == snapshot
 
 
 def test_markdown_snapshot(snapshot):
-    assert FORMATS.load("markdown")(SAID, Style()) == snapshot
+    assert FORMATS.load("markdown")(DOCUMENT, Style()) == snapshot
+
+
+def test_the_headline_metrics_are_shown_unless_others_were_selected():
+    def headings(*metrics):
+        (table,) = bench_document(result(run(), metrics=metrics)).tables
+        return [column.heading.partition(" [")[0] for column in table.columns]
+
+    assert headings()[:4] == ["model", "accuracy %", "shifted accuracy %", "pairwise consistency %"]
+    assert headings("kappa") == ["model", "kappa", "params", "images/s"]
+
+
+def test_the_title_states_the_information_loss_of_protocols_that_do_not_wrap():
+    wraps, other = run(protocol="plugin"), run(protocol="plugin")
+    wraps = wraps.model_copy(update={"protocol": wraps.protocol.model_copy(update={"wraps": True})})
+    for one, lost in ((wraps, False), (other, True)):
+        assert ("energy lost" in bench_document(result(one)).tables[0].title) == lost
 
 
 def test_csv_has_a_line_per_run_and_metric():
-    rows = list(csv.DictReader(io.StringIO(FORMATS.load("csv")(SAID, Style()))))
+    rows = list(csv.DictReader(io.StringIO(FORMATS.load("csv")(DOCUMENT, Style()))))
     assert len(rows) == 4 * 6
     assert rows[0]["value"] == "0.75"
     assert rows[5] | {"value": "", "ci95_low": "", "reason": "no features"} == rows[5]
 
 
 def test_jsonl_has_a_line_per_run():
-    lines = FORMATS.load("jsonl")(SAID, Style()).splitlines()
+    lines = FORMATS.load("jsonl")(DOCUMENT, Style()).splitlines()
     assert [json.loads(line)["model"] for line in lines] == [run.model for run in FOUR.runs]
 
 
@@ -169,7 +195,7 @@ NASTY_DOCUMENT = Document(
 )
 
 
-def test_github_has_ten_annotations_worst_first():
+def test_github_has_at_most_ten_annotations_worst_first():
     lines = FORMATS.load("github")(NASTY_DOCUMENT, Style()).splitlines()
     commands = [line for line in lines if line.startswith("::")]
     assert len(commands) == 10
@@ -189,14 +215,14 @@ def test_worst_first_orders_by_level_then_severity():
     assert [finding.severity for finding in ordered[:8]] == list(range(7, -1, -1))
 
 
-def test_junit_is_read_back():
+def test_junit_is_valid_xml():
     xml = JUnitXml.fromstring(FORMATS.load("junit")(NASTY_DOCUMENT, Style()).encode())
     (suite,) = xml
     assert (suite.tests, suite.failures, suite.errors, suite.skipped) == (40, 8, 8, 8)
     assert next(iter(suite)).name.startswith("a|b*c`d")
 
 
-def test_markdown_takes_no_markup_from_names():
+def test_markdown_escapes_markup_in_names():
     text = FORMATS.load("markdown")(NASTY_DOCUMENT, Style())
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len(rows) == 3
@@ -205,18 +231,18 @@ def test_markdown_takes_no_markup_from_names():
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_every_format_says_every_document(name):
+def test_every_format_renders_every_document(name):
     for document in (NASTY_DOCUMENT, listing_document("models", [("cnn", "a network", "")])):
         assert FORMATS.load(name)(document, Style()).strip()
 
 
 def test_narrow_tables_break_specs_at_commas():
-    text = FORMATS.load("table")(SAID, Style(60))
+    text = FORMATS.load("table")(DOCUMENT, Style(60))
     assert "params" not in text
-    assert "params" in FORMATS.load("table")(SAID, Style(120))
+    assert "params" in FORMATS.load("table")(DOCUMENT, Style(120))
 
 
-def test_seeds_are_combined_by_image():
+def test_seeds_are_averaged_by_image():
     group = group_by_contract(result(run(seed=0), run(seed=1)))[0]
     (row,) = group.models
     combined = seed_mean(row.runs, "accuracy")
@@ -244,28 +270,61 @@ def test_seeds_are_combined_by_image():
         (-1e-7, ">−0.001"),
     ],
 )
-def test_only_exact_values_read_as_0_or_100(value, text):
+def test_only_exact_values_are_shown_as_0_or_100(value, text):
     assert percent(value) == text
 
 
-def test_the_answer_is_made_of_the_numbers():
-    said = " ".join(summarize(group_by_contract(FOUR)[0]))
-    assert "No: moving an image by up to 2 px changes the class that cnn gives in 50.0 % of cases [0, 75.0]" in said
-    assert "augment=shift1 50.0 → 50.0 %" in said
-    assert "pool=aps 50.0 → 100 %" in said
-    assert "(|d| = 1) from 80.0 to 90.0 %, and outside (|d| = 2) from 40.0 to 50.0 %" in said
-    assert "cnn:pool=aps is exactly invariant on every shift tested (4 images × 24 shifts)" in said
+def sentences(*runs):
+    (group, *_) = group_by_contract(result(*runs))
+    return summarize(group)
 
 
-def test_a_constant_classifier_is_not_praised():
-    said = " ".join(summarize(group_by_contract(result(run(consistency=1.0, kappa=0.0)))[0]))
-    assert "exactly invariant" not in said
-    assert "one class to every image" in said
+def test_the_summary_states_the_numbers_of_the_table():
+    changed, options, augmentation, stable = sentences(*FOUR.runs)
+    assert changed == (
+        "cnn: 50.0 % [0, 75.0] of the predictions change under shifts of up to 2 px; accuracy is 75.0 % without shifts "
+        "and 60.0 % with shifts (circular, 4 images × 24 shifts)."
+    )
+    assert options.startswith("Pairwise consistency after changing one option: augment=shift1 50.0 → 50.0 %; ")
+    assert options.endswith("; pool=aps 50.0 → 100 %.")
+    assert augmentation == (
+        "Training cnn with shifts of up to 1 px changes its accuracy at |d| = 1, inside the trained range, from "
+        "80.0 to 90.0 %, and at |d| = 2, outside it, from 40.0 to 50.0 %."
+    )
+    assert stable == "cnn:pool=aps predicts the same class at every tested shift (circular, 4 images × 24 shifts)."
 
 
-def test_an_invariant_network_is_not_told_no():
-    said = " ".join(summarize(group_by_contract(result(run(consistency=1.0)))[0]))
-    assert said.startswith("Yes, here")
+def test_a_constant_classifier_is_reported_as_such():
+    (sentence,) = sentences(run(consistency=1.0, kappa=0.0))
+    assert sentence == "cnn predicts one class for all images (kappa 0), so that consistency is trivial."
+
+
+def test_without_kappa_a_consistency_of_1_is_not_interpreted():
+    assert sentences(run(consistency=1.0, kappa=None)) == []
+
+
+def test_a_stable_model_changes_no_prediction():
+    assert sentences(run(consistency=1.0))[0] == (
+        "cnn: no prediction changes under shifts of up to 2 px (circular, 4 images × 24 shifts)."
+    )
+
+
+def trained(**changes):
+    one = run(**changes)
+    return one.model_copy(update={"training": one.training.model_copy(update={"recipe": {"epochs": 2}})})
+
+
+def test_the_summary_states_the_number_of_training_runs():
+    assert sentences(trained())[0].endswith("(circular, 4 images × 24 shifts, 1 training run).")
+    assert sentences(trained(), trained(seed=1))[0].endswith("(circular, 4 images × 24 shifts, 2 training runs).")
+
+
+def test_the_summary_starts_with_a_model_with_spatial_features():
+    dense = run("mlp")
+    spatial = run("cnn").model_copy(update={"by_phase": PhaseTable(stride=4)})
+    external = run("onnx").model_copy(update={"family_version": None})
+    for runs, first in (((dense, spatial), "cnn"), ((dense, external), "onnx"), ((dense,), "mlp")):
+        assert sentences(*runs)[0].startswith(f"{first}: ")
 
 
 def with_predictions(classes, *, engine=None):
@@ -279,20 +338,21 @@ def with_predictions(classes, *, engine=None):
     )
 
 
-def test_a_certificate_counts_images_and_passes():
-    one = with_predictions([[3] * 4, [1] * 4, [0] * 4, [2] * 4], engine=EngineRecord(name="shared", forwards=4 * 17))
-    said = summarize(group_by_contract(result(one))[0])
-    assert "cnn is invariant to all 4 circular shifts: 4 of 4 images (17 forward passes each)." in said
-
-
-def test_a_counter_example_is_the_nearest_change():
-    one = with_predictions([[3] * 4, [1, 1, 1, 9], [0, 0, 5, 0], [2] * 4])
-    said = " ".join(summarize(group_by_contract(result(one))[0]))
+def test_a_run_over_all_shifts_counts_images_and_forward_passes():
+    engine = EngineRecord(name="shared", forward_passes=4 * 17)
+    one = with_predictions([[3] * 4, [1] * 4, [0] * 4, [2] * 4], engine=engine)
     assert (
-        "cnn is not invariant: 2 of 4 images keep their class at all 4 circular shifts; image 2 changes at "
-        "(dy=0, dx=1): class 0 → 5."
-    ) in said
-    assert "exactly invariant" not in said
+        "cnn: the predicted class of 4 of 4 images is the same at all 4 circular shifts (17 forward passes per image)."
+    ) in sentences(one)
+
+
+def test_a_run_over_all_shifts_names_the_smallest_shift_that_changes_a_prediction():
+    one = with_predictions([[3] * 4, [1, 1, 1, 9], [0, 0, 5, 0], [2] * 4])
+    assert sentences(one)[-1] == (
+        "cnn: the predicted class of 2 of 4 images is the same at all 4 circular shifts; the smallest shift that "
+        "changes a prediction is (dy=0, dx=1): image 2, class 0 → 5."
+    )
+    assert not any("predicts the same class" in sentence for sentence in sentences(one))
 
 
 def fractional():
@@ -307,7 +367,7 @@ def test_fractions_of_a_pixel_are_shown_as_fractions():
     text = FORMATS.load("markdown")(document, Style())
     assert "toy · 4 test images × 24 shifts \\[fourier, \\|d\\|≤5/3, step 1/3\\]**" in text
     assert "accuracy at \\|d\\| = 1/3 … 5/3" in text
-    assert "No: moving an image by up to 5/3 px in steps of 1/3 px changes the class" in text
+    assert "of the predictions change under shifts of up to 5/3 px in steps of 1/3 px" in text
     records = document.records
     assert {(one["max_shift"], one["step"]) for one in records} == {("5/3", "1/3")}
     assert ",5/3,1/3," in FORMATS.load("csv")(document, Style())
@@ -315,14 +375,14 @@ def test_fractions_of_a_pixel_are_shown_as_fractions():
     assert json.loads(line)["protocol"]["step"] == "1/3"
 
 
-def test_full_says_that_it_has_whole_pixels_only_where_there_are_others():
+def test_the_shift_set_full_holds_whole_pixels_of_fractional_protocols():
     one = with_predictions([[3] * 4, [1] * 4, [0] * 4, [2] * 4])
     elsewhere = one.model_copy(update={"protocol": one.protocol.model_copy(update={"name": "fourier"})})
-    said = summarize(group_by_contract(result(elsewhere))[0])
-    assert "cnn is invariant to all 4 shifts by whole pixels: 4 of 4 images." in said
+    sentence = "cnn: the predicted class of 4 of 4 images is the same at all 4 shifts by whole pixels."
+    assert sentence in sentences(elsewhere)
 
 
-def test_seeds_count_alike_whatever_number_of_images_counts_in_them():
+def test_seeds_have_equal_weights_for_any_number_of_counted_images():
     nan = float("nan")
     one, other = run(seed=0), run(seed=1)
     partial = [
@@ -330,20 +390,19 @@ def test_seeds_count_alike_whatever_number_of_images_counts_in_them():
         for run, values in ((one, [1.0, 0.5, nan, nan]), (other, [0.0, nan, 0.25, nan]))
     ]
     combined = seed_mean(partial, "partial")
-    # The mean over the seeds of the metric, as `compare` shows it too.
+    # As in `compare`.
     assert combined.value == pytest.approx(np.mean([0.75, 0.125]))
     assert combined.n == 3
     assert combined.ci95[0] <= combined.value <= combined.ci95[1]
 
 
-def test_changes_are_said_against_the_plainest_row_that_differs_in_one_option():
+def test_option_effects_refer_to_the_simplest_model_that_differs_in_one_option():
     models = ({}, {"pool": "stride"}, {"pool": "avg"}, {"pool": "avg", "head": "gap"})
     runs = [
         run(f"cnn:{number}", options=options, consistency=0.5 + number / 10) for number, options in enumerate(models)
     ]
-    (group,) = group_by_contract(result(*runs))
-    (said,) = [sentence for sentence in summarize(group) if sentence.startswith("One change")]
-    assert said == (
-        "One change at a time moves the consistency: pool=stride 50.0 → 60.0 %; pool=avg 50.0 → 70.0 %; "
+    (effects,) = [sentence for sentence in sentences(*runs) if "changing one option" in sentence]
+    assert effects == (
+        "Pairwise consistency after changing one option: pool=stride 50.0 → 60.0 %; pool=avg 50.0 → 70.0 %; "
         "head=gap 70.0 → 80.0 %."
     )

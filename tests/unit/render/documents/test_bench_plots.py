@@ -1,4 +1,4 @@
-"""What a benchmark draws of its models, and from which numbers."""
+"""The plots of a benchmark and the numbers that they show."""
 
 import itertools
 
@@ -63,7 +63,7 @@ def titles(pictures):
     return [picture.title for picture in pictures]
 
 
-def test_one_model_is_drawn_and_several_are_not_unless_asked_for():
+def test_one_model_is_drawn_by_default_and_several_on_request():
     assert drawn(run())
     assert not drawn(run(), plots=False)
     assert not drawn(run(), run("mlp"))
@@ -75,7 +75,7 @@ def test_one_model_under_two_protocols_is_drawn_for_each():
     assert all(table.plots for table in tables)
 
 
-def test_the_map_holds_every_shift_and_leaves_the_reference_out():
+def test_the_map_has_every_shift_except_the_reference():
     found = drawn(run())[0]
     assert isinstance(found, HeatMap)
     assert (found.y, found.x) == ([-1, 0, 1], [-1, 0, 1])
@@ -87,35 +87,35 @@ def test_the_map_holds_every_shift_and_leaves_the_reference_out():
 
 
 @pytest.mark.parametrize(("offset", "second"), [(0.04, False), (0.06, True)])
-def test_accuracy_has_a_map_where_it_is_another_picture(offset, second):
+def test_accuracy_has_a_map_if_it_differs_from_consistency(offset, second):
     maps = [one for one in drawn(run(offset=offset)) if isinstance(one, HeatMap)]
     assert ("accuracy" in titles(maps)) == second
     if second:
         consistency, accuracy = maps[:2]
-        # The unshifted image is correct or not, and has no consistency.
+        # The unshifted image has an accuracy, but no consistency.
         assert accuracy.values[1][1] == 0.8
         assert (accuracy.low, accuracy.high) == (consistency.low, consistency.high)
         assert accuracy.low == pytest.approx(0.44)
 
 
-def test_equal_shares_are_drawn_on_the_scale_of_all_shares():
+def test_equal_values_are_drawn_on_a_scale_from_0_to_1():
     found = drawn(run(spread=0.0))[0]
     assert (found.low, found.high) == (0.0, 1.0)
 
 
-def test_the_phases_of_one_model():
+def test_the_phase_map_of_one_model():
     found = drawn(run(metrics={"phase_spectrum": np.full(50, 0.25)}))[1]
     assert isinstance(found, HeatMap)
     assert found.title == "consistency by d mod 2, phase gap +25.00 pp"
     assert found.values == [[1.0, 0.75], [0.5, None]]
     assert found.missing == "no shift has this phase"
-    # Of a stride of 3 only a third of the phases is there.
+    # With a stride of 3, only a third of the phases is measured.
     alone, sparse = (PHASES.model_copy(update={"stride": stride}) for stride in (1, 3))
     for without in (PhaseTable(reason="not convolutional"), alone, sparse):
         assert not any("mod" in title for title in titles(drawn(run(by_phase=without))))
 
 
-def test_curves_of_one_model_share_a_picture():
+def test_curves_of_one_model_share_a_plot():
     shares, sensitivity = drawn(run())[-2:]
     assert isinstance(shares, Curve)
     assert shares.x == [1, 2]
@@ -152,7 +152,7 @@ def test_seeds_are_averaged():
     assert pictures[-1].lines["cnn"] == pytest.approx([0.5, 0.5])
 
 
-def test_shifts_of_every_image_s_own_have_no_map_and_the_legend_says_why():
+def test_random_shifts_have_no_map_and_the_legend_gives_the_reason():
     alone = run(by_shift=ShiftTable(reason="needs the same shifts for every image"))
     (table,) = bench_document(make_result(alone)).tables
     assert not any(title.startswith("consistency") and "mod" not in title for title in titles(table.plots))
@@ -161,15 +161,15 @@ def test_shifts_of_every_image_s_own_have_no_map_and_the_legend_says_why():
     assert "no map" not in table.legend
 
 
-def test_sets_with_gaps_say_that_they_have_them():
+def test_missing_cells_of_sparse_shift_sets_are_explained():
     axis = [(-2, 0), (0, -2), (0, 2), (2, 0)]
     protocol = {"set": "axis", "count": 4, "max_shift": 2, "step": 2}
     found = drawn(run(by_shift=shift_table([0.1, 0.2, 0.3, 0.4], [0.1] * 4, axis), protocol=protocol))[0]
     assert found.values == [[None, 0.1, None], [0.2, None, 0.3], [None, 0.4, None]]
-    assert found.missing == "not among the shifts"
+    assert found.missing == "not in the shift set"
 
 
-def test_results_from_before_there_were_such_numbers_are_drawn_without_them():
+def test_results_of_older_versions_are_drawn_without_the_missing_columns():
     old = RadiusTable(**{key: value for key, value in CURVES.items() if key not in ("sensitivity", "survival_ci95")})
     bare = make_run(METRICS, by_shift=run().by_shift, by_radius=old)
     assert titles(drawn(bare)) == ["consistency", "by radius"]
