@@ -56,7 +56,7 @@ def test_reduced_precision_is_detected(monkeypatch):
 
 
 def test_a_wrong_padding_is_detected(monkeypatch, untraced):
-    monkeypatch.setattr(correlation, "pad_margins", lambda x, margins, padding: correlation.zeros(x, margins))
+    monkeypatch.setattr(correlation, "pad_margins", lambda x, margins, padding: correlation.pad_zeros(x, margins))
     for name in ("K1", "K1b"):
         assert not KNOWN_ANSWERS[name].holds(KNOWN_ANSWERS[name].measure()), name
 
