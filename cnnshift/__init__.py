@@ -1,6 +1,6 @@
-"""cnnshift: are convolutional networks really invariant to translation?
+"""Measure the translation invariance of image classifiers.
 
-The public names are loaded on first use, so that importing the package costs nothing.
+Public names are imported on first use, so that `import cnnshift` is fast.
 """
 
 from __future__ import annotations
@@ -11,12 +11,9 @@ from typing import TYPE_CHECKING, Any
 from cnnshift import errors
 
 if TYPE_CHECKING:
-    # What __getattr__ gives, for type checkers and editors.
-    from cnnshift.bench.measure import measure
-    from cnnshift.comparison.api import compare
+    # For type checkers and editors; at run time, __getattr__ imports these names.
+    from cnnshift.api import compare, explain, load_observations, load_result, measure
     from cnnshift.data.split import Split
-    from cnnshift.explanation.explain import explain
-    from cnnshift.results.files import load_result
     from cnnshift.testing.equivariance import assert_shift_equivariant
     from cnnshift.testing.invariance import assert_shift_invariant
 
@@ -25,10 +22,11 @@ __version__ = "0.2.0"
 _PUBLIC = {
     "assert_shift_equivariant": "cnnshift.testing.equivariance",
     "assert_shift_invariant": "cnnshift.testing.invariance",
-    "compare": "cnnshift.comparison.api",
-    "explain": "cnnshift.explanation.explain",
-    "measure": "cnnshift.bench.measure",
-    "load_result": "cnnshift.results.files",
+    "compare": "cnnshift.api",
+    "explain": "cnnshift.api",
+    "load_observations": "cnnshift.api",
+    "load_result": "cnnshift.api",
+    "measure": "cnnshift.api",
     "Split": "cnnshift.data.split",
 }
 
@@ -40,6 +38,7 @@ __all__ = [
     "compare",
     "errors",
     "explain",
+    "load_observations",
     "load_result",
     "measure",
 ]

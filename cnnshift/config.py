@@ -1,91 +1,84 @@
-"""The settings of a benchmark: THE defaults, where values may come from, and in which order.
+"""The settings of a measurement: their defaults, their sources, and the precedence of the sources.
 
 Flag > `--suite` > `CNNSHIFT_*` variable > `--config FILE.toml` > `[tool.cnnshift]` in pyproject.toml > the standard
-suite, where no models are named > default.
+suite, if no source names models > default.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Lt, MinLen
 
+from cnnshift.catalog import METRICS, PROTOCOLS
 from cnnshift.errors import InputError, validation_message
 from cnnshift.pixel_length import PixelLength, serialize_length
 from cnnshift.registry import unknown
 
+log = logging.getLogger("cnnshift")
+
 DEFAULT_SUITE = "standard"
 
 DEFAULT_GATES = ("accuracy", "shifted_accuracy", "worst_case_accuracy", "pairwise_consistency")
-"""Metrics that `cnnshift compare` judges where nothing else is said, each with the margin of its own."""
+"""Metrics that `cnnshift compare` judges by default, each with its default margin."""
 
 DIAGNOSTIC_METRICS = ("phase_spectrum",)
-"""Metrics that say why and not how good: a better network may have more of them. No pattern of a gate asks for them."""
+"""Metrics that locate a cause and do not rank models. Patterns in gates do not match them."""
 
-EXPLAINED_IMAGES = 200
-"""Test images that `cnnshift explain` looks at where nothing else is said."""
+DEFAULT_EXPLAIN_LIMIT = 200
+"""Test images of `cnnshift explain` by default."""
 
 SUB_TABLES = ("gates",)
-"""Of `[tool.cnnshift]`: settings of other commands than the benchmark."""
+"""Tables in `[tool.cnnshift]` that belong to other commands than the benchmark."""
+
+Engine = Literal["auto", "direct", "shared"]
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    """How far shifts go, and how far apart they are, in pixels."""
+class ShiftRange:
+    """Largest shift and spacing of the shifts, in pixels."""
 
     max_shift: Fraction
     step: Fraction
 
-    @classmethod
-    def of(cls, *, fractional: bool, max_shift: Fraction | None = None, step: Fraction | None = None) -> Span:
-        """What was given, and the default for the rest.
 
-        Args:
-            fractional: whether the protocol moves by fractions of a pixel.
-            max_shift: what was given; it wins.
-            step: likewise.
-        """
-        default = FRACTIONS if fractional else WHOLE_PIXELS
-        return cls(default.max_shift if max_shift is None else max_shift, default.step if step is None else step)
+WHOLE_PIXEL_RANGE = ShiftRange(Fraction(8), Fraction(1))
+"""Default of protocols that shift by whole pixels."""
 
-
-WHOLE_PIXELS = Span(Fraction(8), Fraction(1))
-"""Default of the protocols that move by whole pixels."""
-
-FRACTIONS = Span(Fraction(2), Fraction(1, 3))
-"""Default of those that move by fractions: 168 shifts. Thirds, because a network that over-samples twofold and aliases
-looks exact at halves."""
+SUBPIXEL_RANGE = ShiftRange(Fraction(2), Fraction(1, 3))
+"""Default of protocols that shift by fractions: 168 shifts. The step is a third because a network that up-samples
+twofold and aliases still looks exact at halves."""
 
 
 @dataclass(frozen=True, slots=True)
-class BenchSettings:
-    """Everything that decides what `cnnshift bench` measures.
+class MeasureConfig:
+    """Everything that determines a measurement.
 
     Attributes:
         models: model specs, in the order of the table.
         dataset: data set spec.
-        canvas: side of a background canvas to centre the images on, in pixels; None for none.
-        data_dir: option of the data set: the folder of prepared data sets.
-        raw_dir: option of the data set: the folder of the files that it is prepared from.
+        canvas: side in pixels of a background on which the images are centred; None for none.
+        data_dir: option of the data set: directory of prepared data sets.
+        raw_dir: option of the data set: directory of the files that it is prepared from.
         split: option of the data set: its test images.
-        protocols: how images move.
+        protocols: names of the shift protocols.
         shifts: shift set: grid, full, axis, diagonal or random:K.
-        max_shift: R, largest |d|∞ in pixels; None for the default of each protocol, see `Span`.
+        max_shift: largest |d|∞ in pixels; None for the default of each protocol.
         step: spacing of the shifts in pixels; None for the default of each protocol.
         metrics: ids of the metrics to compute; empty for all.
-        seed: of the first training run.
-        seeds: number of training runs per model, with seeds seed, seed + 1, …
+        seed: seed of the first training run.
+        seeds: training runs per model, with the seeds seed, seed + 1, …
         limit: number of test images, a seeded subset; None for all.
-        batch_size: images per compiled step; None chooses by backend.
-        epochs: training epochs; None keeps the recipe's own number, 0 leaves the networks untrained.
+        batch_size: images per compiled call; None chooses by backend.
+        epochs: training epochs; None for the number of the recipe, 0 leaves models untrained.
         engine: `direct` runs every forward pass, `shared` shares them between shifts, `auto` chooses.
-        deterministic: ask the backend for bit-reproducible kernels, and measure nothing to choose a faster shape.
+        deterministic: use bit-reproducible kernels, and choose no shape by timing.
     """
 
     models: Annotated[tuple[str, ...], MinLen(1)] = ("cnn",)
@@ -104,42 +97,48 @@ class BenchSettings:
     limit: Annotated[int, Ge(1)] | None = None
     batch_size: Annotated[int, Ge(1)] | None = None
     epochs: Annotated[int, Ge(0)] | None = None
-    engine: Literal["auto", "direct", "shared"] = "auto"
+    engine: Engine = "auto"
     deterministic: bool = False
 
+    @property
+    def metric_ids(self) -> tuple[str, ...]:
+        """Ids of the metrics to compute."""
+        return tuple(dict.fromkeys(self.metrics)) or tuple(METRICS)
 
-DEFAULTS = BenchSettings()
 
-Origin = Literal["flag", "environment", "config file", "pyproject.toml", "suite", "default"]
+DEFAULTS = MeasureConfig()
+
+_NAMES = [field.name for field in fields(MeasureConfig)]
+_LISTS = ("models", "protocols", "metrics")
 
 
 @dataclass(frozen=True, slots=True)
-class Resolved:
-    """Settings with the place that each value came from."""
+class ResolvedConfig:
+    """Settings, and the source of each value."""
 
-    settings: BenchSettings
+    config: MeasureConfig
     origins: Mapping[str, str]
 
 
-def resolve(
+def resolve_config(
     flags: Mapping[str, Any],
     *,
     suite: str | None = None,
     config_file: Path | None = None,
     environ: Mapping[str, str] = os.environ,
     project: Path | None = None,
-) -> Resolved:
-    """Merge all sources of settings and validate the whole.
+) -> ResolvedConfig:
+    """Merge all sources of settings and validate the result.
 
     Args:
-        flags: values given on the command line; None means not given.
-        suite: name of a suite; by default `standard`, unless some source names models.
+        flags: values from the command line; None for an option that was not used.
+        suite: name of a suite; by default `standard`, unless a source names models.
         config_file: a TOML file of settings.
         environ: environment variables.
-        project: the pyproject.toml to look into; by default that of this folder or of the nearest one above it.
+        project: a pyproject.toml; by default that of the working directory or of its nearest parent.
 
     Raises:
-        InputError: an unreadable file, unknown keys or values that are not allowed: all of them at once.
+        InputError: unreadable files, unknown keys or invalid values; the message lists all of them.
     """
     project = project or find_project()
     sources: list[tuple[str, dict[str, Any]]] = [
@@ -149,72 +148,104 @@ def resolve(
         (f"{project}", _from_project(project)),
     ]
     if suite is not None:
-        # Named on the command line, it says more than any file, and less than the other flags.
         sources.insert(1, (f"suite {suite}", load_suite(suite)))
     elif not any("models" in values for _, values in sources):
         sources.append((f"suite {DEFAULT_SUITE}", load_suite(DEFAULT_SUITE)))
     problems = [
-        f"{origin}: {unknown('setting', key, _names())}"
+        f"{origin}: {unknown('setting', key, _NAMES)}"
         for origin, values in sources
         for key in values
-        if key not in _names()
+        if key not in _NAMES
     ]
     if problems:
         raise InputError("\n".join(problems))
     merged: dict[str, Any] = {}
-    origins = dict.fromkeys(_names(), "default")
+    origins = dict.fromkeys(_NAMES, "default")
     for origin, values in reversed(sources):
         merged |= values
         origins |= dict.fromkeys(values, origin)
-    settings = _validate(merged, origins)
-    if settings.shifts == "full" and (given := [key for key in ("max_shift", "step") if origins[key] == "flag"]):
-        flags_given = " and ".join(f"--{key.replace('_', '-')}" for key in given)
-        raise InputError(f"The shift set 'full' takes every circular shift; leave out {flags_given}.")
-    return Resolved(settings, origins)
+    config = make_config(origins, **merged)
+    if config.shifts == "full" and (unused := [key for key in ("max_shift", "step") if origins[key] == "flag"]):
+        raise InputError(f"The shift set 'full' has every circular shift; omit {' and '.join(map(_flag, unused))}.")
+    return ResolvedConfig(config, origins)
 
 
-def checked(**values: Any) -> BenchSettings:
-    """Settings from a program's arguments; what is not given has its default.
+def make_config(origins: Mapping[str, str] | None = None, /, **values: Any) -> MeasureConfig:
+    """Validate settings; those that are not given have their defaults.
+
+    Names of protocols and metrics must exist; specs are checked when they are parsed.
+
+    Args:
+        origins: source of each value, for the message; by default the arguments of a function.
+        values: settings.
 
     Raises:
-        InputError: a value that is not allowed.
+        InputError: invalid values; the message lists all of them.
     """
-    return _validate(values, dict.fromkeys(values, "argument"))
+    import pydantic
+
+    try:
+        config = pydantic.TypeAdapter(MeasureConfig).validate_python(values)
+    except pydantic.ValidationError as error:
+        sentences = (_sentence(problem, origins or {}) for problem in error.errors())
+        raise InputError("\n".join(dict.fromkeys(sentences))) from None
+    if config.step and config.step.denominator == 2:
+        log.warning(
+            "step is %s: the only fractions of a pixel are halves, at which a network that up-samples twofold and "
+            "aliases looks exact; use %s.", config.step, SUBPIXEL_RANGE.step,
+        )  # fmt: skip
+    for table, names in ((PROTOCOLS, config.protocols), (METRICS, config.metrics)):
+        for name in names:
+            table[name]
+    return config
+
+
+def _sentence(problem: Any, origins: Mapping[str, str]) -> str:
+    key = str(problem["loc"][0])
+    origin = origins.get(key)
+    name = _flag(key) if origin == "flag" else f"{key} (from {origin})" if origin else key
+    return f"{name} is '{problem['input']}'; {validation_message(problem)}."
+
+
+def _flag(key: str) -> str:
+    return f"--{key.replace('_', '-')}"
 
 
 def load_suite(name: str) -> dict[str, Any]:
-    """The settings of a suite that the package ships.
+    """Return the settings of a suite of the package.
 
     Raises:
         InputError: no such suite.
     """
-    import tomllib
-
-    folder = resources.files("cnnshift") / "suites"
     if name not in (names := suite_names()):
         raise InputError(unknown("suite", name, names))
-    values = tomllib.loads((folder / f"{name}.toml").read_text(encoding="utf-8"))
+    values = _parse_suite(name)
     values.pop("summary", None)
     return values
 
 
 def suite_names() -> list[str]:
-    """Names of the shipped suites."""
-    folder = resources.files("cnnshift") / "suites"
-    return sorted(path.name.removesuffix(".toml") for path in folder.iterdir() if path.name.endswith(".toml"))
+    """Return the names of the suites of the package."""
+    return sorted(path.stem for path in _SUITES.glob("*.toml"))
 
 
 def suite_summary(name: str) -> str:
-    """One line that says what a suite is for."""
+    """Return the description of a suite."""
+    return str(_parse_suite(name)["summary"])
+
+
+_SUITES = Path(__file__).with_name("suites")
+
+
+def _parse_suite(name: str) -> dict[str, Any]:
     import tomllib
 
-    text = (resources.files("cnnshift") / "suites" / f"{name}.toml").read_text(encoding="utf-8")
-    return str(tomllib.loads(text)["summary"])
+    return tomllib.loads((_SUITES / f"{name}.toml").read_text(encoding="utf-8"))
 
 
-def as_dict(settings: BenchSettings) -> dict[str, Any]:
-    """Settings as plain values for a file."""
-    return {key: _plain(value) for key, value in asdict(settings).items()}
+def as_dict(config: MeasureConfig) -> dict[str, Any]:
+    """Return settings as values of JSON."""
+    return {key: _plain(value) for key, value in asdict(config).items()}
 
 
 def _plain(value: Any) -> Any:
@@ -223,15 +254,7 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _names() -> list[str]:
-    return [field.name for field in fields(BenchSettings)]
-
-
-_LISTS = ("models", "protocols", "metrics")
-
-
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    """`CNNSHIFT_MAX_SHIFT=4`; lists are separated by spaces. Variables of other parts of the tool are not settings."""
     values: dict[str, Any] = {}
     for variable, text in environ.items():
         key = variable.removeprefix("CNNSHIFT_").lower()
@@ -253,7 +276,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 
 def find_project() -> Path:
-    """The pyproject.toml of the working folder, or of the nearest folder above it; there may be none."""
+    """Return the pyproject.toml of the working directory or of its nearest parent; the file may be missing."""
     here = Path()
     return next(
         (path for folder in (here, *here.resolve().parents) if (path := folder / "pyproject.toml").is_file()),
@@ -262,39 +285,22 @@ def find_project() -> Path:
 
 
 def project_table(path: Path) -> dict[str, Any]:
-    """`[tool.cnnshift]` of a pyproject.toml; empty where there is none.
+    """Return `[tool.cnnshift]` of a pyproject.toml, or an empty dictionary.
 
     Raises:
-        InputError: the file cannot be read or is not TOML, the table is none, or a table in it has an unknown name.
+        InputError: the file cannot be read or is not TOML, the value is not a table, or it has an unknown sub-table.
     """
     if not path.is_file():
         return {}
     tool = _read_toml(path).get("tool", {})
     table = tool.get("cnnshift", {}) if isinstance(tool, dict) else {}
     if not isinstance(table, dict):
-        raise InputError(f"{path}: tool.cnnshift is {table!r}; a table is needed.")
+        raise InputError(f"{path}: tool.cnnshift is {table!r}; it must be a table.")
+    allowed = [f"tool.cnnshift.{name}" for name in SUB_TABLES]
     if wrong := [key for key, value in table.items() if isinstance(value, dict) and key not in SUB_TABLES]:
-        raise InputError("\n".join(f"{path}: {unknown('table', f'tool.cnnshift.{key}', _TABLES)}" for key in wrong))
+        raise InputError("\n".join(f"{path}: {unknown('table', f'tool.cnnshift.{key}', allowed)}" for key in wrong))
     return table
-
-
-_TABLES = tuple(f"tool.cnnshift.{name}" for name in SUB_TABLES)
 
 
 def _from_project(path: Path) -> dict[str, Any]:
     return {key: value for key, value in project_table(path).items() if key not in SUB_TABLES}
-
-
-def _validate(values: Mapping[str, Any], origins: Mapping[str, str]) -> BenchSettings:
-    import pydantic
-
-    try:
-        return pydantic.TypeAdapter(BenchSettings).validate_python(dict(values))
-    except pydantic.ValidationError as error:
-        problems = []
-        for problem in error.errors():
-            key = str(problem["loc"][0])
-            where = "" if origins[key] == "argument" else f" (from {origins[key]})"
-            flag = f"--{key.replace('_', '-')}" if origins[key] == "flag" else f"{key}{where}"
-            problems.append(f"{flag} is '{problem['input']}'; {validation_message(problem)}.")
-        raise InputError("\n".join(dict.fromkeys(problems))) from None

@@ -1,198 +1,105 @@
-"""One cell: sweep a subject, compute its metrics, and write both down as a run."""
+"""Measure one model under one protocol and record it as a run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import Any
 
-import numpy as np
-
-from cnnshift.bench.networks import Identity
-from cnnshift.bench.plan import ShiftPlan
+from cnnshift.bench.images import Images, test_images
+from cnnshift.bench.networks import Ready, as_seen, plan_source, prepare_pretrained, ready_as_is
+from cnnshift.bench.plan import ShiftPlan, plan_shifts
+from cnnshift.bench.run_tables import metric_result, phase_table, radius_table, shift_table
 from cnnshift.catalog import METRICS
-from cnnshift.data.split import Split, to_unit_range
+from cnnshift.config import MeasureConfig
+from cnnshift.data.split import Split
 from cnnshift.loaders.host_callback import reraise_host_errors
-from cnnshift.metrics.base import Metric
-from cnnshift.metrics.phase_spectrum import profile_by_phase
-from cnnshift.metrics.profiles import profile_by_radius, profile_by_shift
 from cnnshift.metrics.sensitivity import interclass_normalizer
 from cnnshift.observations import Observations
 from cnnshift.results.packing import pack
-from cnnshift.results.schema import (
-    DatasetRecord,
-    EngineRecord,
-    MetricResult,
-    PhaseTable,
-    RadiusTable,
-    Run,
-    ShiftTable,
-    Timing,
-)
-from cnnshift.sweep.engine import Engine, run_sweep
-from cnnshift.sweep.pure_model import PureModel
-from cnnshift.unavailable import Unavailable
+from cnnshift.results.schema import DatasetRecord, EngineRecord, Run, Timing
+from cnnshift.sweep.engine import run_sweep
 
 MAX_PREDICTIONS = 2**24
-"""Most predictions of a run that its result keeps: with more, `compare --exact` is not possible."""
+"""Largest number of predictions that a result keeps; `compare --exact` needs them."""
+
+
+def measure_model(model: str | Callable[[Any], Any], data: Images, config: MeasureConfig, *, name: str) -> Run:
+    """Measure a model that needs no training under the first protocol of the settings; see `cnnshift.measure`."""
+    test, dataset = test_images(data, config.limit)
+    if isinstance(model, str):
+        plan = plan_source(model)
+        test, dataset = as_seen(plan, test, dataset)
+        ready = prepare_pretrained(plan, test)
+    else:
+        ready = ready_as_is(model, name, test)
+    shift_plan = plan_shifts(config.protocols[0], test, dataset, config)
+    return measure_cell(ready, test, dataset, shift_plan, config)[0]
 
 
 def measure_cell(
-    subject: PureModel,
-    identity: Identity,
-    *,
+    ready: Ready,
     test: Split,
     dataset: DatasetRecord,
     shift_plan: ShiftPlan,
-    metrics: Sequence[str],
-    batch_size: int | None = None,
-    width: int | None = None,
-    engine: Engine = "auto",
+    config: MeasureConfig,
+    *,
     progress: Callable[[int], None] = lambda done: None,
 ) -> tuple[Run, Observations]:
-    """Sweep one model under one protocol.
+    """Measure a model under one protocol.
 
     Args:
-        subject: the model.
-        identity: what the run says about it.
-        test: the images.
-        dataset: their record.
+        ready: the model with its weights.
+        test: test images.
+        dataset: their entry in the result file.
         shift_plan: protocol and shifts.
-        metrics: ids to compute.
-        batch_size: see `run_sweep`.
-        width: see `run_sweep`.
-        engine: see `run_sweep`.
-        progress: see `run_sweep`.
+        config: metrics, batch size, engine and determinism.
+        progress: called with the number of image-shifts that were just finished.
 
     Returns:
         The run, and the observations that it was computed from.
 
     Raises:
-        InputError: a model that runs outside of the compiled program fails; and see `run_sweep`.
+        InputError: a model that runs on the host fails; and see `run_sweep`.
+        MeasurementError: see `run_sweep`.
     """
     with reraise_host_errors():
         sweep = run_sweep(
-            subject,
+            ready.subject,
             test,
             shift_plan.protocol,
             shift_plan.shift_set,
-            batch_size=batch_size,
-            width=width,
-            engine=engine,
+            batch_size=config.batch_size,
+            width=1 if config.deterministic else None,
+            engine=config.engine,
             progress=progress,
         )
-    seen = sweep.observations
-    normaliser = interclass_normalizer(seen)
+    observations, identity = sweep.observations, ready.identity
+    normalizer = interclass_normalizer(observations)
+    classes = observations.all_predictions
     run = Run(
         model=identity.model,
         family=identity.family,
         family_version=identity.family_version,
         options=identity.options,
-        params=subject.parameters,
+        params=ready.subject.parameters,
         flops=sweep.flops,
-        weights_digest=subject.digest,
+        weights_digest=ready.subject.digest,
         seed=identity.seed,
         training=identity.training,
         dataset=dataset,
         protocol=shift_plan.record,
         contract=shift_plan.contract,
-        metrics=[evaluate(METRICS.load(id), seen) for id in metrics],
-        predictions=pack(seen.all_predictions) if seen.all_predictions.size <= MAX_PREDICTIONS else None,
-        by_shift=_shift_table(seen, test, shift_plan, normaliser),
-        by_radius=_radius_table(seen, normaliser),
-        by_phase=_phase_table(seen, subject.total_stride(test)),
+        metrics=[metric_result(METRICS.load(id), observations) for id in config.metric_ids],
+        predictions=pack(classes) if classes.size <= MAX_PREDICTIONS else None,
+        by_shift=shift_table(observations, test, shift_plan, normalizer),
+        by_radius=radius_table(observations, normalizer),
+        by_phase=phase_table(observations, ready.subject.total_stride(test)),
         engine=EngineRecord(name=sweep.engine, forward_passes=sweep.forwards),
         timing=Timing(
             compile_seconds=sweep.compile_seconds,
             train_seconds=identity.train_seconds,
             sweep_seconds=sweep.sweep_seconds,
-            images_per_second=seen.prediction.size / sweep.sweep_seconds,
+            images_per_second=observations.prediction.size / sweep.sweep_seconds,
         ),
     )
-    return run, seen
-
-
-def evaluate(metric: Metric, observations: Observations) -> MetricResult:
-    """A metric's entry in a result file."""
-    summary, spec = metric.summarize(observations), metric.spec
-    return MetricResult(
-        id=spec.id,
-        version=spec.version,
-        title=spec.title,
-        value=summary.value,
-        ci95=summary.ci95,
-        unit=spec.unit,
-        bounds=_finite(summary.bounds),
-        higher_is_better=spec.higher_is_better,
-        n=summary.n,
-        method=summary.method,
-        reason=summary.reason,
-        per_image=None if summary.per_image is None else pack(summary.per_image),
-    )
-
-
-def _finite(bounds: tuple[float, float] | None) -> tuple[float, float] | None:
-    """Bounds as a file can hold them: both finite, or none."""
-    return bounds if bounds is not None and np.isfinite(bounds).all() else None
-
-
-def _shift_table(
-    observations: Observations, test: Split, shift_plan: ShiftPlan, normaliser: float | Unavailable
-) -> ShiftTable:
-    profile = profile_by_shift(observations)
-    if isinstance(profile, Unavailable):
-        return ShiftTable(reason=profile.reason)
-    loss = shift_plan.protocol.energy_loss(to_unit_range(test.windows), shift_plan.shift_set.shifts).mean(axis=0)
-    return ShiftTable(
-        dy=profile.dy.tolist(),
-        dx=profile.dx.tolist(),
-        accuracy=profile.accuracy.tolist(),
-        consistency=profile.consistency.tolist(),
-        information_loss=loss.tolist(),
-        sensitivity=_sensitivity(profile.distance, normaliser),
-        sensitivity_reason=_reason(normaliser),
-    )
-
-
-def _radius_table(observations: Observations, normaliser: float | Unavailable) -> RadiusTable:
-    profile = profile_by_radius(observations)
-    return RadiusTable(
-        radius=profile.radius.tolist(),
-        pairs=profile.pairs.tolist(),
-        images=profile.images.tolist(),
-        accuracy=profile.accuracy.tolist(),
-        consistency=profile.consistency.tolist(),
-        consistency_ci95=_intervals(profile.consistency_low, profile.consistency_high),
-        worst_case_accuracy=profile.worst_case_accuracy.tolist(),
-        survival=profile.survival.tolist(),
-        survival_ci95=_intervals(profile.survival_low, profile.survival_high),
-        sensitivity=_sensitivity(profile.distance, normaliser),
-        sensitivity_reason=_reason(normaliser),
-    )
-
-
-def _phase_table(observations: Observations, stride: int | str) -> PhaseTable:
-    if isinstance(stride, str):
-        return PhaseTable(reason=stride)
-    profile = profile_by_phase(observations, stride)
-    if isinstance(profile, Unavailable):
-        return PhaseTable(stride=stride, reason=profile.reason)
-    return PhaseTable(
-        stride=stride,
-        py=profile.py.tolist(),
-        px=profile.px.tolist(),
-        pairs=profile.pairs.tolist(),
-        images=profile.images.tolist(),
-        consistency=profile.consistency.tolist(),
-        consistency_ci95=_intervals(profile.consistency_low, profile.consistency_high),
-    )
-
-
-def _sensitivity(distance: np.ndarray, normaliser: float | Unavailable) -> list[float] | None:
-    return None if isinstance(normaliser, Unavailable) else (distance / normaliser).tolist()
-
-
-def _reason(found: float | Unavailable) -> str:
-    return found.reason if isinstance(found, Unavailable) else ""
-
-
-def _intervals(low: np.ndarray, high: np.ndarray) -> list[tuple[float, float]]:
-    return list(zip(low.tolist(), high.tolist(), strict=True))
+    return run, observations

@@ -1,4 +1,4 @@
-"""The images that a function of the Python API is given: a data set by name, or one's own."""
+"""The test images of a measurement: a data set by its spec, a `Split`, or arrays."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from cnnshift.config import BenchSettings
+from cnnshift.config import MeasureConfig
 from cnnshift.data.base import create_dataset
 from cnnshift.data.split import Split
 from cnnshift.errors import InputError
@@ -18,42 +18,47 @@ Images = str | Split | tuple[Any, Any]
 
 
 def test_images(data: Images, limit: int | None) -> tuple[Split, DatasetRecord]:
-    """The images to measure on, and what a run says about them.
+    """Load the test images and make their entry in the result file.
 
     Args:
-        data: a data set spec, whose test split is taken, or images of one's own.
+        data: a data set spec, whose test split is used, or images.
         limit: number of images, a seeded subset; None for all.
 
     Raises:
-        InputError: an unknown data set, or arrays that are no images and labels.
+        InputError: an unknown data set, or arrays that are not images and labels.
     """
     if isinstance(data, str):
         dataset = create_dataset(DatasetSpec.parse(data))
-        test, name, version = dataset.load("test", limit=limit), str(dataset.spec), dataset.version
-    else:
-        test, name, version = _as_split(*data) if isinstance(data, tuple) else data, "(own images)", ""
-        test = test if limit is None else test.take(limit)
-    record = DatasetRecord(
+        test = dataset.load("test", limit=limit)
+        return test, dataset_record(str(dataset.spec), dataset.version, test)
+    test = _as_split(*data) if isinstance(data, tuple) else data
+    test = test if limit is None else test.take(limit)
+    # The name is part of the contract: other words would make earlier results incomparable.
+    return test, dataset_record("(own images)", "", test)
+
+
+def dataset_record(name: str, version: str, test: Split) -> DatasetRecord:
+    """Return the entry of test images in a result file."""
+    return DatasetRecord(
         name=name, version=version, split="test", n=len(test), size=test.size, fingerprint=test.fingerprint
     )
-    return test, record
 
 
-def dataset_spec(settings: BenchSettings) -> DatasetSpec:
-    """The data set of the settings, with those settings that stand for options of it.
+def dataset_spec(config: MeasureConfig) -> DatasetSpec:
+    """Return the data set spec of the settings, with the settings that are options of a data set.
 
     Raises:
-        InputError: not a spec, or one that says otherwise.
+        InputError: the spec is invalid, or contradicts one of these settings.
     """
-    more = {key: getattr(settings, key) for key in ("canvas", "data_dir", "raw_dir", "split")}
-    return DatasetSpec.parse(settings.dataset).extend(**more)
+    options = {key: getattr(config, key) for key in ("canvas", "data_dir", "raw_dir", "split")}
+    return DatasetSpec.parse(config.dataset).extend(**options)
 
 
 def no_training_images(dataset: str, model: str) -> str:
-    """What is wrong where a model is to be trained on a data set that has only test images."""
+    """Return the message about a model that cannot be trained because the data set has only test images."""
     return (
         f"The data set '{dataset}' has no images to train '{model}' on; "
-        "add a split 'train' to it, give a model that comes with its weights, or leave it untrained (epochs 0)."
+        "add a split 'train' to it, use a pretrained model, or leave the model untrained (epochs 0)."
     )
 
 
@@ -62,7 +67,7 @@ def _as_split(images: Any, labels: Any) -> Split:
     if pixels.ndim != 4 or classes.shape != pixels.shape[:1] or not np.issubdtype(classes.dtype, np.integer):
         raise InputError(
             f"data has images of shape {pixels.shape} and {classes.dtype} labels of shape {classes.shape}; allowed: "
-            "images [n h w c] and one whole number per image."
+            "images [n h w c] and one integer per image."
         )
     names = tuple(str(index) for index in range(int(classes.max(initial=0)) + 1))
     pixels = pixels if pixels.dtype == np.uint8 else pixels.astype(np.float32)

@@ -100,19 +100,15 @@ def run_plan(
             last = (*key[:2], ready)
         ready = last[2]
         with _name_model_in_errors(cell, plan):
-            run, seen = measure_cell(
-                ready.subject,
-                ready.identity,
-                test=plan.test,
-                dataset=plan.dataset,
-                shift_plan=cell.shift_plan,
-                metrics=plan.metrics,
-                batch_size=plan.settings.batch_size,
-                engine=plan.settings.engine,
-                width=1 if plan.settings.deterministic else None,
+            run, observations = measure_cell(
+                ready,
+                plan.test,
+                plan.dataset,
+                cell.shift_plan,
+                plan.config,
                 progress=callback.on_sweep_start(cell, len(plan.test) * cell.shift_plan.shift_set.count),
             )
-        save_observations(cell, seen)
+        save_observations(cell, observations)
         runs.append(run)
         callback.on_cell_end(cell, run, template.model_copy(update={"runs": list(runs)}))
     return template.model_copy(update={"runs": runs, "status": "complete"})
@@ -155,7 +151,7 @@ def new_result(plan: BenchPlan, weights: Path | None = None) -> Result:
 def _config(plan: BenchPlan) -> dict[str, Any]:
     """The settings, without folders of this machine."""
     named = {"models": [network.label for network in plan.networks], "dataset": plan.dataset.name}
-    return as_dict(plan.settings) | named | {"data_dir": None, "raw_dir": None}
+    return as_dict(plan.config) | named | {"data_dir": None, "raw_dir": None}
 
 
 def _reusable_runs(plan: BenchPlan, earlier: Result | None, template: Result) -> dict[tuple[str, int, str], Run]:
@@ -173,7 +169,7 @@ def _reusable_runs(plan: BenchPlan, earlier: Result | None, template: Result) ->
             f"Cannot resume: the earlier result was made by cnnshift {earlier.cnnshift_version}, this is "
             f"{cnnshift.__version__}; start anew without --resume."
         )
-    versions = {id: METRICS.load(id).spec.version for id in plan.metrics}
+    versions = {id: METRICS.load(id).spec.version for id in plan.config.metric_ids}
     recipes = {
         network.label: network.recipe.as_dict()
         if isinstance(network, TrainingPlan)

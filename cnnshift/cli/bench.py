@@ -15,7 +15,7 @@ import typer
 from cnnshift.catalog import LOADERS
 from cnnshift.cli.output import SUFFIXES, check_outputs, emit
 from cnnshift.cli.terminal import note, write
-from cnnshift.config import DEFAULT_SUITE, DEFAULTS, FRACTIONS, WHOLE_PIXELS, Resolved, resolve
+from cnnshift.config import DEFAULT_SUITE, DEFAULTS, SUBPIXEL_RANGE, WHOLE_PIXEL_RANGE, ResolvedConfig, resolve_config
 from cnnshift.errors import InputError, MeasurementError, SaveError
 from cnnshift.spec import ModelSpec
 
@@ -36,7 +36,7 @@ def _help(text: str, setting: str) -> str:
 
 def _help_span(text: str, setting: str) -> str:
     """The same for a setting whose default depends on the protocol."""
-    whole, fractions = getattr(WHOLE_PIXELS, setting), getattr(FRACTIONS, setting)
+    whole, fractions = getattr(WHOLE_PIXEL_RANGE, setting), getattr(SUBPIXEL_RANGE, setting)
     return f"{text} (default: {whole}; {fractions} where the protocol moves by fractions)"
 
 
@@ -167,7 +167,7 @@ def bench(
                 f"--weights {weights} cannot be given to {min(given)}, which comes with its weights; allowed: "
                 "families, and one py: network."
             )
-    resolved = resolve(
+    resolved = resolve_config(
         {
             "models": models or None,
             "dataset": dataset,
@@ -254,7 +254,7 @@ def _say_preparation(plan: BenchPlan) -> None:
             note(f"{network.label} sees images prepared with {said}")
 
 
-def _run(resolved: Resolved, files: _Files, *, resume: bool, dry_run: bool) -> tuple[BenchPlan, Result | None]:
+def _run(resolved: ResolvedConfig, files: _Files, *, resume: bool, dry_run: bool) -> tuple[BenchPlan, Result | None]:
     """Load the engine, make the plan and, unless it is a dry run, the measurement."""
     from cnnshift.results.files import LAST, last_path, load_result, save_result
 
@@ -262,14 +262,14 @@ def _run(resolved: Resolved, files: _Files, *, resume: bool, dry_run: bool) -> t
     output = files.output
     from cnnshift.sweep.device import prepare_backend
 
-    prepare_backend(deterministic=resolved.settings.deterministic)
+    prepare_backend(deterministic=resolved.config.deterministic)
     from cnnshift.bench.plan import make_plan
     from cnnshift.bench.runner import new_result, run_plan
     from cnnshift.cli.progress import ProgressDisplay
     from cnnshift.results.observations_file import write_observations
 
     gc.enable()
-    plan = make_plan(resolved.settings)
+    plan = make_plan(resolved.config)
     _say_preparation(plan)
     empty = new_result(plan, files.weights)
     if dry_run:
@@ -349,10 +349,10 @@ def _resume_command() -> str:
     return shlex.join(["cnnshift", *arguments, "--resume"])
 
 
-def _config_text(resolved: Resolved) -> str:
+def _config_text(resolved: ResolvedConfig) -> str:
     from cnnshift.config import as_dict
 
-    values = as_dict(resolved.settings)
+    values = as_dict(resolved.config)
     wide = max(map(len, values))
     return "".join(f"{key:<{wide}} = {value!r}  # {resolved.origins[key]}\n" for key, value in values.items())
 

@@ -93,7 +93,7 @@ def compare(
     """
     # There is no matrix to multiply, and starting threads for it takes a tenth of the time of a comparison.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from cnnshift.comparison.api import compare as compare_named
+    from cnnshift.api import compare as compare_results
     from cnnshift.render.documents.comparison import comparison_document
     from cnnshift.results.files import locate
 
@@ -101,7 +101,7 @@ def compare(
     inputs = {locate(name).resolve() for name in results}
     if overwritten := [path for path in output or () if path.resolve() in inputs]:
         raise InputError(f"{overwritten[0]} is one of the results; a comparison must not overwrite it.")
-    found = compare_named(
+    found = compare_results(
         *results,
         reference=reference,
         fail_if=fail_if or (),

@@ -10,7 +10,7 @@ import typer
 
 from cnnshift.cli.output import check_outputs, emit
 from cnnshift.cli.terminal import note
-from cnnshift.config import DEFAULTS, EXPLAINED_IMAGES, WHOLE_PIXELS
+from cnnshift.config import DEFAULT_EXPLAIN_LIMIT, DEFAULTS, WHOLE_PIXEL_RANGE
 from cnnshift.spec import DatasetSpec
 
 
@@ -20,13 +20,16 @@ def explain(
     data_dir: Annotated[str | None, typer.Option(metavar="DIR", help="Prepared data sets, for tfds:NAME.")] = None,
     raw_dir: Annotated[str | None, typer.Option(metavar="DIR", help="Downloaded files to prepare them from.")] = None,
     split: Annotated[str | None, typer.Option(help="Test images, as val or test[:50%]; of folder: and tfds:.")] = None,
-    limit: Annotated[int, typer.Option(metavar="N", min=2, help="Test images, a seeded subset.")] = EXPLAINED_IMAGES,
+    limit: Annotated[
+        int, typer.Option(metavar="N", min=2, help="Test images, a seeded subset.")
+    ] = DEFAULT_EXPLAIN_LIMIT,
     protocol: Annotated[str, typer.Option(help="Shift protocol of the predictions.")] = "circular",
     shifts: Annotated[
         str, typer.Option(help="Shift set of the predictions: grid, full, axis, diagonal or random:K.")
     ] = DEFAULTS.shifts,
     max_shift: Annotated[
-        str | None, typer.Option(metavar="PX", help=f"Largest shift in pixels. (default: {WHOLE_PIXELS.max_shift})")
+        str | None,
+        typer.Option(metavar="PX", help=f"Largest shift in pixels. (default: {WHOLE_PIXEL_RANGE.max_shift})"),
     ] = None,
     step: Annotated[str | None, typer.Option(metavar="PX", help="Spacing of the shifts. (default: 1)")] = None,
     ablation: Annotated[
@@ -51,11 +54,11 @@ def explain(
     from cnnshift.sweep.device import prepare_backend
 
     prepare_backend(deterministic=False)
-    from cnnshift.explanation.explain import explain as run_explain
+    from cnnshift.api import explain as explain_model
     from cnnshift.render.documents.explain import explain_document
 
     gc.enable()
-    explanation = run_explain(
+    explanation = explain_model(
         model,
         str(data),
         protocol=protocol,

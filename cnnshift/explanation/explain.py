@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import replace
-from fractions import Fraction
 from typing import Any
 
 import cnnshift
@@ -20,9 +19,8 @@ from cnnshift.bench.networks import (
     ready_as_is,
     ready_to_measure,
 )
-from cnnshift.bench.plan import ShiftPlan, plan_shifts, warn_about_half_steps
-from cnnshift.catalog import METRICS, PROTOCOLS
-from cnnshift.config import DEFAULTS, EXPLAINED_IMAGES, BenchSettings, checked
+from cnnshift.bench.plan import ShiftPlan, plan_shifts
+from cnnshift.config import MeasureConfig, make_config
 from cnnshift.data.base import create_dataset
 from cnnshift.data.split import Split, to_unit_range
 from cnnshift.errors import InputError
@@ -36,8 +34,9 @@ from cnnshift.results.environment import describe_environment
 from cnnshift.results.explanation import Ablation, Explanation
 from cnnshift.results.schema import DatasetRecord, Run
 from cnnshift.shifts.circular import Circular
-from cnnshift.shifts.sets import ShiftSet, enumerate_shifts
+from cnnshift.shifts.sets import ShiftSet
 from cnnshift.spec import DatasetSpec, ModelSpec
+from cnnshift.sweep.bind_protocol import bind_protocol
 from cnnshift.sweep.device import describe_device
 from cnnshift.sweep.engine import WORTH_IT
 from cnnshift.sweep.sharing import Sharing, find_sharing
@@ -55,67 +54,22 @@ Status = Callable[[str], None]
 """Receives a description of every step before it starts."""
 
 
-def explain(
+def explain_model(
     model: str | Callable[[Any], Any],
-    data: Images = DEFAULTS.dataset,
+    data: Images,
+    config: MeasureConfig,
     *,
-    protocol: str = DEFAULTS.protocols[0],
-    max_shift: int | float | str | Fraction | None = DEFAULTS.max_shift,
-    step: int | float | str | Fraction | None = DEFAULTS.step,
-    shifts: str = DEFAULTS.shifts,
-    limit: int | None = EXPLAINED_IMAGES,
-    epochs: int | None = DEFAULTS.epochs,
-    seed: int = DEFAULTS.seed,
-    ablation: bool = True,
-    name: str = "model",
-    status: Status = lambda line: None,
+    ablation: bool,
+    name: str,
+    status: Status,
 ) -> Explanation:
-    """Measure which layers of a network break translation equivariance, by how much, and why.
-
-    Args:
-        model: a model spec, trained as by `cnnshift bench`, or a Flax NNX module, or a function that JAX can trace,
-            images [n h w c] on the scale 0..1 → logits [n k].
-        data: a data set spec, or images in memory, see `cnnshift.measure`.
-        protocol: shift protocol for the predictions. Layers are always measured under circular shifts.
-        max_shift: largest shift for the predictions, in pixels, as for `cnnshift.measure`.
-        step: spacing of these shifts, likewise.
-        shifts: shift set for the predictions.
-        limit: number of test images, a seeded subset. Layers are measured on the first 32.
-        epochs: number of training epochs of a spec; 0 leaves the network untrained.
-        seed: seed of the training run of a spec.
-        ablation: whether to train the variants of a spec with one, or all but one, of its components replaced.
-        name: name of a model that is not a spec.
-        status: receives a description of every step before it starts.
-
-    Returns:
-        The explanation: `print` shows its summary; `layers` and `ablation` hold the numbers.
-
-    Raises:
-        InputError: an argument that is not allowed.
-        MeasurementError: a layer or the model returned values that are not finite.
-
-    Example:
-        >>> import cnnshift
-        >>> result = cnnshift.explain("cnn:padding=circular,head=gap,pool=aps", epochs=0, limit=8, ablation=False)
-        >>> result.layers[-1].causes, result.run.metric("pairwise_consistency").value
-        ([], 1.0)
-    """
-    settings = checked(
-        protocols=[protocol],
-        shifts=shifts,
-        max_shift=max_shift,
-        step=step,
-        limit=limit,
-        epochs=epochs,
-        seed=seed,
-    )
-    test, record = test_images(data, settings.limit)
+    """Measure which layers break translation equivariance, by how much, and why; see `cnnshift.explain`."""
+    test, record = test_images(data, config.limit)
     spec = ModelSpec.parse(model) if isinstance(model, str) else None
     pretrained = plan_pretrained(spec) if spec is not None and is_pretrained(spec) else None
     if pretrained is not None:
         test, record = as_seen(pretrained, test, record)
-    shift_plan = plan_shifts(PROTOCOLS.load(protocol), test, record, settings)
-    warn_about_half_steps([shift_plan])
+    shift_plan = plan_shifts(config.protocols[0], test, record, config)
     if pretrained is not None:
         network = prepare_pretrained(pretrained, test)
     elif not isinstance(model, str):
@@ -123,12 +77,12 @@ def explain(
     elif isinstance(data, str):
         dataset = create_dataset(DatasetSpec.parse(data))
         train = dataset.load("train") if dataset.has_train else None
-        return _explain_spec(model, train, test, record, shift_plan, settings, ablation, status)
+        return _explain_spec(model, train, test, record, shift_plan, config, ablation, status)
     else:
         raise InputError(f"The model '{model}' is trained on a data set; name one instead of passing images.")
     if network.subject.outside is not None:
         raise InputError(HIDDEN)
-    return _explain(network, test, record, shift_plan, _baseline(network, test), status)
+    return _explain(network, test, record, shift_plan, _baseline(network, test), config, status)
 
 
 def _explain_spec(
@@ -137,20 +91,20 @@ def _explain_spec(
     test: Split,
     record: DatasetRecord,
     shift_plan: ShiftPlan,
-    settings: BenchSettings,
+    config: MeasureConfig,
     ablation: bool,
     status: Status,
 ) -> Explanation:
-    plan = plan_training(ModelSpec.parse(model), train or test, epochs=settings.epochs)
+    plan = plan_training(ModelSpec.parse(model), train or test, epochs=config.epochs)
     if plan.recipe.epochs and not train:
         raise InputError(no_training_images(record.name, plan.label))
     images = train or test
-    seed = plan.seed if plan.seed is not None else settings.seed
+    seed = plan.seed if plan.seed is not None else config.seed
     training = {key: value for key, value in ModelSpec.parse(model).options.items() if key in ("augment", "epochs")}
 
     @functools.cache
     def trained(spec: str) -> Ready:
-        variant = plan_training(ModelSpec.parse(spec), images, epochs=settings.epochs)
+        variant = plan_training(ModelSpec.parse(spec), images, epochs=config.epochs)
         status(f"training {variant.label}, or loading its cached weights")
         return ready_to_measure(variant, images, seed=seed)
 
@@ -163,16 +117,20 @@ def _explain_spec(
         scores = run_ablation(plan.architecture, train_variant, test, _ablation_shifts(test))
     else:
         scores = _baseline(network, test)
-    return _explain(network, test, record, shift_plan, scores, status)
+    return _explain(network, test, record, shift_plan, scores, config, status)
 
 
 def _explain(
-    network: Ready, test: Split, record: DatasetRecord, shift_plan: ShiftPlan, ablation: Ablation, status: Status
+    network: Ready,
+    test: Split,
+    record: DatasetRecord,
+    shift_plan: ShiftPlan,
+    ablation: Ablation,
+    config: MeasureConfig,
+    status: Status,
 ) -> Explanation:
     status("measuring predictions under shifts")
-    run, _ = measure_cell(
-        network.subject, network.identity, test=test, dataset=record, shift_plan=shift_plan, metrics=tuple(METRICS)
-    )
+    run, _ = measure_cell(network, test, record, shift_plan, config)
     images = to_unit_range(test.windows[:PROBED_IMAGES])
     status("measuring the numerical floor")
     floor = measure_floor(images)
@@ -205,16 +163,15 @@ def _baseline(network: Ready, test: Split) -> Ablation:
 
 def _certify(network: Ready, test: Split, record: DatasetRecord) -> Run | None:
     """Measure all circular shifts if the network can share forward passes between them."""
-    shift_plan = plan_shifts(Circular, test, record, checked(shifts="full"))
+    config = make_config(protocols=["circular"], shifts="full", metrics=[CONSISTENCY])
+    shift_plan = plan_shifts("circular", test, record, config)
     sharing = find_sharing(network.subject, test, shift_plan.protocol, shift_plan.shift_set)
     if not isinstance(sharing, Sharing) or len(sharing.phases) * WORTH_IT > shift_plan.shift_set.count:
         return None
-    run, _ = measure_cell(
-        network.subject, network.identity, test=test, dataset=record, shift_plan=shift_plan, metrics=(CONSISTENCY,)
-    )
+    run, _ = measure_cell(network, test, record, shift_plan, config)
     return run
 
 
 def _ablation_shifts(test: Split) -> ShiftSet:
     radius = min(ABLATION_SHIFTS, min(test.size) - 1)
-    return enumerate_shifts("grid", max_shift=radius, step=1, size=test.size, wraps=True, images=len(test))
+    return bind_protocol(Circular, test, max_shift=radius, step=1)[1]

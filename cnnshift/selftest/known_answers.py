@@ -26,8 +26,8 @@ from cnnshift.models.layers.max_pool import MaxPool
 from cnnshift.observations import Observations
 from cnnshift.selftest.subpixel import activation_error, decibel_error
 from cnnshift.selftest.vision_transformer import transformer_error
-from cnnshift.shifts.sets import enumerate_shifts
 from cnnshift.spec import ModelSpec
+from cnnshift.sweep.bind_protocol import bind_protocol
 from cnnshift.sweep.device import PRECISION
 from cnnshift.sweep.engine import Engine, run_sweep
 from cnnshift.sweep.pure_model import PureModel, as_pure_model
@@ -80,9 +80,7 @@ def _observe(
     split = split or _split()
     if isinstance(model, str):
         model = as_pure_model(build(ModelSpec.parse(model), (*split.size, split.channels), CLASSES, seed=0))
-    kind = PROTOCOLS.load(protocol)
-    shift_set = enumerate_shifts(shifts, max_shift=radius, step=1, size=split.size, wraps=kind.wraps, images=len(split))
-    mover = kind(split.size, reach=shift_set.reach, context=split.context, background=split.background)
+    mover, shift_set = bind_protocol(PROTOCOLS.load(protocol), split, shifts=shifts, max_shift=radius, step=1)
     return run_sweep(model, split, mover, shift_set, engine=engine).observations
 
 

@@ -28,14 +28,19 @@ class ShiftSet:
         neighbours: pairs of indices into [reference, *shifts] that lie one step apart along a row, a column or (set
             `diagonal`) a diagonal; None if the shifts form no path.
         exhaustive: whether the set holds exactly all whole-pixel shifts up to the largest one.
-        denominator: 1 for whole pixels.
+        step: spacing in pixels.
     """
 
     name: str
     numerators: Int[np.ndarray, "s 2"] | Int[np.ndarray, "n s 2"]
     neighbours: Int[np.ndarray, "p 2"] | None
     exhaustive: bool
-    denominator: int = 1
+    step: Fraction = Fraction(1)
+
+    @property
+    def denominator(self) -> int:
+        """1 for whole pixels."""
+        return self.step.denominator
 
     @property
     def shifts(self) -> Real[np.ndarray, "s 2"] | Real[np.ndarray, "n s 2"]:
@@ -122,7 +127,7 @@ def enumerate_shifts(
         # RandomState, because NumPy guarantees that its stream never changes (NEP 19).
         draws = np.random.RandomState(seed).random_sample((images, len(grid)))
         chosen = np.argsort(draws, axis=1, kind="stable")[:, : int(count)]
-        return ShiftSet(name, grid[chosen], None, exhaustive=False, denominator=denominator)
+        return ShiftSet(name, grid[chosen], None, exhaustive=False, step=Fraction(step))
     raise InputError(f"Unknown shift set '{name}'; allowed: {', '.join(NAMES)}.")
 
 
@@ -180,4 +185,4 @@ def _enumerated(
             if j is not None and j != i:
                 pairs.add((min(i, j), max(i, j)))
     neighbours = np.array(sorted(pairs), dtype=np.int32).reshape(-1, 2)
-    return ShiftSet(name, shifts, neighbours, exhaustive, denominator)
+    return ShiftSet(name, shifts, neighbours, exhaustive, Fraction(step, denominator))

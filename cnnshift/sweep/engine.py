@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import jax
 
+from cnnshift.config import Engine
 from cnnshift.data.split import Split
 from cnnshift.errors import InputError, MeasurementError
 from cnnshift.observations import Observations
@@ -33,8 +34,6 @@ from cnnshift.sweep.sweep_inputs import SweepInputs
 Progress = Callable[[int], None]
 
 log = logging.getLogger("cnnshift")
-
-Engine = Literal["auto", "direct", "shared"]
 
 WORTH_IT = 2
 """The shared engine must save at least this factor of forward passes to be chosen: its heads and its check cost too."""

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from cnnshift.catalog import PROTOCOLS
-from cnnshift.config import Span
 from cnnshift.data.split import Split
 from cnnshift.errors import InputError
 from cnnshift.observations import Observations
 from cnnshift.pixel_length import format_shift, parse_length
-from cnnshift.shifts.sets import ShiftSet, enumerate_shifts
+from cnnshift.shifts.sets import ShiftSet
+from cnnshift.sweep.bind_protocol import bind_protocol
 from cnnshift.sweep.engine import run_sweep
 from cnnshift.sweep.pure_model import as_pure_model
 from cnnshift.testing.arguments import as_images, check_batch_size, nearest_first, output_shape
@@ -76,23 +76,15 @@ def assert_shift_invariant(
         raise InputError(f"min_consistency is {min_consistency}; allowed: from 0 to 1.")
     check_batch_size(batch_size)
     split = _split(images, background, context)
-    mover = PROTOCOLS.load(protocol)
-    # The protocol's own limits come first: "crop needs context" is better told than "max-shift is too large".
-    mover(split.size, reach=0, context=split.context, background=split.background)
     if split.size == (1, 1):
         raise InputError("images are seen as 1×1 pixels, which no shift changes; allowed: at least 2 pixels.")
-    given = None if step is None else _pixels("step", step)
-    span = Span.of(fractional=mover.fractional, max_shift=_pixels("max_shift", max_shift), step=given)
-    shift_set = enumerate_shifts(
-        shifts,
-        max_shift=span.max_shift,
-        step=span.step,
-        size=split.size,
-        wraps=mover.wraps,
-        images=len(split),
-        fractional=mover.fractional,
+    moving, shift_set = bind_protocol(
+        PROTOCOLS.load(protocol),
+        split,
+        shifts=shifts,
+        max_shift=_pixels("max_shift", max_shift),
+        step=None if step is None else _pixels("step", step),
     )
-    moving = mover(split.size, reach=shift_set.reach, context=split.context, background=split.background)
     subject = as_pure_model(model)
     shape = output_shape(subject, (len(split), *split.size, split.channels), "model")
     if len(shape) != 2 or shape[1] < 2:

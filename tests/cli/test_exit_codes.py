@@ -48,7 +48,7 @@ BAD = {
     "unknown list format": (["list", "models", "--format", "yaml"], ["Unknown format 'yaml'", "json"]),
     "output without a format": (["list", "models", "-o", "models.pdf"], ["models.pdf does not say its format", ".csv"]),
     "options of an unknown model": (["info", "cnm"], ["Unknown model 'cnm'", "Did you mean 'cnn'?"]),
-    "fractional step": (["bench", "cnn", "--step", "0.5"], ["step is 1/2", "only the protocols fourier and bilinear"]),
+    "fractional step": (["bench", "cnn", "--step", "0.5"], ["step is 1/2", "Only the protocols fourier and bilinear"]),
     "zero step": (["bench", "cnn", "--step", "0"], ["--step is '0'", "pixels above 0"]),
     "no fraction": (["bench", "cnn", "--step", "0.3333"], ["--step is '0.3333'", "a fraction such as 1/3"]),
     "step beyond the shifts": (["bench", "cnn", "--step", "9"], ["max-shift is 8", "9 (the step)"]),
@@ -123,8 +123,8 @@ def test_an_unexpected_error_is_not_exit_1(monkeypatch, capfd):
     def broken(*arguments, **options):
         raise RuntimeError("boom")
 
-    monkeypatch.setattr("cnnshift.config.resolve", broken)
-    monkeypatch.setattr("cnnshift.cli.bench.resolve", broken)
+    monkeypatch.setattr("cnnshift.config.resolve_config", broken)
+    monkeypatch.setattr("cnnshift.cli.bench.resolve_config", broken)
     monkeypatch.setattr(sys, "argv", ["cnnshift", "bench"])
     with pytest.raises(SystemExit) as stop:
         main()

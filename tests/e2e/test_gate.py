@@ -15,7 +15,7 @@ import yaml
 import cnnshift
 from cnnshift.bench.plan import make_plan
 from cnnshift.bench.runner import run_plan
-from cnnshift.config import resolve
+from cnnshift.config import resolve_config
 from cnnshift.errors import InputError
 from cnnshift.models.layers.max_pool import MaxPool
 from cnnshift.models.layers.polyphase_pool import PolyphasePool
@@ -49,7 +49,7 @@ class Silent:
 
 
 def measure(weights=WEIGHTS):
-    plan = make_plan(resolve({}, suite="smoke", environ={}, project=Path("none")).settings)
+    plan = make_plan(resolve_config({}, suite="smoke", environ={}, project=Path("none")).config)
     return run_plan(plan, Silent(), weights=weights)
 
 

@@ -6,13 +6,10 @@ import pytest
 
 from cnnshift.config import (
     DEFAULTS,
-    FRACTIONS,
-    WHOLE_PIXELS,
-    Span,
     as_dict,
-    checked,
     load_suite,
-    resolve,
+    make_config,
+    resolve_config,
     suite_names,
     suite_summary,
 )
@@ -28,7 +25,7 @@ def resolve_here(tmp_path):
         if config is not None:
             file = tmp_path / "own.toml"
             file.write_text(config)
-        return resolve(flags or {}, suite=suite, config_file=file, environ=environ or {}, project=pyproject)
+        return resolve_config(flags or {}, suite=suite, config_file=file, environ=environ or {}, project=pyproject)
 
     return run
 
@@ -42,7 +39,7 @@ def test_each_source_beats_the_next(resolve_here):
         "environ": {"CNNSHIFT_MAX_SHIFT": "6", "CNNSHIFT_SHIFTS": "diagonal", "CNNSHIFT_CACHE_DIR": "elsewhere"},
     }
     found = resolve_here({"limit": "7", "epochs": None}, **sources)
-    settings, suite = found.settings, load_suite("smoke")
+    settings, suite = found.config, load_suite("smoke")
     assert (settings.limit, settings.max_shift, settings.shifts, settings.step, settings.seed) == (
         7,
         suite["max_shift"],
@@ -63,13 +60,13 @@ def test_each_source_beats_the_next(resolve_here):
 def test_the_standard_suite_is_the_default_without_models(resolve_here):
     assert resolve_here().origins["models"] == "suite standard"
     named = resolve_here({"models": ["cnn"]})
-    assert named.settings.models == ("cnn",)
-    assert named.settings.limit is None
+    assert named.config.models == ("cnn",)
+    assert named.config.limit is None
 
 
 def test_lists_in_the_environment_are_separated_by_spaces(resolve_here):
     found = resolve_here(environ={"CNNSHIFT_MODELS": "mlp cnn:pool=aps,padding=circular"})
-    assert found.settings.models == ("mlp", "cnn:pool=aps,padding=circular")
+    assert found.config.models == ("mlp", "cnn:pool=aps,padding=circular")
 
 
 def test_all_unknown_keys_are_told_at_once_with_suggestions(resolve_here):
@@ -94,22 +91,24 @@ def test_all_bad_values_are_told_at_once_with_their_origin(resolve_here):
 
 
 def test_lengths_are_exact_fractions_from_every_source(resolve_here):
-    assert resolve_here({"step": "1/3"}).settings.step == Fraction(1, 3)
-    assert resolve_here(environ={"CNNSHIFT_STEP": "0.25"}).settings.step == Fraction(1, 4)
-    found = resolve_here(config="step = 0.25\nmax_shift = '4/3'").settings
+    assert resolve_here({"step": "1/3"}).config.step == Fraction(1, 3)
+    assert resolve_here(environ={"CNNSHIFT_STEP": "0.25"}).config.step == Fraction(1, 4)
+    found = resolve_here(config="step = 0.25\nmax_shift = '4/3'").config
     assert (found.step, found.max_shift) == (Fraction(1, 4), Fraction(4, 3))
     assert as_dict(found)["step"] == "1/4"
-    assert as_dict(checked(step=1 / 3, max_shift=3))["max_shift"] == 3
-    assert checked(step=1 / 3).step == Fraction(1, 3)
+    assert as_dict(make_config(step=1 / 3, max_shift=3))["max_shift"] == 3
+    assert make_config(step=1 / 3).step == Fraction(1, 3)
 
 
-def test_every_kind_of_protocol_has_a_span_of_its_own(resolve_here):
-    nothing = resolve_here().settings
-    assert (nothing.max_shift, nothing.step) == (None, None)
-    assert Span.of(fractional=False) == WHOLE_PIXELS == Span(Fraction(8), Fraction(1))
-    assert Span.of(fractional=True) == FRACTIONS == Span(Fraction(2), Fraction(1, 3))
-    assert Span.of(fractional=True, step=Fraction(1)) == Span(Fraction(2), Fraction(1))
-    assert Span.of(fractional=False, max_shift=Fraction(3)) == Span(Fraction(3), Fraction(1))
+def test_the_shift_range_depends_on_the_protocol_by_default(resolve_here):
+    config = resolve_here().config
+    assert (config.max_shift, config.step) == (None, None)
+
+
+@pytest.mark.parametrize(("step", "warned"), [("1/2", True), (1.5, True), ("1/4", False), ("1/3", False), (1, False)])
+def test_warning_about_half_pixels(step, warned, caplog):
+    make_config(step=step)
+    assert ("the only fractions of a pixel are halves" in caplog.text) == warned
 
 
 @pytest.mark.parametrize(("content", "words"), [("a = ", "is not TOML"), (None, "Cannot read")])
@@ -118,7 +117,7 @@ def test_unreadable_config_files(tmp_path, content, words):
     if content is not None:
         path.write_text(content)
     with pytest.raises(InputError, match=words):
-        resolve({}, config_file=path, environ={}, project=tmp_path / "none")
+        resolve_config({}, config_file=path, environ={}, project=tmp_path / "none")
 
 
 def test_unknown_suite(resolve_here):
@@ -128,5 +127,5 @@ def test_unknown_suite(resolve_here):
 
 @pytest.mark.parametrize("name", suite_names())
 def test_every_shipped_suite_resolves_and_has_a_summary(name, resolve_here):
-    assert resolve_here(suite=name).settings.models
+    assert resolve_here(suite=name).config.models
     assert suite_summary(name)

@@ -41,7 +41,7 @@ def test_own_images_and_a_plain_function():
         (lambda images: linear(images)[0], {}, ["gives shape (3,)"]),
         (lambda images: images @ jnp.ones((3, 3)), {}, ["cannot be applied to images of shape (n, 8, 8, 1)"]),
         (linear, {"max_shift": 8}, ["max-shift is 8", "7"]),
-        (linear, {"step": 1 / 3}, ["step is 1/3", "only the protocols fourier and bilinear"]),
+        (linear, {"step": 1 / 3}, ["step is 1/3", "Only the protocols fourier and bilinear"]),
         (linear, {"step": "0.3333", "protocol": "fourier"}, ["step is '0.3333'", "such as 1/3"]),
         (linear, {"limit": 0}, ["limit is '0'"]),
         (linear, {"metrics": ["accurcy"]}, ["Did you mean 'accuracy'?"]),
@@ -84,18 +84,12 @@ def test_fractions_of_a_pixel(protocol):
     assert whole.by_shift.dy == cnnshift.measure(linear, OWN, max_shift=2).by_shift.dy
 
 
-@pytest.mark.parametrize(("step", "warned"), [("1/2", True), (1.5, True), ("1/4", False), ("1/3", False), (1, False)])
-def test_halves_alone_are_warned_of(step, warned, caplog):
-    cnnshift.measure(linear, OWN, protocol="fourier", step=step, metrics=["accuracy"])
-    assert ("the only fractions of a pixel are halves" in caplog.text) == warned
-
-
-def test_a_limit_above_the_data_is_told(caplog):
+def test_warning_about_a_limit_above_the_data(caplog):
     from cnnshift.bench.plan import make_plan
-    from cnnshift.config import checked
+    from cnnshift.config import make_config
 
-    plan = make_plan(checked(models=["mlp:epochs=0"], dataset="shapes", limit=10**6))
-    assert f"has {len(plan.test)} test images; all are taken" in caplog.text
+    plan = make_plan(make_config(models=["mlp:epochs=0"], dataset="shapes", limit=10**6))
+    assert f"has {len(plan.test)} test images; using all" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["mlp", "cnn:pool=blur", "cnn:pool=aps"])

@@ -11,7 +11,7 @@ import cnnshift
 from cnnshift.bench.networks import own_window, plan_source
 from cnnshift.bench.plan import make_plan
 from cnnshift.bench.runner import run_plan
-from cnnshift.config import checked
+from cnnshift.config import make_config
 from cnnshift.data.split import Split
 from cnnshift.errors import InputError
 from cnnshift.sweep import batching
@@ -50,7 +50,7 @@ def test_how_images_were_prepared_is_on_record(network):
 
 
 def test_another_size_without_context_is_one_sentence(network):
-    with pytest.raises(InputError, match="The window is 14×14; allowed: from 1×1 to 12×12"):
+    with pytest.raises(InputError, match="The window is 14×14; allowed: 1×1 to 12×12"):
         cnnshift.measure(f"{network}:size=14", TEST)
 
 
@@ -118,7 +118,7 @@ def test_choosing_a_batch_takes_a_share_of_the_work(network):
 
 def test_a_result_names_no_folder_of_this_machine(network, tmp_path):
     np.savez(tmp_path / "own.npz", images=TEST.images, labels=TEST.labels)
-    settings = checked(
+    settings = make_config(
         models=[f"{network}:size=8"], dataset=f"npz:{tmp_path / 'own.npz'}", protocols=["crop"], max_shift=1
     )
     result = run_plan(make_plan(settings), Mock())

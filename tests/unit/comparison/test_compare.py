@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from cnnshift.comparison.api import compare
+from cnnshift.api import compare
 from cnnshift.errors import InputError
 from cnnshift.render.documents.comparison import comparison_document
 from cnnshift.results.files import save_result
@@ -267,11 +267,11 @@ def test_a_file_of_version_1_can_be_compared_but_not_exactly():
 
 
 def test_usage_mistakes():
-    with pytest.raises(InputError, match="nothing to compare"):
+    with pytest.raises(InputError, match="compare got no result"):
         compare()
-    with pytest.raises(InputError, match="several results are compared with the first"):
+    with pytest.raises(InputError, match="allowed only with one result, not 2"):
         compare(PLAIN, PLAIN, reference="cnn")
-    with pytest.raises(InputError, match="takes two results"):
+    with pytest.raises(InputError, match="two or more results; there is one"):
         compare(PLAIN, exact=True)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cnnshift.comparison.api import compare
+from cnnshift.api import compare
 from cnnshift.errors import InputError
 from cnnshift.render.documents.comparison import comparison_document
 from cnnshift.results.schema import TrainingRecord
