@@ -32,7 +32,7 @@ def flatten(x):
 
 
 def positional(images):
-    """A classifier that looks at one place at a time."""
+    """A linear classifier of the flattened image."""
     return flatten(images) @ WEIGHTS
 
 
@@ -43,7 +43,7 @@ def failure(assertion, *args, **options):
 
 
 def every_shift(size, step=1):
-    """All circular shifts but none, as representatives nearest to 0, by |d|∞, |d|₁, down first, right first."""
+    """Return all circular shifts except (0, 0) as representatives nearest to 0, in the order of `nearest_first`."""
     near = lambda i: i - size if i > size // 2 else i  # noqa: E731
     shifts = [(near(y), near(x)) for y in range(0, size, step) for x in range(0, size, step) if (y, x) != (0, 0)]
     return sorted(shifts, key=lambda d: (max(map(abs, d)), sum(map(abs, d)), -d[0], -d[1]))

@@ -71,7 +71,7 @@ def _equivariance(explanation: Explanation) -> Iterator[str]:
         subject = f"the only feature map, {maps[0].name}, is"
     else:
         subject = f"all {len(maps)} feature maps are"
-    shifts = "on-grid" if "aliasing" in causes else "all whole-pixel"
+    shifts = "shifts by multiples of the stride" if "aliasing" in causes else "all whole-pixel shifts"
     where = " away from the border" if "padding" in causes else ""
     change = _invariance_error(equivariant[0], 1)
     invariance = ""
@@ -80,7 +80,7 @@ def _equivariance(explanation: Explanation) -> Iterator[str]:
             f", but not invariant: a 1-px shift changes {equivariant[0].name} by {_relative(change)} of its norm"
         )
     yield (
-        f"Equivariance: {subject} equivariant to {shifts} shifts{where} (errors up to "
+        f"Equivariance: {subject} equivariant to {shifts}{where} (errors up to "
         f"{_short(explanation.tolerance_whole)} are rounding){invariance} {context}."
     )
 
@@ -112,9 +112,9 @@ def _aliasing(explanation: Explanation) -> Iterator[str]:
         names = _join([f"{layer.name} (stride {layer.stride} px)" for layer in aliasing])
         error = coarsest.off_grid_error
         yield (
-            f"Aliasing: {names} {_verb(aliasing, 'alias')}. Only shifts by multiples of {coarsest.period} px (1 of "
-            f"{Fraction(coarsest.period) ** 2}) are on-grid at {coarsest.name}"
-            + (f"; its error at other shifts is up to {_relative(error)} of its norm" if error else "")
+            f"Aliasing: {names} {_verb(aliasing, 'alias')}. At {coarsest.name} only shifts by multiples of "
+            f"{coarsest.period} px (1 of {Fraction(coarsest.period) ** 2}) are on-grid"
+            + (f"; at other shifts its error is up to {_relative(error)} of its norm" if error else "")
             + f" {context}."
         )
         before = [layer for layer in layers[: layers.index(first)] if layer.is_map]

@@ -1,1 +1,1 @@
-"""Assertions for a test suite: a model is invariant, a layer is equivariant, or the message says where it is not."""
+"""Assertions for test suites: shift invariance of a model and shift equivariance of a layer."""

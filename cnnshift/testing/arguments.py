@@ -1,4 +1,4 @@
-"""What both assertions check before they run anything, and the words they share."""
+"""Validate the arguments that both assertions share."""
 
 from __future__ import annotations
 
@@ -22,57 +22,53 @@ UNTRACEABLE = (
 
 
 def as_images(images: Any) -> np.ndarray:
-    """Images in memory: bytes as they are, all floats in 32 bits.
+    """Return images as a NumPy array of uint8 or float32.
 
     Args:
-        images: an array [n h w c] of numpy or jax, uint8 or of any float type.
+        images: an array [n h w c] of uint8 or any floating-point type.
 
     Raises:
-        InputError: another shape or type, no images, or values that are not finite.
+        InputError: wrong shape or dtype, no images, or values that are not finite.
     """
     array = np.asarray(images)
     if jnp.issubdtype(array.dtype, jnp.floating):
         array = array.astype(np.float32)
     elif array.dtype != np.uint8:
-        raise InputError(f"images are {array.dtype}; allowed: uint8, or floats.")
+        raise InputError(f"images have dtype {array.dtype}; allowed: uint8 or floating point.")
     if array.ndim != 4 or not array.size:
         raise InputError(f"images have the shape {array.shape}; allowed: (n, height, width, channels), none of them 0.")
     if not np.isfinite(array).all():
-        raise InputError("images hold values that are not finite; allowed: finite numbers.")
+        raise InputError("images contain values that are not finite.")
     return array
 
 
 def check_batch_size(batch_size: int | None) -> None:
-    """Refuse a batch size below 1.
-
-    Raises:
-        InputError: it is not None and not a whole number from 1.
-    """
+    """Raise InputError unless the batch size is None or a whole number of at least 1."""
     if batch_size is not None and (isinstance(batch_size, bool) or operator.index(batch_size) < 1):
-        raise InputError(f"batch_size is {batch_size}; allowed: whole numbers of images from 1, or None.")
+        raise InputError(f"batch_size is {batch_size}; allowed: whole numbers from 1, or None.")
 
 
-def output_shape(subject: PureModel, shape: tuple[int, ...], argument: str) -> tuple[int, ...]:
-    """The shape of what a subject gives for images of a shape; nothing is computed.
+def output_shape(model: PureModel, shape: tuple[int, ...], argument: str) -> tuple[int, ...]:
+    """Return the shape of a model's output by abstract evaluation.
 
     Args:
-        subject: the model or layer.
-        shape: (n, h, w, c).
-        argument: what the caller's argument is called, for the message.
+        model: the model or layer.
+        shape: shape of the images, (n, h, w, c).
+        argument: name of the caller's argument, for the message.
 
     Raises:
-        InputError: the subject cannot be traced, or does not give one array with a row per image.
+        InputError: the model cannot be traced, or does not return one array with a row per image.
     """
     try:
         output = jax.eval_shape(
-            lambda state, images: subject.apply(state, images)[0],
-            subject.state,
+            lambda state, images: model.apply(state, images)[0],
+            model.state,
             jax.ShapeDtypeStruct(shape, np.float32),
         )
     except UNTRACEABLE as error:
         raise InputError(
-            f"{argument} cannot be traced by JAX: {str(error).splitlines()[0].rstrip('.')}. Allowed: an NNX module, "
-            f"or a function that JAX can trace; jax.pure_callback makes one of any other."
+            f"{argument} cannot be traced by JAX: {str(error).splitlines()[0].rstrip('.')}. Allowed: an NNX module, or "
+            "a function that JAX can trace; wrap any other function in jax.pure_callback."
         ) from error
     if not isinstance(output, jax.ShapeDtypeStruct):
         raise InputError(f"{argument} returns a {type(output).__name__}; allowed: one array.")
@@ -85,6 +81,6 @@ def output_shape(subject: PureModel, shape: tuple[int, ...], argument: str) -> t
 
 
 def nearest_first(shifts: Int[np.ndarray, "s 2"]) -> Int[np.ndarray, " s"]:
-    """Order of shifts by |d|∞, then |d|₁; of equals, down comes before up and right before left."""
+    """Return the order of shifts by |d|∞, then |d|₁; among equals, down before up and right before left."""
     size = np.abs(shifts)
     return np.lexsort((-shifts[:, 1], -shifts[:, 0], size.sum(axis=1), size.max(axis=1)))

@@ -1,4 +1,4 @@
-"""Does a violation stay at the border, or is it everywhere? In words."""
+"""Describe whether equivariance errors are confined to the border."""
 
 from __future__ import annotations
 
@@ -8,39 +8,39 @@ from jaxtyping import Bool, Int
 from cnnshift.shifts.seams import seam_distances, seam_reach, stays_at_border
 
 
-def describe_extent(touched: Bool[np.ndarray, "h w"], shift: Int[np.ndarray, " 2"]) -> str:
-    """Say where a violation is.
+def describe_extent(violations: Bool[np.ndarray, "h w"], shift: Int[np.ndarray, " 2"]) -> str:
+    """Describe the extent of the errors at one shift.
 
-    Every position has a distance from the nearest seam (1: beside it). The violation is at the border if it reaches
-    at most half of the largest distance that there is.
+    They are at the border if their largest distance from the nearest seam is at most half of the largest possible one.
 
     Args:
-        touched: output positions that violate, at least one.
-        shift: of the output, in its own pixels, not (0, 0).
+        violations: output positions whose error exceeds the tolerance, at least one.
+        shift: in output positions, not (0, 0).
 
     Example:
-        >>> touched = np.zeros((8, 8), bool)
-        >>> touched[:, [0, 1, 7]] = True
-        >>> describe_extent(touched, np.array([0, 1]))
-        'it touches only columns {0, 1, 7} of 8: the border (padding)'
+        >>> violations = np.zeros((8, 8), bool)
+        >>> violations[:, [0, 1, 7]] = True
+        >>> describe_extent(violations, np.array([0, 1]))
+        'affects only columns {0, 1, 7} of 8: the border (padding)'
     """
-    border = stays_at_border(touched, (int(shift[0]), int(shift[1])))
+    d = int(shift[0]), int(shift[1])
+    border = stays_at_border(violations, d)
     if border is None:
-        return "and the maps are too small to tell a border from aliasing"
+        return "affects maps that are too small to distinguish padding from aliasing"
     if not border:
         return (
-            f"it touches {touched.sum()} of {touched.size} positions, not only the border: "
-            f"aliasing, weights that depend on the position, or a padding whose influence reaches this far"
+            f"affects {violations.sum()} of {violations.size} positions, not only the border: aliasing, positional "
+            "weights, or padding with a large receptive field"
         )
-    rows, columns = (seam_distances(size, int(d)) for size, d in zip(touched.shape, shift, strict=True))
-    reach = seam_reach(touched, (int(shift[0]), int(shift[1])))
+    rows, columns = (seam_distances(size, part) for size, part in zip(violations.shape, d, strict=True))
+    reach = seam_reach(violations, d)
     lines = []
-    if shift[0]:
-        lines.append(_name("rows", np.asarray(rows <= reach if shift[1] else touched.any(axis=1))))
-    if shift[1]:
-        lines.append(_name("columns", np.asarray(columns <= reach if shift[0] else touched.any(axis=0))))
-    return f"it touches only {' and '.join(lines)}: the border (padding)"
+    if d[0]:
+        lines.append(_format_lines("rows", np.asarray(rows <= reach if d[1] else violations.any(axis=1))))
+    if d[1]:
+        lines.append(_format_lines("columns", np.asarray(columns <= reach if d[0] else violations.any(axis=0))))
+    return f"affects only {' and '.join(lines)}: the border (padding)"
 
 
-def _name(lines: str, which: np.ndarray) -> str:
-    return f"{lines} {{{', '.join(str(i) for i in np.flatnonzero(which))}}} of {len(which)}"
+def _format_lines(name: str, mask: np.ndarray) -> str:
+    return f"{name} {{{', '.join(str(i) for i in np.flatnonzero(mask))}}} of {len(mask)}"

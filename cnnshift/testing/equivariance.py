@@ -1,4 +1,4 @@
-"""`assert_shift_equivariant`: what a layer gives moves along with its image."""
+"""`assert_shift_equivariant`: assert that the output of a layer shifts with its input."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cnnshift.sweep.pure_model import PureModel, as_pure_model
 from cnnshift.testing.arguments import as_images, check_batch_size, nearest_first, output_shape
 from cnnshift.testing.borders import describe_extent
 
-BATCH = 128
+BATCH_SIZE = 128
 
 
 def assert_shift_equivariant(
@@ -33,30 +33,30 @@ def assert_shift_equivariant(
     rtol: float | int = 1e-5,
     batch_size: int | None = None,
 ) -> None:
-    """Assert that a layer, or any stack of them, commutes with circular shifts.
+    """Assert that a layer, or a stack of layers, commutes with circular shifts.
 
-    For every image x and shift d, a multiple of the stride s:
-    ‖f(T_d x) − T_{d/s} f(x)‖∞ ≤ atol + rtol · ‖f(x)‖∞. Where the output is a vector it must not move at all.
-    The shift is an argument of one compiled program; the images go through it in batches of one size.
+    For every image x and every shift d that is a multiple of the stride s:
+    ‖f(T_d x) − T_{d/s} f(x)‖∞ ≤ atol + rtol · ‖f(x)‖∞. A vector output must not change at all.
+    The shift is an argument of one compiled program.
 
     Args:
-        layer: an NNX module (left in evaluation mode), or any function that JAX can trace,
-            [n h w c] → [n h/s w/s e], or → [n e].
-        images: [n h w c]: images or maps, uint8 (taken to the scale 0..1) or floats of any size.
-        stride: s in pixels, one for both axes or (vertical, horizontal).
-        shifts: (dy, dx) in pixels, taken modulo (h, w); by default all multiples of the stride. Those are
-            (h/s)·(w/s) − 1 passes over the images: give some of them where images are large.
-        atol: allowed error. 0 with `rtol` 0 asks for equality bit by bit.
-        rtol: allowed error, relative to the image's largest output at rest.
-        batch_size: images per compiled step; by default up to 128.
+        layer: an NNX module (a copy runs in evaluation mode), or a function that JAX can trace,
+            [n h w c] → [n h/s w/s e] or [n e].
+        images: images or feature maps [n h w c], uint8 (converted to the scale 0..1) or floats of any range.
+        stride: s in pixels, one number or (vertical, horizontal).
+        shifts: (dy, dx) in pixels, taken modulo (h, w). Default: all multiples of the stride, which are
+            (h/s)·(w/s) − 1 passes over the images.
+        atol: absolute tolerance. 0 with `rtol` 0 requires bitwise equality.
+        rtol: tolerance relative to the largest output for the unshifted image.
+        batch_size: images per compiled step, by default at most 128.
 
     Raises:
-        AssertionError: a shift violates it. The message names the largest violation among all images, shifts and
-            output positions, and says, from the smallest violating shift, whether it stays at the border (a
-            padding) or is found everywhere (aliasing, or weights that depend on the position).
-        InputError: an argument that is not allowed, sizes that the stride does not divide, or a layer whose output is
-            not 1/stride of its input.
-        MeasurementError: the layer gave values that are not finite, at the image and shift that are named.
+        AssertionError: an error exceeds the tolerance. The message states the largest error over all images, shifts
+            and output positions, and whether the errors at the smallest failing shift are confined to the border
+            (padding) or not (aliasing, positional weights).
+        InputError: an argument is not allowed, the stride does not divide the image size, or the size of the output is
+            not 1/s of that of the input.
+        MeasurementError: the layer returned values that are not finite; the message states the image and the shift.
 
     Example:
         >>> import jax.numpy as jnp
@@ -72,33 +72,31 @@ def assert_shift_equivariant(
         if not 0 <= value < math.inf:
             raise InputError(f"{name} is {value}; allowed: finite numbers from 0.")
     pixels = to_unit_range(as_images(images))
-    steps = _steps(stride, pixels.shape[1:3])
-    moves = _moves(shifts, steps, pixels.shape[1:3])
-    subject = as_pure_model(layer)
-    shape = output_shape(subject, pixels.shape, "layer")
-    _check_output(shape, pixels.shape, steps)
+    strides = _parse_stride(stride, pixels.shape[1:3])
+    enumerated = _parse_shifts(shifts, strides, pixels.shape[1:3])
+    model = as_pure_model(layer)
+    _check_output(output_shape(model, pixels.shape, "layer"), pixels.shape, strides)
     with jax.default_matmul_precision(PRECISION):
-        found = _search(subject, pixels, moves, steps, (atol, rtol), batch_size or BATCH)
-    if found is not None:
-        raise AssertionError(_message(found, len(pixels), moves, steps))
+        violations = _search(model, pixels, enumerated, strides, (atol, rtol), batch_size or BATCH_SIZE)
+    if violations is not None:
+        raise AssertionError(_message(violations, len(pixels), enumerated, strides))
 
 
 @dataclass
 class _Violations:
-    """What a search found.
+    """Errors that exceed the tolerance.
 
     Attributes:
-        nearest: the smallest shift that some image violates.
-        touched: output positions that any image violates there; None for a vector.
-        images: which images violate at some shift.
-        count: number of shifts that some image violates.
-        error, image, shift: the largest violation; the first of equals.
-        position: where in the image's output it is.
-        allowed, scale: the image's tolerance and ‖f(x)‖∞.
+        nearest: the smallest failing shift.
+        positions: output positions that fail there for any image; None for a vector.
+        images: images that fail at any shift.
+        count: number of failing shifts.
+        error, image, shift, position: the largest error, the first among equals.
+        allowed, scale: tolerance and ‖f(x)‖∞ of that image.
     """
 
     nearest: Int[np.ndarray, " 2"]
-    touched: Bool[np.ndarray, "h w"] | None
+    positions: Bool[np.ndarray, "h w"] | None
     images: Bool[np.ndarray, " n"]
     shift: Int[np.ndarray, " 2"]
     count: int = 0
@@ -110,134 +108,138 @@ class _Violations:
 
 
 def _search(
-    subject: PureModel,
+    model: PureModel,
     pixels: Float[np.ndarray, "n h w c"],
-    moves: Int[np.ndarray, "s 2"],
-    steps: tuple[int, int],
+    shifts: Int[np.ndarray, "s 2"],
+    strides: tuple[int, int],
     tolerance: tuple[float | int, float | int],
     limit: int,
 ) -> _Violations | None:
     total = len(pixels)
-    batches = math.ceil(total / limit)
-    size = math.ceil(total / batches)
-    # Filled up with the first image: every batch has one shape, and a compilation serves all.
-    filled = np.concatenate([pixels, np.repeat(pixels[:1], size * batches - total, axis=0)])
-    parts = [jnp.asarray(filled[start : start + size]) for start in range(0, len(filled), size)]
+    count = math.ceil(total / limit)
+    size = math.ceil(total / count)
+    # Pad with copies of the first image, so that all batches have the same shape and share one compilation.
+    padded = np.concatenate([pixels, np.repeat(pixels[:1], size * count - total, axis=0)])
+    batches = [jnp.asarray(padded[start : start + size]) for start in range(0, len(padded), size)]
 
     @jax.jit
-    def answer(state: Any, images: Array, d: Array) -> Array:
-        output = subject.apply(state, jnp.roll(images, d, axis=(1, 2)))[0]
+    def run(state: Any, images: Array, d: Array) -> Array:
+        output = model.apply(state, jnp.roll(images, d, axis=(1, 2)))[0]
         return output.astype(jnp.promote_types(output.dtype, jnp.float32))
 
     @jax.jit
-    def differ(rest: Array, moved: Array, d: Array) -> tuple[Array, Array]:
-        expected = jnp.roll(rest, d, axis=(1, 2)) if rest.ndim == 4 else rest
+    def compare(unshifted: Array, moved: Array, d: Array) -> tuple[Array, Array]:
+        expected = jnp.roll(unshifted, d, axis=(1, 2)) if unshifted.ndim == 4 else unshifted
         error = jnp.abs(moved - expected)
         return error, error.max(axis=tuple(range(1, error.ndim)))
 
-    # The images at rest go through the same program as the moved ones, for the same rounding.
-    rest = [answer(subject.state, part, np.zeros(2, np.int32)) for part in parts]
-    scale = np.concatenate([np.abs(np.asarray(part)).reshape(size, -1).max(axis=1) for part in rest])[:total]
+    # Unshifted and shifted images run through the same program, so that they round alike.
+    unshifted = [run(model.state, batch, np.zeros(2, np.int32)) for batch in batches]
+    scale = np.concatenate([np.abs(np.asarray(each)).reshape(size, -1).max(axis=1) for each in unshifted])[:total]
     _check_finite(scale, np.zeros(2, np.int32))
     allowed = tolerance[0] + tolerance[1] * scale.astype(np.float64)
-    found = None
-    for d in moves:
-        out = (d // np.array(steps)).astype(np.int32)
+    violations = None
+    for d in shifts:
+        d_out = (d // np.array(strides)).astype(np.int32)
         results = [
-            differ(before, answer(subject.state, part, d), out) for before, part in zip(rest, parts, strict=True)
+            compare(before, run(model.state, batch, d), d_out) for before, batch in zip(unshifted, batches, strict=True)
         ]
-        peaks = np.concatenate([np.asarray(peak) for _, peak in results])[:total]
-        _check_finite(peaks, d)
-        bad = peaks > allowed
-        if not bad.any():
+        largest = np.concatenate([np.asarray(each) for _, each in results])[:total]
+        _check_finite(largest, d)
+        failing = largest > allowed
+        if not failing.any():
             continue
-        if found is None:
-            found = _Violations(d, None, np.zeros(total, bool), d)
+        if violations is None:
+            violations = _Violations(d, None, np.zeros(total, bool), d)
             errors = np.concatenate([np.asarray(error) for error, _ in results])[:total]
             if errors.ndim == 4:
-                found.touched = np.asarray((errors > allowed[:, None, None, None]).any(axis=(0, 3)))
-        found.count += 1
-        found.images |= bad
-        image = int(np.where(bad, peaks, -1.0).argmax())
-        if peaks[image] > found.error:
-            own = np.asarray(results[image // size][0][image % size])
-            found.error, found.allowed, found.scale = float(peaks[image]), float(allowed[image]), float(scale[image])
-            found.image, found.shift = image, d
-            found.position = tuple(int(i) for i in np.unravel_index(own.argmax(), own.shape))
-    return found
+                violations.positions = np.asarray((errors > allowed[:, None, None, None]).any(axis=(0, 3)))
+        violations.count += 1
+        violations.images |= failing
+        image = int(np.where(failing, largest, -1.0).argmax())
+        if largest[image] > violations.error:
+            error = np.asarray(results[image // size][0][image % size])
+            violations.error, violations.shift, violations.image = float(largest[image]), d, image
+            violations.allowed, violations.scale = float(allowed[image]), float(scale[image])
+            violations.position = tuple(int(i) for i in np.unravel_index(error.argmax(), error.shape))
+    return violations
 
 
 def _check_finite(values: Float[np.ndarray, " n"], d: np.ndarray) -> None:
-    broken = np.flatnonzero(~np.isfinite(values))
-    if len(broken):
+    wrong = np.flatnonzero(~np.isfinite(values))
+    if len(wrong):
         raise MeasurementError(
-            f"The layer gave values that are not finite numbers: image {broken[0]} at shift {format_shift(d)}."
+            f"The layer returned values that are not finite for image {wrong[0]} at shift {format_shift(d)}."
         )
 
 
-def _steps(stride: int | tuple[int, int], size: tuple[int, ...]) -> tuple[int, int]:
-    steps = (stride, stride) if isinstance(stride, int | np.integer) else tuple(stride)
-    if len(steps) != 2 or any(isinstance(s, bool) or not isinstance(s, int | np.integer) or s < 1 for s in steps):
+def _parse_stride(stride: int | tuple[int, int], size: tuple[int, ...]) -> tuple[int, int]:
+    strides = (stride, stride) if isinstance(stride, int | np.integer) else tuple(stride)
+    if len(strides) != 2 or any(isinstance(s, bool) or not isinstance(s, int | np.integer) or s < 1 for s in strides):
         raise InputError(
             f"stride is {stride}; allowed: a whole number of pixels from 1, or two, (vertical, horizontal)."
         )
-    if size[0] % steps[0] or size[1] % steps[1]:
+    if size[0] % strides[0] or size[1] % strides[1]:
         raise InputError(
             f"stride is {stride}, which does not divide the {size[0]}×{size[1]} images; "
             f"allowed: divisors of both sides."
         )
-    return int(steps[0]), int(steps[1])
+    return int(strides[0]), int(strides[1])
 
 
-def _moves(shifts: Any, steps: tuple[int, int], size: tuple[int, ...]) -> Int[np.ndarray, "s 2"]:
-    """The shifts, nearest first, each once and as its representative nearest to 0."""
+def _parse_shifts(shifts: Any, strides: tuple[int, int], size: tuple[int, ...]) -> Int[np.ndarray, "s 2"]:
+    """Return the distinct shifts except (0, 0) as representatives nearest to 0, nearest first."""
     if shifts is None:
-        given = np.array([(y, x) for y in range(0, size[0], steps[0]) for x in range(0, size[1], steps[1])])
+        array = np.array([(y, x) for y in range(0, size[0], strides[0]) for x in range(0, size[1], strides[1])])
     else:
-        given = np.asarray(shifts)
-        if given.ndim != 2 or given.shape[1] != 2 or not np.issubdtype(given.dtype, np.integer):
+        array = np.asarray(shifts)
+        if array.ndim != 2 or array.shape[1] != 2 or not np.issubdtype(array.dtype, np.integer):
             raise InputError(f"shifts are {shifts}; allowed: a list of (dy, dx) in whole pixels.")
-        if len(wrong := given[(given % np.array(steps)).any(axis=1)]):
+        if len(wrong := array[(array % np.array(strides)).any(axis=1)]):
             raise InputError(
-                f"shifts hold {format_shift(wrong[0])}; allowed: multiples of the stride, {steps[0]} and {steps[1]}."
+                f"shifts contain {format_shift(wrong[0])}; allowed: multiples of the stride, {strides[0]} and "
+                f"{strides[1]}."
             )
     half = (np.array(size) - 1) // 2
-    moves = np.unique((given + half) % np.array(size) - half, axis=0)
-    moves = moves[moves.any(axis=1)].astype(np.int32)
-    if not len(moves):
+    distinct = np.unique((array + half) % np.array(size) - half, axis=0)
+    distinct = distinct[distinct.any(axis=1)].astype(np.int32)
+    if not len(distinct):
         raise InputError(
-            f"shifts leave {size[0]}×{size[1]} images where they are at stride {steps}; "
-            f"allowed: at least one that moves them."
+            f"shifts do not move {size[0]}×{size[1]} images at stride {strides}; allowed: at least one that does."
         )
-    return moves[nearest_first(moves)]
+    return distinct[nearest_first(distinct)]
 
 
-def _check_output(shape: tuple[int, ...], images: tuple[int, ...], steps: tuple[int, int]) -> None:
+def _check_output(shape: tuple[int, ...], images: tuple[int, ...], strides: tuple[int, int]) -> None:
     if len(shape) not in (2, 4) or 0 in shape:
         raise InputError(f"layer returns an array of shape {shape}; allowed: maps (n, h, w, c), or vectors (n, e).")
-    want = images[1] // steps[0], images[2] // steps[1]
-    if len(shape) == 4 and shape[1:3] != want:
-        own = images[1] / shape[1], images[2] / shape[2]
-        hint = f", or stride=({own[0]:.0f}, {own[1]:.0f})" if all(map(float.is_integer, own)) else ""
+    expected = images[1] // strides[0], images[2] // strides[1]
+    if len(shape) == 4 and shape[1:3] != expected:
+        actual = images[1] / shape[1], images[2] / shape[2]
+        hint = f", or stride=({actual[0]:.0f}, {actual[1]:.0f})" if all(map(float.is_integer, actual)) else ""
         raise InputError(
             f"layer returns maps of {shape[1]}×{shape[2]} for images of {images[1]}×{images[2]}, "
-            f"and stride is {steps}; allowed: maps of {want[0]}×{want[1]}{hint}."
+            f"and stride is {strides}; allowed: maps of {expected[0]}×{expected[1]}{hint}."
         )
 
 
-def _message(found: _Violations, images: int, moves: np.ndarray, steps: tuple[int, int]) -> str:
-    names = ("row", "column", "channel") if len(found.position) == 3 else ("component",)
-    where = ", ".join(f"{name} {index}" for name, index in zip(names, found.position, strict=True))
-    relative = f"{found.error / found.scale:.3g} of its largest output" if found.scale else "its output at rest is 0"
-    verb, extent = "invariant", ""
-    if found.touched is not None:
-        verb = "equivariant"
-        extent = describe_extent(found.touched, found.nearest // np.array(steps))
-        extent = f"; at {format_shift(found.nearest)}, the smallest of them, {extent}"
-    stride = steps[0] if steps[0] == steps[1] else steps
+def _message(violations: _Violations, images: int, shifts: np.ndarray, strides: tuple[int, int]) -> str:
+    names = ("row", "column", "channel") if len(violations.position) == 3 else ("component",)
+    position = ", ".join(f"{name} {index}" for name, index in zip(names, violations.position, strict=True))
+    relative = (
+        f"{violations.error / violations.scale:.3g} of the largest unshifted output"
+        if violations.scale
+        else "the unshifted output is 0"
+    )
+    noun, extent = "invariant", ""
+    if violations.positions is not None:
+        noun = "equivariant"
+        extent = describe_extent(violations.positions, violations.nearest // np.array(strides))
+        extent = f" The smallest of these shifts, {format_shift(violations.nearest)}, {extent}."
+    stride = strides[0] if strides[0] == strides[1] else strides
     return (
-        f"not shift {verb} [circular, stride {stride}]: worst image {found.image} "
-        f"at shift {format_shift(found.shift)}, output {where}: "
-        f"off by {found.error:.3g} ({relative}), allowed {found.allowed:.3g}; "
-        f"{found.count} of {len(moves)} shifts violate it, in {found.images.sum()} of {images} images{extent}"
+        f"layer is not shift {noun} [circular, stride {stride}]: the largest error is {violations.error:.3g} "
+        f"({relative}), allowed {violations.allowed:.3g}, for image {violations.image} at shift "
+        f"{format_shift(violations.shift)}, output {position}. {violations.count} of {len(shifts)} shifts and "
+        f"{violations.images.sum()} of {images} images exceed the tolerance.{extent}"
     )

@@ -1,4 +1,4 @@
-"""`assert_shift_invariant`: the class that a model gives does not change when its image moves."""
+"""`assert_shift_invariant`: assert that the predicted class does not change when the image shifts."""
 
 from __future__ import annotations
 
@@ -34,33 +34,32 @@ def assert_shift_invariant(
     context: int = 0,
     batch_size: int | None = None,
 ) -> None:
-    """Assert that a classifier gives a moved image the class that it gives the image at rest.
+    """Assert that a classifier predicts the same class for shifted and unshifted images.
 
-    What is asserted is the metric `reference_consistency`, the mean over images x and shifts d ≠ 0 of
-    [argmax f(T_d x) = argmax f(x)] ≥ `min_consistency`. Equality passes. No labels are needed: a model that is wrong
-    everywhere in the same way is invariant.
+    The asserted metric is `reference_consistency`: the mean over images x and shifts d ≠ 0 of
+    [argmax f(T_d x) = argmax f(x)] must be at least `min_consistency`. Labels are not needed.
 
     Args:
-        model: an NNX module (left in evaluation mode), or any function that JAX can trace,
+        model: an NNX module (a copy runs in evaluation mode), or a function that JAX can trace,
             images [n h w c] on the scale 0..1 → logits [n k].
         images: [n h w c], uint8, or floats from 0 to 1.
-        protocol: what enters at the border: `circular`, `zero`, `crop`, `reflect`, `replicate`; or how fractions of a
-            pixel come about: `fourier`, `bilinear`.
+        protocol: shift protocol: `circular`, `zero`, `crop`, `reflect` or `replicate`; `fourier` and `bilinear` also
+            shift by fractions of a pixel.
         shifts: shift set: `grid`, `full`, `axis`, `diagonal`, `random:K`.
-        max_shift: largest |d|∞ in pixels. The default, −4 … 4, meets every phase of total strides up to 9.
-        step: spacing of the shifts in pixels; under `fourier` and `bilinear` also a fraction, as "1/3" or 1 / 3. By
-            default that of the protocol, as for the benchmark: 1, or 1/3.
-        min_consistency: what is required, from 0 to 1.
-        background: value of an empty pixel, one for all channels or one per channel; `zero` moves it in.
-        context: pixels of the images around the window that the model sees, on each side; `crop` needs them.
+        max_shift: largest |d|∞ in pixels. The default covers every phase of total strides up to 9.
+        step: spacing of the shifts in pixels; under `fourier` and `bilinear` also a fraction, such as "1/3" or 1 / 3.
+            Default: that of the protocol, 1 or 1/3.
+        min_consistency: required consistency, from 0 to 1.
+        background: value of an empty pixel, one for all channels or one per channel, for `zero`.
+        context: pixels on each side of the images that are outside the model's input, for `crop`.
         batch_size: images per compiled step.
 
     Raises:
-        AssertionError: the consistency is lower. The message names the image that changes class most often (the first
-            of equals), and the smallest shift that changes it.
-        InputError: an argument that is not allowed, or a model of fewer than two classes, which cannot change its mind.
-        MeasurementError: the model gave values that are not finite. This is no `AssertionError`: whoever expects
-            a model to fail must not be content with one that is broken.
+        AssertionError: the consistency is too low. The message states the image that changes class most often (the
+            first among equals), and the smallest shift that changes it.
+        InputError: an argument is not allowed, or the model has fewer than two classes.
+        MeasurementError: the model returned values that are not finite. This is not an `AssertionError`, so that
+            `pytest.raises(AssertionError)` does not accept a broken model.
 
     Example:
         >>> import numpy as np
@@ -77,28 +76,28 @@ def assert_shift_invariant(
     check_batch_size(batch_size)
     split = _split(images, background, context)
     if split.size == (1, 1):
-        raise InputError("images are seen as 1×1 pixels, which no shift changes; allowed: at least 2 pixels.")
-    moving, shift_set = bind_protocol(
+        raise InputError("images have 1×1 pixels, which no shift changes; allowed: at least 2 pixels.")
+    mover, shift_set = bind_protocol(
         PROTOCOLS.load(protocol),
         split,
         shifts=shifts,
         max_shift=_pixels("max_shift", max_shift),
         step=None if step is None else _pixels("step", step),
     )
-    subject = as_pure_model(model)
-    shape = output_shape(subject, (len(split), *split.size, split.channels), "model")
+    pure_model = as_pure_model(model)
+    shape = output_shape(pure_model, (len(split), *split.size, split.channels), "model")
     if len(shape) != 2 or shape[1] < 2:
         raise InputError(
             f"model returns an array of shape {shape} for {len(split)} images; "
             f"allowed: ({len(split)}, k), a logit for each of k ≥ 2 classes."
         )
-    seen = run_sweep(subject, split, moving, shift_set, batch_size=batch_size).observations
-    changes = seen.prediction != seen.reference_prediction[:, None]
-    # One division of whole numbers: the mean of per-image fractions could miss an equality by its rounding.
+    observations = run_sweep(pure_model, split, mover, shift_set, batch_size=batch_size).observations
+    changes = observations.prediction != observations.reference_prediction[:, None]
+    # A ratio of integers: the mean of per-image fractions could miss equality by rounding.
     consistency = int((~changes).sum()) / changes.size
     if consistency < min_consistency:
         title = f"{protocol}, |d|≤{shift_set.largest}"
-        raise AssertionError(_message(seen, shift_set, changes, consistency, min_consistency, title))
+        raise AssertionError(_message(observations, shift_set, changes, consistency, min_consistency, title))
 
 
 def _pixels(argument: str, value: Any) -> Fraction:
@@ -122,26 +121,27 @@ def _split(images: Any, background: float | int | Sequence[float], context: int)
 
 
 def _message(
-    seen: Observations,
+    observations: Observations,
     shift_set: ShiftSet,
     changes: np.ndarray,
     consistency: float,
     required: float | int,
     title: str,
 ) -> str:
-    count, per_image = changes.shape
-    often = changes.sum(axis=1)
-    worst = int(often.argmax())
-    units = shift_set.numerators[worst] if seen.per_image_shifts else shift_set.numerators
-    order = nearest_first(units)
+    images, shifts = changes.shape
+    count = changes.sum(axis=1)
+    worst = int(count.argmax())
+    numerators = shift_set.numerators[worst] if observations.per_image_shifts else shift_set.numerators
+    order = nearest_first(numerators)
     column = int(order[changes[worst][order].argmax()])
-    before, after = int(seen.reference_prediction[worst]), int(seen.prediction[worst, column])
+    before, after = int(observations.reference_prediction[worst]), int(observations.prediction[worst, column])
     return (
-        # Rounded down, so that it never looks like what was required.
-        f"not shift invariant [{title}]: consistency {math.floor(consistency * 1e4) / 1e4:.4f} "
-        f"over {count} images × {per_image} shifts, required {required}; "
-        f"{often.sum():,} of {changes.size:,} predictions change, in {(often > 0).sum()} images; "
-        f"worst image {worst} ({often[worst]} of {per_image} shifts), "
-        f"its smallest shift {format_shift(units[column] / shift_set.denominator)}: class {before} → {after}, "
-        f"P({before}) {seen.reference_probability[worst]:.4f} → {seen.probability[worst, column]:.4f}"
+        # Rounded down, so that it never equals the requirement.
+        f"model is not shift invariant [{title}]: consistency {math.floor(consistency * 1e4) / 1e4:.4f} "
+        f"over {images} images × {shifts} shifts, required {required}. "
+        f"{count.sum():,} of {changes.size:,} predictions change, in {(count > 0).sum()} of {images} images. "
+        f"Image {worst} changes most often ({count[worst]} of {shifts} shifts); the smallest of these shifts, "
+        f"{format_shift(numerators[column] / shift_set.denominator)}, changes class {before} → {after}, "
+        f"P({before}) {observations.reference_probability[worst]:.4f} → "
+        f"{observations.probability[worst, column]:.4f}."
     )

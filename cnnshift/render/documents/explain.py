@@ -56,8 +56,8 @@ def _legend(explanation: Explanation) -> str:
         "one · on-grid: shifts by multiples of all strides so far · interior: on-grid, positions that the border "
         "cannot affect · off-grid: other whole-pixel shifts · sub-pixel: ⅓ px · error by shift: "
         f"1 to {largest:g} px, bars from 0 to 100 %, a dot for rounding · errors up to "
-        f"{explanation.tolerance_whole:.0e} are rounding (numerical floor: {explanation.floor_whole:.0e} at "
-        f"whole-pixel shifts, {explanation.floor_subpixel:.0e} at ⅓ px)"
+        f"{explanation.tolerance_whole:.0e} are rounding (numerical floor: {_rounding(explanation.floor_whole)} at "
+        f"whole-pixel shifts, {_rounding(explanation.floor_subpixel)} at ⅓ px)"
         + (f" · {hidden} equivariant functions that keep the shape are not shown" if hidden else "")
     )
 
@@ -103,8 +103,12 @@ def _error_cell(value: float | None, tolerance: float) -> TableCell:
     if value is None:
         return TableCell("–", emphasis="dim")
     if value <= tolerance:
-        return TableCell("0" if value == 0 else f"{value:.0e}", emphasis="good")
+        return TableCell(_rounding(value), emphasis="good")
     return TableCell(_percent(value))
+
+
+def _rounding(value: float) -> str:
+    return "0" if value == 0 else f"{value:.0e}"
 
 
 def _percent(value: float) -> str:

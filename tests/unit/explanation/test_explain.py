@@ -93,12 +93,12 @@ def strided():
 def test_a_module_is_explained_without_an_ablation(strided):
     assert [layer.stride for layer in strided.layers] == ["4"] * 6
     first, second, *_, readout, predictions, recommendation = str(strided).split("\n")
-    assert first.startswith("Equivariance: all 4 feature maps are equivariant to on-grid shifts (errors up to 1e-05")
+    assert first.startswith("Equivariance: all 4 feature maps are equivariant to shifts by multiples of the stride (")
     assert "but not invariant: a 1-px shift changes c1 by " in first
     assert first.endswith(" of its norm [circular, 6 images].")
     assert second.startswith(
-        "Aliasing: c1 (stride 4 px) aliases. Only shifts by multiples of 4 px (1 of 16) are on-grid at c1; its error "
-        "at other shifts is up to "
+        "Aliasing: c1 (stride 4 px) aliases. At c1 only shifts by multiples of 4 px (1 of 16) are on-grid; at other "
+        "shifts its error is up to "
     )
     assert readout.startswith("Readout: mean (networks.py:")
     assert readout.endswith(

@@ -1,4 +1,4 @@
-"""What both assertions share, and the page that shows them."""
+"""Arguments that both assertions share, their docstring examples, and docs/testing.md."""
 
 import doctest
 import re
@@ -25,8 +25,8 @@ from tests.asserting import IMAGES, PIXELS, every_shift, flatten, pool
     [
         (IMAGES[0], r"images have the shape \(8, 8, 2\); allowed: \(n, height, width, channels\)"),
         (IMAGES[:0], r"images have the shape \(0, 8, 8, 2\)"),
-        (PIXELS.astype(np.int32), "images are int32; allowed: uint8, or floats"),
-        (np.full((1, 4, 4, 1), np.nan), "not finite; allowed: finite numbers"),
+        (PIXELS.astype(np.int32), "images have dtype int32; allowed: uint8 or floating point"),
+        (np.full((1, 4, 4, 1), np.nan), "images contain values that are not finite"),
     ],
 )
 def test_bad_images(assertion, images, message):
@@ -40,7 +40,7 @@ def test_shifts_are_ordered_by_size():
 
 
 @pytest.mark.parametrize("shift", [(1, 0), (-2, 0), (0, 3), (3, -2)])
-def test_a_border_of_any_width_is_recognised(shift):
+def test_a_border_of_any_width_is_recognized(shift):
     size, width = 24, 2
     border = np.zeros((size, size), bool)
     border[:width] = border[-width:] = border[:, :width] = border[:, -width:] = True
@@ -50,7 +50,7 @@ def test_a_border_of_any_width_is_recognised(shift):
     assert "not only the border" in borders.describe_extent(seams, np.array(shift))
 
 
-def test_small_maps_tell_nothing():
+def test_small_maps_are_not_classified():
     assert "too small" in borders.describe_extent(np.ones((2, 2), bool), np.array([1, 0]))
 
 
@@ -60,7 +60,7 @@ def test_examples(module):
     assert found.attempted and not found.failed
 
 
-def test_the_page_has_a_test_file_that_works(monkeypatch):
+def test_the_test_file_of_the_page_passes(monkeypatch):
     page = (Path(__file__).parents[3] / "docs" / "testing.md").read_text(encoding="utf-8")
     (source,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
     module = types.ModuleType("test_page")
