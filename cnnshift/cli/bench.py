@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cnnshift.catalog import LOADERS
+from cnnshift.cli.help_text import with_default, with_range_default
 from cnnshift.cli.output import SUFFIXES, check_outputs, emit
 from cnnshift.cli.terminal import note, write
-from cnnshift.config import DEFAULT_SUITE, DEFAULTS, SUBPIXEL_RANGE, WHOLE_PIXEL_RANGE, ResolvedConfig, resolve_config
+from cnnshift.config import DEFAULT_SUITE, ResolvedConfig, resolve_config
 from cnnshift.errors import InputError, MeasurementError, SaveError
 from cnnshift.spec import ModelSpec
 
@@ -27,19 +28,6 @@ if TYPE_CHECKING:
 SELECTION, MOVEMENT, TRAINING, RUNNING, OUTPUT = "What", "Shifts", "Training", "Running", "Output"
 
 
-def _help(text: str, setting: str) -> str:
-    """An option's help with its default, which lives in the settings."""
-    default = getattr(DEFAULTS, setting)
-    shown = " ".join(default) if isinstance(default, tuple) else default
-    return f"{text} (default: {shown})" if shown not in (None, "", False) else text
-
-
-def _help_span(text: str, setting: str) -> str:
-    """The same for a setting whose default depends on the protocol."""
-    whole, fractions = getattr(WHOLE_PIXEL_RANGE, setting), getattr(SUBPIXEL_RANGE, setting)
-    return f"{text} (default: {whole}; {fractions} where the protocol moves by fractions)"
-
-
 def bench(
     models: Annotated[
         list[str] | None,
@@ -49,7 +37,7 @@ def bench(
         str | None, typer.Option(help=f"Named settings. (default: {DEFAULT_SUITE})", rich_help_panel=SELECTION)
     ] = None,
     dataset: Annotated[
-        str | None, typer.Option(help=_help("Data set spec.", "dataset"), rich_help_panel=SELECTION)
+        str | None, typer.Option(help=with_default("Data set spec.", "dataset"), rich_help_panel=SELECTION)
     ] = None,
     canvas: Annotated[
         str | None,
@@ -74,24 +62,30 @@ def bench(
         list[str] | None, typer.Option(help="Only this metric (repeatable).", rich_help_panel=SELECTION)
     ] = None,
     protocol: Annotated[
-        list[str] | None, typer.Option(help=_help("Protocol (repeatable).", "protocols"), rich_help_panel=MOVEMENT)
+        list[str] | None,
+        typer.Option(help=with_default("Protocol (repeatable).", "protocols"), rich_help_panel=MOVEMENT),
     ] = None,
     shifts: Annotated[
         str | None,
-        typer.Option(help=_help("grid, full, axis, diagonal or random:K.", "shifts"), rich_help_panel=MOVEMENT),
+        typer.Option(help=with_default("grid, full, axis, diagonal or random:K.", "shifts"), rich_help_panel=MOVEMENT),
     ] = None,
     max_shift: Annotated[
         str | None,
-        typer.Option(metavar="PX", help=_help_span("Largest shift in pixels.", "max_shift"), rich_help_panel=MOVEMENT),
+        typer.Option(
+            metavar="PX", help=with_range_default("Largest shift in pixels.", "max_shift"), rich_help_panel=MOVEMENT
+        ),
     ] = None,
     step: Annotated[
         str | None,
         typer.Option(
-            metavar="PX", help=_help_span("Spacing in pixels, as 2, 1/3, 0.25.", "step"), rich_help_panel=MOVEMENT
+            metavar="PX",
+            help=with_range_default("Spacing in pixels, as 2, 1/3, 0.25.", "step"),
+            rich_help_panel=MOVEMENT,
         ),
     ] = None,
     seeds: Annotated[
-        str | None, typer.Option(metavar="N", help=_help("Training runs per model.", "seeds"), rich_help_panel=TRAINING)
+        str | None,
+        typer.Option(metavar="N", help=with_default("Training runs per model.", "seeds"), rich_help_panel=TRAINING),
     ] = None,
     seed: Annotated[
         str | None, typer.Option(metavar="N", help="First seed. (default: 0)", rich_help_panel=TRAINING)

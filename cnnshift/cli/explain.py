@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
+from cnnshift.cli.help_text import with_range_default
 from cnnshift.cli.output import check_outputs, emit
 from cnnshift.cli.terminal import note
-from cnnshift.config import DEFAULT_EXPLAIN_LIMIT, DEFAULTS, WHOLE_PIXEL_RANGE
+from cnnshift.config import DEFAULT_EXPLAIN_LIMIT, DEFAULTS
 from cnnshift.spec import DatasetSpec
 
 
@@ -29,9 +30,11 @@ def explain(
     ] = DEFAULTS.shifts,
     max_shift: Annotated[
         str | None,
-        typer.Option(metavar="PX", help=f"Largest shift in pixels. (default: {WHOLE_PIXEL_RANGE.max_shift})"),
+        typer.Option(metavar="PX", help=with_range_default("Largest shift in pixels.", "max_shift")),
     ] = None,
-    step: Annotated[str | None, typer.Option(metavar="PX", help="Spacing of the shifts. (default: 1)")] = None,
+    step: Annotated[
+        str | None, typer.Option(metavar="PX", help=with_range_default("Spacing in pixels, as 2, 1/3, 0.25.", "step"))
+    ] = None,
     ablation: Annotated[
         bool,
         typer.Option("--ablation/--no-ablation", help="Train variants with one, or all but one, component replaced."),
