@@ -1,1 +1,1 @@
-"""Labelled images to measure on, and to train on."""
+"""Labelled images for measuring and training."""

@@ -1,4 +1,4 @@
-"""The option `background` of images that come without one: what enters where an image moves away."""
+"""The option `background`: the value of empty pixels for images that do not define one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jaxtyping import Shaped
 from cnnshift.errors import InputError
 
 MEAN_IMAGES = 1000
-"""Images, a seeded subset of those to train on (else of those to test on), whose mean `mean` is."""
+"""Size of the seeded subset of the training images (of the test images if there are none) averaged by `mean`."""
 
 _NAMED = {"black": 0.0, "white": 1.0}
 _ALLOWED = "allowed: black, white, mean, or one value from 0 to 1 for all channels or for each, separated by '/'"
@@ -30,24 +30,24 @@ def _check(text: str) -> str:
 
 
 Background = Annotated[str, pydantic.AfterValidator(_check)]
-"""`black`, `white`, `mean`, or values on the scale 0..1, as 0.5 or 0.5/0.4/0.4."""
+"""`black`, `white`, `mean`, or values from 0 to 1, as 0.5 or 0.5/0.4/0.4."""
 
 
 def resolve_background(
-    text: str, channels: int, some_images: Callable[[int], Shaped[np.ndarray, "n h w c"]]
+    text: str, channels: int, sample_images: Callable[[int], Shaped[np.ndarray, "n h w c"]]
 ) -> tuple[float, ...]:
-    """The value of an empty pixel, one per channel, on the scale 0..1.
+    """Return the background value, one per channel, from 0 to 1.
 
     Args:
         text: a `Background`.
-        channels: of the images.
-        some_images: gives so many images at most, for `mean`.
+        channels: number of channels of the images.
+        sample_images: returns at most the given number of images; called for `mean`.
 
     Raises:
-        InputError: values that are as many as neither one nor the channels.
+        InputError: the number of values is neither 1 nor the number of channels.
     """
     if text == "mean":
-        images = some_images(MEAN_IMAGES)
+        images = sample_images(MEAN_IMAGES)
         mean = images.mean(axis=(0, 1, 2), dtype=np.float64) / (255 if images.dtype == np.uint8 else 1)
         return tuple(np.clip(mean, 0, 1).tolist())
     values = (_NAMED[text],) if text in _NAMED else tuple(map(float, text.split("/")))
@@ -57,7 +57,7 @@ def resolve_background(
 
 
 def background_rgb(text: str) -> tuple[int, int, int]:
-    """The colour behind what is transparent, in bytes: the background, or black where that follows from the images."""
+    """Return the RGB bytes on which transparent pixels are composited: the background, or black for `mean`."""
     values = (0.0,) if text == "mean" else resolve_background(text, 1 if "/" not in text else 3, np.empty)
     red, green, blue = (round(255 * value) for value in (values * 3 if len(values) == 1 else values))
     return red, green, blue

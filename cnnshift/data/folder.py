@@ -1,4 +1,4 @@
-"""Data set `folder:DIR`: images of the user's own, one folder per class."""
+"""Data set `folder:DIR`: image files, one directory per class."""
 
 from __future__ import annotations
 
@@ -13,21 +13,23 @@ from typing import Annotated, ClassVar
 import numpy as np
 import pydantic
 from jaxtyping import Int, UInt8
+from typing_extensions import override
 
 from cnnshift.data.background import Background, background_rgb, resolve_background
 from cnnshift.data.base import DatasetOptions, SubsetDataset, check_split
-from cnnshift.data.image_files import SUFFIXES, Header, decode_all, no_warnings, read_header
+from cnnshift.data.image_files import SUFFIXES, ImageHeader, decode_images, read_header
 from cnnshift.data.limits import MAX_SIDE, check_classes, check_memory
+from cnnshift.data.silence import no_warnings
 from cnnshift.data.split import Split, subset_indices
 from cnnshift.errors import InputError
 
-SEED = 26  # of the order of the images; not the one of `Split.take`
+SEED = 26  # of the order of the images
 
 _log = logging.getLogger("cnnshift")
 
 
 class FolderOptions(DatasetOptions):
-    """What is read, and what is made of it, see `Folder`."""
+    """Options of `Folder`."""
 
     split: str = "test"
     size: Annotated[int, pydantic.Field(ge=1, le=MAX_SIDE)] | None = None
@@ -39,18 +41,20 @@ DEFAULTS = FolderOptions()
 
 
 class Folder(SubsetDataset):
-    """DIR/train/CLASS/IMAGE and DIR/test/CLASS/IMAGE, or DIR/CLASS/IMAGE, which then are all to test on.
+    """Image files in DIR/train/CLASS and DIR/test/CLASS, or in DIR/CLASS, which are then all test images.
 
-    Classes are the names of the folders, sorted. Images are upright, and in a seeded order that mixes the classes. If
-    there is a single colour image, all have three channels. What is hidden, or is not called as images are, is no
-    image; what is called so must be one.
+    - Images: every file with an image suffix, also in subdirectories, with its EXIF orientation applied, in a seeded
+      order that mixes the classes. Hidden files and other suffixes are ignored; a file that cannot be decoded is an
+      error. If one image has colour, all have three channels.
+    - Classes: the names of the directories, sorted; the same in both splits.
+    - Splits: `test`, and `train` if there is such a directory other than the test images.
 
     Options:
-        split: name of the folder to test on, as `val`.
-        size: side of the window that a model sees. Images are resized, with antialiasing, so that the shorter side has
-            size + 2·context pixels, of which the central square is kept. Without, all images must have one size.
-        context: pixels around the window on each side, taken from the images, which enter under the protocol `crop`.
-        background: of the protocol `zero` and of canvases; also what is behind transparent pixels.
+        split: directory of the test images, as `val`.
+        size: side of the window. The shorter side of an image is resized to size + 2·context pixels with antialiasing,
+            and the central square is kept. By default all images must have the same size and are not resized.
+        context: pixels of the image around the window on each side, which enter under the protocol `crop`.
+        background: value of empty pixels, for the protocol `zero`, canvases and transparent pixels.
     """
 
     name: ClassVar[str] = "folder"
@@ -62,37 +66,37 @@ class Folder(SubsetDataset):
     def __init__(self, argument: str, options: FolderOptions = DEFAULTS) -> None:
         root = Path(argument).expanduser()
         if not root.is_dir():
-            raise InputError(f"The data set 'folder:{argument}' is no folder; allowed: DIR with DIR/CLASS/IMAGE.")
+            raise InputError(f"folder:{argument}: not a directory; allowed: DIR with DIR/CLASS/IMAGE.")
         self.argument = root.resolve().name
         self._options = options
-        self._folders = _folders_of_splits(root, options.split)
-        self._headers: dict[Path, Header] = {}
+        self._folders = _find_splits(root, options.split)
+        self._headers: dict[Path, ImageHeader] = {}
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """`test`, and `train` if there is such a folder, and another one is to test on."""
+        """`test`, and `train` if it exists."""
         return tuple(self._folders)
 
+    @override
     def load_subset(self, split: str, limit: int | None) -> Split:
-        """See `SubsetDataset`."""
         check_split(self.name, split, self.splits)
         with no_warnings():
             images, labels = self._decode(split, limit)
-            background = resolve_background(self._options.background, images.shape[-1], self._some_images)
+            background = resolve_background(self._options.background, images.shape[-1], self._sample_images)
         return Split(images, labels, self._classes, background, self._options.context)
 
     def _decode(self, split: str, limit: int | None) -> tuple[UInt8[np.ndarray, "n h w c"], Int[np.ndarray, " n"]]:
-        paths, labels = self._listing(split)
-        chosen = subset_indices(len(paths), len(paths) if limit is None else limit)
+        paths, labels = self._list_images(split)
+        indices = subset_indices(len(paths), len(paths) if limit is None else limit)
         height, width = self._image_size(split)
         shape = (height, width, self._channels)
-        check_memory(str(self._folders[split]), (len(chosen), *shape))
+        check_memory(str(self._folders[split]), (len(indices), *shape))
+        subset = [paths[index] for index in indices]
         options = self._options
-        matte = background_rgb(options.background)
-        wanted = [paths[index] for index in chosen]
-        return decode_all(wanted, shape, resize=options.size is not None, matte=matte), labels[chosen]
+        background = background_rgb(options.background)
+        return decode_images(subset, shape, resize=options.size is not None, background=background), labels[indices]
 
-    def _some_images(self, count: int) -> UInt8[np.ndarray, "n h w c"]:
+    def _sample_images(self, count: int) -> UInt8[np.ndarray, "n h w c"]:
         return self._decode("train" if "train" in self.splits else "test", count)[0]
 
     @functools.cached_property
@@ -101,102 +105,99 @@ class Folder(SubsetDataset):
         names = {split: check_classes(str(self._folders[split]), list(folders)) for split, folders in found.items()}
         if different := set(names["test"]) ^ set(names.get("train", names["test"])):
             name = min(different)
-            there, missing = ("test", "train") if name in names["test"] else ("train", "test")
-            raise InputError(f"{found[there][name]} has no counterpart '{name}' in {self._folders[missing]}.")
+            split, other = ("test", "train") if name in names["test"] else ("train", "test")
+            raise InputError(
+                f"{found[split][name]} has no counterpart '{name}' in {self._folders[other]}; both splits must have "
+                "the same classes."
+            )
         return names["test"]
 
-    @functools.cache  # noqa: B019 - a source lives as long as the command
-    def _listing(self, split: str) -> tuple[list[Path], Int[np.ndarray, " n"]]:
+    @functools.cache  # noqa: B019 - a data set lives as long as the command
+    def _list_images(self, split: str) -> tuple[list[Path], Int[np.ndarray, " n"]]:
         folders = _class_folders(self._folders[split])
-        paths = [(path, label) for label, name in enumerate(self._classes) for path in _images_below(folders[name])]
-        # RandomState: numpy promises that its stream never changes (NEP 19).
+        paths = [(path, label) for label, name in enumerate(self._classes) for path in _find_images(folders[name])]
+        # RandomState, because NumPy guarantees that its stream never changes (NEP 19).
         order = np.random.RandomState(SEED).permutation(len(paths))
         return [paths[index][0] for index in order], np.array([paths[index][1] for index in order], np.int32)
 
     @functools.cached_property
     def _channels(self) -> int:
-        """Three if any image is in colour: usually the first one that is looked at."""
-        paths = (path for split in sorted(self.splits) for path in self._listing(split)[0])
+        paths = (path for split in sorted(self.splits) for path in self._list_images(split)[0])
         return 1 if all(self._header(path).grey for path in paths) else 3
 
     def _image_size(self, split: str) -> tuple[int, int]:
         size, context = self._options.size, self._options.context
         if size is not None:
             return size + 2 * context, size + 2 * context
-        first = self._listing("test")[0][0]
+        first = self._list_images("test")[0][0]
         expected = self._header(first).size
-        for path in self._listing(split)[0]:
-            if (found := self._header(path).size) != expected:
+        for path in self._list_images(split)[0]:
+            if (actual := self._header(path).size) != expected:
                 raise InputError(
-                    f"{first} has {_by(expected)} pixels and {path} has {_by(found)}; allowed: one size, or the option "
-                    f"size=N, to which all are resized."
+                    f"{first} has {expected[0]}×{expected[1]} pixels and {path} has {actual[0]}×{actual[1]}; allowed: "
+                    "one size, or the option size=N to resize all."
                 )
         return expected
 
-    def _header(self, path: Path) -> Header:
+    def _header(self, path: Path) -> ImageHeader:
         if path not in self._headers:
             self._headers[path] = read_header(path)
         return self._headers[path]
 
 
-def _folders_of_splits(root: Path, test: str) -> dict[str, Path]:
+def _find_splits(root: Path, test: str) -> dict[str, Path]:
     if (root / test).is_dir():
         train = root / "train"
-        # What is tested on is never trained on.
-        trains = train.is_dir() and not train.samefile(root / test)
-        return {"test": root / test} | ({"train": train} if trains else {})
+        # Never train on the test images.
+        has_train = train.is_dir() and not train.samefile(root / test)
+        return {"test": root / test} | ({"train": train} if has_train else {})
     if (root / "train").is_dir() or test != DEFAULTS.split:
-        others = [path.name for path in _visible(root) if path.is_dir() and path.name != "train"]
-        hint = f"; say which folder it is: split={'|'.join(others)}" if others else ""
-        raise InputError(f"{root} has no folder '{test}' to test on{hint}.")
+        others = [path.name for path in _list_visible(root) if path.is_dir() and path.name != "train"]
+        hint = f"; allowed: split={'|'.join(others)}" if others else ""
+        raise InputError(f"{root} has no directory '{test}' of test images{hint}.")
     return {"test": root}
 
 
 def _class_folders(folder: Path) -> dict[str, Path]:
-    """The folders of classes by name; composed characters, so that every file system gives the same names."""
+    """Return the directories of the classes by name, in Unicode form NFC, so that all file systems agree."""
     found: dict[str, Path] = {}
-    for path in _visible(folder):
+    for path in _list_visible(folder):
         name = unicodedata.normalize("NFC", path.name)
         if path.is_dir() and found.setdefault(name, path) != path:
-            raise InputError(f"{folder} has two folders of the class '{name}', whose names are composed differently.")
+            raise InputError(
+                f"{folder} has two directories for the class '{name}', in different Unicode forms; rename one."
+            )
     if not found:
-        raise InputError(f"{folder} has no folders of classes; allowed: {folder / 'CLASS' / 'IMAGE'}.")
+        raise InputError(f"{folder} has no class directories; allowed: {folder / 'CLASS' / 'IMAGE'}.")
     return dict(sorted(found.items()))
 
 
-def _images_below(folder: Path) -> list[Path]:
-    """The image files in a folder and the folders in it, sorted; links to folders are followed, to each once."""
-    found, others = [], []
-    seen: set[str] = set()
-    for parent, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
-        if (real := os.path.realpath(parent)) in seen:
+def _find_images(folder: Path) -> list[Path]:
+    """Return the image files below a directory, sorted; every linked directory is visited once."""
+    images, others = [], []
+    visited: set[str] = set()
+    for parent, folders, names in os.walk(folder, onerror=_raise_unreadable, followlinks=True):
+        if (real := os.path.realpath(parent)) in visited:
             folders.clear()
             continue
-        seen.add(real)
+        visited.add(real)
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
-            (found if _is_called_image(name) else others).append(Path(parent, name))
+            is_image = name.lower().endswith(SUFFIXES) and not name.startswith(".")
+            (images if is_image else others).append(Path(parent, name))
     if others:
-        _log.debug("%s: %d files are not called as images are, such as %s", folder, len(others), min(others).name)
-    if not found:
-        raise InputError(f"The class folder {folder} has no images; allowed: files that end in {', '.join(SUFFIXES)}.")
-    return sorted(found)
+        _log.debug("%s: ignoring %d files without an image suffix, such as %s", folder, len(others), min(others).name)
+    if not images:
+        raise InputError(f"The class directory {folder} has no images; allowed suffixes: {', '.join(SUFFIXES)}.")
+    return sorted(images)
 
 
-def _refuse(error: OSError) -> None:
+def _raise_unreadable(error: OSError) -> None:
     raise InputError(f"Cannot read {error.filename}: {error.strerror}.") from None
 
 
-def _is_called_image(name: str) -> bool:
-    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
-
-
-def _visible(folder: Path) -> Sequence[Path]:
+def _list_visible(folder: Path) -> Sequence[Path]:
     try:
         return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:
         raise InputError(f"Cannot read {folder}: {error.strerror}.") from None
-
-
-def _by(size: tuple[int, int]) -> str:
-    return f"{size[0]}×{size[1]}"

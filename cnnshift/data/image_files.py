@@ -1,9 +1,8 @@
-"""Image files: what they are without decoding them, and their pixels, resized and cropped."""
+"""Image files: read headers without decoding, and decode, resize and crop images."""
 
 from __future__ import annotations
 
 import contextlib
-import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ FORMATS = {
     "TIFF": (".tif", ".tiff"),
     "PPM": (".ppm", ".pgm", ".pnm"),
 }
-"""The formats that are read, whatever the file is called, and the suffixes that make a file an image."""
+"""Supported formats. The suffix decides whether a file is an image; the content decides its format."""
 
 SUFFIXES = tuple(suffix for suffixes in FORMATS.values() for suffix in suffixes)
 
@@ -35,69 +34,68 @@ MAX_PIXELS = 2**26
 """Of one image before it is resized: 8192×8192."""
 
 _GREY = ("1", "L", "LA", "La", "I;16", "I;16L", "I;16B", "I;16N")
-_TURNED = range(5, 9)  # orientations whose rows are columns
+_TRANSPOSED = range(5, 9)  # EXIF orientations that exchange rows and columns
 _ORIENTATION = 0x0112
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
-    """What a file says of its image before it is decoded.
+class ImageHeader:
+    """Properties of an image that are known without decoding it.
 
     Attributes:
-        size: (H, W), upright.
-        grey: whether it has one channel, an alpha channel aside.
+        size: (H, W) after applying the EXIF orientation.
+        grey: whether it has one channel besides an alpha channel.
     """
 
     size: tuple[int, int]
     grey: bool
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Path) -> ImageHeader:
     """Read the header of an image file.
 
     Raises:
-        InputError: not an image, or a decompression bomb.
+        InputError: the file is not an image or has more than `MAX_PIXELS`.
     """
-    with _opened(path) as image:
+    with _open_image(path) as image:
         width, height = image.size
-        # Pillow has turned the size of a TIFF already.
-        turned = image.format != "TIFF" and image.getexif().get(_ORIENTATION) in _TURNED
-        return Header((width, height) if turned else (height, width), image.mode in _GREY)
+        # Pillow applies the orientation to the size of a TIFF itself.
+        transposed = image.format != "TIFF" and image.getexif().get(_ORIENTATION) in _TRANSPOSED
+        return ImageHeader((width, height) if transposed else (height, width), image.mode in _GREY)
 
 
-def decode_all(
-    paths: Sequence[Path], shape: tuple[int, int, int], *, resize: bool, matte: tuple[int, int, int]
+def decode_images(
+    paths: Sequence[Path], shape: tuple[int, int, int], *, resize: bool, background: tuple[int, int, int]
 ) -> UInt8[np.ndarray, "n h w c"]:
-    """Decode image files, upright; several at once.
+    """Decode image files in parallel and apply their EXIF orientation.
 
     Args:
         paths: the files.
-        shape: (h, w, channels) of every image; colours become grey or grey becomes colour as the channels ask.
-        resize: whether images are brought to that size, which then is a square; else they must have it.
-        matte: the colour behind what is transparent.
+        shape: (h, w, channels) of every image; colours are converted to the number of channels.
+        resize: whether to resize and crop images to the shape, which then must be square; otherwise they must have it.
+        background: RGB value on which transparent pixels are composited.
 
     Raises:
-        InputError: a file that cannot be decoded, or of another size.
+        InputError: a file cannot be decoded or has another size.
     """
     height, width, channels = shape
     images = np.empty((len(paths), height, width, channels), np.uint8)
 
     def decode(index: int) -> None:
-        with _opened(paths[index]) as image:
-            upright = _in_channels(_upright(image), channels, matte)
-            pixels = np.asarray(square(upright, height) if resize else upright)
+        with _open_image(paths[index]) as image:
+            converted = _convert(image, channels, background)
+            pixels = np.asarray(resize_and_crop(converted, height) if resize else converted)
             images[index] = pixels.reshape(*pixels.shape[:2], channels)
 
     with ThreadPoolExecutor() as pool:
-        # list: the first problem is raised here.
-        list(pool.map(decode, range(len(paths))))
+        list(pool.map(decode, range(len(paths))))  # list raises the first error
     return images
 
 
-def square(image: Image.Image, side: int) -> Image.Image:
-    """The shorter side resized to `side` with antialiasing, and the centre of the longer one.
+def resize_and_crop(image: Image.Image, side: int) -> Image.Image:
+    """Resize the shorter side to `side` pixels with antialiasing, and crop the central square.
 
-    In one step: an image of 1×10000 pixels would otherwise become a gigantic one.
+    Both in one step, so that an image of 1×10,000 pixels does not become side×(10,000·side) in between.
     """
     from PIL import Image
 
@@ -110,51 +108,39 @@ def square(image: Image.Image, side: int) -> Image.Image:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _open_image(path: Path) -> Iterator[Image.Image]:
     from PIL import Image
 
     try:
         if not path.stat().st_size:
-            raise InputError(f"{path} is empty (0 bytes); remove it, or replace it by an image.")
+            raise InputError(f"{path} is empty (0 bytes); remove or replace it.")
         with Image.open(path, formats=list(FORMATS)) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise Image.DecompressionBombError
             yield image
     except Image.DecompressionBombError:
-        raise InputError(f"{path} says that it has too many pixels; allowed: at most {MAX_PIXELS:,}.") from None
+        raise InputError(f"{path} has too many pixels; allowed: at most {MAX_PIXELS:,}.") from None
     except InputError:
         raise
     except Image.UnidentifiedImageError:
         raise InputError(f"{path} is not an image; allowed: {', '.join(FORMATS)}.") from None
-    except Exception as error:  # damage surfaces as whatever the decoder of that format raises
-        why = getattr(error, "strerror", None) or error
-        raise InputError(f"{path} cannot be decoded ({why}); remove it, or replace it by an image.") from None
+    except Exception as error:  # Decoders raise various errors on damaged files.
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path} cannot be decoded ({reason}); remove or replace it.") from None
 
 
-@contextlib.contextmanager
-def no_warnings() -> Iterator[None]:
-    """Ignore what decoders say of unusual files: what is wrong is an error here. Not for threads."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+def _convert(image: Image.Image, channels: int, background: tuple[int, int, int]) -> Image.Image:
+    """Apply the EXIF orientation, and convert to 8 bits and the number of channels."""
+    from PIL import Image, ImageOps
 
-
-def _upright(image: Image.Image) -> Image.Image:
-    from PIL import ImageOps
-
-    return ImageOps.exif_transpose(image)
-
-
-def _in_channels(image: Image.Image, channels: int, matte: tuple[int, int, int]) -> Image.Image:
-    from PIL import Image
-
+    image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I;16"):
-        # Pillow's own conversion cuts off what is above 255.
+        # Pillow's conversion would clip values above 255.
         image = Image.fromarray(np.round(np.asarray(image) / 257).astype(np.uint8))
     if image.mode in ("I", "F"):
-        raise ValueError(f"its pixels are of the kind '{image.mode}'; allowed: 8 or 16 bits")
+        raise ValueError(f"its pixels have the mode '{image.mode}'; allowed: 8 or 16 bits")
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, (*matte, 255)), image)
+        image = Image.alpha_composite(Image.new("RGBA", image.size, (*background, 255)), image)
     target: Any = "L" if channels == 1 else "RGB"
     return image if image.mode == target else image.convert(target)

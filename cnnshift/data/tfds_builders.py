@@ -1,7 +1,7 @@
-"""Data sets of tensorflow-datasets that are prepared here without TensorFlow, which their own builders need.
+"""Builders of common data sets that do not need TensorFlow, unlike those of tensorflow-datasets.
 
-Names, versions, addresses and checksums are those of the originals, and so are the order and the content of what is
-written: what is prepared here, others can read, and the other way round.
+Names, versions, URLs, checksums, and the order and content of the examples are those of the original builders, so that
+either side can read what the other prepared.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import tarfile
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,37 +17,35 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from cnnshift.data.silence import silence
-from cnnshift.errors import CnnshiftError, InputError, MeasurementError
+from cnnshift.data.silence import no_warnings, silence
+from cnnshift.errors import InputError, MeasurementError
 
-with warnings.catch_warnings():
-    # What its dependencies deprecate is nothing that our users can act on.
-    warnings.simplefilter("ignore")
+with no_warnings():
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core import registered
     from tensorflow_datasets.core.download import downloader
     from tensorflow_datasets.datasets.svhn_cropped import svhn_cropped_dataset_builder as svhn
     from tensorflow_datasets.image_classification import cifar, mnist
 
-# Any: what they override here has other parameters, and the decorators of their methods hide them anyway.
+# Any, because the overridden methods have other parameters, which decorators hide.
 _MNIST: Any = mnist.MNIST
 _FASHION: Any = mnist.FashionMNIST
 _CIFAR10: Any = cifar.Cifar10
 _CIFAR100: Any = cifar.Cifar100
 _SVHN: Any = svhn.Builder
 
-SECONDS = 10
-"""How long a server may take to answer at all."""
+TIMEOUT = 10
+"""Seconds to wait for the first answer of a server."""
 
 Examples = Iterator[tuple[int, dict[str, Any]]]
 Pixels = UInt8[np.ndarray, "..."]
 
 
-# The registry of tensorflow-datasets keeps the originals.
+# Keep the original builders in the registry of tensorflow-datasets.
 with registered.skip_registration():
 
     class _Mnist(_MNIST):
-        """MNIST and data sets in its format: four gzipped files of a header and bytes."""
+        """MNIST, and data sets in its format: four gzip files of a header and bytes."""
 
         name = "mnist"
         url_infos = _MNIST.url_infos
@@ -58,7 +55,7 @@ with registered.skip_registration():
         }
 
         def _split_generators(self, dl_manager: Any) -> dict[str, Examples]:
-            # The originals ask for extracted files, which takes TensorFlow.
+            # The original asks for extracted files, which needs TensorFlow.
             paths = dl_manager.download(
                 {split: [_url(self, name) for name in names] for split, names in self.files.items()}
             )
@@ -74,21 +71,21 @@ with registered.skip_registration():
         url_infos = _FASHION.url_infos
 
     class _Cifar10(_CIFAR10):
-        """CIFAR: one archive of records, label bytes and then 3×32×32 bytes."""
+        """CIFAR: one archive of records, each of label bytes and 3×32×32 bytes."""
 
         name = "cifar10"
         url_infos = _CIFAR10.url_infos
         files: ClassVar[dict[str, tuple[str, ...]]] = {"all": ("cifar-10-binary.tar.gz",)}
 
         def _split_generators(self, dl_manager: Any) -> dict[str, Examples]:
-            about = self._cifar_info
-            content = _unpacked(dl_manager.download(about.url))
-            for key, file in zip(about.label_keys, about.label_files, strict=True):
-                names = content[about.prefix + file].decode().split("\n")
+            info = self._cifar_info
+            content = _read_archive(dl_manager.download(info.url))
+            for key, file in zip(info.label_keys, info.label_files, strict=True):
+                names = content[info.prefix + file].decode().split("\n")
                 self.info.features[key].names = [name for name in names if name]
-            files = {"train": about.train_files, "test": about.test_files}
+            files = {"train": info.train_files, "test": info.test_files}
             return {
-                split: self._generate_examples(f"{split}_", b"".join(content[about.prefix + name] for name in names))
+                split: self._generate_examples(f"{split}_", b"".join(content[info.prefix + name] for name in names))
                 for split, names in files.items()
             }
 
@@ -107,7 +104,7 @@ with registered.skip_registration():
         files: ClassVar[dict[str, tuple[str, ...]]] = {"all": ("cifar-100-binary.tar.gz",)}
 
     class _SvhnCropped(_SVHN):
-        """House numbers: MATLAB files. Without the split `extra`, 1.3 GB that are not for testing."""
+        """SVHN: MATLAB files. It omits the split `extra` (1.3 GB)."""
 
         name = "svhn_cropped"
         url_infos = _SVHN.url_infos
@@ -136,7 +133,7 @@ with registered.skip_registration():
 
             data = loadmat(filepath)
             for index, (image, label) in enumerate(zip(np.moveaxis(data["X"], -1, 0), data["y"].ravel(), strict=True)):
-                # The file calls the digit 0 ten.
+                # The file labels the digit 0 as 10.
                 pixels = Image.fromarray(np.ascontiguousarray(image))
                 yield index, {"image": pixels, "label": int(label) % 10, "id": f"{split_prefix}{index:06d}"}
 
@@ -147,27 +144,25 @@ BUILDERS: dict[str, Any] = {
 
 
 def prepare(name: str, root: Path, raw_dir: Path | None) -> Path:
-    """Prepare one of `BUILDERS` below a folder of prepared data sets.
+    """Prepare one of `BUILDERS`.
 
     Args:
-        name: of the data set.
-        root: the folder.
-        raw_dir: where the files of its authors are; None downloads them.
+        name: name of the data set.
+        root: directory of prepared data sets.
+        raw_dir: directory of the original files; None downloads them.
 
     Returns:
         The directory that `tfds.builder_from_directory` reads.
 
     Raises:
-        InputError: a file is missing or is not the registered one, or nothing can be downloaded.
-        MeasurementError: something else went wrong, as a full disk.
+        InputError: a file is missing or has another checksum, or the server cannot be reached.
+        MeasurementError: preparing failed otherwise, for example because the disk is full.
     """
     kind = BUILDERS[name]
     registered = {info.filename: (url, info) for url, info in kind.url_infos.items()}
     files = {file: registered[file] for names in kind.files.values() for file in names}
-    if name == "svhn_cropped":
-        _need_scipy()
     if raw_dir is None:
-        _reach(name, root, files)
+        _check_connection(name, root, files)
     else:
         _check_files(name, raw_dir, files)
     retries, downloader.MAX_RETRIES = downloader.MAX_RETRIES, 0
@@ -179,11 +174,9 @@ def prepare(name: str, root: Path, raw_dir: Path | None) -> Path:
             )
             builder.download_and_prepare(download_config=config)
             return Path(builder.data_dir)
-    except CnnshiftError:
-        raise
-    except Exception as error:  # whatever the network, the disk or a decoder raises
-        why = " ".join(str(error).split()) or type(error).__name__
-        raise MeasurementError(f"'tfds:{name}' could not be prepared in {root} ({why}).") from None
+    except Exception as error:  # The network, the disk and the decoders raise various errors.
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise MeasurementError(f"'tfds:{name}' could not be prepared in {root} ({reason}).") from None
     finally:
         downloader.MAX_RETRIES = retries
 
@@ -197,47 +190,36 @@ def _idx(path: Any, header: int) -> Pixels:
         return np.frombuffer(file.read(), np.uint8, offset=header)
 
 
-def _unpacked(path: Any) -> dict[str, bytes]:
+def _read_archive(path: Any) -> dict[str, bytes]:
     with tarfile.open(path) as archive:
-        # Read, not extracted: names in an archive decide nothing.
+        # Read without extracting, so that names in the archive cannot address other files.
         members = ((member.name, archive.extractfile(member)) for member in archive if member.isfile())
         return {name: file.read() for name, file in members if file}
 
 
 def _check_files(name: str, raw_dir: Path, files: dict[str, tuple[str, Any]]) -> None:
     if missing := [file for file in files if not (raw_dir / file).is_file()]:
-        raise InputError(
-            f"raw_dir is {raw_dir}, which lacks {', '.join(missing)}; 'tfds:{name}' is prepared from them."
-        )
+        raise InputError(f"raw_dir is {raw_dir}, which lacks {', '.join(missing)}; 'tfds:{name}' needs them.")
     for file, (_, info) in files.items():
         with (raw_dir / file).open("rb") as content:
             digest = hashlib.file_digest(content, "sha256").hexdigest()
         if digest != info.checksum:
             raise InputError(
-                f"{raw_dir / file} has the SHA-256 {digest[:12]}…; allowed: {info.checksum[:12]}…, the file that "
-                f"tensorflow-datasets registered for '{name}'."
+                f"{raw_dir / file} has the SHA-256 {digest[:12]}…; allowed: {info.checksum[:12]}…, "
+                f"registered by tensorflow-datasets for '{name}'."
             )
 
 
-def _reach(name: str, root: Path, files: dict[str, tuple[str, Any]]) -> None:
-    """Find out at once whether there is a network: the downloader itself would wait without a limit."""
+def _check_connection(name: str, root: Path, files: dict[str, tuple[str, Any]]) -> None:
+    """Check that the server answers, because the downloader would wait without a limit."""
     import requests
 
     url, _ = next(iter(files.values()))
     try:
         with silence():
-            requests.head(url, timeout=SECONDS)
+            requests.head(url, timeout=TIMEOUT)
     except requests.RequestException as error:
         raise InputError(
             f"'tfds:{name}' is not prepared in {root} and cannot be downloaded ({type(error).__name__}); put "
-            f"{', '.join(files)} into a folder and name it: raw_dir=DIR."
-        ) from None
-
-
-def _need_scipy() -> None:
-    try:
-        import scipy.io  # noqa: F401
-    except ImportError:
-        raise InputError(
-            "'tfds:svhn_cropped' is prepared from MATLAB files, which scipy reads; pip install scipy."
+            f"{', '.join(files)} into a directory and set raw_dir=DIR."
         ) from None

@@ -1,10 +1,10 @@
-"""Data sets that tensorflow-datasets prepared, here or elsewhere, read without TensorFlow."""
+"""Directories that tensorflow-datasets prepared, read without TensorFlow."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-import warnings
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,37 +14,36 @@ import numpy as np
 from jaxtyping import Int, UInt8
 from PIL import Image
 
-from cnnshift.data.image_files import square
+from cnnshift.data.image_files import resize_and_crop
 from cnnshift.data.limits import MAX_IMAGES, check_memory
-from cnnshift.data.record_file import read_records
-from cnnshift.data.silence import silence
+from cnnshift.data.silence import no_warnings, silence
 from cnnshift.data.tfds_safety import check_feature_classes
 from cnnshift.errors import CnnshiftError, InputError
 
-with warnings.catch_warnings():
-    # What its dependencies deprecate is nothing that our users can act on.
-    warnings.simplefilter("ignore")
+with no_warnings():
     import tensorflow_datasets as tfds
 
 INFO = "dataset_info.json"
 FEATURES = "features.json"
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
+_LENGTH = struct.Struct("<Q")
+_CHECKSUM = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class TfdsDirectory:
     """A prepared directory.
 
     Attributes:
-        directory: where it is.
-        builder: reads it.
-        keys: of the image and the label in an example.
+        path: path of the directory.
+        builder: the tensorflow-datasets builder that reads it.
+        keys: keys of the image and of the label in an example.
         shape: (h, w, channels) of the images; None where it varies.
-        classes: their names.
+        classes: class names.
     """
 
-    directory: Path
-    # Any, because the decorators of its methods hide their parameters.
+    path: Path
+    # Any, because decorators hide the parameters of its methods.
     builder: Any
     keys: tuple[str, str]
     shape: tuple[int | None, int | None, int]
@@ -52,188 +51,216 @@ class Prepared:
 
     @property
     def splits(self) -> list[str]:
-        """Names of its splits."""
+        """Names of the splits."""
         return list(self.builder.info.splits)
 
     def count(self, split: str) -> int:
-        """Number of images of a split, or of a part of it as `test[:50%]`.
+        """Return the number of images of a split, or of a part such as `test[:50%]`.
 
         Raises:
-            InputError: not a split, an empty part, or more images than anybody has.
+            InputError: there is no such split, it is empty, or it has more than `MAX_IMAGES` images.
         """
         try:
             with silence():
                 count = self.builder.info.splits[split].num_examples
-        except Exception:  # KeyError, ValueError, AssertionError: it depends on what is wrong
+        except Exception:  # KeyError, ValueError or AssertionError, depending on the mistake.
             count = 0
         if not count:
             raise InputError(
-                f"split is '{split}', which {self.directory} does not have or which is empty; allowed: "
-                f"{', '.join(self.splits)}, or a part of one as {self.splits[0]}[:50%]."
+                f"split is '{split}', which is empty or not in {self.path}; allowed: "
+                f"{', '.join(self.splits)}, or a part as {self.splits[0]}[:50%]."
             )
         if count > MAX_IMAGES:
-            raise InputError(
-                f"{self.directory} claims {count:,} images in the split '{split}'; allowed: at most {MAX_IMAGES:,}."
-            )
+            raise InputError(f"{self.path} has {count:,} images in '{split}'; allowed: at most {MAX_IMAGES:,}.")
         return count
 
-    def size(self, count: int, side: int | None) -> tuple[int, int, int, int]:
-        """(n, h, w, channels) of some images in memory.
+    def check_shape(self, count: int, side: int | None) -> tuple[int, int, int, int]:
+        """Return the shape (n, h, w, channels) of decoded images, after checking their size in memory.
 
         Args:
-            count: how many they are.
+            count: number of images.
             side: as for `decode`.
 
         Raises:
-            InputError: sizes vary and no side is given, or too much memory.
+            InputError: sizes vary and `side` is None, or the images need too much memory.
         """
         height, width, channels = self.shape if side is None else (side, side, self.shape[2])
         if height is None or width is None:
-            raise InputError(f"The images of {self.directory} vary in size; give the option size=N.")
-        check_memory(str(self.directory), (count, height, width, channels))
-        return count, height, width, channels
+            raise InputError(f"The images of {self.path} vary in size; set the option size=N.")
+        shape = (count, height, width, channels)
+        check_memory(str(self.path), shape)
+        return shape
 
-    def share(self, one: str, other: str) -> bool:
-        """Whether two splits, or parts of splits, have an image in common.
+    def overlap(self, one: str, other: str) -> bool:
+        """Return whether two splits, or parts of splits, have a common image.
 
         Raises:
             InputError: as for `count`.
         """
         self.count(one)
         self.count(other)
-        taken: dict[Path, list[range]] = {}
+        ranges: dict[Path, list[range]] = {}
         with silence():
             for path, first, count in self._shards(one):
-                taken.setdefault(path, []).append(range(first, first + count))
+                ranges.setdefault(path, []).append(range(first, first + count))
             return any(
-                places.start < first + count and first < places.stop
+                examples.start < first + count and first < examples.stop
                 for path, first, count in self._shards(other)
-                for places in taken.get(path, [])
+                for examples in ranges.get(path, [])
             )
 
     @property
-    def stamp(self) -> str:
-        """Changes when the directory is prepared again: names, sizes and times of its files."""
-        files = sorted(path for path in self.directory.iterdir() if path.is_file())
-        told = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-        return hashlib.sha256(repr(told).encode()).hexdigest()
+    def files_digest(self) -> str:
+        """SHA-256 of the names, sizes and modification times of the files: it changes when they are prepared again."""
+        files = sorted(path for path in self.path.iterdir() if path.is_file())
+        states = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+        return hashlib.sha256(repr(states).encode()).hexdigest()
 
     def decode(
-        self, split: str, chosen: Int[np.ndarray, " m"], side: int | None
+        self, split: str, indices: Int[np.ndarray, " m"], side: int | None
     ) -> tuple[UInt8[np.ndarray, "m h w c"], Int[np.ndarray, " m"]]:
-        """Some images and labels of a split, in their order.
+        """Decode images and labels of a split, in the order of the indices.
 
         Args:
             split: as for `count`.
-            chosen: their places, ascending.
-            side: size of the squares that they are brought to; None leaves them as they are.
+            indices: ascending.
+            side: side of the squares to which images are resized and cropped; None keeps their size.
 
         Raises:
-            InputError: as for `size`, or damaged files.
+            InputError: as for `check_shape`, or a file is damaged.
         """
-        images = np.empty(self.size(len(chosen), side), np.uint8)
-        labels = np.empty(len(chosen), np.int32)
+        images = np.empty(self.check_shape(len(indices), side), np.uint8)
+        labels = np.empty(len(indices), np.int32)
         image_key, label_key = self.keys
         try:
             with silence():
-                for place, example in enumerate(self._examples(split, chosen)):
+                for row, example in enumerate(self._examples(split, indices)):
                     pixels = example[image_key]
                     if side is None and pixels.shape != images.shape[1:]:
                         raise InputError(
-                            f"{self.directory} promises images of shape {images.shape[1:]}, and image {chosen[place]} "
-                            f"of '{split}' has {pixels.shape}; prepare it again, or say size=N."
+                            f"{self.path} declares images of shape {images.shape[1:]}, but image {indices[row]} of "
+                            f"'{split}' has {pixels.shape}; prepare it again, or set size=N."
                         )
-                    images[place] = pixels if side is None else _squared(pixels, side)
-                    labels[place] = example[label_key]
+                    images[row] = pixels if side is None else _resize(pixels, side)
+                    labels[row] = example[label_key]
         except CnnshiftError:
             raise
-        except Exception as error:  # damage surfaces as whatever the reader or the decoder raises
-            raise InputError(f"{self.directory} cannot be read ({error}); prepare it again.") from None
+        except Exception as error:  # The readers and decoders raise various errors on damaged files.
+            raise InputError(f"{self.path} cannot be read ({error}); prepare it again.") from None
         return images, labels
 
-    def _examples(self, split: str, chosen: Int[np.ndarray, " m"]) -> Iterator[Any]:
+    def _examples(self, split: str, indices: Int[np.ndarray, " m"]) -> Iterator[Any]:
         info = self.builder.info
         if info.file_format is tfds.core.FileFormat.ARRAY_RECORD:
             source = self.builder.as_data_source(split=split)
-            yield from (source[int(index)] for index in chosen)
+            yield from (source[int(index)] for index in indices)
             return
-        wanted = iter([*chosen.tolist(), -1])
-        following, place = next(wanted), 0
+        remaining = iter([*indices.tolist(), -1])
+        target, index = next(remaining), 0
         for path, first, count in self._shards(split):
             for record in read_records(path, first, count):
-                if place == following:
+                if index == target:
                     yield info.features.deserialize_example_np(record)
-                    following = next(wanted)
-                place += 1
-                if following < 0:
+                    target = next(remaining)
+                index += 1
+                if target < 0:
                     return
 
     def _shards(self, split: str) -> Iterator[tuple[Path, int, int]]:
-        """The files of a split, the first example that it takes of each, and how many."""
+        """Yield the files of a split with the index of the first example and the number of examples."""
         for part in self.builder.info.splits[split].file_instructions:
             count = part.examples_in_shard - part.skip if part.take < 0 else part.take
             yield Path(part.filename), part.skip, count
 
 
 def find_directory(root: Path, name: str, config: str, version: str) -> Path | None:
-    """The directory of a prepared data set below the folder of all of them: ROOT/NAME[/CONFIG]/VERSION.
+    """Find a prepared data set at ROOT/NAME[/CONFIG]/VERSION.
 
     Args:
-        root: the folder.
-        name: of the data set.
-        config: of its configuration; empty takes the only one.
-        version: empty takes the newest.
+        root: directory of prepared data sets.
+        name: name of the data set.
+        config: name of its configuration; empty selects the only one.
+        version: version; empty selects the newest.
+
+    Returns:
+        The directory, or None if there is none.
 
     Raises:
-        InputError: there are several configurations, and none is named.
+        InputError: there are several configurations, and `config` is empty.
     """
     folder = root / name / config
-    configs = [path.name for path in _folders(folder) if any((inner / INFO).is_file() for inner in _folders(path))]
+    configs = [path.name for path in _subfolders(folder) if any((sub / INFO).is_file() for sub in _subfolders(path))]
     if not config and configs:
         if len(configs) > 1:
-            raise InputError(f"{folder} has several configurations; write tfds:{name}:{'|'.join(configs)}.")
+            raise InputError(f"{folder} has several configurations; allowed: tfds:{name}:{'|'.join(configs)}.")
         folder = folder / configs[0]
-    versions = [path for path in _folders(folder) if _VERSION.fullmatch(path.name) and (path / INFO).is_file()]
-    found = [path for path in versions if version in ("", path.name)]
-    return max(found, key=lambda path: tuple(map(int, path.name.split("."))), default=None)
+    versions = [path for path in _subfolders(folder) if _VERSION.fullmatch(path.name) and (path / INFO).is_file()]
+    matching = [path for path in versions if version in ("", path.name)]
+    return max(matching, key=lambda path: tuple(map(int, path.name.split("."))), default=None)
 
 
-def open_directory(directory: Path) -> Prepared:
-    """Find out what a prepared directory holds.
+def open_directory(path: Path) -> TfdsDirectory:
+    """Read the description of a prepared directory.
 
     Raises:
-        InputError: it is damaged, names code to import, or its examples are not images with one class each.
+        InputError: the directory is damaged, names classes to import, or its examples are not images with one label.
     """
     try:
         for name in (INFO, FEATURES):
-            check_feature_classes(directory / name, tfds.features.FeatureConnector._registered_features)
+            check_feature_classes(path / name, tfds.features.FeatureConnector._registered_features)
         with silence():
-            builder = cast(Any, tfds.builder_from_directory(directory))
+            builder = cast(Any, tfds.builder_from_directory(path))
             info = builder.info
             keys, features = info.supervised_keys, info.features
             image, label = (features[key] for key in keys) if keys and len(keys) == 2 else (None, None)
     except CnnshiftError:
         raise
-    except Exception as error:  # damage surfaces as whatever the parser of that part raises
-        raise InputError(f"{directory} is no data set that tensorflow-datasets prepared ({error}).") from None
+    except Exception as error:  # The parsers raise various errors on damaged files.
+        raise InputError(f"{path} is not a prepared data set of tensorflow-datasets ({error}).") from None
     if not (isinstance(image, tfds.features.Image) and isinstance(label, tfds.features.ClassLabel)):
         raise InputError(
-            f"{directory} has {features} and the supervised keys {keys}; allowed: an image and one class label."
+            f"{path} has {features} and the supervised keys {keys}; allowed: an image and one class label."
         )
     *size, channels = cast(Any, image.shape)
     if image.np_dtype != np.uint8 or channels not in (1, 3):
-        raise InputError(
-            f"{directory} has images of {image.np_dtype} and shape {image.shape}; allowed: grey or RGB bytes."
-        )
+        raise InputError(f"{path} has {image.np_dtype} images of shape {image.shape}; allowed: uint8, grey or RGB.")
     if info.file_format not in (tfds.core.FileFormat.ARRAY_RECORD, tfds.core.FileFormat.TFRECORD):
-        raise InputError(f"{directory} is in the format {info.file_format}; allowed: array_record, tfrecord.")
-    return Prepared(directory, builder, (keys[0], keys[1]), (size[0], size[1], channels), tuple(label.names))
+        raise InputError(f"{path} has the format {info.file_format}; allowed: array_record, tfrecord.")
+    return TfdsDirectory(path, builder, (keys[0], keys[1]), (size[0], size[1], channels), tuple(label.names))
 
 
-def _folders(folder: Path) -> list[Path]:
+def read_records(path: Path, first: int, count: int) -> Iterator[bytes]:
+    """Yield `count` records of a tfrecord file, skipping the first `first`.
+
+    A record is its length, a checksum, the content, and a checksum. Lengths are checked against the size of the file;
+    checksums are not verified.
+
+    Raises:
+        InputError: the file cannot be read, ends early, or has a record longer than the file.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            for index in range(first + count):
+                header = file.read(_LENGTH.size + _CHECKSUM)
+                if len(header) < _LENGTH.size + _CHECKSUM:
+                    raise InputError(f"{path} has {index} records; {first + count} are needed.")
+                (length,) = _LENGTH.unpack_from(header)
+                if file.tell() + length + _CHECKSUM > size:
+                    raise InputError(f"{path} is damaged: record {index} has {length:,} bytes, the file {size:,}.")
+                if index < first:
+                    file.seek(length + _CHECKSUM, 1)
+                    continue
+                yield file.read(length)
+                file.seek(_CHECKSUM, 1)
+    except OSError as error:
+        raise InputError(f"Cannot read {path}: {error.strerror}.") from None
+
+
+def _subfolders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
 
 
-def _squared(pixels: UInt8[np.ndarray, "h w c"], side: int) -> UInt8[np.ndarray, "s s c"]:
+def _resize(pixels: UInt8[np.ndarray, "h w c"], side: int) -> UInt8[np.ndarray, "s s c"]:
     image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-    return np.asarray(square(image, side)).reshape(side, side, -1)
+    return np.asarray(resize_and_crop(image, side)).reshape(side, side, -1)

@@ -1,4 +1,4 @@
-"""Classes that a directory of tensorflow-datasets names: reading it imports them, so that data could run code."""
+"""A check of the class names in the files of tensorflow-datasets, which would import them and could run any code."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from typing import Any
 
 from cnnshift.errors import InputError
 
-_KEYS = ("pythonClassName", "python_class_name", "type")  # the last one in old directories
+_KEYS = ("pythonClassName", "python_class_name", "type")  # `type` in directories of old versions
 
 
 def check_feature_classes(path: Path, known: Collection[str]) -> None:
-    """Refuse a file that names other classes than are there already; one that is missing names none.
+    """Raise an error if a file names a class that is not already imported. A missing file is valid.
 
     Args:
-        path: of a JSON file that describes features.
-        known: full names of the classes that are there.
+        path: JSON file that describes features.
+        known: fully qualified names of the imported feature classes.
 
     Raises:
-        InputError: it names another one.
-        ValueError: it is no JSON.
+        InputError: the file names another class.
+        ValueError: the file is not JSON.
     """
     if not path.is_file():
         return
     for name in _class_names(json.loads(path.read_text(encoding="utf-8"))):
-        # Without a dot there is nothing to import.
+        # A name without a dot has no module to import.
         if "." in name and name not in known:
             raise InputError(
                 f"{path} names the class '{name}', which is never imported; allowed: the features of "
@@ -35,7 +35,7 @@ def check_feature_classes(path: Path, known: Collection[str]) -> None:
 
 
 def _class_names(value: Any) -> Iterator[str]:
-    """The names of classes in JSON, and in JSON that is a string in it."""
+    """Yield class names in JSON data, including JSON nested in strings."""
     if isinstance(value, dict):
         yield from (name for key, name in value.items() if key in _KEYS and isinstance(name, str))
         value = list(value.values())
@@ -45,5 +45,5 @@ def _class_names(value: Any) -> Iterator[str]:
         except ValueError:
             return
     if isinstance(value, list):
-        for part in value:
-            yield from _class_names(part)
+        for item in value:
+            yield from _class_names(item)

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from cnnshift.data.imagenet_classes import imagenet_classes
-from cnnshift.data.package_files import damaged, package_file
+from cnnshift.data.imagenet20 import imagenet_classes
+from cnnshift.data.package_files import damaged_file, package_file
 from cnnshift.errors import InputError
 from cnnshift.loaders.base import Network, Open, Preprocess, file_digest, no_options
 from cnnshift.loaders.torch_weights import read_torch_weights
@@ -59,7 +59,7 @@ def published_file(variant: str) -> Path:
     file = f"efficientnet-{variant}-{digest[:8]}.pth"
     path = package_file(folder, "models", file, needed_by=f"'{FAMILY}{variant}'")
     if file_digest(path) != digest:
-        raise damaged(path)
+        raise damaged_file(path)
     return path
 
 

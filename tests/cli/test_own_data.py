@@ -81,7 +81,7 @@ def _truncate():
 
 
 BAD = {
-    "no folder": (lambda: None, "folder:photos", "'folder:photos' is no folder"),
+    "no folder": (lambda: None, "folder:photos", "folder:photos: not a directory"),
     "nothing after the name": (lambda: None, "folder", "The data set 'folder' has no argument; allowed: folder:DIR"),
     "truncated image": (_folder(_truncate), "folder:photos", "photos/cat/000.png cannot be decoded"),
     "two sizes": (
@@ -90,7 +90,7 @@ BAD = {
         "allowed: one size, or the option size=N",
     ),
     "unknown option": (_folder(), "folder:photos:sise=9", "'folder' has no option 'sise'; allowed: split, size"),
-    "no file": (lambda: None, "npz:pets.npz", "'npz:pets.npz' is no file"),
+    "no file": (lambda: None, "npz:pets.npz", "npz:pets.npz: not a file"),
     "pickle": (_npz(images=np.array([{}])), "npz:pets.npz", "Pickled objects are never read"),
     "wrong type": (_npz(images=pictures(8)[0].astype(int)), "npz:pets.npz", "'images' is int64"),
     "not prepared": (lambda: None, "tfds:cats", "'tfds:cats' is not prepared in"),

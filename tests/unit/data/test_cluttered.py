@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cnnshift.data import cluttered
-from cnnshift.data.cluttered import DIGIT, PIECE, PIECES, SIDE, Cluttered
+from cnnshift.data.cluttered import DIGIT, FRAGMENT, FRAGMENTS, SIDE, Cluttered
 from cnnshift.data.mnist5k import Mnist5k
 
 GOLDEN = {
@@ -36,23 +36,23 @@ def test_the_digits_are_those_of_mnist5k_in_its_order(splits):
 def test_digits_are_everywhere_and_distractors_few(monkeypatch):
     rng = np.random.RandomState(0)
     digits = np.full((2000, DIGIT, DIGIT), 100, np.uint8)
-    monkeypatch.setattr(cluttered, "PIECES", 0)
-    alone = cluttered._scatter(digits, rng)
+    monkeypatch.setattr(cluttered, "FRAGMENTS", 0)
+    alone = cluttered._draw(digits, rng)
     assert (alone.astype(bool).sum(axis=(1, 2)) == DIGIT**2).all()
     tops, lefts = (alone.any(axis=axis).argmax(axis=1) for axis in (2, 1))
     places = np.bincount(tops * (SIDE - DIGIT + 1) + lefts)
     assert set(tops) == set(lefts) == set(range(SIDE - DIGIT + 1))
     assert places.max() < 20
-    monkeypatch.setattr(cluttered, "PIECES", PIECES)
-    among = cluttered._scatter(digits, rng)
+    monkeypatch.setattr(cluttered, "FRAGMENTS", FRAGMENTS)
+    among = cluttered._draw(digits, rng)
     extra = among.astype(bool).sum(axis=(1, 2)) - DIGIT**2
-    assert 0 <= extra.min() < extra.max() <= PIECES * PIECE**2
+    assert 0 <= extra.min() < extra.max() <= FRAGMENTS * FRAGMENT**2
 
 
 def test_distractors_come_from_other_images():
     """Every image has a value of its own: the digit's is one, and what the distractors show is never it."""
     digits = np.arange(1, 41, dtype=np.uint8)[:, None, None] * np.ones((1, DIGIT, DIGIT), np.uint8)
-    images = cluttered._scatter(digits, np.random.RandomState(1))
+    images = cluttered._draw(digits, np.random.RandomState(1))
     for value, image in enumerate(images, start=1):
         rows, columns = np.nonzero(image == value)
         # The digit's own value stays inside one square of its size.

@@ -41,7 +41,7 @@ def test_folders_of_classes_alone_are_all_to_test_on(tmp_path):
 
 def test_the_folder_to_test_on_has_a_name(tmp_path):
     root = write_folder(tmp_path / "pets", ("train", "val"))
-    with pytest.raises(InputError, match=r"pets has no folder 'test' to test on; say which folder it is: split=val\."):
+    with pytest.raises(InputError, match=r"pets has no directory 'test' of test images; allowed: split=val\."):
         opened(root)
     assert len(opened(root, split="val").load("test")) == 8
 
@@ -65,9 +65,9 @@ def test_classes_are_mixed_and_always_in_the_same_order(tmp_path):
 def test_a_limit_decodes_no_other_file(tmp_path, monkeypatch):
     write_folder(tmp_path, ("",))
     seen = []
-    original = folder.decode_all
+    original = folder.decode_images
     monkeypatch.setattr(
-        folder, "decode_all", lambda paths, *args, **more: seen.append(len(paths)) or original(paths, *args, **more)
+        folder, "decode_images", lambda paths, *args, **more: seen.append(len(paths)) or original(paths, *args, **more)
     )
     part = opened(tmp_path).load("test", limit=3)
     assert seen == [3]
@@ -184,14 +184,14 @@ DAMAGE = {
     "empty file": (lambda path: path.write_bytes(b""), r"000\.png is empty \(0 bytes\)"),
     "text": (lambda path: path.write_text("no image"), r"000\.png is not an image; allowed: PNG, JPEG"),
     "truncated": (_truncated, r"000\.png cannot be decoded"),
-    "bomb": (_bomb, r"000\.png says that it has too many pixels; allowed: at most 67,108,864"),
+    "bomb": (_bomb, r"000\.png has too many pixels; allowed: at most 67,108,864"),
     "another size": (
         lambda path: write_image(path, np.zeros((8, 9, 3), np.uint8)),
         r"\.png has (16×16|8×9) pixels and .*\.png has (8×9|16×16); allowed: one size, or the option size=N",
     ),
     "floats": (
         lambda path: PIL.Image.new("F", (16, 16)).save(path, format="TIFF"),
-        r"000\.png cannot be decoded \(its pixels are of the kind 'F'; allowed: 8 or 16 bits\)",
+        r"000\.png cannot be decoded \(its pixels have the mode 'F'; allowed: 8 or 16 bits\)",
     ),
 }
 
@@ -205,15 +205,15 @@ def test_files_that_are_refused(tmp_path, damage, message):
 
 
 def test_folders_that_are_refused(tmp_path):
-    with pytest.raises(InputError, match=r"'folder:.*none' is no folder"):
+    with pytest.raises(InputError, match=r"folder:.*none: not a directory"):
         opened(tmp_path / "none")
-    with pytest.raises(InputError, match=r"has no folders of classes; allowed: .*CLASS/IMAGE"):
+    with pytest.raises(InputError, match=r"has no class directories; allowed: .*CLASS/IMAGE"):
         opened(tmp_path).load("test")
     write_image(tmp_path / "cat" / "0.png", pictures(1)[0][0])
     with pytest.raises(InputError, match=r"has one class \(cat\); allowed: 2 to"):
         opened(tmp_path).load("test")
     (tmp_path / "dog").mkdir()
-    with pytest.raises(InputError, match=r"The class folder .*dog has no images; allowed: files that end in \.png"):
+    with pytest.raises(InputError, match=r"The class directory .*dog has no images; allowed suffixes: \.png"):
         opened(tmp_path).load("test")
 
 
@@ -226,7 +226,7 @@ def test_classes_of_both_splits_are_the_same(tmp_path):
 
 def test_too_much_memory_is_refused_before_anything_is_decoded(tmp_path, monkeypatch):
     write_folder(tmp_path, ("",))
-    monkeypatch.setattr(folder, "decode_all", None)
+    monkeypatch.setattr(folder, "decode_images", None)
     assert limits.MAX_BYTES == 2**30
     monkeypatch.setattr("cnnshift.data.limits.MAX_BYTES", 8 * 16 * 16 * 3 - 1)
     with pytest.raises(InputError, match=r"8 images of 16×16×3 take .* GiB; allowed: at most"):
@@ -259,8 +259,8 @@ def test_folders_of_one_class_by_two_spellings(tmp_path, monkeypatch):
     spellings = ("caf\u00e9", "cafe\u0301")
     root = write_folder(tmp_path / "pets", ("",), classes=spellings)
     # Told here, because some file systems take both spellings for one.
-    monkeypatch.setattr(folder, "_visible", lambda parent: [parent / name for name in spellings])
-    with pytest.raises(InputError, match="two folders of the class 'caf\u00e9', whose names are composed differently"):
+    monkeypatch.setattr(folder, "_list_visible", lambda parent: [parent / name for name in spellings])
+    with pytest.raises(InputError, match="two directories for the class 'caf\u00e9', in different Unicode forms"):
         opened(root).load("test")
 
 

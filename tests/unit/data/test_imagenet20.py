@@ -8,8 +8,7 @@ from PIL import Image
 
 from cnnshift.data import imagenet20
 from cnnshift.data.base import create_dataset
-from cnnshift.data.imagenet20 import LABELS, Imagenet20, PhotographOptions
-from cnnshift.data.imagenet_classes import imagenet_classes
+from cnnshift.data.imagenet20 import LABELS, Imagenet20, Imagenet20Options, imagenet_classes
 from cnnshift.errors import InputError
 from cnnshift.spec import DatasetSpec
 
@@ -39,7 +38,7 @@ def test_other_sizes_are_refused(key, value):
 def test_a_missing_package_is_one_sentence(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(
-        InputError, match=r"^The data set 'imagenet20' needs the package foolbox; .*cnnshift\[pretrained\]"
+        InputError, match=r"^The data set 'imagenet20' needs the package foolbox: .*cnnshift\[pretrained\]"
     ):
         Imagenet20().load("test")
 
@@ -55,7 +54,7 @@ def test_a_photograph_is_shrunk_to_its_shorter_side_and_cut_in_the_middle(tmp_pa
     rows, columns = np.mgrid[:300, :500]
     pixels = np.stack([rows * 0.5, columns * 0.5, np.full_like(rows, 100)], axis=-1).astype(np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    square = imagenet20._square(tmp_path / "a.png", 150)
+    square = imagenet20._load_square(tmp_path / "a.png", 150)
     assert square.shape == (150, 150, 3)
     # Half the size, and 50 of 250 columns gone on each side.
     assert square[75, 0].tolist() == pytest.approx([75, 50, 100], abs=1)
@@ -71,7 +70,7 @@ def photographs(folder):
 @installed
 @pytest.mark.parametrize(("options", "side", "context"), [({}, 256, 16), ({"size": 240, "context": 8}, 256, 8)])
 def test_windows_of_photographs(options, side, context):
-    split = Imagenet20(PhotographOptions(**options)).load("test")
+    split = Imagenet20(Imagenet20Options(**options)).load("test")
     assert split.images.shape == (20, side, side, 3) and split.images.dtype == np.uint8
     assert split.context == context and split.size == (side - 2 * context,) * 2
     assert split.labels.tolist() == list(LABELS)
@@ -80,4 +79,4 @@ def test_windows_of_photographs(options, side, context):
 
 @installed
 def test_the_window_alone_is_another_scale():
-    assert Imagenet20(PhotographOptions(context=0)).load("test").images.shape == (20, 224, 224, 3)
+    assert Imagenet20(Imagenet20Options(context=0)).load("test").images.shape == (20, 224, 224, 3)

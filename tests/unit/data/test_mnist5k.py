@@ -140,7 +140,7 @@ def test_tensorflow_datasets_reads_the_directory(folder):
 def test_a_damaged_array_is_made_again(folder, caplog, damage):
     damage(folder / ARRAYS[1])
     assert Mnist5k().load("test").fingerprint == GOLDEN["test"]
-    assert _warnings(caplog) == [f"{folder / ARRAYS[1]} is damaged; it is made again."]
+    assert _warnings(caplog) == [f"{folder / ARRAYS[1]} is damaged and will be replaced."]
     caplog.clear()
     assert Mnist5k().load("test").fingerprint == GOLDEN["test"]
     assert _warnings(caplog) == []
@@ -163,7 +163,7 @@ def test_damaged_records_are_made_again(folder, prepared, caplog, capfd, monkeyp
     else:
         (folder / "1.0.0" / "dataset_info.json").write_text("{")
     assert Mnist5k().load("test").fingerprint == GOLDEN["test"]
-    assert _warnings(caplog) == [f"{folder / '1.0.0'} is damaged; it is made again."]
+    assert _warnings(caplog) == [f"{folder / '1.0.0'} is damaged and will be replaced."]
     assert capfd.readouterr() == ("", "")
     assert sorted(os.listdir(folder)) == sorted(["1.0.0", *ARRAYS])
     # What took its place is sound.

@@ -12,7 +12,7 @@ from flax import nnx
 import cnnshift
 from cnnshift.catalog import LOADERS
 from cnnshift.data.base import create_dataset
-from cnnshift.data.imagenet_classes import imagenet_classes
+from cnnshift.data.imagenet20 import imagenet_classes
 from cnnshift.data.split import to_unit_range
 from cnnshift.errors import InputError
 from cnnshift.explanation.capture import capture

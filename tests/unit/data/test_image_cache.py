@@ -7,7 +7,8 @@ import os
 import numpy as np
 import pytest
 
-from cnnshift.data.array_file import read_array, write_array
+from cnnshift.data.image_cache import read_array, write_array
+from cnnshift.errors import SaveError
 
 ARRAY = np.arange(60, dtype=np.uint8).reshape(12, 5)
 DIGEST = hashlib.sha256(ARRAY).hexdigest()
@@ -82,7 +83,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(path, monkeypatch):
         raise OSError("no space left on device")
 
     monkeypatch.setattr(np.lib.format, "write_array", fail)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(SaveError, match="no space"):
         write_array(path, ARRAY + 1)
     assert os.listdir(path.parent) == ["array.npy"]
     assert np.array_equal(read_array(path, DIGEST), ARRAY)
