@@ -45,7 +45,7 @@ check: $(VENV)/.dev
 
 # The site, in build/site: pages, reference generated from the code, executed notebooks. Warnings are errors.
 docs: $(VENV)/.docs
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # Build sdist and wheel, check their metadata, install the wheel into an empty environment and run a benchmark there.
 release-check: $(VENV)/.release

@@ -19,7 +19,7 @@ def cnnshift(monkeypatch, capfd):
         streams = capfd.readouterr()
         # The command is made for a process of its own, and switches the collector off.
         gc.enable()
-        assert "Traceback" not in streams.err
+        assert "Traceback" not in streams.err, streams.err
         return stop.value.code or 0, streams.out, streams.err
 
     return call

@@ -1,10 +1,6 @@
-"""Arguments that both assertions share, their docstring examples, and docs/testing.md."""
+"""Arguments that both assertions share, and their docstring examples."""
 
 import doctest
-import re
-import sys
-import types
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -58,18 +54,6 @@ def test_small_maps_are_not_classified():
 def test_examples(module):
     found = doctest.testmod(module)
     assert found.attempted and not found.failed
-
-
-def test_the_test_file_of_the_page_passes(monkeypatch):
-    page = (Path(__file__).parents[3] / "docs" / "testing.md").read_text(encoding="utf-8")
-    (source,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
-    module = types.ModuleType("test_page")
-    monkeypatch.setitem(sys.modules, "test_page", module)
-    exec(compile(source, "test_page.py", "exec"), module.__dict__)
-    tests = [value for name, value in vars(module).items() if name.startswith("test_")]
-    assert len(tests) == 6
-    for test in tests:
-        test()
 
 
 def test_public_names():
