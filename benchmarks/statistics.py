@@ -1,4 +1,4 @@
-"""(f) The statistics of the gate by simulation: coverage, false alarms, power. Fixed seeds, one core."""
+"""Simulate coverage, false alarms and power of the statistics of a gate, with fixed seeds on one core."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ TAIL = 0.025
 SIZES = (50, 100, 200, 1000)
 SHARES = (0.5, 0.6, 0.8, 1.0)
 MODELS, METRICS = 7, 4
-# Of false alarms: seeds, effect of a run, how many of the four metrics are 0 or 1, tables.
+# False alarms: seeds, effect of a run, number of the four metrics that are 0 or 1, tables.
 CASES = (
     (1, 0.0, 4, 1500),
     (1, 0.0, 1, 1500),
@@ -42,20 +42,18 @@ SPREADS: dict[str, tuple[Draw, float]] = {
 }
 
 
-def signed(gain: tuple, loss: tuple, n: int) -> GainsAndLosses:
-    spread = np.sqrt(gain[1] * loss[1])
-    return GainsAndLosses(
-        gain, loss, np.where(spread > 0, -gain[0] * loss[0] / np.where(spread > 0, spread, 1), 0.0), n
-    )
-
-
-def of_ones(p: np.ndarray) -> tuple:
-    """Central moments of zeros and ones."""
+def bernoulli_moments(p: np.ndarray) -> tuple:
+    """Return the central moments of 0/1 values."""
     return p, p * (1 - p), p * (1 - p) * (1 - 2 * p)
 
 
-def of_sums(values: np.ndarray, sample: np.ndarray, samples: int, n: int) -> tuple:
-    """Central moments of `samples` samples of n values, 0 but for those given."""
+def outcome_samples(gains: np.ndarray, losses: np.ndarray, n: int) -> GainsAndLosses:
+    """Return the moments of samples of n outcomes with these numbers of gains and losses."""
+    return GainsAndLosses.from_moments(bernoulli_moments(gains / n), bernoulli_moments(losses / n), n)
+
+
+def sample_moments(values: np.ndarray, sample: np.ndarray, samples: int, n: int) -> tuple:
+    """Return the central moments of `samples` samples of n values; `values` are those that are not 0."""
     mean, square, cube = (np.bincount(sample, values**k, samples) / n for k in (1, 2, 3))
     return mean, np.maximum(square - mean**2, 0), cube - 3 * mean * square + 2 * mean**3
 
@@ -63,21 +61,21 @@ def of_sums(values: np.ndarray, sample: np.ndarray, samples: int, n: int) -> tup
 def draw_fractions(
     rng: np.random.Generator, n: int, rate: float, share: float, draw: Draw, samples: int
 ) -> tuple[GainsAndLosses, np.ndarray]:
-    """Samples in which an image differs with probability `rate`, for the better with `share`; their means."""
+    """Draw samples in which images differ with probability `rate`, a `share` of them for the better."""
     differing = rng.binomial(n, rate, samples)
     sample, values = np.repeat(np.arange(samples), differing), draw(rng, differing.sum())
     better = rng.random(values.size) < share
-    gain, loss = (of_sums(values[kept], sample[kept], samples, n) for kept in (better, ~better))
-    return signed(gain, loss, n), gain[0] - loss[0]
+    gain, loss = (sample_moments(values[chosen], sample[chosen], samples, n) for chosen in (better, ~better))
+    return GainsAndLosses.from_moments(gain, loss, n), gain[0] - loss[0]
 
 
 def exact_coverage(n: int, rate: float, share: float) -> tuple[float, float]:
-    """Coverage of 0/1 outcomes, summed over all counts of gains and losses; and the misses from below."""
+    """Return the exact coverage of 0/1 outcomes, and the probability that the interval lies below the mean."""
     most = int(min(n, n * rate + 7 * np.sqrt(n * rate) + 12))
     gains, losses = (grid.ravel() for grid in np.indices((most + 1, most + 1)))
     possible = gains + losses <= most
     gains, losses = gains[possible], losses[possible]
-    low, high = mover_limits(signed(of_ones(gains / n), of_ones(losses / n), n), TAIL)
+    low, high = mover_limits(outcome_samples(gains, losses, n), TAIL)
     probability = stats.binom.pmf(gains + losses, n, rate) * stats.binom.pmf(gains, gains + losses, share)
     mean = rate * (2 * share - 1)
     return float(probability[(low <= mean) & (mean <= high)].sum()), float(probability[high < mean].sum())
@@ -114,17 +112,17 @@ def _range(covered: np.ndarray) -> str:
 
 
 def draw_table(rng: np.random.Generator, n: int, m: int, seed_effect: float, outcomes: int) -> np.ndarray:
-    """Differences [28 m n] without a difference between base and candidate, four metrics of each model alike.
+    """Draw differences [28 m n] with the mean 0; the four metrics of a model are correlated.
 
-    About 6 % of the images differ (of outcomes 0 and 1, 3 %), some more often than others and with a
-    leaning of their own. Of the four metrics, `outcomes` are 0 or 1. A run leans by a normal variable
-    of standard deviation `seed_effect`.
+    About 6 % of the images differ (3 % of outcomes 0 and 1), with a probability and a direction that vary between
+    images. Of the four metrics, `outcomes` are 0 or 1. Each run shifts the direction by a normal variable with standard
+    deviation `seed_effect`.
     """
     prone, leaning = rng.beta(0.5, 8, (MODELS, 1, 1, n)), rng.uniform(-0.8, 0.8, (MODELS, 1, 1, n))
     run = seed_effect * rng.normal(size=(MODELS, 1, m, 1))
     differs = rng.random((MODELS, 1, m, n)) < prone
-    common, own = rng.random((MODELS, 1, m, n)), rng.random((MODELS, METRICS, m, n))
-    draw = np.where(rng.random((MODELS, METRICS, m, n)) < 0.8, common, own)
+    common, separate = rng.random((MODELS, 1, m, n)), rng.random((MODELS, METRICS, m, n))
+    draw = np.where(rng.random((MODELS, METRICS, m, n)) < 0.8, common, separate)
     sign = np.where(draw < 0.5 + (leaning + run) / 2, 1.0, -1.0)
     size = rng.beta(0.5, 2, (MODELS, METRICS, m, n))
     size[:, :outcomes] = size[:, :outcomes] > 0.1
@@ -132,10 +130,10 @@ def draw_table(rng: np.random.Generator, n: int, m: int, seed_effect: float, out
 
 
 def alarm_p(table: np.ndarray) -> np.ndarray:
-    """p-values of 28 rows, 1 where the candidate is not worse or the interval over images holds 0."""
-    parts = split_gains_and_losses(table.mean(axis=1))
+    """Return the p-values of 28 rows; 1 if the candidate is not worse or the interval over images contains 0."""
+    changes = split_gains_and_losses(table.mean(axis=1))
     p = np.ones(len(table))
-    for row in np.flatnonzero(mover_limits(parts, TAIL)[1] < 0):
+    for row in np.flatnonzero(mover_limits(changes, TAIL)[1] < 0):
         p[row] = seeded_difference(table[row]).p if table.shape[1] > 1 else p_value(table[row, 0])
     return p
 
@@ -151,7 +149,7 @@ def report_alarms() -> None:
             mean, p = table.mean(axis=(1, 2)), alarm_p(table)
             for k, margin in enumerate((0.0, 0.01)):
                 single[k] += ((p <= 0.05) & (mean < -margin)).mean() / tables
-                # As large p-values are all 1, the adjusted ones of the others are what they would be.
+                # Setting large p-values to 1 does not change the adjusted values of the others.
                 any_of[k] += ((holm(p) <= 0.05) & (mean < -margin)).any() / tables
         print(
             f"  {m} seed{'s' if m > 1 else ' '}, effect of a run {seed_effect:.1f}, {outcomes} of 4 metrics 0/1:  "
@@ -171,24 +169,27 @@ def report_power(samples: int = 4000) -> None:
                 rng = np.random.default_rng([n, int(1e4 * margin)])
                 if kind == "0/1":
                     gains, losses, _ = rng.multinomial(n, [0.01, 0.01 + 2 * margin, 0.98 - 2 * margin], samples).T
-                    parts, mean = signed(of_ones(gains / n), of_ones(losses / n), n), (gains - losses) / n
+                    changes, mean = (
+                        outcome_samples(gains, losses, n),
+                        (gains - losses) / n,
+                    )
                 else:
                     share = 0.5 - 2 * margin / (2 * 0.5 * 0.2)
-                    parts, mean = draw_fractions(rng, n, 0.5, share, SPREADS["mostly small"][0], samples)
-                alarm = [((mover_limits(parts, tail)[1] < 0) & (mean < -margin)).mean() for tail in (TAIL, TAIL / 28)]
+                    changes, mean = draw_fractions(rng, n, 0.5, share, SPREADS["mostly small"][0], samples)
+                alarm = [((mover_limits(changes, tail)[1] < 0) & (mean < -margin)).mean() for tail in (TAIL, TAIL / 28)]
                 line += f"{alarm[0]:>12.0%} / {alarm[1]:>4.0%} "
             print(f"  {kind + ', ' + format(100 * margin, '.1f') + ' pp':<22}{line}")
 
 
 def seeded_covers(table: np.ndarray, mean: float) -> tuple[bool, bool]:
-    """Whether the seeded interval holds the mean, and the one over images; `seeded_difference` without its p."""
+    """Return whether the interval over images and runs contains the mean, and whether that over images does."""
     n = table.shape[1]
     means = table.mean(axis=0)
     low, high = (float(limit[0]) for limit in mover_limits(split_gains_and_losses(means[None]), TAIL))
     pivot = VariancePivot(float(means.var(ddof=1)) / n, [mean_squares(table)], n)
-    extra = pivot.run_half_width_squared(pivot.half_width(TAIL), TAIL)
+    run_part = pivot.run_half_width_squared(pivot.half_width(TAIL), TAIL)
     distance = mean - means.mean()
-    reach = np.sqrt(((high if distance > 0 else low) - means.mean()) ** 2 + extra)
+    reach = np.sqrt(((high if distance > 0 else low) - means.mean()) ** 2 + run_part)
     return bool(abs(distance) <= reach), low <= mean <= high
 
 
@@ -207,7 +208,7 @@ def report_seeded(samples: int = 1000) -> None:
                     if kind == "normal":
                         table, mean = 0.1 * (rng.normal(size=200) + rng.normal(size=(m, 200)) + run) - 0.05, -0.05
                     else:
-                        # The leaning of a run is cut where it would pass 1, symmetrically.
+                        # Clip the direction of a run symmetrically to [−1, 1].
                         lean = -0.4 + np.clip(run, -0.6, 0.6)
                         sign = np.where(rng.random((m, 200)) < 0.5 + lean / 2, 1.0, -1.0)
                         table, mean = (rng.random((m, 200)) < 0.08) * sign, -0.4 * 0.08
@@ -261,9 +262,9 @@ def report_partial(samples: int = 400) -> None:
                     other = np.where(rng.random(n) < differing, 1 - same, same)
                     swapped = rng.random(n) < 0.5
                     base, candidate = np.where(swapped, other, same), np.where(swapped, same, other)
-                    left = rng.random(n) < absent
-                    base[left] = np.nan
-                    candidate[np.where(rng.random(n) < 0.8, left, rng.random(n) < absent)] = np.nan
+                    missing = rng.random(n) < absent
+                    base[missing] = np.nan
+                    candidate[np.where(rng.random(n) < 0.8, missing, rng.random(n) < absent)] = np.nan
                     bounds = influence_difference_bounds(base[None], candidate[None], (0.0, 1.0))
                     changes = (influence_values(candidate[None]) - influence_values(base[None]))[0]
                     interval = paired_interval(changes, bounds=bounds)

@@ -1,1 +1,1 @@
-"""Confidence intervals of metrics, with the image as the unit of sampling."""
+"""Confidence intervals and p-values of metrics, with images and training runs as sampling units."""

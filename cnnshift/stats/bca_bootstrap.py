@@ -1,13 +1,11 @@
-"""Confidence intervals by resampling images, for statistics that are not means over them.
+"""BCa bootstrap over images (bias-corrected and accelerated), for statistics that are not means over images.
 
-The BCa bootstrap over images: kappa and ratios of bounded means are skewed
-near the ends of their range, where the percentile interval covers 92 %, and BCa 94 % or more, at
-n = 50 to 300. Ratios of unbounded means are the exception (lognormal values at n = 50: 89 %, against
-93 %). The acceleration is that of a delete-a-group jackknife, because deleting each image costs n²
-operations.
+Kappa and ratios of bounded means are skewed near the ends of their range, where the percentile interval covers 92 % and
+BCa at least 94 % for n = 50 to 300. Ratios of unbounded means are an exception (lognormal values, n = 50: BCa 89 %,
+percentile 93 %). The acceleration comes from a delete-a-group jackknife: deleting every image costs n² operations.
 
-Source:
-    Efron 1987, Journal of the American Statistical Association 82:171 (BCa).
+Reference:
+    Efron 1987, Journal of the American Statistical Association 82:171.
 """
 
 from __future__ import annotations
@@ -18,49 +16,48 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from jaxtyping import Float
 
-from cnnshift.stats.intervals import AGREEMENT, Interval, tail_probability
+from cnnshift.stats.intervals import ROUNDING, Interval, tail_probability
 
-# A chunk of resampling weights has at most this many entries (16 MiB of them).
-_CELLS = 2**21
-_GROUPS = 200
-# Share of replicates on which a statistic must be finite.
-_DEFINED = 0.95
+# Largest number of weights per call of the statistic (16 MiB).
+_MAX_WEIGHTS = 2**21
+_MAX_GROUPS = 200
+# Smallest fraction of replicates with a finite statistic.
+_MIN_FINITE = 0.95
+
+Statistic = Callable[[Float[np.ndarray, "b n"]], Float[np.ndarray, " b"]]
 
 
 def bca_interval(
-    statistic: Callable[[Float[np.ndarray, "b n"]], Float[np.ndarray, " b"]],
-    n: int,
-    *,
-    seed: int = 0,
-    replicates: int = 2000,
-    level: float = 0.95,
+    statistic: Statistic, n: int, *, seed: int = 0, replicates: int = 2000, level: float = 0.95
 ) -> Interval | None:
-    """BCa bootstrap interval of a statistic of n images that is not a mean over them.
+    """Return the BCa interval of a statistic of n images.
 
-    Replicates differ by weights w [b, n] of the images: how often each was drawn, n in total. The
-    limits are the quantiles Φ(z₀ + (z₀ + z) / (1 − a (z₀ + z))) of the replicates at z = ∓1.96,
-    where Φ(z₀) is the share of replicates below the estimate, ties by half, and a the acceleration.
+    A replicate is a row of weights w: how often each image is drawn in n draws with replacement. The limits are the
+    quantiles Φ(z₀ + (z₀ + z) / (1 − a (z₀ + z))) of the statistic over the replicates at z = ∓Φ⁻¹(1 − α / 2), where
+    Φ(z₀) is the fraction of replicates below the estimate (ties count half) and the acceleration a is a sixth of the
+    skewness of the jackknife values. The interval contains the estimate.
 
-    The interval holds the estimate. It is None where resampling says nothing of the error: one
-    image, replicates that all agree (every image alike), or a statistic that is not finite on the
-    images or on more than 5 % of the replicates; fewer such replicates are left out. Where only a
-    few images differ from the others it is too short, because a replicate may hold none of them.
+    The interval is too short if few images differ from the others, because replicates without them are frequent.
 
     Args:
-        statistic: from weights [b, n] to one value per row. Rows add up to n, but are not whole
-            numbers in the jackknife. It is called with up to 2 million weights at a time.
+        statistic: maps weights [b, n] to one value per row. Rows add up to n; in the jackknife they are not integers.
+            It is called with at most 2 million weights.
         n: number of images.
-        seed: of the draws; the same seed gives the same interval.
-        replicates: how many times the images are drawn.
+        seed: seed of the draws.
+        replicates: number of bootstrap replicates.
         level: nominal coverage, between 0 and 1.
 
+    Returns:
+        The interval. None if n is 1, all replicates are equal within rounding, the estimate is not finite, or more than
+        5 % of the replicates are not finite; fewer of them are left out.
+
     Raises:
-        ValueError: n or replicates less than 1, a level that is not between 0 and 1, or a statistic
-            that does not return one value per row.
+        ValueError: `n` or `replicates` is less than 1, `level` is not between 0 and 1, or the statistic does not return
+            one value per row.
 
     Example:
-        >>> correct, sure = np.array([1.0, 0, 1, 1, 0, 1]), np.array([1.0, 1, 1, 1, 0, 1])
-        >>> interval = bca_interval(lambda w: (w @ correct) / (w @ sure), 6)
+        >>> correct, certain = np.array([1.0, 0, 1, 1, 0, 1]), np.array([1.0, 1, 1, 1, 0, 1])
+        >>> interval = bca_interval(lambda w: (w @ correct) / (w @ certain), 6)
         >>> interval.low <= 4 / 5 <= interval.high
         True
     """
@@ -73,66 +70,61 @@ def bca_interval(
     if n == 1 or not math.isfinite(estimate):
         return None
     rng = np.random.default_rng(seed)
-    drawn = np.concatenate([_evaluate(statistic, w) for w in _draw_weights(rng, n, replicates)])
-    values = drawn[np.isfinite(drawn)]
-    if values.size < _DEFINED * replicates:
+    values = np.concatenate([_evaluate(statistic, w) for w in _draw_weights(rng, n, replicates)])
+    values = values[np.isfinite(values)]
+    if values.size < _MIN_FINITE * replicates:
         return None
-    agree = AGREEMENT * max(abs(estimate), float(np.abs(values).max()))
-    if np.ptp(values) <= agree:
+    rounding = ROUNDING * max(abs(estimate), float(np.abs(values).max()))
+    if np.ptp(values) <= rounding:
         return None
-    ties = np.abs(values - estimate) <= agree
-    share = ((values < estimate) & ~ties).mean() + ties.mean() / 2
-    # Replicates all on one side say only that the share is less than one in `replicates`.
-    bias = special.ndtri(np.clip(share, 0.5 / values.size, 1 - 0.5 / values.size))
-    acceleration = _accelerate(statistic, n, rng)
+    ties = np.abs(values - estimate) <= rounding
+    below = ((values < estimate) & ~ties).mean() + ties.mean() / 2
+    # If all replicates are on one side, the probability of the other is only known to be below 1 / replicates.
+    bias = special.ndtri(np.clip(below, 0.5 / values.size, 1 - 0.5 / values.size))
+    acceleration = _jackknife_acceleration(statistic, n, rng)
     shifted = bias + special.ndtri(np.array([tail, 1 - tail]))
-    # The acceleration is at most 1/6. Where one image dominates, extreme levels pass the pole of the
-    # quotient; the limit is then the outermost replicate.
+    # The acceleration is at most 1/6. If one image dominates, extreme levels pass the pole of the quotient, and the
+    # limit is the outermost replicate.
     quotient = shifted / np.maximum(1 - acceleration * shifted, 1e-9)
     low, high = np.quantile(values, special.ndtr(bias + quotient))
     return Interval(min(float(low), estimate), max(float(high), estimate), "BCa bootstrap over images")
 
 
 def _draw_weights(rng: np.random.Generator, n: int, rows: int) -> Iterator[Float[np.ndarray, "b n"]]:
-    """How often each of n images is drawn in n draws with replacement, `rows` times, in chunks."""
-    chunk = max(1, _CELLS // n)
+    """Yield chunks of multinomial weights of n images, `rows` rows in total."""
+    chunk = max(1, _MAX_WEIGHTS // n)
     for start in range(0, rows, chunk):
         b = min(chunk, rows - start)
         drawn = rng.integers(0, n, size=(b, n)) + n * np.arange(b)[:, None]
         yield np.bincount(drawn.ravel(), minlength=b * n).reshape(b, n).astype(np.float64)
 
 
-def _evaluate(
-    statistic: Callable[[Float[np.ndarray, "b n"]], Float[np.ndarray, " b"]], weights: Float[np.ndarray, "b n"]
-) -> Float[np.ndarray, " b"]:
-    """The statistic of every row, checked."""
+def _evaluate(statistic: Statistic, weights: Float[np.ndarray, "b n"]) -> Float[np.ndarray, " b"]:
     values = np.asarray(statistic(weights), dtype=np.float64)
     if values.shape != weights.shape[:1]:
         raise ValueError(f"statistic returned shape {values.shape} for {len(weights)} rows of weights")
     return values
 
 
-def _accelerate(
-    statistic: Callable[[Float[np.ndarray, "b n"]], Float[np.ndarray, " b"]], n: int, rng: np.random.Generator
-) -> float:
-    """A sixth of the skewness of the jackknife values, over random groups of images.
+def _jackknife_acceleration(statistic: Statistic, n: int, rng: np.random.Generator) -> float:
+    """Return a sixth of the skewness of the jackknife values over random groups of images.
 
-    Sums of squares and cubes of influences over random groups have the expectation of those over
-    images, so grouping adds noise and no bias.
+    Sums of squares and cubes of influence values have the same expectation over random groups as over images, so that
+    grouping adds noise but no bias.
     """
-    groups = min(n, _GROUPS)
+    groups = min(n, _MAX_GROUPS)
     group = rng.permutation(n) % groups
-    chunk = max(1, _CELLS // n)
+    chunk = max(1, _MAX_WEIGHTS // n)
     parts = []
     for start in range(0, groups, chunk):
-        kept = (group != np.arange(start, min(start + chunk, groups))[:, None]).astype(np.float64)
-        parts.append(_evaluate(statistic, kept * (n / kept.sum(axis=1, keepdims=True))))
+        retained = (group != np.arange(start, min(start + chunk, groups))[:, None]).astype(np.float64)
+        parts.append(_evaluate(statistic, retained * (n / retained.sum(axis=1, keepdims=True))))
     values = np.concatenate(parts)
     values = values[np.isfinite(values)]
     if not values.size:
         return 0.0
     deviation = values.mean() - values
     square = float((deviation**2).sum())
-    if square <= (AGREEMENT * float(np.abs(values).max())) ** 2:
+    if square <= (ROUNDING * float(np.abs(values).max())) ** 2:
         return 0.0
     return float((deviation**3).sum()) / (6 * square**1.5)

@@ -1,14 +1,15 @@
-"""Means over the images that count, as means over all images.
+"""Influence values: means over the images that count, as means over all images.
 
-In a metric for which only some images count, the mean over those that do is a ratio of two means. Its error is that of
-the mean of the influence values
+If only some images count for a metric, its mean x̄ over those images is a ratio of two means. The error of x̄ is, to
+first order, that of the mean of the influence values
 
-    e_i = x̄ + w_i (x_i − x̄) / w̄,   w_i = 1 if image i counts, else 0,   w̄ the share that does,
+    e_i = x̄ + w_i (x_i − x̄) / w̄,   w_i = 1 if image i counts, else 0,   w̄ = mean of w_i,
 
-whose mean is x̄ itself. With values in an interval of width W they lie in one of width W / w̄, and differences of two
-such influences within ± W (2 / w̄ − 1), w̄ the smaller share.
+whose mean is x̄. If the values x lie in an interval of width W, the influence values lie in one of width W / w̄, and
+differences of two of them within ±W (2 / w̄ − 1), w̄ being the smaller fraction.
 
-Source: Hampel 1974, Journal of the American Statistical Association 69:383 (influence curve).
+Reference:
+    Hampel 1974, Journal of the American Statistical Association 69:383 (influence curve).
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ Bounds = tuple[float, float]
 
 
 def influence_values(table: Float[np.ndarray, "m n"]) -> Float[np.ndarray, "m n"]:
-    """Influences of every row; the row itself where all its images count.
+    """Return the influence values of every row; these are the row's values if all its images count.
 
     Args:
-        table: values, NaN where an image does not count; at least one per row does.
+        table: values of m runs and n images, NaN for images that do not count; at least one per row counts.
     """
     counts = np.isfinite(table)
     means = np.nanmean(table, axis=1, keepdims=True)
@@ -31,26 +32,26 @@ def influence_values(table: Float[np.ndarray, "m n"]) -> Float[np.ndarray, "m n"
 
 
 def mean_influence_bounds(table: Float[np.ndarray, "m n"], bounds: Bounds | None) -> Bounds | None:
-    """Between what the mean over the rows of the influences of any image must lie, given that of its values."""
+    """Return bounds of the mean over the rows of an image's influence values, from the bounds of the values."""
     if bounds is None:
         return None
-    share = _share(table)
+    fraction = _counting_fraction(table)
     means = np.nanmean(table, axis=1)
-    low = (means + (bounds[0] - means) / share).mean()
-    high = (means + (bounds[1] - means) / share).mean()
+    low = (means + (bounds[0] - means) / fraction).mean()
+    high = (means + (bounds[1] - means) / fraction).mean()
     return float(min(low, bounds[0])), float(max(high, bounds[1]))
 
 
 def influence_difference_bounds(
     base: Float[np.ndarray, "m1 n"], candidate: Float[np.ndarray, "m2 n"], bounds: Bounds | None
 ) -> Bounds | None:
-    """The same for the difference of two influences: −w and w."""
+    """Return bounds −w and w of the difference of two influence values of an image, from the bounds of the values."""
     if bounds is None:
         return None
-    share = min(_share(base).min(), _share(candidate).min())
-    width = (bounds[1] - bounds[0]) * (2 / share - 1)
+    fraction = min(_counting_fraction(base).min(), _counting_fraction(candidate).min())
+    width = (bounds[1] - bounds[0]) * (2 / fraction - 1)
     return float(-width), float(width)
 
 
-def _share(table: Float[np.ndarray, "m n"]) -> Float[np.ndarray, " m"]:
+def _counting_fraction(table: Float[np.ndarray, "m n"]) -> Float[np.ndarray, " m"]:
     return np.isfinite(table).mean(axis=1)

@@ -1,12 +1,4 @@
-"""McNemar's exact test of two classifiers on the same images.
-
-Of the images on which exactly one of two 0/1 outcomes is 1, a number X has it under the candidate;
-without a difference X is Binomial(b + c, ½), and p = min(1, 2 P(X ≤ min(b, c))).
-
-Sources:
-    McNemar 1947, Psychometrika 12:153.
-    Fagerland, Lydersen & Laake 2013, BMC Medical Research Methodology 13:91 (the exact version).
-"""
+"""McNemar's exact test of two classifiers on the same images."""
 
 from __future__ import annotations
 
@@ -15,29 +7,37 @@ from jaxtyping import Shaped
 
 
 def mcnemar(base: Shaped[np.ndarray, " n"], candidate: Shaped[np.ndarray, " n"]) -> float:
-    """Exact two-sided p-value of "both have the same probability of 1"; 1 where no image differs.
+    """Return the exact two-sided p-value of "both outcomes are 1 with the same probability".
 
-    It is larger than `p_value` of the differences in `paired`, which is not conditional on the number
-    of images that differ: with 6 of 200 images, all lost, 0.031 against 0.024.
+    Of the b + c images on which exactly one outcome is 1, b have it under the base and c under the candidate. Under the
+    null hypothesis b is binomial with n = b + c and probability ½, so p = min(1, 2 P(X ≤ min(b, c))). It is 1 if no
+    image differs.
+
+    The test is conditional on b + c. Its p-value is larger than that of `paired.p_value`, which is not: with 6 of 200
+    images, all lost, 0.031 and 0.024.
 
     Args:
         base: outcomes 0 and 1, or booleans, one per image.
         candidate: outcomes of the same images.
 
     Raises:
-        ValueError: shapes that differ or are not one-dimensional, or a value that is not 0 or 1.
+        ValueError: the shapes differ or are not one-dimensional, or a value is not 0 or 1.
 
     Example:
         >>> mcnemar(np.array([1, 1, 1, 1, 1, 1, 0]), np.array([0, 0, 0, 0, 0, 0, 0]))
         0.03125
+
+    References:
+        McNemar 1947, Psychometrika 12:153.
+        Fagerland, Lydersen & Laake 2013, BMC Medical Research Methodology 13:91 (exact conditional test).
     """
-    first, second = np.asarray(base), np.asarray(candidate)
-    if first.ndim != 1 or first.shape != second.shape:
-        raise ValueError(f"base has shape {first.shape} and candidate {second.shape}; one outcome per image is needed")
-    if not (np.isin(first, (0, 1)).all() and np.isin(second, (0, 1)).all()):
-        raise ValueError("base and candidate hold other values than 0 and 1")
     from scipy import special
 
+    first, second = np.asarray(base), np.asarray(candidate)
+    if first.ndim != 1 or first.shape != second.shape:
+        raise ValueError(f"base has shape {first.shape} and candidate {second.shape}; both must be [n]")
+    if not (np.isin(first, (0, 1)).all() and np.isin(second, (0, 1)).all()):
+        raise ValueError("base and candidate must hold only 0 and 1")
     gained, lost = int((second > first).sum()), int((second < first).sum())
     if gained == lost:
         return 1.0

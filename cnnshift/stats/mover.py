@@ -1,28 +1,28 @@
-"""Limits of means of differences in [−1, 1] that are 0 for most images.
+"""MOVER: limits of a difference from the limits of its two terms (method of variance estimates recovery).
 
-The interval of `mean_interval` fails there: the mean is away from both bounds, and the few images
-that differ are far from the others.
+For a − b with the limits [l_a, u_a] and [l_b, u_b] and the correlation r of the estimates,
 
-So d = p − q is split into gains p = max(d, 0) and losses q = max(−d, 0). The mean of either is near
-the bound 0 of [0, 1], where `intervals` has the generalised Clopper-Pearson limits [l, u], which
-allow for the rare image that was not drawn. With the means p̄ and q̄, MOVER (method of variance
-estimates recovery) takes from each the distance between estimate and limit as 1.96 standard errors
-*at that limit*, and adds the squares:
+    low  = a − b − √((a − l_a)² + (u_b − b)² − 2 r (a − l_a) (u_b − b))
+    high = a − b + √((u_a − a)² + (b − l_b)² − 2 r (u_a − a) (b − l_b))
 
-    low  = p̄ − q̄ − √((p̄ − l_p)² + (u_q − q̄)² − 2 r (p̄ − l_p) (u_q − q̄))
-    high = p̄ − q̄ + √((u_p − p̄)² + (q̄ − l_q)² − 2 r (u_p − p̄) (q̄ − l_q))
+The distance between an estimate and its limit stands for 1.96 standard errors *at that limit*.
 
-An image cannot both gain and lose: p q = 0, so the covariance of p and q is −p̄ q̄ and
-r = −p̄ q̄ / (s_p s_q). Where no image differs, the limits are ±(1 − 0.025^(1/n)), about ±3.7 / n.
+**Paired differences in [−1, 1]** are split into gains p = max(d, 0) and losses q = max(−d, 0), whose means are each
+near the bound 0 of [0, 1], where `intervals` has generalized Clopper-Pearson limits. (An interval of the mean of d
+itself fails if most images do not differ: the mean is far from both bounds, and few images are far from the others.)
+An image cannot both gain and lose, p q = 0, so the covariance of p and q is −p̄ q̄ and r = −p̄ q̄ / (s_p s_q). If no
+image differs, the limits are ±(1 − (α / 2)^(1/n)), about ±3.7 / n at 95 %. For outcomes 0 and 1, p̄ and q̄ are the
+discordant proportions of the 2×2 table; Newcombe's method 10 combines Wilson limits of the two marginal proportions
+in the same way.
 
-Coverage at 95 %, exact for outcomes 0 and 1: at least 94.8 % for n of 50 to 1,000 of which 0.5 to
-20 % of the images differ. Simulated for fractions: at least 94 %. It exceeds 97 % where fewer than
-about 10 images differ, and where many differ by little: the allowance for the unseen image, about
-3.7 / n, is then most of the width. Differences of 0.02 on average in all of 1,000 images, of
-either sign, have an interval 2.2 times as wide as that of the central limit theorem.
+Coverage at 95 %, exact for outcomes 0 and 1: at least 94.8 % for n of 50 to 1,000 of which 0.5 to 20 % differ.
+Simulated for fractions: at least 94 %. It exceeds 97 % if fewer than about 10 images differ, and if many differ by
+little: the allowance for rare images that the sample does not contain, about 3.7 / n, is then most of the width.
+Differences of 0.02 on average in all of 1,000 images, of either sign, have an interval 2.2 times as wide as a normal
+interval.
 
-Sources:
-    Newcombe 1998, Statistics in Medicine 17:2635 (method 10: the correlation of paired proportions).
+References:
+    Newcombe 1998, Statistics in Medicine 17:2635 (paired proportions, method 10).
     Zou & Donner 2008, Statistics in Medicine 27:1693 (MOVER).
 """
 
@@ -36,15 +36,18 @@ from jaxtyping import Float
 
 from cnnshift.stats.intervals import Interval, Limits, Moments, bounded_limits, central_moments
 
+Estimate = tuple[float, float, float]
+"""Value, lower limit and upper limit."""
+
 
 @dataclass(frozen=True, slots=True)
 class GainsAndLosses:
-    """What the interval depends on, for r samples of n differences scaled to [−1, 1].
+    """Moments of the gains and losses of r samples of n differences in [−1, 1].
 
     Attributes:
         gain: central moments of max(d, 0).
         loss: central moments of max(−d, 0).
-        correlation: of the two, between −1 and 0; 0 where either does not vary.
+        correlation: correlation of the two, from −1 to 0; 0 if either does not vary.
         n: number of images.
     """
 
@@ -53,63 +56,65 @@ class GainsAndLosses:
     correlation: Float[np.ndarray, " r"]
     n: int
 
+    @classmethod
+    def from_moments(cls, gain: Moments, loss: Moments, n: int) -> GainsAndLosses:
+        """Compute the correlation −p̄ q̄ / (s_p s_q)."""
+        product = np.sqrt(gain[1] * loss[1])
+        correlation = -gain[0] * loss[0] / np.where(product > 0, product, 1.0)
+        return cls(gain, loss, np.where(product > 0, np.maximum(correlation, -1.0), 0.0), n)
+
 
 def split_gains_and_losses(differences: Float[np.ndarray, "r n"]) -> GainsAndLosses:
-    """Gains and losses of r samples of differences in [−1, 1]."""
+    """Return the moments of the gains and losses of r samples of n differences in [−1, 1]."""
     gain, loss = central_moments(np.maximum(differences, 0.0)), central_moments(np.maximum(-differences, 0.0))
-    spread = np.sqrt(gain[1] * loss[1])
-    correlation = -gain[0] * loss[0] / np.where(spread > 0, spread, 1.0)
-    return GainsAndLosses(gain, loss, np.where(spread > 0, np.maximum(correlation, -1.0), 0.0), differences.shape[1])
+    return GainsAndLosses.from_moments(gain, loss, differences.shape[1])
 
 
-def mover_limits(parts: GainsAndLosses, tail: float | Float[np.ndarray, " k"]) -> Limits:
-    """Limits of means, in units of w; `tail` is the probability beyond each limit, 0.5 at most.
+def mover_limits(samples: GainsAndLosses, tail: float | Float[np.ndarray, " k"]) -> Limits:
+    """Return the limits of means of paired differences; the module docstring has the formula.
 
-    Either of r samples at one or r probabilities, or of one sample at k of them.
+    Args:
+        samples: r samples, or one.
+        tail: probability beyond each limit, at most 0.5: one number, or one per sample, or k for one sample.
+
+    Returns:
+        Lower and upper limits between −1 and 1, one per sample and probability.
     """
-    (gain, *_), (loss, *_) = parts.gain, parts.loss
+    (gain, *_), (loss, *_) = samples.gain, samples.loss
     tails = np.broadcast_to(tail, np.broadcast_shapes(np.shape(tail), gain.shape))
     mean, variance, third = (
-        np.concatenate([np.broadcast_to(part, tails.shape) for part in pair])
-        for pair in zip(parts.gain, parts.loss, strict=True)
+        np.concatenate([np.broadcast_to(moment, tails.shape) for moment in pair])
+        for pair in zip(samples.gain, samples.loss, strict=True)
     )
-    lows, highs = bounded_limits(mean, variance, third, parts.n, np.tile(tails, 2))
+    lows, highs = bounded_limits(mean, variance, third, samples.n, np.tile(tails, 2))
     (gain_low, loss_low), (gain_high, loss_high) = np.split(lows, 2), np.split(highs, 2)
-    low = gain - loss - _combine(gain - gain_low, loss_high - loss, parts.correlation)
-    high = gain - loss + _combine(gain_high - gain, loss - loss_low, parts.correlation)
+    low = gain - loss - _half_width(gain - gain_low, loss_high - loss, samples.correlation)
+    high = gain - loss + _half_width(gain_high - gain, loss - loss_low, samples.correlation)
     return np.maximum(low, -1.0), np.minimum(high, 1.0)
 
 
-def _combine(
+def _half_width(
     a: Float[np.ndarray, " k"], b: Float[np.ndarray, " k"], correlation: Float[np.ndarray, " r"]
 ) -> Float[np.ndarray, " k"]:
     return np.sqrt(a**2 + b**2 - 2 * correlation * (a * b))
 
 
-Estimate = tuple[float, float, float]
-"""Value, lower limit and upper limit."""
-
-
 def mover_interval(a: Estimate, b: Estimate) -> Interval:
-    """Interval of a − b at the level that both intervals have, from two independent estimates.
+    """Return the interval of a − b for independent estimates, at the level of their intervals (r = 0).
 
-    With estimates a and b and their limits [l_a, u_a] and [l_b, u_b],
-
-        low = a − b − √((a − l_a)² + (u_b − b)²),   high = a − b + √((u_a − a)² + (b − l_b)²)
-
-    Two models measured on the same images are positively correlated as a rule; the interval is then too wide. An
-    infinite limit gives an infinite one.
+    Models measured on the same images are usually positively correlated; the interval is then conservative. It is too
+    narrow for negative correlations. An infinite limit gives an infinite limit.
 
     Args:
-        a: value, lower limit and upper limit.
-        b: likewise, of the one that is subtracted.
+        a: value, lower limit and upper limit, such as those of a kappa.
+        b: likewise, of the term that is subtracted.
 
     Raises:
-        ValueError: a value that is not finite, or not between its limits.
+        ValueError: a value is not finite or not between its limits.
 
     Example:
-        >>> found = mover_interval((0.8, 0.7, 0.9), (0.9, 0.85, 0.95))
-        >>> round(found.low, 4), round(found.high, 4)
+        >>> interval = mover_interval((0.8, 0.7, 0.9), (0.9, 0.85, 0.95))
+        >>> round(interval.low, 4), round(interval.high, 4)
         (-0.2118, 0.0118)
     """
     for name, (value, low, high) in {"a": a, "b": b}.items():
@@ -118,4 +123,4 @@ def mover_interval(a: Estimate, b: Estimate) -> Interval:
     value = a[0] - b[0]
     low = value - math.hypot(a[0] - a[1], b[2] - b[0])
     high = value + math.hypot(a[2] - a[0], b[0] - b[1])
-    return Interval(low, high, "MOVER of two summaries, as if independent")
+    return Interval(low, high, "MOVER of two independent estimates")

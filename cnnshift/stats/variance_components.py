@@ -1,4 +1,7 @@
-"""Variance of a mean over crossed images and training runs: the model and formulas are in `seeds`."""
+"""Variance of a mean over images and training runs, which are crossed random effects.
+
+`seeds` has the model and the notation.
+"""
 
 from __future__ import annotations
 
@@ -11,22 +14,22 @@ from jaxtyping import Float
 
 from cnnshift.stats.inversion import find_decreasing_root
 
-# The expectation over C is a sum over its quantiles at these log odds, equally spaced, with these weights.
+# The expectation over C is a weighted sum over its quantiles at equally spaced log odds.
 _LOG_ODDS = np.linspace(-32.0, 32.0, 81)
 _PROBABILITIES = 1 / (1 + np.exp(-_LOG_ODDS))
 _WEIGHTS = _PROBABILITIES * _PROBABILITIES[::-1] / (_PROBABILITIES @ _PROBABILITIES[::-1])
-# h lies within this factor of the standard error of a mean whose runs were as they are.
-SPAN = 1e9
+# Half-widths are searched within this factor of the standard error.
+_MAX_RATIO = 1e9
 
 
 @dataclass(frozen=True, slots=True)
 class MeanSquares:
-    """Mean squares of a table of m runs.
+    """Mean squares of a two-way table of m runs and n images.
 
     Attributes:
         m: number of runs.
         between_seeds: MS_S, n times the variance of the means of the runs.
-        residual: MS_E, what neither a run nor an image accounts for.
+        residual: MS_E, the mean square of the interaction.
     """
 
     m: int
@@ -35,27 +38,41 @@ class MeanSquares:
 
 
 def mean_squares(table: Float[np.ndarray, "m n"]) -> MeanSquares:
-    """Mean squares of a table of runs and images, m ≥ 2 and n ≥ 2."""
+    """Return the mean squares of a table with m ≥ 2 runs and n ≥ 2 images (two-way analysis of variance)."""
     m, n = table.shape
     runs, images = table.mean(axis=1, keepdims=True), table.mean(axis=0)
-    rest = table - runs - images + table.mean()
-    return MeanSquares(m, n * float(runs.var(ddof=1)), float((rest**2).sum()) / ((m - 1) * (n - 1)))
+    residuals = table - runs - images + table.mean()
+    return MeanSquares(m, n * float(runs.var(ddof=1)), float((residuals**2).sum()) / ((m - 1) * (n - 1)))
 
 
 @cache
-def _chi_squares(degrees: int) -> Float[np.ndarray, " r"]:
-    """Quantiles of C: the same for every table of as many runs."""
+def _chi_squares(degrees: int) -> Float[np.ndarray, " q"]:
+    """Return the quantiles of χ² at `_PROBABILITIES`."""
     from scipy import special
 
-    found = 2 * special.gammaincinv(degrees / 2, _PROBABILITIES)
-    found.setflags(write=False)
-    return found
+    quantiles = 2 * special.gammaincinv(degrees / 2, _PROBABILITIES)
+    quantiles.setflags(write=False)
+    return quantiles
 
 
 class VariancePivot:
-    """Distribution of V(C), and the half-widths h that go with it."""
+    """Generalized pivotal quantity V(C) of the variance of a grand mean, and the half-widths that follow from it.
+
+    V(C) = V_I + Σ over groups of max(0, (m − 1) MS_S / C − MS_E) / (m n), C ~ χ² with m − 1 degrees of freedom.
+
+    Attributes:
+        image_variance: V_I.
+        scale: standard error of the mean with C at its degrees of freedom and without subtracting MS_E.
+    """
 
     def __init__(self, image_variance: float, groups: list[MeanSquares], n: int) -> None:
+        """Tabulate V(C) for one group of paired runs, or for two groups with independent C.
+
+        Args:
+            image_variance: V_I.
+            groups: mean squares of each group of runs.
+            n: number of images.
+        """
         self.image_variance = image_variance
         self._variance, self._weights = np.full(1, image_variance), np.ones(1)
         for group in groups:
@@ -65,28 +82,28 @@ class VariancePivot:
             self._weights = np.multiply.outer(self._weights, _WEIGHTS).ravel()
         self.scale = math.sqrt(image_variance + sum(group.between_seeds / (n * group.m) for group in groups))
 
+    @property
+    def log_range(self) -> tuple[float, float]:
+        """Logarithms of the half-widths between which roots are searched."""
+        return math.log(self.scale / _MAX_RATIO), math.log(self.scale * _MAX_RATIO)
+
     def tail_probability(self, half_width: float | Float[np.ndarray, " r"]) -> Float[np.ndarray, "*r"]:
-        """Probability beyond one limit at a distance of `half_width`."""
+        """Return E[Φ(−h / √V(C))], the probability beyond each limit for half-widths h."""
         from scipy import special
 
-        spread = np.sqrt(np.maximum(self._variance, 1e-300))
-        return np.asarray(special.ndtr(-np.asarray(half_width)[..., None] / spread) @ self._weights)
+        error = np.sqrt(np.maximum(self._variance, 1e-300))
+        return np.asarray(special.ndtr(-np.asarray(half_width)[..., None] / error) @ self._weights)
 
     def half_width(self, tail: float) -> float:
-        """The h at which that probability is `tail`; 0 where nothing varies."""
+        """Return the h with this tail probability; 0 if nothing varies, infinity if h exceeds 1e9 standard errors."""
         if not self.scale:
             return 0.0
-        log_scale, log_span = math.log(self.scale), math.log(SPAN)
-
-        def beyond(log_h: Float[np.ndarray, " r"]) -> Float[np.ndarray, " r"]:
-            return self.tail_probability(np.exp(log_h)) - tail
-
-        return math.exp(find_decreasing_root(beyond, log_scale - log_span, log_scale + log_span))
+        return math.exp(find_decreasing_root(lambda x: self.tail_probability(np.exp(x)) - tail, *self.log_range))
 
     def run_half_width_squared(
         self, half_width: float | Float[np.ndarray, " r"], tail: float | Float[np.ndarray, " r"]
     ) -> float | Float[np.ndarray, " r"]:
-        """Squares of the half-widths that the runs add to those of the images."""
+        """Return h_S² = max(0, h² − z² V_I), which the runs add to the squared half-width over images."""
         from scipy import special
 
         return np.maximum(0.0, half_width**2 - special.ndtri(tail) ** 2 * self.image_variance)

@@ -1,4 +1,4 @@
-"""Intervals by resampling: agreement with SciPy, invariances, and their coverage with fixed seeds."""
+"""BCa bootstrap intervals: agreement with SciPy, invariances, and coverage with fixed seeds."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_agrees_with_scipy_on_a_skewed_ratio() -> None:
     x, y = rng.lognormal(sigma=1.2, size=40), 1 + rng.random(40)
     low, high = scipy_bca(x, y, statistic=lambda x, y, axis=-1: x.mean(axis=axis) / y.mean(axis=axis))
     found = ends(bca_interval(ratio(x, y), 40, replicates=20_000))
-    # Both are random: a quantile far out of 20,000 replicates has an error of about 1 % of the width.
+    # Both are random: an extreme quantile of 20,000 replicates has an error of about 1 % of the width.
     assert found == pytest.approx((low, high), abs=0.03 * (high - low))
 
 
@@ -50,25 +50,26 @@ def test_acceleration_is_that_of_the_jackknife() -> None:
     statistic = ratio(x, np.ones(150))
     # Of a mean: a sixth of the skewness, divided by √n.
     expected = stats.skew(x) / math.sqrt(150) / 6
-    assert bca_bootstrap._accelerate(statistic, 150, np.random.default_rng(0)) == pytest.approx(expected, rel=1e-9)
+    acceleration = bca_bootstrap._jackknife_acceleration(statistic, 150, np.random.default_rng(0))
+    assert acceleration == pytest.approx(expected, rel=1e-9)
     x = np.random.default_rng(0).gamma(1.0, size=20_000)
     expected = stats.skew(x) / math.sqrt(20_000) / 6
-    got = bca_bootstrap._accelerate(ratio(x, np.ones(20_000)), 20_000, np.random.default_rng(0))
+    got = bca_bootstrap._jackknife_acceleration(ratio(x, np.ones(20_000)), 20_000, np.random.default_rng(0))
     # Sums over 200 groups have a skewness with a standard error of √(6 / 200); a sixth, over √200.
     assert got == pytest.approx(expected, abs=4 * math.sqrt(6 / 200) / 6 / math.sqrt(200))
 
 
 def test_weights_are_multinomial_and_come_in_bounded_chunks() -> None:
-    n, seen = 30_000, []
+    n, totals = 30_000, []
     chunks = list(bca_bootstrap._draw_weights(np.random.default_rng(0), n, 100))
-    assert max(chunk.size for chunk in chunks) <= bca_bootstrap._CELLS
+    assert max(chunk.size for chunk in chunks) <= bca_bootstrap._MAX_WEIGHTS
     weights = np.concatenate(chunks)
     assert weights.shape == (100, n)
     assert (weights.sum(axis=1) == n).all()
     # Nearly Poisson(1): mean 1, variance 1 − 1/n.
     assert weights.var() == pytest.approx(1.0, abs=0.005)
-    bca_interval(lambda w: (seen.append(w.sum(axis=1)), w[:, 0])[1], 300, replicates=50)
-    assert np.concatenate(seen) == pytest.approx(300.0)
+    bca_interval(lambda w: (totals.append(w.sum(axis=1)), w[:, 0])[1], 300, replicates=50)
+    assert np.concatenate(totals) == pytest.approx(300.0)
 
 
 def test_same_seed_gives_the_same_interval() -> None:
@@ -78,7 +79,7 @@ def test_same_seed_gives_the_same_interval() -> None:
     assert bca_interval(statistic, 60) != bca_interval(statistic, 60, seed=1)
 
 
-def test_resampled_interval_holds_the_estimate_and_grows_with_the_level() -> None:
+def test_interval_contains_the_estimate_and_grows_with_the_level() -> None:
     x = np.random.default_rng(1).random(40) ** 8
     statistic = ratio(x, np.ones(40))
     found = [ends(bca_interval(statistic, 40, level=p)) for p in (0.02, 0.5, 0.9, 0.95, 0.99, 0.999999)]
@@ -100,25 +101,25 @@ def test_resampled_interval_holds_the_estimate_and_grows_with_the_level() -> Non
     ],
     ids=["equal", "equal up to rounding", "zero", "one image", "undefined", "often undefined"],
 )
-def test_resampling_that_says_nothing_gives_none(statistic: Callable, n: int) -> None:
+def test_returns_none_where_replicates_do_not_vary_or_are_not_finite(statistic: Callable, n: int) -> None:
     assert bca_interval(statistic, n) is None
 
 
-def test_leaves_out_the_few_replicates_on_which_the_statistic_is_not_finite() -> None:
+def test_leaves_out_a_few_replicates_that_are_not_finite() -> None:
     x = np.random.default_rng(0).random(20)
     rare = np.arange(20) < 5  # a replicate holds none of them with probability 0.3 %
 
     def statistic(weights: np.ndarray) -> np.ndarray:
-        of_them = weights @ rare
-        return np.where(of_them > 0, (weights @ (x * rare)) / np.maximum(of_them, 1e-9), np.inf)
+        count = weights @ rare
+        return np.where(count > 0, (weights @ (x * rare)) / np.maximum(count, 1e-9), np.inf)
 
     low, high = ends(bca_interval(statistic, 20))
     assert low < x[:5].mean() < high
 
 
-def test_one_dominating_image_does_not_turn_the_limits_around() -> None:
+def test_one_dominating_image_does_not_reverse_the_limits() -> None:
     x = np.where(np.arange(100) == 0, 1000.0, np.linspace(0, 1, 100))
-    acceleration = bca_bootstrap._accelerate(ratio(x, np.ones(100)), 100, np.random.default_rng(0))
+    acceleration = bca_bootstrap._jackknife_acceleration(ratio(x, np.ones(100)), 100, np.random.default_rng(0))
     assert acceleration == pytest.approx(1 / 6, rel=0.02)
     for level in (0.95, 0.999999):
         low, high = ends(bca_interval(ratio(x, np.ones(100)), 100, level=level))
@@ -134,12 +135,12 @@ def test_one_dominating_image_does_not_turn_the_limits_around() -> None:
         (lambda w: w.sum(), 5, {}, "shape"),
     ],
 )
-def test_resampling_refuses_what_it_cannot_use(statistic: Callable, n: int, options: dict, message: str) -> None:
+def test_rejects_invalid_arguments(statistic: Callable, n: int, options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         bca_interval(statistic, n, **options)
 
 
-def test_coverage_of_resampled_kappa() -> None:
+def test_coverage_of_kappa() -> None:
     n, samples, flip, positive = 100, 300, 0.05, 0.9
     first = positive * (1 - flip) + (1 - positive) * flip
     agree, chance = (1 - flip) ** 2 + flip**2, first**2 + (1 - first) ** 2
@@ -158,5 +159,5 @@ def test_coverage_of_resampled_kappa() -> None:
 
         low, high = ends(bca_interval(statistic, n, replicates=500))
         held += low <= kappa <= high
-    # 0.955 in a long run; three standard errors of 300 samples are 0.036.
+    # Coverage is 0.955; three standard errors of 300 samples are 0.036.
     assert 0.919 <= held / samples <= 0.991

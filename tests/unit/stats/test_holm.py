@@ -1,4 +1,4 @@
-"""Holm's adjustment: hand-computed values, a naive loop, and what it must keep."""
+"""Holm's adjustment: values computed by hand and by a naive loop, and invariances."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ lists = st.lists(st.floats(0, 1) | st.sampled_from([0.0, 0.01, 0.02, 1.0]), max_
 
 
 def adjust_naively(p: np.ndarray) -> list[float]:
-    """The least level at which Holm's procedure, step by step, rejects each hypothesis."""
+    """Return the smallest level at which Holm's step-down procedure rejects each hypothesis."""
     adjusted = [0.0] * len(p)
     reached = 0.0
     left = list(range(len(p)))
@@ -56,17 +56,17 @@ def test_does_not_depend_on_the_order(p: np.ndarray) -> None:
     assert (holm(p[::-1])[::-1] == holm(p)).all()
 
 
-def test_equals_values_of_larger_ones_set_to_one() -> None:
+def test_large_p_values_may_be_replaced_by_1() -> None:
     p = np.array([0.001, 0.3, 0.02, 0.9, 0.06])
     small = p <= 0.05
     assert (holm(np.where(small, p, 1.0))[small] == holm(p)[small]).all()
 
 
 @pytest.mark.parametrize("p", [[-0.1, 0.5], [0.5, 1.1], [np.nan]])
-def test_refuses_what_are_no_p_values(p: list) -> None:
+def test_rejects_values_that_are_not_p_values(p: list) -> None:
     with pytest.raises(ValueError, match="between 0 and 1"):
         holm(np.array(p))
 
 
-def test_examples_of_the_documentation() -> None:
+def test_docstring_examples() -> None:
     assert doctest.testmod(importlib.import_module("cnnshift.stats.holm")).failed == 0

@@ -1,4 +1,4 @@
-"""Intervals: closed forms and invariances."""
+"""Intervals of means: closed forms and invariances."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def clopper_pearson(ones: int, n: int, level: float = 0.95) -> tuple[float, floa
 def test_is_clopper_pearson_for_zeros_and_ones_near_a_bound(ones: int, n: int, level: float) -> None:
     interval = mean_interval(np.arange(n) < ones, level=level)
     assert ends(interval) == pytest.approx(clopper_pearson(ones, n, level), rel=1e-9, abs=1e-15)
-    assert interval.method == "generalised Clopper-Pearson"
+    assert interval.method == "generalized Clopper-Pearson"
 
 
 @pytest.mark.parametrize(("ones", "n"), [(20, 100), (85, 100), (250, 1000)])
-def test_follows_the_gamma_distribution_away_from_the_bounds(ones: int, n: int) -> None:
+def test_is_a_shifted_gamma_interval_away_from_the_bounds(ones: int, n: int) -> None:
     p = ones / n
     jump, variance = 1 - 2 * p, p * (1 - p) * n / (n - 1)
     k = n * variance / jump**2
@@ -50,17 +50,18 @@ def test_follows_the_gamma_distribution_away_from_the_bounds(ones: int, n: int) 
     expected = sorted(p + jump * (quantiles - k) / n)
     interval = mean_interval(np.arange(n) < ones)
     assert ends(interval) == pytest.approx(tuple(expected), rel=1e-9)
-    assert interval.method == "skewness-corrected"
+    assert interval.method == "shifted gamma"
 
 
-def test_is_a_mixture_of_both_in_between() -> None:
+def test_is_the_mean_of_both_limits_halfway_between() -> None:
     n, mean, variance, third = 1000, np.array([0.065]), np.array([0.02]), np.array([0.004])
     both = [
-        intervals._limits_conservative(mean, variance, n, TAIL),
-        intervals._limits_skewed(mean, variance, third, n, TAIL),
+        intervals._clopper_pearson_limits(mean, variance, n, TAIL),
+        intervals._shifted_gamma_limits(mean, variance, third, n, TAIL),
     ]
-    for got, conservative, skewed in zip(intervals.bounded_limits(mean, variance, third, n, TAIL), *both, strict=True):
-        assert got == pytest.approx((conservative + skewed) / 2, rel=1e-12)
+    limits = intervals.bounded_limits(mean, variance, third, n, TAIL)
+    for limit, clopper_pearson, gamma in zip(limits, *both, strict=True):
+        assert limit == pytest.approx((clopper_pearson + gamma) / 2, rel=1e-12)
 
 
 def test_is_the_z_interval_without_skewness() -> None:
@@ -72,20 +73,20 @@ def test_is_the_z_interval_without_skewness() -> None:
 def test_is_continuous_where_the_expansion_takes_over() -> None:
     n, variance = 400, 0.04
     # At 10⁶ jumps: n s² = 10⁶ κ².
-    third = variance * math.sqrt(n * variance * n / (n - 1) / intervals._MANY_JUMPS)
+    third = variance * math.sqrt(n * variance * n / (n - 1) / intervals._MAX_JUMPS)
     third = np.array([third * (1 - 1e-9), third * (1 + 1e-9)])
-    low, high = intervals._limits_skewed(np.full(2, 0.5), np.full(2, variance), third, n, TAIL)
+    low, high = intervals._shifted_gamma_limits(np.full(2, 0.5), np.full(2, variance), third, n, TAIL)
     assert low[0] == pytest.approx(low[1], abs=1e-8)
     assert high[0] == pytest.approx(high[1], abs=1e-8)
 
 
 @pytest.mark.parametrize("n", [2, 30, 1000, 50_000])
 @pytest.mark.parametrize("value", [0.0, 0.1, 0.5, 0.97, 1.0])
-def test_equal_values_leave_the_width_of_the_binomial_interval(value: float, n: int) -> None:
+def test_equal_values_have_the_width_of_the_binomial_interval(value: float, n: int) -> None:
     low, high = ends(mean_interval(np.full(n, value)))
-    unseen = 1 - 0.025 ** (1 / n)
-    assert low == pytest.approx(value * (1 - unseen), abs=1e-12)
-    assert high == pytest.approx(value + (1 - value) * unseen, abs=1e-12)
+    width = 1 - 0.025 ** (1 / n)
+    assert low == pytest.approx(value * (1 - width), abs=1e-12)
+    assert high == pytest.approx(value + (1 - value) * width, abs=1e-12)
     assert high - low == pytest.approx(clopper_pearson(0, n)[1], rel=1e-9)
 
 
@@ -95,7 +96,7 @@ def test_rounding_errors_of_equal_values_count_as_equal() -> None:
     assert ends(mean_interval(values)) == pytest.approx(ends(mean_interval(np.full(60, 0.3))), abs=1e-12)
 
 
-def test_one_image_says_nothing() -> None:
+def test_one_image_has_the_bounds_as_its_interval() -> None:
     assert ends(mean_interval(np.ones(1))) == (0.0, 1.0)
     assert ends(mean_interval(np.ones(1), bounds=(-1.0, 3.0))) == (-1.0, 3.0)
     assert ends(mean_interval(np.ones(1), bounds=None)) == (-math.inf, math.inf)
@@ -109,11 +110,11 @@ fractions = st.integers(2, 60).flatmap(
 levels = st.sampled_from([0.01, 0.5, 0.9, 0.95, 0.99, 0.9999, 1 - 1e-12])
 
 
-# Mean: what holds for all values
+# Properties for all values
 
 
 @given(fractions, levels)
-def test_lies_within_the_bounds_and_holds_the_mean(values: np.ndarray, level: float) -> None:
+def test_lies_within_the_bounds_and_contains_the_mean(values: np.ndarray, level: float) -> None:
     low, high = ends(mean_interval(values, level=level))
     assert 0 <= low <= values.mean() <= high <= 1
     # At a level of 0.01 a skewed interval may end at the estimate.
@@ -146,7 +147,7 @@ def test_does_not_depend_on_the_order_or_the_type_of_the_values() -> None:
     assert ends(mean_interval(values.astype(np.float32))) == expected
 
 
-def test_takes_values_that_leave_the_bounds_by_rounding_only() -> None:
+def test_accepts_values_that_exceed_the_bounds_by_rounding() -> None:
     assert ends(mean_interval(np.full(10, 1 + 1e-12))) == ends(mean_interval(np.ones(10)))
     with pytest.raises(ValueError, match="within"):
         mean_interval(np.array([0.5, 1.001]))
@@ -164,12 +165,12 @@ def test_takes_values_that_leave_the_bounds_by_rounding_only() -> None:
         (np.array([0.1, 0.5]), {"level": 0.0}, "between 0 and 1"),
     ],
 )
-def test_refuses_what_has_no_interval(values: np.ndarray, options: dict, message: str) -> None:
+def test_rejects_invalid_arguments(values: np.ndarray, options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         mean_interval(values, **options)
 
 
-def test_is_narrow_where_values_are() -> None:
+def test_is_narrow_for_narrow_distributions() -> None:
     rng = np.random.default_rng(0)
     values = rng.beta(200, 200, 50)
     low, high = ends(mean_interval(values))
@@ -180,7 +181,7 @@ def test_is_narrow_where_values_are() -> None:
 
 
 def hall(mean: float, values: np.ndarray) -> np.ndarray:
-    """Hall's transformation of the t statistic, in the direction in which Hall gives it."""
+    """Return Hall's transformation of the t statistic, as published."""
     n = values.shape[-1]
     centred = values - values.mean(axis=-1, keepdims=True)
     skewness = (centred**3).mean(axis=-1) / (centred**2).mean(axis=-1) ** 1.5 / math.sqrt(n)
@@ -189,7 +190,7 @@ def hall(mean: float, values: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("level", [0.5, 0.95, 0.999])
-def test_limits_of_unbounded_values_are_where_halls_statistic_is_a_quantile_of_t(level: float) -> None:
+def test_halls_statistic_at_unbounded_limits_is_a_quantile_of_t(level: float) -> None:
     for sign in (1, -1):
         values = sign * np.random.default_rng(3).lognormal(size=40)
         low, high = ends(mean_interval(values, bounds=None, level=level))
@@ -213,18 +214,18 @@ def test_unbounded_limits_scale_with_the_values(scale: float) -> None:
     assert ends(mean_interval(scale * values, bounds=None)) == pytest.approx(tuple(expected), rel=1e-9)
 
 
-def test_unbounded_values_that_are_equal_say_nothing() -> None:
+def test_equal_unbounded_values_have_an_infinite_interval() -> None:
     assert ends(mean_interval(np.zeros(50), bounds=None)) == (-math.inf, math.inf)
     assert ends(mean_interval(np.full(50, 0.3), bounds=(0.0, math.inf))) == (0.0, math.inf)
 
 
-def test_one_bound_is_kept() -> None:
+def test_respects_a_single_bound() -> None:
     values = np.array([0.0] * 20 + [5.0])
     assert mean_interval(values, bounds=None).low < 0
     assert mean_interval(values, bounds=(0.0, math.inf)).low == 0
 
 
-def test_examples_of_the_documentation() -> None:
+def test_docstring_examples() -> None:
     assert doctest.testmod(intervals).failed == 0
 
 

@@ -17,12 +17,12 @@ SAMPLES = 4000
 Moments = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-# Losses of images that are not at the bound: from the number of them and a generator.
+# Draws a number of losses of images that are not at the bound.
 Draw = Callable[[np.random.Generator, int], np.ndarray]
 
 
 def is_away(mean: float, n: int) -> bool:
-    """Whether coverage has an upper limit too: at 50 images it is 0.977 for a mean of 0.1."""
+    """Return whether coverage has an upper limit too: at 50 images it is 0.977 for a mean of 0.1."""
     return n >= 50 and min(mean, 1 - mean) >= (0.1 if n >= 100 else 0.14)
 
 
@@ -34,12 +34,12 @@ def coverage(mean: float, moments: Moments, n: int) -> float:
 
 
 def binomial_coverage(p: np.ndarray, n: int) -> np.ndarray:
-    """Exact coverage of the mean of n values 0 or 1, for every p."""
+    """Return the exact coverage of the mean of n values 0 or 1, for every p."""
     mean = np.arange(n + 1) / n
     variance = mean * (1 - mean)
     low, high = intervals.bounded_limits(mean, variance, variance * (1 - 2 * mean), n, TAIL)
-    held = (low <= p[:, None]) & (p[:, None] <= high)
-    return (stats.binom.pmf(np.arange(n + 1), n, p[:, None]) * held).sum(axis=1)
+    contained = (low <= p[:, None]) & (p[:, None] <= high)
+    return (stats.binom.pmf(np.arange(n + 1), n, p[:, None]) * contained).sum(axis=1)
 
 
 @pytest.mark.parametrize("n", SIZES)
@@ -60,12 +60,12 @@ def test_coverage_of_zeros_and_ones_at_50_images_exceeds_97_percent_by_steps_of_
     covered = binomial_coverage(p, 50)
     assert (covered <= 0.97).mean() > 0.9
     assert covered[(p >= 0.2) & (p <= 0.8)].max() < 0.973
-    # Other intervals step beyond 97 % as well: this is Wilson's.
+    # Other intervals also exceed 97 % in places: this is Wilson's.
     ones = np.arange(51)
     z = stats.norm.ppf(0.975)
-    centre, half = (ones + z**2 / 2) / (50 + z**2), z / (50 + z**2) * np.sqrt(ones * (50 - ones) / 50 + z**2 / 4)
-    held = abs(centre - p[:, None]) <= half
-    assert (stats.binom.pmf(ones, 50, p[:, None]) * held).sum(axis=1).max() > 0.97
+    center, half = (ones + z**2 / 2) / (50 + z**2), z / (50 + z**2) * np.sqrt(ones * (50 - ones) / 50 + z**2 / 4)
+    contained = abs(center - p[:, None]) <= half
+    assert (stats.binom.pmf(ones, 50, p[:, None]) * contained).sum(axis=1).max() > 0.97
 
 
 BETA = [
@@ -86,7 +86,7 @@ def test_coverage_of_beta_values(n: int) -> None:
 
 
 def draw_moments(rng: np.random.Generator, n: int, rate: float, draw: Draw) -> Moments:
-    """Central moments of samples in which an image loses `draw` with probability `rate`, else 0."""
+    """Return the central moments of samples in which an image loses `draw` with probability `rate`, else 0."""
     losing = rng.binomial(n, rate, SAMPLES)
     loss = draw(rng, losing.sum())
     sample = np.repeat(np.arange(SAMPLES), losing)
@@ -103,7 +103,7 @@ def beta(a: float, b: float) -> Draw:
 
 
 def grid(rng: np.random.Generator, size: int) -> np.ndarray:
-    """Multiples of 1/288, as of a consistency over 288 shifts."""
+    """Draw multiples of 1/288, like a consistency over 288 shifts."""
     return np.ceil(288 * rng.beta(0.5, 2, size)) / 288
 
 
@@ -116,7 +116,7 @@ def half(_: np.random.Generator, size: int) -> np.ndarray:
 
 
 def rarely(big: float, share: float) -> Draw:
-    """Small losses of 0.02 on average, a `share` of them `big` instead."""
+    """Return a draw of losses of 0.02 on average, of which a `share` is `big` instead."""
 
     def draw(rng: np.random.Generator, size: int) -> np.ndarray:
         return np.where(rng.random(size) < share, big, rng.beta(1, 49, size))
@@ -141,12 +141,12 @@ LOSSES: dict[str, tuple[float, Draw]] = {
 }
 
 
-# Images that lose, on average.
+# Average number of images with a loss.
 LOSING = [0.5, 1.5, 4, 10, 35]
 
 
 @pytest.mark.parametrize("n", SIZES)
-def test_coverage_where_most_images_are_at_a_bound(n: int) -> None:
+def test_coverage_if_most_images_are_at_a_bound(n: int) -> None:
     for i, (name, (loss, draw)) in enumerate(LOSSES.items()):
         for losing in [losing for losing in LOSING if losing < n]:
             rng = np.random.default_rng([n, i, int(10 * losing)])
@@ -158,20 +158,20 @@ def test_coverage_where_most_images_are_at_a_bound(n: int) -> None:
                 assert covered <= 0.97, (name, rate)
 
 
-def test_coverage_where_images_of_another_kind_are_rarely_drawn_is_what_the_documentation_says() -> None:
+def test_coverage_with_rare_images_far_from_the_others_is_as_documented() -> None:
     n, distance = 100, 0.4
-    for expected, spread, low, high in [
-        # One on average, and hardly any spread: covered only where it was drawn, 1 − 1/e = 0.632.
+    for expected, deviation, low, high in [
+        # One on average, and others that hardly vary: covered only if one is drawn, 1 − 1/e = 0.632.
         (1.0, 0.02 * distance / math.sqrt(n), 0.60, 0.66),
         (4.0, 0.02 * distance / math.sqrt(n), 0.93, 1.0),
-        # A spread of 2 d / √n hides them in any case.
+        # A standard deviation of 2 d / √n of the others is enough.
         *[(count, 2 * distance / math.sqrt(n), 0.93, 0.97) for count in (0.5, 1.0, 2.0, 3.0)],
     ]:
         rng = np.random.default_rng([7, int(10 * expected)])
-        others = 0.5 + spread * math.sqrt(12) * (rng.random((10_000, n)) - 0.5)
+        others = 0.5 + deviation * math.sqrt(12) * (rng.random((10_000, n)) - 0.5)
         values = others + distance * (rng.random((10_000, n)) < expected / n)
         covered = coverage(0.5 + distance * expected / n, intervals.central_moments(values), n)
-        assert low <= covered <= high, (expected, spread)
+        assert low <= covered <= high, (expected, deviation)
 
 
 @pytest.mark.parametrize("n", [30, 100, 500])

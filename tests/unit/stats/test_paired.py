@@ -1,4 +1,4 @@
-"""Paired differences: invariances, agreement of interval and p-value, and coverage, exact or simulated."""
+"""Paired differences: closed forms, invariances, agreement of interval and p-value, and coverage."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ levels = st.sampled_from([0.5, 0.9, 0.95, 0.99, 0.9999, 1 - 1e-12])
 
 @pytest.mark.parametrize("level", [0.8, 0.95, 0.999])
 @pytest.mark.parametrize(("gained", "lost", "n"), [(1, 0, 50), (2, 3, 100), (0, 6, 200), (12, 5, 500)])
-def test_is_newcombes_mover_of_two_clopper_pearson_intervals(gained: int, lost: int, n: int, level: float) -> None:
+def test_is_mover_of_two_clopper_pearson_intervals(gained: int, lost: int, n: int, level: float) -> None:
     (l1, u1), (l2, u2) = (stats.binomtest(k, n).proportion_ci(level, method="exact")[:2] for k in (gained, lost))
     p, q = gained / n, lost / n
     varies = gained * lost > 0
@@ -58,30 +58,30 @@ def test_is_newcombes_mover_of_two_clopper_pearson_intervals(gained: int, lost: 
 
 
 @pytest.mark.parametrize("n", [2, 50, 1000])
-def test_no_image_that_differs_leaves_the_unseen_one(n: int) -> None:
-    unseen = 1 - 0.025 ** (1 / n)
-    assert ends(paired_interval(np.zeros(n))) == pytest.approx((-unseen, unseen), rel=1e-9)
+def test_width_if_no_image_differs(n: int) -> None:
+    half = 1 - 0.025 ** (1 / n)
+    assert ends(paired_interval(np.zeros(n))) == pytest.approx((-half, half), rel=1e-9)
     assert p_value(np.zeros(n)) == 1.0
 
 
-def test_is_close_to_the_z_interval_where_many_images_differ_by_much() -> None:
+def test_is_close_to_the_z_interval_for_many_large_differences() -> None:
     d = np.random.default_rng(0).choice([-1.0, 0.0, 1.0], size=20_000, p=[0.3, 0.45, 0.25])
     half = stats.norm.ppf(0.975) * d.std(ddof=1) / math.sqrt(d.size)
     assert ends(paired_interval(d)) == pytest.approx((d.mean() - half, d.mean() + half), abs=0.01 * half)
     assert p_value(d[:2000]) == pytest.approx(stats.ttest_1samp(d[:2000], 0).pvalue, rel=0.05)
 
 
-def test_one_image_says_nothing() -> None:
+def test_one_image_has_the_bounds_as_its_interval() -> None:
     assert ends(paired_interval(np.array([0.3]), bounds=(-2.0, 2.0))) == (-2.0, 2.0)
     assert ends(paired_interval(np.array([0.3]), bounds=None)) == (-math.inf, math.inf)
     assert p_value(np.array([1.0])) == 1.0
 
 
-# What holds for all differences
+# Properties for all differences
 
 
 @given(differences, levels)
-def test_lies_within_the_bounds_and_holds_the_mean(d: np.ndarray, level: float) -> None:
+def test_lies_within_the_bounds_and_contains_the_mean(d: np.ndarray, level: float) -> None:
     low, high = ends(paired_interval(d, level=level))
     assert -1 <= low <= d.mean() <= high <= 1
     assert low < high
@@ -106,14 +106,14 @@ def test_changes_sign_and_scale_with_the_differences(d: np.ndarray, level: float
 
 
 @given(differences)
-def test_p_value_is_where_the_interval_ends_at_zero(d: np.ndarray) -> None:
+def test_interval_at_level_1_minus_p_ends_at_0(d: np.ndarray) -> None:
     p = p_value(d)
     assert 0 < p <= 1
     if 1e-12 < p < 1:
-        for level, held in ((1 - p * (1 + 1e-3), False), (1 - p * (1 - 1e-3), True)):
+        for level, contained in ((1 - p * (1 + 1e-3), False), (1 - p * (1 - 1e-3), True)):
             if 0 < level < 1:
                 low, high = ends(paired_interval(d, level=level))
-                assert (low <= 0 <= high) == held
+                assert (low <= 0 <= high) == contained
     low, high = ends(paired_interval(d))
     assert (p <= 0.05) == (low > 0 or high < 0)
 
@@ -134,7 +134,7 @@ def test_does_not_depend_on_the_type_of_the_differences() -> None:
     assert paired_interval(d.astype(np.float32)) == paired_interval(d)
 
 
-def test_p_value_of_overwhelming_evidence_is_the_least() -> None:
+def test_p_value_has_a_minimum() -> None:
     assert p_value(np.ones(1000)) == paired.MIN_P_VALUE
 
 
@@ -148,14 +148,14 @@ def test_p_value_of_overwhelming_evidence_is_the_least() -> None:
         (np.array([0.5, 0.1]), {"bounds": (-math.inf, math.inf)}, "finite, or None"),
     ],
 )
-def test_refuses_what_has_no_interval(d: np.ndarray, options: dict, message: str) -> None:
+def test_rejects_invalid_arguments(d: np.ndarray, options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         paired_interval(d, **options)
     with pytest.raises(ValueError, match=message):
         p_value(d, **options)
 
 
-def test_refuses_levels_that_are_none() -> None:
+def test_rejects_invalid_levels() -> None:
     with pytest.raises(ValueError, match="between 0 and 1"):
         paired_interval(np.zeros(5), level=1.0)
 
@@ -163,7 +163,7 @@ def test_refuses_levels_that_are_none() -> None:
 # Differences without bounds
 
 
-def test_without_bounds_it_is_the_interval_of_a_mean() -> None:
+def test_unbounded_interval_is_that_of_mean_interval() -> None:
     d = np.random.default_rng(0).gamma(2.0, size=40) - 1.4
     for level in (0.8, 0.95, 0.999):
         expected = ends(mean_interval(d, bounds=None, level=level))
@@ -173,7 +173,7 @@ def test_without_bounds_it_is_the_interval_of_a_mean() -> None:
     assert p_value(1e6 * d, bounds=None) == pytest.approx(p, rel=1e-9)
 
 
-def test_equal_differences_without_bounds_say_nothing() -> None:
+def test_equal_unbounded_differences_have_an_infinite_interval() -> None:
     for value in (0.0, 0.3):
         assert ends(paired_interval(np.full(50, value), bounds=None)) == (-math.inf, math.inf)
         assert p_value(np.full(50, value), bounds=None) == 1.0
@@ -182,7 +182,7 @@ def test_equal_differences_without_bounds_say_nothing() -> None:
 # Coverage
 
 
-def of_ones(p: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def bernoulli_moments(p: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return p, p * (1 - p), p * (1 - p) * (1 - 2 * p)
 
 
@@ -192,9 +192,9 @@ def test_coverage_of_outcomes_is_at_least_94_percent(n: int) -> None:
     gained, lost = (grid.ravel() for grid in np.indices((most + 1, most + 1)))
     gained, lost = gained[gained + lost <= most], lost[gained + lost <= most]
     p, q = gained / n, lost / n
-    spread = np.sqrt(p * (1 - p) * q * (1 - q))
-    correlation = np.where(spread > 0, -p * q / np.where(spread > 0, spread, 1), 0.0)
-    low, high = mover_limits(GainsAndLosses(of_ones(p), of_ones(q), correlation, n), TAIL)
+    product = np.sqrt(p * (1 - p) * q * (1 - q))
+    correlation = np.where(product > 0, -p * q / np.where(product > 0, product, 1), 0.0)
+    low, high = mover_limits(GainsAndLosses(bernoulli_moments(p), bernoulli_moments(q), correlation, n), TAIL)
     for rate in (0.005, 0.01, 0.02, 0.05, 0.08, 0.12, 0.2):
         differ = stats.binom.pmf(gained + lost, n, rate)
         for share in (0.5, 0.7, 0.9, 1.0):
@@ -220,7 +220,7 @@ def test_coverage_of_fractions_is_at_least_93_percent(n: int, a: float, b: float
             assert ((low <= mean) & (mean <= high)).mean() >= 0.93, (rate, share)
 
 
-def test_rare_large_differences_among_small_ones_are_covered_where_none_was_drawn() -> None:
+def test_coverage_of_small_differences_with_rare_large_ones() -> None:
     rng = np.random.default_rng(0)
     d = np.where(rng.random((4000, 100)) < 0.01, -0.9, 0.02 * rng.normal(size=(4000, 100)))
     low, high = mover_limits(split_gains_and_losses(d), TAIL)
@@ -231,20 +231,20 @@ def test_rare_large_differences_among_small_ones_are_covered_where_none_was_draw
 
 
 @pytest.mark.parametrize(("gained", "lost"), [(0, 1), (5, 0), (0, 6), (3, 9), (9, 3), (7, 7), (40, 70), (1, 1200)])
-def test_mcnemar_is_the_binomial_test_of_the_images_that_differ(gained: int, lost: int) -> None:
+def test_mcnemar_is_the_binomial_test_of_the_discordant_images(gained: int, lost: int) -> None:
     d = outcomes(gained, lost, gained + lost + 30)
     base = np.where(d == 0, np.arange(d.size) % 2, d < 0)
     p = mcnemar(base, base + d)
     assert p == pytest.approx(stats.binomtest(gained, gained + lost).pvalue, rel=1e-9)
 
 
-def test_mcnemar_without_images_that_differ_is_one() -> None:
+def test_mcnemar_of_equal_outcomes_is_1() -> None:
     outcome = np.arange(20) % 2 == 0
     assert mcnemar(outcome, outcome) == 1.0
     assert mcnemar(np.array([], dtype=bool), np.array([], dtype=bool)) == 1.0
 
 
-def test_mcnemar_refuses_what_are_no_outcomes_of_the_same_images() -> None:
+def test_mcnemar_rejects_other_shapes_and_values() -> None:
     # In tests, the check of shapes comes first.
     with pytest.raises((ValueError, TypeCheckError), match=r"shape|parameter"):
         mcnemar(np.zeros(3), np.zeros(4))
@@ -252,7 +252,7 @@ def test_mcnemar_refuses_what_are_no_outcomes_of_the_same_images() -> None:
         mcnemar(np.array([0.5, 1.0]), np.array([0.0, 1.0]))
 
 
-# Two summaries
+# Two independent estimates
 
 
 def test_mover_interval_adds_squares_and_changes_sign_with_the_order() -> None:
@@ -264,7 +264,7 @@ def test_mover_interval_adds_squares_and_changes_sign_with_the_order() -> None:
 
 
 @pytest.mark.parametrize("a", [(math.nan, 0.0, 1.0), (0.5, 0.6, 0.7), (math.inf, 0.0, math.inf)])
-def test_mover_interval_refuses_values_outside_their_limits(a: tuple) -> None:
+def test_mover_interval_rejects_values_outside_their_limits(a: tuple) -> None:
     with pytest.raises(ValueError, match="finite and between"):
         mover_interval(a, (0.5, 0.4, 0.6))
 
@@ -272,7 +272,7 @@ def test_mover_interval_refuses_values_outside_their_limits(a: tuple) -> None:
 # The modules
 
 
-def test_examples_of_the_documentation() -> None:
+def test_docstring_examples() -> None:
     for module in (paired, mover, mcnemar_module):
         assert doctest.testmod(module).failed == 0
 
