@@ -172,11 +172,15 @@ def compare(
         'passed'
     """
     from cnnshift.comparison.compare import compare_models, compare_results
-    from cnnshift.comparison.gates import resolve_policy
-    from cnnshift.comparison.verdicts import Tolerance
+    from cnnshift.comparison.gates import Absence, resolve_policy
 
-    policy = resolve_policy(_as_list(fail_if), _as_list(require), on_inconclusive)
-    tolerance = Tolerance(missing=allow_missing, incomparable=allow_incomparable)
+    allowed: dict[Absence, bool] = {"missing": allow_missing, "incomparable": allow_incomparable}
+    policy = resolve_policy(
+        _as_list(fail_if),
+        _as_list(require),
+        on_inconclusive,
+        allowed=[verdict for verdict, is_allowed in allowed.items() if is_allowed],
+    )
     loaded: dict[str, Result] = {}
     for position, item in enumerate(results, start=1):
         name = str(item) if isinstance(item, str | Path) else f"result {position}"
@@ -188,11 +192,11 @@ def compare(
     if len(loaded) > 1:
         if reference is not None:
             raise InputError(f"reference is '{reference}'; it is allowed only with one result, not {len(loaded)}.")
-        return compare_results(loaded, policy, tolerance=tolerance, exact=exact)
+        return compare_results(loaded, policy, exact=exact)
     if exact:
         raise InputError("exact compares the predictions of two or more results; there is one.")
     ((name, result),) = loaded.items()
-    return compare_models(name, result, policy, reference=reference, tolerance=tolerance)
+    return compare_models(name, result, policy, reference=reference)
 
 
 def _as_result(item: Result | Run | str | Path, *, is_baseline: bool) -> Result:

@@ -6,7 +6,6 @@ import numpy as np
 
 from cnnshift.comparison.compare import compare_models, compare_results
 from cnnshift.comparison.gates import resolve_policy
-from cnnshift.comparison.verdicts import Tolerance
 from cnnshift.render.documents.comparison import comparison_document
 from tests.factories import make_outcomes, make_result, make_run, result_file
 
@@ -18,19 +17,24 @@ def rng(seed=0):
     return np.random.default_rng(seed)
 
 
-def against(base, candidate, *, gates=(), require=(), inconclusive=None, exact=False, **tolerance):
+def policy_of(gates, require, inconclusive, allowed):
+    allowed = [verdict for verdict, is_allowed in allowed.items() if is_allowed]
+    return resolve_policy(gates, require, inconclusive, allowed=allowed, project=Path("none.toml"))
+
+
+def against(base, candidate, *, gates=(), require=(), inconclusive=None, exact=False, **allowed):
     """Compare two results, or two runs."""
     two = {
         name: one if hasattr(one, "runs") else make_result(one)
         for name, one in {"base.json": base, "new.json": candidate}.items()
     }
-    policy = resolve_policy(gates, require, inconclusive, project=Path("none.toml"))
-    return compare_results(two, policy, tolerance=Tolerance(**tolerance), exact=exact)
+    return compare_results(two, policy_of(gates, require, inconclusive, allowed), exact=exact)
 
 
-def among(result, *, gates=(), require=(), inconclusive=None, reference=None, **tolerance):
-    policy = resolve_policy(gates, require, inconclusive, project=Path("none.toml"))
-    return compare_models("r.json", result, policy, reference=reference, tolerance=Tolerance(**tolerance))
+def among(result, *, gates=(), require=(), inconclusive=None, reference=None, **allowed):
+    """Compare the models of one result."""
+    policy = policy_of(gates, require, inconclusive, allowed)
+    return compare_models("r.json", result, policy, reference=reference)
 
 
 def only(comparison):
@@ -38,7 +42,8 @@ def only(comparison):
     return row
 
 
-def advice(comparison):
+def next_step(comparison):
+    """Return the last line of the document of a comparison."""
     return comparison_document(comparison).footer[-1]
 
 

@@ -1,4 +1,4 @@
-"""`cnnshift compare`: is it worse than before, and which architecture is better?"""
+"""`cnnshift compare`: check a result for regressions, or compare the models of one result."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ GATES, MATCHING, OUTPUT = "Gates", "Matching", "Output"
 def compare(
     results: Annotated[
         list[str],
-        typer.Argument(metavar="RESULT...", help="Result files, the baseline first; 'last' is the newest result."),
+        typer.Argument(
+            metavar="RESULT...", help="Result files; the first is the baseline, and 'last' is the newest result."
+        ),
     ],
     reference: Annotated[
         str | None,
         typer.Option(
             metavar="MODEL",
-            help="Of one result: the model to compare the others with. (default: the first)",
+            help="Compare the models of a single result with MODEL. (default: its first model)",
             rich_help_panel=MATCHING,
         ),
     ] = None,
@@ -33,7 +35,8 @@ def compare(
         list[str] | None,
         typer.Option(
             metavar="METRIC:MARGIN",
-            help="Fail if it gets worse by more: accuracy:0.5pp, mac:5%, *:1pp; the last match counts (repeatable).",
+            help="Fail if METRIC gets worse by more than MARGIN: accuracy:0.5pp, mac:5%, *:1pp. "
+            "The last gate that matches a metric applies (repeatable).",
             rich_help_panel=GATES,
         ),
     ] = None,
@@ -41,7 +44,7 @@ def compare(
         list[str] | None,
         typer.Option(
             metavar="METRIC>=VALUE",
-            help="Fail if a candidate's value does not meet it: accuracy>=97% (repeatable).",
+            help="Fail if METRIC of a candidate does not meet VALUE: accuracy>=97% (repeatable).",
             rich_help_panel=GATES,
         ),
     ] = None,
@@ -49,49 +52,57 @@ def compare(
         str | None,
         typer.Option(
             metavar="warn|fail|pass",
-            help="What becomes of a loss beyond its margin that may be chance. (default: warn)",
+            help="Warn, fail or pass if a loss exceeds its margin without being significant. (default: warn)",
             rich_help_panel=GATES,
         ),
     ] = None,
     exact: Annotated[
         bool,
-        typer.Option("--exact", help="Same weights, new code: every prediction must be equal.", rich_help_panel=GATES),
+        typer.Option("--exact", help="Require the same weights to give the same predictions.", rich_help_panel=GATES),
     ] = False,
     exit_zero: Annotated[
-        bool, typer.Option("--exit-zero", help="Report, and never fail.", rich_help_panel=GATES)
+        bool, typer.Option("--exit-zero", help="Exit with code 0 even if a gate fails.", rich_help_panel=GATES)
     ] = False,
     allow_missing: Annotated[
         bool,
-        typer.Option("--allow-missing", help="Rows without a counterpart are no obstacle.", rich_help_panel=MATCHING),
+        typer.Option("--allow-missing", help="Ignore rows that one of the results lacks.", rich_help_panel=MATCHING),
     ] = False,
     allow_incomparable: Annotated[
         bool,
-        typer.Option("--allow-incomparable", help="Rows measured otherwise are none.", rich_help_panel=MATCHING),
+        typer.Option(
+            "--allow-incomparable",
+            help="Ignore rows that were measured under other conditions.",
+            rich_help_panel=MATCHING,
+        ),
     ] = False,
     only_changed: Annotated[
-        bool, typer.Option("--only-changed", help="Hide unchanged rows, and count them.", rich_help_panel=OUTPUT)
+        bool,
+        typer.Option("--only-changed", help="Hide unchanged rows and print their number.", rich_help_panel=OUTPUT),
     ] = False,
-    format: Annotated[str, typer.Option(help="See list formats; on stdout.", rich_help_panel=OUTPUT)] = "table",
+    format: Annotated[
+        str, typer.Option(metavar="FORMAT", help="Print in FORMAT; see cnnshift list formats.", rich_help_panel=OUTPUT)
+    ] = "table",
     output: Annotated[
         list[Path] | None,
         typer.Option(
             "-o",
             "--output",
-            help="Write a file too; its ending says the format: .xml is junit, .md markdown (repeatable).",
+            metavar="FILE",
+            help="Also write FILE in the format of its suffix, such as .xml (junit) or .md (markdown) (repeatable).",
             rich_help_panel=OUTPUT,
         ),
     ] = None,
 ) -> None:
     """Compare results with a baseline, or the models of one result with a reference.
 
-    Several results: the headline metrics are judged, or what --fail-if says. One result: its models are compared with
-    --reference, and nothing fails unless --fail-if or --require says so.
+    With several results, fail if a headline metric regressed, or as given by --fail-if and --require. With one result,
+    compare its models with --reference, and fail only as given by --fail-if and --require.
 
-    Exit code 1: a gate failed. 4: something could not be compared.
+    Exit codes: 1 a gate failed, 4 something could not be compared.
 
     Example: cnnshift compare baseline.json last --fail-if '*:1pp' --require 'accuracy>=95%' -o report.xml
     """
-    # There is no matrix to multiply, and starting threads for it takes a tenth of the time of a comparison.
+    # Without matrix products, starting the threads of OpenBLAS takes a tenth of the time of a comparison.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from cnnshift.api import compare as compare_results
     from cnnshift.render.documents.comparison import comparison_document
@@ -100,8 +111,8 @@ def compare(
     check_outputs(format, output or ())
     inputs = {locate(name).resolve() for name in results}
     if overwritten := [path for path in output or () if path.resolve() in inputs]:
-        raise InputError(f"{overwritten[0]} is one of the results; a comparison must not overwrite it.")
-    found = compare_results(
+        raise InputError(f"-o {overwritten[0]} is one of the results; it would be overwritten.")
+    comparison = compare_results(
         *results,
         reference=reference,
         fail_if=fail_if or (),
@@ -111,5 +122,5 @@ def compare(
         allow_missing=allow_missing,
         allow_incomparable=allow_incomparable,
     )
-    emit(comparison_document(found, only_changed=only_changed), format, output or ())
-    raise typer.Exit(0 if exit_zero else EXIT_CODES[found.status])
+    emit(comparison_document(comparison, only_changed=only_changed), format, output or ())
+    raise typer.Exit(0 if exit_zero else EXIT_CODES[comparison.status])

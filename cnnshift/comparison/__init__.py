@@ -1,1 +1,1 @@
-"""Comparison of results: matching by contract, paired differences, verdicts and gates."""
+"""Comparison of results: matching runs, differences of metrics, gates, verdicts."""

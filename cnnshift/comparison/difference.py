@@ -1,4 +1,4 @@
-"""One metric of one model, before and after: the difference, paired by image, with its interval."""
+"""Difference of one metric of one model between baseline and candidate, with interval and p-value."""
 
 from __future__ import annotations
 
@@ -16,28 +16,29 @@ from cnnshift.stats.mcnemar import mcnemar
 from cnnshift.stats.mover import Estimate, mover_interval
 from cnnshift.stats.paired import p_value, paired_interval
 from cnnshift.stats.sample_size import required_seeds
-from cnnshift.stats.seeds import SeededDifference, seeded_difference, seeded_difference_unpaired
+from cnnshift.stats.seeds import seeded_difference, seeded_difference_unpaired
 
-Table = Float[np.ndarray, "m n"]
+PerImage = Float[np.ndarray, "m n"]
 Base = Float[np.ndarray, "m1 n"]
 Candidate = Float[np.ndarray, "m2 n"]
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Candidate minus base.
+    """Candidate minus baseline.
 
     Attributes:
-        base, candidate: the values, means over seeds where there are several.
-        value: their difference, in the metric's unit.
-        ci95: its 95 % interval, over images, and over seeds where both sides have several; None where the data say
-            nothing of it.
-        p: two-sided p-value of "no difference"; None likewise.
-        method: how both were found.
+        base: value of the baseline, averaged over seeds.
+        candidate: value of the candidate, averaged over seeds.
+        value: their difference in the unit of the metric.
+        ci95: 95 % interval of the difference over images, and over seeds if both sides have several; None if the data
+            do not determine it.
+        p: two-sided p-value of the hypothesis "no difference"; None as for `ci95`.
+        method: how interval and p-value were computed.
         n: number of images.
-        seeds: numbers of runs of base and candidate.
-        seed_sd: standard deviation over seeds of the difference; None where a side has only one.
-        seeds_needed: how many would end the interval at 0; None where no number would, or nobody knows.
+        seeds: number of runs of baseline and candidate.
+        seed_sd: standard deviation of the difference over seeds; None if a side has a single run.
+        seeds_needed: estimated number of seeds at which the interval excludes 0; None if there is no such number.
     """
 
     base: float
@@ -52,20 +53,20 @@ class Difference:
     seeds_needed: int | None = None
 
 
-def difference(base: Sequence[Run], candidate: Sequence[Run], id: str) -> Difference:
-    """Compare a metric that all runs have a value of.
+def metric_difference(base: Sequence[Run], candidate: Sequence[Run], id: str) -> Difference:
+    """Compute the difference of a metric.
 
-    With per-image values, images are paired: the interval is that of the mean of d_i = candidate_i − base_i. Where
-    images do not count on a side (NaN), d_i is the difference of their influence values, see `stats.influence`, whose
-    mean is the difference of the means over the images that do. Outcomes 0 and 1, of images that count on both sides,
-    must also pass McNemar's exact test: the larger of both p-values counts. Runs of the same seeds are paired too.
+    With per-image values, images are paired: the interval is that of the mean of d_i = candidate_i − base_i. If some
+    images do not count on a side (NaN), d_i is the difference of their influence values (`cnnshift.stats.influence`),
+    whose mean is the difference of the means over the counted images. For outcomes 0 and 1 of single runs, the p-value
+    is the larger one of this and McNemar's exact test. Runs with the same seeds are paired by seed.
 
-    Without per-image values the two intervals are combined as if they were independent.
+    Without per-image values, the intervals of both sides are combined as independent ones.
 
     Args:
-        base: runs of one model under one contract, one per seed.
-        candidate: runs to compare with them, under the same contract.
-        id: of the metric.
+        base: runs of one model under one contract, one per seed, each with a value of the metric.
+        candidate: runs of the same model under the same contract.
+        id: id of the metric.
     """
     before, after = (sorted(runs, key=lambda run: run.seed) for runs in (base, candidate))
     first, second = ([_metric(run, id) for run in runs] for runs in (before, after))
@@ -83,8 +84,8 @@ def _metric(run: Run, id: str) -> MetricResult:
     return metric
 
 
-def _table(metrics: Sequence[MetricResult]) -> Table | None:
-    """Per-image values by seed; None where a run has none, or an image counts in no run."""
+def _table(metrics: Sequence[MetricResult]) -> PerImage | None:
+    """Return per-image values by seed; None if a run has none, or none that is finite."""
     packed = [metric.per_image for metric in metrics]
     arrays = [unpack(array).astype(float) for array in packed if array is not None]
     if len(arrays) < len(packed) or not all(np.isfinite(array).any() for array in arrays):
@@ -99,52 +100,48 @@ def _paired(base: Base, candidate: Candidate, bounds: tuple[float, float] | None
     n, seeds = base.shape[1], (len(base), len(candidate))
     if min(seeds) > 1 and n > 1:
         if paired_seeds:
-            found = seeded_difference(after - before, bounds=limits)
+            seeded = seeded_difference(after - before, bounds=limits)
         else:
-            found = seeded_difference_unpaired(before, after, bounds=limits)
-        return _over_seeds(found, values, n, seeds)
+            seeded = seeded_difference_unpaired(before, after, bounds=limits)
+        ci95 = _finite(seeded.low, seeded.high)
+        return Difference(
+            *values,
+            seeded.value,
+            ci95,
+            seeded.p if ci95 else None,
+            "paired by image, over images and seeds",
+            n,
+            seeds,
+            seed_sd=seeded.seed_sd,
+            seeds_needed=required_seeds(seeded),
+        )
     changes = after.mean(axis=0) - before.mean(axis=0)
     interval, p, method = paired_interval(changes, bounds=limits), p_value(changes, bounds=limits), "paired by image"
     both = np.isfinite(base[0]) & np.isfinite(candidate[0])
     if seeds == (1, 1) and both.any() and _are_outcomes(base) and _are_outcomes(candidate):
         p = max(p, mcnemar(base[0, both], candidate[0, both]))
-        method = f"{method}, and McNemar's exact test"
+        method = f"{method}, with McNemar's exact test"
     ci95 = _finite(interval.low, interval.high)
     return Difference(*values, float(changes.mean()), ci95, p if ci95 else None, method, n, seeds)
 
 
-def _are_outcomes(table: Table) -> bool:
-    """Whether all values that count are 0 or 1."""
+def _are_outcomes(table: PerImage) -> bool:
+    """Return whether all finite values are 0 or 1."""
     return bool(np.isin(table[np.isfinite(table)], (0, 1)).all())
 
 
-def _over_seeds(found: SeededDifference, values: tuple[float, float], n: int, seeds: tuple[int, int]) -> Difference:
-    ci95 = _finite(found.low, found.high)
-    return Difference(
-        *values,
-        found.value,
-        ci95,
-        found.p if ci95 else None,
-        "paired by image, over images and seeds",
-        n,
-        seeds,
-        seed_sd=found.seed_sd,
-        seeds_needed=required_seeds(found),
-    )
-
-
 def _unpaired(base: Sequence[MetricResult], candidate: Sequence[MetricResult]) -> Difference:
-    before, after = _summary(base), _summary(candidate)
+    before, after = _estimate(base), _estimate(candidate)
     value = after[0] - before[0]
     interval = mover_interval(after, before)
     ci95 = _finite(interval.low, interval.high)
-    method = "not paired: the metric has no values per image"
+    method = "not paired, because the metric has no per-image values"
     seeds = len(base), len(candidate)
     return Difference(before[0], after[0], value, ci95, _normal_p(value, ci95), method, base[0].n, seeds)
 
 
-def _summary(metrics: Sequence[MetricResult]) -> Estimate:
-    """Mean over seeds, with the mean limits over images, widened by the error of the mean over seeds."""
+def _estimate(metrics: Sequence[MetricResult]) -> Estimate:
+    """Return the mean over seeds with limits: the mean limits over images, widened by the error over seeds."""
     values = np.array([metric.value for metric in metrics], dtype=float)
     value = float(values.mean())
     limits = [metric.ci95 for metric in metrics if metric.ci95 is not None]
@@ -161,7 +158,7 @@ def _summary(metrics: Sequence[MetricResult]) -> Estimate:
 
 
 def _normal_p(value: float, ci95: tuple[float, float] | None) -> float | None:
-    """p-value as if the error were normal with the interval's half-width on the side of 0."""
+    """Return the p-value for a normal error with the half-width of the interval on the side of 0."""
     if ci95 is None:
         return None
     half = value - ci95[0] if value > 0 else ci95[1] - value

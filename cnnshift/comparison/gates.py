@@ -1,7 +1,7 @@
-"""Gates as they are written: margins of differences, and requirements on values.
+"""Gates on differences and requirements on values, parsed from text.
 
-A gate is `METRIC:MARGIN`: the metric may not get worse by more than the margin. A requirement is `METRIC>=VALUE`. In
-both, METRIC is an id or a pattern with `*`, `?` and `[…]`; of several gates for a metric the last one counts.
+A gate is `METRIC:MARGIN`: the metric must not get worse by more than the margin. A requirement is `METRIC>=VALUE`. In
+both, METRIC is an id or a pattern with `*`, `?` and `[…]`; the last gate that matches a metric applies.
 """
 
 from __future__ import annotations
@@ -21,194 +21,211 @@ from cnnshift.errors import InputError
 from cnnshift.registry import unknown
 
 OnInconclusive = Literal["warn", "fail", "pass"]
+Absence = Literal["missing", "incomparable"]
 
 _PATTERN = r"[A-Za-z0-9_*?\[\]!-]+"
 _NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _MARGIN = re.compile(rf"({_PATTERN}):({_NUMBER})(pp|px|%|)")
 _REQUIREMENT = re.compile(rf"({_PATTERN})\s*(>=|<=|>|<)\s*({_NUMBER})\s*(px|%|)")
-UNIT_OF_SIGN = {"%": "fraction", "px": "px"}
-"""Metrics that a value with a sign can be required of."""
+_METRIC_UNITS = {"%": "fraction", "px": "px"}
+"""Unit of the metrics that a requirement with this unit applies to."""
 _COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
     "<=": operator.le,
     ">": operator.gt,
     "<": operator.lt,
 }
+_KEYS = ("fail_if", "require", "on_inconclusive")
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """How much worse a metric may get.
+    """The margin by which a metric may get worse.
 
     Attributes:
         pattern: id of a metric, or a pattern of ids.
-        number: as it is written.
-        sign: `pp` percentage points of a fraction (a pattern leaves metrics that are none at their own margins); `%`
-            of the baseline's value; `px` pixels; or nothing: the metric's own unit, in which a fraction is a number
-            from 0 to 1.
+        number: the margin in `unit`.
+        unit: `pp` percentage points of a fraction (metrics that match a pattern and are not fractions keep their
+            default margins); `%` of the baseline's value; `px` pixels; or empty for the unit of the metric, in which a
+            fraction is a number from 0 to 1.
     """
 
     pattern: str
     number: float
-    sign: Literal["pp", "px", "%", ""]
+    unit: Literal["pp", "px", "%", ""]
 
-    def margin(self, id: str, unit: str, base: float) -> float:
-        """The margin in the metric's unit.
+    def margin(self, id: str, metric_unit: str, base: float) -> float:
+        """Return the margin in the unit of a metric.
 
         Args:
-            id: of the metric.
-            unit: of the metric.
-            base: the baseline's value.
+            id: id of the metric.
+            metric_unit: unit of the metric.
+            base: value of the baseline.
 
         Raises:
-            InputError: px for a metric that is no length, pp for one that is no fraction, or a margin that no
-                fraction can exceed.
+            InputError: The unit is px and the metric is not a length, or pp and it is not a fraction, or the margin is
+                at least 1 and the metric is a fraction.
         """
-        if self.sign == "px" and unit != "px":
-            raise InputError(f"'{self}' does not fit {id}, which is no length in pixels.")
-        if self.sign == "pp" and unit != "fraction":
+        if self.unit == "px" and metric_unit != "px":
+            raise InputError(f"The gate '{self}' does not apply to {id}, which is not a length in pixels.")
+        if self.unit == "pp" and metric_unit != "fraction":
             if is_glob(self.pattern) and id in METRICS:
                 return METRICS.load(id).spec.default_margin
-            raise InputError(f"'{self}' does not fit {id}, which is no fraction; write its margin without pp.")
-        if self.sign == "%":
+            raise InputError(
+                f"The gate '{self}' does not apply to {id}, which is not a fraction; write the margin without pp."
+            )
+        if self.unit == "%":
             return self.number / 100 * abs(base)
-        margin = self.number / 100 if self.sign == "pp" else self.number
-        if unit == "fraction" and margin >= 1:
-            raise InputError(f"'{self}' can never fail: a fraction such as {id} cannot fall by 100 pp; 1 pp is 1pp.")
+        margin = self.number / 100 if self.unit == "pp" else self.number
+        if metric_unit == "fraction" and margin >= 1:
+            raise InputError(
+                f"The gate '{self}' can never fail, because {id} is a fraction; write 1pp for one percentage point."
+            )
         return margin
 
-    def is_for(self, unit: str) -> bool:
-        """Whether it may judge metrics of a unit: a pattern is for those that its sign fits, a name insists."""
-        return not is_glob(self.pattern) or self.sign != "px" or unit == "px"
+    def applies_to(self, metric_unit: str) -> bool:
+        """Return whether the gate applies to metrics of a unit; a pattern in px applies to lengths only."""
+        return not is_glob(self.pattern) or self.unit != "px" or metric_unit == "px"
 
     def __str__(self) -> str:
-        return f"{self.pattern}:{self.number:.15g}{self.sign}"
+        return f"{self.pattern}:{self.number:.15g}{self.unit}"
 
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """What a metric's value must be: the measured value itself, whatever its interval.
+    """A limit of the measured value of a metric, whatever its interval.
 
     Attributes:
-        pattern: as of a `Gate`.
+        pattern: id of a metric, or a pattern of ids.
         comparison: >=, <=, > or <.
-        number: as it is written.
-        sign: `%` of a fraction, `px`, or nothing: the metric's own unit.
+        number: the limit in `unit`.
+        unit: `%` of a fraction, `px`, or empty for the unit of the metric.
     """
 
     pattern: str
     comparison: str
     number: float
-    sign: Literal["px", "%", ""]
+    unit: Literal["px", "%", ""]
 
-    def is_met(self, id: str, unit: str, value: float) -> bool:
-        """Whether a value meets it.
+    def is_met(self, id: str, metric_unit: str, value: float) -> bool:
+        """Return whether a value meets the requirement.
 
         Raises:
-            InputError: % for a metric that is no fraction, or px for one that is no length.
+            InputError: The unit is % and the metric is not a fraction, or px and it is not a length, or the metric is a
+                fraction and the limit is not between 0 and 1.
         """
-        if not _fits(self.sign, unit):
-            allowed = {"fraction": "a fraction", "px": "a length in pixels", "": "a plain number"}[unit]
-            raise InputError(f"'{self}' does not fit {id}, which is {allowed}.")
-        needed = self.number / 100 if self.sign == "%" else self.number
-        if unit == "fraction" and not 0 <= needed <= 1:
-            raise InputError(f"'{self}' asks for {needed:g} of {id}, a fraction from 0 to 1; write 97% or 0.97.")
-        return _COMPARISONS[self.comparison](value, needed)
+        if not self._fits(metric_unit):
+            kind = {"fraction": "a fraction", "px": "a length in pixels", "": "a plain number"}[metric_unit]
+            raise InputError(f"The requirement '{self}' does not apply to {id}, which is {kind}.")
+        limit = self.number / 100 if self.unit == "%" else self.number
+        if metric_unit == "fraction" and not 0 <= limit <= 1:
+            raise InputError(
+                f"The requirement '{self}' has the limit {limit:g}, but {id} is a fraction from 0 to 1; write 97% or "
+                "0.97."
+            )
+        return _COMPARISONS[self.comparison](value, limit)
 
-    def is_for(self, unit: str) -> bool:
-        """As of a gate."""
-        return not is_glob(self.pattern) or _fits(self.sign, unit)
+    def applies_to(self, metric_unit: str) -> bool:
+        """Return whether the requirement applies to metrics of a unit; a pattern only to those that it fits."""
+        return not is_glob(self.pattern) or self._fits(metric_unit)
+
+    def _fits(self, metric_unit: str) -> bool:
+        return not self.unit or _METRIC_UNITS[self.unit] == metric_unit
 
     def __str__(self) -> str:
-        return f"{self.pattern}{self.comparison}{self.number:.15g}{self.sign}"
+        return f"{self.pattern}{self.comparison}{self.number:.15g}{self.unit}"
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What makes a comparison fail.
+    """The conditions under which a comparison fails or is incomparable.
 
     Attributes:
-        gates: margins; the last that matches a metric counts. Without any, every metric has its own.
-        requirements: on the values of every candidate.
-        on_inconclusive: what becomes of a difference beyond its margin that may be chance.
-        asked: whether gates, or what becomes of inconclusive rows, were asked for here and now: what a project keeps in
-            its pyproject.toml is for comparisons with a baseline, not for those between architectures.
-        origin: where the gates are from.
-        explicit: whether the gates were asked for, or are the default ones, of which only the headline metrics count.
+        gates: margins; without any, every metric has its default margin.
+        requirements: limits of the values of every candidate.
+        on_inconclusive: what happens if a loss exceeds its margin without being significant.
+        allowed: verdicts that do not make the comparison incomparable.
+        explicit: whether gates were given; without them, only the headline metrics are compared.
+        from_arguments: whether gates or `on_inconclusive` were given as arguments. Those of a pyproject.toml apply to
+            comparisons with a baseline, not to comparisons between models.
+        source: where the gates were given.
     """
 
     gates: tuple[Gate, ...]
     requirements: tuple[Requirement, ...] = ()
     on_inconclusive: OnInconclusive = "warn"
+    allowed: tuple[Absence, ...] = ()
     explicit: bool = True
-    asked: bool = True
-    origin: str = "arguments"
+    from_arguments: bool = True
+    source: str = "arguments"
 
-    def metrics(self, there: Mapping[str, str]) -> list[str]:
-        """What is to be compared of the metrics that a baseline has, given as units by id.
+    def metrics(self, units: Mapping[str, str]) -> list[str]:
+        """Return the ids of the metrics to compare.
 
-        A pattern asks for what is there, so that a metric which is new does not make an old file incomparable, and of
-        it for the metrics that its margin fits; a name asks for that metric, there or not. Without gates of one's own
-        it is the headline metrics, or all where none of them was measured.
+        A pattern selects from the metrics of the baseline that its unit fits, so that new metrics do not make old files
+        incomparable. An id selects the metric even if the baseline lacks it. Without gates, the headline metrics are
+        compared, or all metrics if none of those was measured.
+
+        Args:
+            units: unit of every metric of the baseline, by id.
         """
         if not self.explicit:
-            return [id for id in DEFAULT_GATES if id in there] or [id for id in there if id in METRICS]
-        patterns = [gate.pattern for gate in self.gates]
-        named = [pattern for pattern in patterns if not is_glob(pattern) and pattern not in there]
-        judged = [id for id, unit in there.items() if self.gate(id, unit) is not None]
-        return [*judged, *dict.fromkeys(named)]
+            return [id for id in DEFAULT_GATES if id in units] or [id for id in units if id in METRICS]
+        absent = [gate.pattern for gate in self.gates if not is_glob(gate.pattern) and gate.pattern not in units]
+        present = [id for id, unit in units.items() if self.gate(id, unit) is not None]
+        return [*present, *dict.fromkeys(absent)]
 
-    def gate(self, id: str, unit: str) -> Gate | None:
-        """The last gate that matches a metric, of those that are for its unit."""
+    def gate(self, id: str, metric_unit: str) -> Gate | None:
+        """Return the last gate that matches a metric and applies to its unit."""
         if not self.explicit:
             return Gate(id, METRICS.load(id).spec.default_margin, "")
-        found = (gate for gate in reversed(self.gates) if _asks_for(gate.pattern, id) and gate.is_for(unit))
-        return next(found, None)
+        gates = (gate for gate in reversed(self.gates) if _matches(gate.pattern, id) and gate.applies_to(metric_unit))
+        return next(gates, None)
 
 
-def _asks_for(pattern: str, id: str) -> bool:
+def _matches(pattern: str, id: str) -> bool:
     return pattern == id or (id not in DIAGNOSTIC_METRICS and fnmatchcase(id, pattern))
 
 
-def matching(patterns: Sequence[str], ids: Iterable[str]) -> list[str]:
-    """Ids that a pattern matches, in their order."""
+def matching_ids(patterns: Sequence[str], ids: Iterable[str]) -> list[str]:
+    """Return the ids that match a pattern, in their order."""
     return [id for id in ids if any(fnmatchcase(id, pattern) for pattern in patterns)]
 
 
 def is_glob(pattern: str) -> bool:
-    """Whether a pattern may stand for several ids."""
+    """Return whether a pattern can match several ids."""
     return any(mark in pattern for mark in "*?[")
 
 
 def parse_gate(text: str) -> Gate:
-    """A gate from its text, such as `pairwise_consistency:0.5pp`, `mac:5%` or `*:1pp`.
+    """Parse a gate such as `pairwise_consistency:0.5pp`, `mac:5%` or `*:1pp`.
 
     Raises:
-        InputError: not of that form, or a negative margin.
+        InputError: The text does not have this form, or the margin is negative.
     """
-    found = _MARGIN.fullmatch(text.strip())
-    if not found or float(found[2]) < 0 or not math.isfinite(float(found[2])):
+    match = _MARGIN.fullmatch(text.strip())
+    if not match or float(match[2]) < 0 or not math.isfinite(float(match[2])):
         raise InputError(
-            f"The gate '{text}' is not METRIC:MARGIN with a margin from 0, such as accuracy:0.5pp (percentage points), "
-            "mac:5% (of the baseline's value), invariance_radius:1px or *:0.01."
+            f"The gate '{text}' is not METRIC:MARGIN with a margin of at least 0, such as accuracy:0.5pp (percentage "
+            "points), mac:5% (of the baseline's value), invariance_radius:1px or *:0.01."
         )
-    sign: Any = found[3]
-    return Gate(found[1], float(found[2]), sign)
+    unit: Any = match[3]
+    return Gate(match[1], float(match[2]), unit)
 
 
 def parse_requirement(text: str) -> Requirement:
-    """A requirement from its text, such as `accuracy>=97%` or `flip_probability<0.01`.
+    """Parse a requirement such as `accuracy>=97%` or `flip_probability<0.01`.
 
     Raises:
-        InputError: not of that form.
+        InputError: The text does not have this form.
     """
-    found = _REQUIREMENT.fullmatch(text.strip())
-    if not found or not math.isfinite(float(found[3])):
+    match = _REQUIREMENT.fullmatch(text.strip())
+    if not match or not math.isfinite(float(match[3])):
         raise InputError(
             f"The requirement '{text}' is not METRIC>=VALUE (or <=, >, <), such as accuracy>=97% or kappa>=0.8."
         )
-    sign: Any = found[4]
-    return Requirement(found[1], found[2], float(found[3]), sign)
+    unit: Any = match[4]
+    return Requirement(match[1], match[2], float(match[3]), unit)
 
 
 def resolve_policy(
@@ -216,54 +233,49 @@ def resolve_policy(
     require: Sequence[str] = (),
     on_inconclusive: str | None = None,
     *,
+    allowed: Sequence[Absence] = (),
     project: Path | None = None,
 ) -> Policy:
-    """The policy of the flags, else of `[tool.cnnshift.gates]` in pyproject.toml, else the default.
+    """Return the policy given by arguments, else by `[tool.cnnshift.gates]` in pyproject.toml, else the default.
 
     Args:
         fail_if: gates.
         require: requirements.
         on_inconclusive: warn, fail or pass.
-        project: the pyproject.toml to look into; by default that of this folder or of the nearest one above it.
+        allowed: verdicts that do not make the comparison incomparable.
+        project: path of the pyproject.toml; by default that of the working directory or of the nearest parent.
 
     Raises:
-        InputError: a gate, requirement or key that cannot be read.
+        InputError: A gate, a requirement or a key of the table is invalid.
     """
     project = project or find_project()
     table = project_table(project).get("gates", {})
     if not isinstance(table, Mapping):
-        raise InputError(f"{project}: tool.cnnshift.gates is {table!r}; a table is needed.")
+        raise InputError(f"{project}: tool.cnnshift.gates is {table!r}; it must be a table.")
     if problems := [f"{project}: {unknown('gate setting', key, _KEYS)}" for key in table if key not in _KEYS]:
         raise InputError("\n".join(problems))
-    kept = [*_texts(table, "fail_if", project)]
+    project_gates = _texts(table, "fail_if", project)
     choice: Any = table.get("on_inconclusive", "warn") if on_inconclusive is None else on_inconclusive
     try:
         requirements = tuple(map(parse_requirement, [*require] or _texts(table, "require", project)))
-        gates = tuple(map(parse_gate, [*fail_if] or kept))
+        gates = tuple(map(parse_gate, [*fail_if] or project_gates))
         if choice not in get_args(OnInconclusive):
             raise InputError(unknown("value of on-inconclusive", str(choice), get_args(OnInconclusive)))
-    except InputError as problem:
-        # It may be a line of the file that is meant.
-        raise InputError(f"{problem} (Gates are also read from {project}.)" if table else f"{problem}") from None
+    except InputError as error:
+        raise InputError(f"{error} (Gates are also read from {project}.)" if table else f"{error}") from None
     return Policy(
         gates,
         requirements,
         choice,
+        tuple(allowed),
         explicit=bool(gates),
-        asked=bool(fail_if) or on_inconclusive is not None,
-        origin="arguments" if fail_if else str(project) if kept else "defaults",
+        from_arguments=bool(fail_if) or on_inconclusive is not None,
+        source="arguments" if fail_if else str(project) if project_gates else "defaults",
     )
-
-
-_KEYS = ("fail_if", "require", "on_inconclusive")
 
 
 def _texts(table: Mapping[str, Any], key: str, project: Path) -> list[str]:
     values = table.get(key, [])
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        raise InputError(f"{project}: {key} is {values!r}; a list of texts is needed.")
+        raise InputError(f"{project}: {key} is {values!r}; it must be a list of strings.")
     return values
-
-
-def _fits(sign: str, unit: str) -> bool:
-    return not sign or UNIT_OF_SIGN[sign] == unit

@@ -1,4 +1,4 @@
-"""Which runs of two results may be compared: the same model under the same contract."""
+"""Match the runs of two results: the same model under the same contract."""
 
 from __future__ import annotations
 
@@ -7,101 +7,93 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cnnshift.results.aggregate import ModelRuns, group_by_contract
-from cnnshift.results.schema import ProtocolRecord, Result, Run
+from cnnshift.results.schema import Result, Run
 from cnnshift.results.validation import same_conditions
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """A model's runs in the baseline, and those to compare with them."""
+class MatchedRuns:
+    """The runs of one model in the baseline and in the candidate."""
 
     model: str
     base: tuple[Run, ...]
     candidate: tuple[Run, ...]
 
     @property
-    def protocol(self) -> ProtocolRecord:
-        """That of both sides."""
-        return self.base[0].protocol
+    def runs(self) -> tuple[Run, ...]:
+        """The runs of the candidate."""
+        return self.candidate
 
 
 @dataclass(frozen=True, slots=True)
-class Unmatched:
-    """A model's runs without a counterpart, and why."""
+class UnmatchedRuns:
+    """The runs of one model that have no counterpart, with the reason."""
 
     model: str
     runs: tuple[Run, ...]
     verdict: Literal["missing", "incomparable"]
     reason: str
 
-    @property
-    def protocol(self) -> ProtocolRecord:
-        """That of the runs there are."""
-        return self.runs[0].protocol
 
+def match_results(base: Result, candidate: Result) -> Iterator[MatchedRuns | UnmatchedRuns]:
+    """Yield every model and contract of the baseline, then those that only the candidate has.
 
-def match_results(base: Result, candidate: Result) -> Iterator[Pair | Unmatched]:
-    """Every model and contract of the baseline, then what only the candidate has.
-
-    A row of the baseline whose contract the candidate lacks is incomparable where the candidate measured that model
-    under that protocol on that data set in another way, and missing where it did not measure it at all.
+    If the candidate lacks a contract of the baseline, the runs are incomparable if it measured the model under the same
+    protocol and on the same data set with other settings, and missing otherwise.
     """
-    ours = [(row.model, row.runs[0].contract) for row in _rows(base)]
-    theirs = {(row.model, row.runs[0].contract): row for row in _rows(candidate)}
-    free = {key: row for key, row in theirs.items() if key not in ours}
-    used = set()
-    for row in _rows(base):
-        key = row.model, row.runs[0].contract
-        if key in theirs:
-            used.add(key)
-            counterpart = theirs[key].runs
-            # Every run of one file under one contract was measured alike; two files may still lie.
-            if same_conditions(row.runs[0], counterpart[0]) and _prepared(row.runs[0]) == _prepared(counterpart[0]):
-                yield Pair(row.model, row.runs, counterpart)
+    base_models = {(one.model, one.runs[0].contract): one for one in _models(base)}
+    candidates = {(one.model, one.runs[0].contract): one for one in _models(candidate)}
+    unused = {key: one for key, one in candidates.items() if key not in base_models}
+    for key, one in base_models.items():
+        run = one.runs[0]
+        if counterpart := candidates.get(key):
+            other = counterpart.runs[0]
+            # Two files may give the same contract to different conditions.
+            if same_conditions(run, other) and _preprocessing(run) == _preprocessing(other):
+                yield MatchedRuns(one.model, one.runs, counterpart.runs)
             else:
-                yield Unmatched(row.model, row.runs, "incomparable", _what_differs(row.runs[0], counterpart[0]))
-            continue
-        like = next((key for key, other in free.items() if _resembles(other, row)), None)
-        if like:
-            used.add(like)
-            yield Unmatched(row.model, row.runs, "incomparable", _what_differs(row.runs[0], free.pop(like).runs[0]))
+                yield UnmatchedRuns(one.model, one.runs, "incomparable", _describe_differences(run, other))
+        elif similar := next((key for key, other in unused.items() if _is_similar(other, one)), None):
+            other = unused.pop(similar).runs[0]
+            yield UnmatchedRuns(one.model, one.runs, "incomparable", _describe_differences(run, other))
         else:
-            yield Unmatched(row.model, row.runs, "missing", "the candidate has no such run")
-    for key, row in theirs.items():
-        if key not in used:
-            yield Unmatched(row.model, row.runs, "missing", "the baseline has no such run")
+            yield UnmatchedRuns(one.model, one.runs, "missing", "not measured in the candidate")
+    for one in unused.values():
+        yield UnmatchedRuns(one.model, one.runs, "missing", "not measured in the baseline")
 
 
-def _rows(result: Result) -> Iterator[ModelRuns]:
+def _models(result: Result) -> Iterator[ModelRuns]:
     for group in group_by_contract(result):
         yield from group.models
 
 
-def _resembles(a: ModelRuns, b: ModelRuns) -> bool:
+def _is_similar(a: ModelRuns, b: ModelRuns) -> bool:
     first, second = a.runs[0], b.runs[0]
-    return (a.model, first.protocol.name, _source(first)) == (b.model, second.protocol.name, _source(second))
+    return (a.model, first.protocol.name, _dataset_name(first)) == (
+        b.model,
+        second.protocol.name,
+        _dataset_name(second),
+    )
 
 
-def _source(run: Run) -> str:
-    """The data set without its options."""
+def _dataset_name(run: Run) -> str:
+    """Return the name of the data set without options."""
     return run.dataset.name.partition(":")[0]
 
 
-def _prepared(run: Run) -> object:
-    """How the images of a network that came with its weights were prepared."""
+def _preprocessing(run: Run) -> object:
+    """Return the preprocessing of a pretrained model."""
     return run.training.recipe.get("preprocess")
 
 
-def _what_differs(base: Run, candidate: Run) -> str:
-    """The parts of the contract that differ, with both values."""
+def _describe_differences(base: Run, candidate: Run) -> str:
     differences = []
     for part in ("dataset", "protocol"):
         before, after = (getattr(run, part).model_dump() for run in (base, candidate))
-        # Loss follows from the rest, and a fingerprint says nothing to people.
-        changed = [key for key in before if before[key] != after[key] and key != "information_loss"]
-        differences += [
-            f"{part} {key}" if key == "fingerprint" else f"{part} {key} {before[key]} → {after[key]}" for key in changed
-        ]
-    if _prepared(base) != _prepared(candidate):
-        differences.append(f"images prepared with {_prepared(base)} → {_prepared(candidate)}")
-    return f"measured otherwise: {', '.join(differences) or 'the protocol is of another version'}"
+        for key, value in before.items():
+            if value == after[key] or key in ("information_loss", "wraps"):
+                continue
+            differences.append(f"{part} {key}" if key == "fingerprint" else f"{part} {key} {value} → {after[key]}")
+    if _preprocessing(base) != _preprocessing(candidate):
+        differences.append(f"preprocessing {_preprocessing(base)} → {_preprocessing(candidate)}")
+    return f"measured under other conditions: {', '.join(differences) or 'another version of the protocol'}"

@@ -1,4 +1,4 @@
-"""Rank and Pareto front of models measured under one contract: accuracy × worst case × cost."""
+"""Rank and Pareto front of the models of one contract: accuracy, worst-case accuracy and cost."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cnnshift.comparison.records import Ranking
+from cnnshift.comparison.records import RankedModel
 from cnnshift.results.aggregate import ContractGroup, ModelRuns, seed_mean
 
 
 @dataclass(frozen=True, slots=True)
 class _Scores:
-    row: ModelRuns
+    model: ModelRuns
     accuracy: float
     worst_case: float
     costs: Mapping[str, int | float | None]
 
 
-def standings(group: ContractGroup) -> list[Ranking]:
-    """Models in the order of their rank; without those that lack one of the two accuracies."""
-    scored = list(_scored(group))
-    found = []
+def rank_models(group: ContractGroup) -> list[RankedModel]:
+    """Return the models in the order of their rank, without those that lack one of the two accuracies."""
+    scored = list(_scores(group))
+    ranking = []
     for one in sorted(scored, key=lambda one: (-one.worst_case, -one.accuracy)):
-        run = one.row.runs[0]
-        found.append(
-            Ranking(
-                model=one.row.model,
+        run = one.model.runs[0]
+        ranking.append(
+            RankedModel(
+                model=one.model.model,
                 dataset=run.dataset.name,
                 protocol=run.protocol.label,
                 rank=1 + sum(other.worst_case > one.worst_case for other in scored),
@@ -35,37 +35,37 @@ def standings(group: ContractGroup) -> list[Ranking]:
                 worst_case_accuracy=one.worst_case,
                 params=run.params,
                 flops=run.flops,
-                images_per_second=_speed(one.row),
+                images_per_second=_speed(one.model),
                 pareto=[cost for cost in one.costs if _is_on_front(one, scored, cost)],
             )
         )
-    return found
+    return ranking
 
 
-def _scored(group: ContractGroup) -> Iterator[_Scores]:
-    for row in group.models:
-        plain, worst = (seed_mean(row.runs, id) for id in ("accuracy", "worst_case_accuracy"))
-        if plain and worst:
-            run, speed = row.runs[0], _speed(row)
+def _scores(group: ContractGroup) -> Iterator[_Scores]:
+    for model in group.models:
+        accuracy, worst_case = (seed_mean(model.runs, id) for id in ("accuracy", "worst_case_accuracy"))
+        if accuracy and worst_case:
+            run, speed = model.runs[0], _speed(model)
             costs = {"params": run.params, "flops": run.flops, "time": 1 / speed if speed > 0 else None}
-            yield _Scores(row, plain.value, worst.value, costs)
+            yield _Scores(model, accuracy.value, worst_case.value, costs)
 
 
-def _speed(row: ModelRuns) -> float:
-    return float(np.mean([run.timing.images_per_second for run in row.runs]))
+def _speed(model: ModelRuns) -> float:
+    return float(np.mean([run.timing.images_per_second for run in model.runs]))
 
 
-def _is_on_front(one: _Scores, all_of_them: Sequence[_Scores], cost: str) -> bool:
-    """Whether no other is at least as good in all three and better in one; unknown costs are never compared."""
-    price = one.costs[cost]
-    if price is None:
+def _is_on_front(one: _Scores, scored: Sequence[_Scores], cost: str) -> bool:
+    """Return whether no other model dominates; models with an unknown cost are not compared."""
+    own_cost = one.costs[cost]
+    if own_cost is None:
         return False
-    for other in all_of_them:
-        other_price = other.costs[cost]
-        if other_price is None:
+    scores = (one.accuracy, one.worst_case, -own_cost)
+    for other in scored:
+        other_cost = other.costs[cost]
+        if other_cost is None:
             continue
-        theirs = (other.accuracy, other.worst_case, -other_price)
-        mine = (one.accuracy, one.worst_case, -price)
-        if theirs != mine and all(a >= b for a, b in zip(theirs, mine, strict=True)):
+        others = (other.accuracy, other.worst_case, -other_cost)
+        if others != scores and all(a >= b for a, b in zip(others, scores, strict=True)):
             return False
     return True

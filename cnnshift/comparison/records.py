@@ -1,4 +1,4 @@
-"""What a comparison says, as a document for programs: `schema` cnnshift.comparison, version 1."""
+"""The content of a comparison: `schema` "cnnshift.comparison", version 2."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pydantic
 from cnnshift.results.schema import Coordinate, Record
 
 Verdict = Literal["regressed", "missing", "incomparable", "inconclusive", "improved", "unchanged"]
-"""What became of a row, worst first."""
 
 VERDICTS: tuple[Verdict, ...] = ("regressed", "missing", "incomparable", "inconclusive", "improved", "unchanged")
+"""All verdicts, worst first."""
 
 MARKS: dict[Verdict, str] = {
     "regressed": "-",
@@ -21,16 +21,15 @@ MARKS: dict[Verdict, str] = {
     "improved": "+",
     "unchanged": "=",
 }
-"""Verdicts at a glance, with or without colour."""
 
 
 class ComparedRow(Record):
-    """One metric of one model, baseline against candidate.
+    """One metric of one model: candidate against baseline.
 
-    `difference` is candidate minus base in the metric's unit; `p_holm` is `p` adjusted for the number of rows. The
-    numbers are null where the row is missing or incomparable, for the `reason` given, and `ci95` and the p-values also
-    where the data say nothing of the error. `seeds` counts the runs of each side; `seed_sd` is null where one of them
-    has a single run. `images_needed` and `seeds_needed` say what would settle an inconclusive row.
+    `difference` is candidate minus baseline in the unit of the metric, and `p_holm` is `p` adjusted for the number of
+    rows. The numbers are null, with a `reason`, if the row is missing or incomparable; `ci95` and the p-values are also
+    null if the data do not determine an error. `seeds` counts the runs of both sides, and `seed_sd` is null if one of
+    them has a single run. `images_needed` and `seeds_needed` estimate what makes an inconclusive row significant.
     """
 
     baseline: str
@@ -44,7 +43,7 @@ class ComparedRow(Record):
     higher_is_better: bool
     verdict: Verdict
     reason: str = ""
-    base_value: float | None = None
+    baseline_value: float | None = None
     candidate_value: float | None = None
     difference: float | None = None
     ci95: tuple[float, float] | None = None
@@ -59,14 +58,14 @@ class ComparedRow(Record):
     seeds_needed: int | None = None
 
     @property
-    def gain(self) -> float:
-        """The difference, oriented so that negative is worse; 0 where there is none."""
+    def improvement(self) -> float:
+        """The difference, oriented so that negative is worse; 0 if there is none."""
         value = self.difference or 0.0
         return value if self.higher_is_better else -value
 
 
-class RequiredValue(Record):
-    """A requirement and the value that meets it or not; the value is null where the metric has none."""
+class RequirementResult(Record):
+    """A requirement on a candidate, and whether it is met; `value` is null if the metric has no value."""
 
     requirement: str
     candidate: str
@@ -78,8 +77,12 @@ class RequiredValue(Record):
     met: bool
 
 
-class Change(Record):
-    """An image whose prediction changed under the same weights: at how many shifts, and the first of them."""
+class ChangedPrediction(Record):
+    """An image whose prediction changed under the same weights.
+
+    `shifts` is the number of shifts at which it changed, and `shift` is the first of them, null if every image has its
+    own random shifts. The classes are those at that shift.
+    """
 
     model: str
     seed: int
@@ -87,15 +90,15 @@ class Change(Record):
     image: int
     shifts: int
     shift: tuple[Coordinate, Coordinate] | None
-    before: int
-    after: int
+    baseline_class: int
+    candidate_class: int
 
 
-class Ranking(Record):
-    """A model's place among those measured under the same contract.
+class RankedModel(Record):
+    """A model ranked among those measured under the same contract.
 
-    `rank` orders by worst-case accuracy, ties sharing a rank. `pareto` names the costs (params, flops, time per image)
-    for which no other model is at least as good in accuracy, worst-case accuracy and that cost, and better in one.
+    `rank` orders by worst-case accuracy; ties share a rank. `pareto` lists the costs (params, flops, time) for which no
+    other model is at least as good in accuracy, worst-case accuracy and that cost, and better in one of them.
     """
 
     model: str
@@ -111,15 +114,16 @@ class Ranking(Record):
 
 
 class Comparison(Record):
-    """Everything that a comparison found.
+    """A complete comparison.
 
-    `kind` is `results` (files, the first being the baseline) or `models` (of one result, against the reference).
-    `status` is `failed` where a gate failed, `incomparable` where something that was to be compared could not be, and
-    else `passed`. `gated` says whether rows can fail it, and `allowed` which verdicts do not make it incomparable.
+    `kind` is `results` (several results with the first) or `models` (the models of one result with a reference).
+    `status` is `failed` if a gate failed, else `incomparable` if a required comparison was impossible, else `passed`.
+    `gated` tells whether rows can fail the comparison, and `allowed` lists the verdicts that do not make it
+    incomparable.
     """
 
     schema_: Literal["cnnshift.comparison"] = pydantic.Field(default="cnnshift.comparison", alias="schema")
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     cnnshift_version: str
     kind: Literal["results", "models"]
     status: Literal["passed", "failed", "incomparable"]
@@ -129,13 +133,13 @@ class Comparison(Record):
     baseline: str
     candidates: list[str]
     gates: list[str]
-    gates_from: str
+    gates_source: str
     rows: list[ComparedRow]
-    requirements: list[RequiredValue]
-    changes: list[Change]
-    standings: list[Ranking]
+    requirements: list[RequirementResult]
+    changed_predictions: list[ChangedPrediction]
+    ranking: list[RankedModel]
     notes: list[str]
 
     def count(self, verdict: Verdict) -> int:
-        """Number of rows with that verdict."""
+        """Return the number of rows with that verdict."""
         return sum(row.verdict == verdict for row in self.rows)

@@ -1,4 +1,4 @@
-"""Runs as files hold them, for the tests of `cnnshift compare`."""
+"""Runs for the tests of `cnnshift compare`."""
 
 import numpy as np
 

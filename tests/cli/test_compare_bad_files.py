@@ -1,4 +1,4 @@
-"""What `cnnshift compare` says of files that are damaged, or no result files."""
+"""Errors of `cnnshift compare` for damaged and contradictory result files."""
 
 import json
 
@@ -13,7 +13,7 @@ DOCUMENT = json.loads(TEXT)
 
 
 def changed(path, value):
-    """The document with another value at a path."""
+    """Return the document with another value at a path."""
     document = json.loads(TEXT)
     at = document
     for key in path[:-1]:
@@ -41,22 +41,22 @@ BAD = {
     "bit-flipped": (TEXT.replace('"data":"eN', '"data":"eO', 1).replace('"data": "eN', '"data": "eO', 1), "is damaged"),
     "renamed field": (renamed(("runs", 0, "params"), "parameters"), "runs.0.params: field required"),
     "unknown field": (changed(("runs", 0, "note"), "x"), "runs.0.note: extra inputs are not permitted"),
-    "newer": (changed(("schema_version",), 99), "schema_version 99, which a newer cnnshift wrote"),
+    "newer": (changed(("schema_version",), 99), "schema_version 99, which was written by a newer cnnshift"),
     "claims a gigabyte": (
         changed((*METRIC, "per_image", "shape"), [2**30]),
-        "has shape (1073741824,); (200,) is needed",
+        "has shape (1073741824,); it must have shape (200,)",
     ),
     "claims a gigabyte twice": (
         json.dumps(json.loads(changed((*METRIC, "per_image", "shape"), [2**30])) | {}).replace(
             '"n": 200', f'"n": {2**30}'
         ),
-        "is needed",
+        "it must have shape",
     ),
-    "reversed interval": (changed((*METRIC, "ci95"), [0.9, 0.1]), "which is not in its interval (0.9, 0.1)"),
-    "value beyond": (changed((*METRIC, "value"), 1.5), "which is not in its interval"),
-    "value of other images": (changed((*METRIC, "value"), 0.76), "but its values per image have the mean 0.75"),
+    "reversed interval": (changed((*METRIC, "ci95"), [0.9, 0.1]), "outside its interval (0.9, 0.1)"),
+    "value beyond": (changed((*METRIC, "value"), 1.5), "outside its interval"),
+    "value of other images": (changed((*METRIC, "value"), 0.76), "but the mean of its per-image values is 0.75"),
     "reversed bounds": (changed((*METRIC, "bounds"), [1, 0]), "the first must be less than the second"),
-    "narrow bounds": (changed((*METRIC, "bounds"), [0, 0.8]), "not finite or not within its bounds"),
+    "narrow bounds": (changed((*METRIC, "bounds"), [0, 0.8]), "not finite or outside its bounds"),
     "metric twice": (
         changed(("runs", 0, "metrics"), DOCUMENT["runs"][0]["metrics"] + [DOCUMENT["runs"][0]["metrics"][1]]),
         "has the metric 'pairwise_consistency' twice",
@@ -70,7 +70,7 @@ BAD = {
     "not a number": (changed((*METRIC, "value"), float("nan")), "finite number"),
     "unknown unit": (changed((*METRIC, "unit"), "percent"), "unit: input should be 'fraction', 'px' or ''"),
     "escape codes": (changed(("runs", 0, "model"), "\x1b[31mcnn"), "control character '\\x1b'"),
-    "predictions that are no classes": (
+    "predictions that are not classes": (
         changed(("runs", 0, "predictions", "dtype"), "<f4"),
         "predictions are not whole numbers",
     ),
@@ -86,15 +86,15 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("case", BAD)
 @pytest.mark.parametrize("place", [0, 1])
-def test_bad_files_are_one_sentence(case, place, folder, cnnshift):
-    content, words = BAD[case]
+def test_bad_files_raise_one_sentence(case, place, folder, cnnshift):
+    content, message = BAD[case]
     assert content != TEXT
     (folder / "bad.json").write_text(content)
     named = ["bad.json", "two.json"] if place == 0 else ["two.json", "bad.json"]
     code, out, err = cnnshift("compare", *named, "--exit-zero")
     assert (code, out) == (2, "")
     assert err.startswith("error: bad.json ")
-    assert words in err
+    assert message in err
     assert err.count("\n") == 1
     assert len(err) < 400
 
@@ -104,4 +104,4 @@ def test_a_sparse_file_of_a_gigabyte_is_not_read(folder, cnnshift):
         file.truncate(2**30)
     code, _, err = cnnshift("compare", "two.json", "huge.json")
     assert code == 2
-    assert "huge.json has 1,073,741,824 bytes; allowed: at most" in err
+    assert "huge.json has 1,073,741,824 bytes; it must have at most" in err

@@ -72,7 +72,7 @@ def test_a_pool_that_is_no_longer_adaptive_is_a_regression(measured, monkeypatch
     assert {model for model, _ in regressed} == {APS}
     exact = cnnshift.compare(measured, broken, exact=True, fail_if=["accuracy:99pp"])
     assert exact.status == "failed"
-    assert {change.model for change in exact.changes} == {APS}
+    assert {change.model for change in exact.changed_predictions} == {APS}
     assert broken.runs[0].weights_digest == measured.runs[0].weights_digest
 
 

@@ -1,4 +1,4 @@
-"""What holds for every comparison, whatever the values."""
+"""Properties of every comparison, for arbitrary values."""
 
 from pathlib import Path
 
@@ -50,7 +50,7 @@ def found(base, candidate, gates=GATES):
 
 
 def close(a, b):
-    """Equal numbers but for rounding, or both absent: where no two images differ, nothing is known of the error."""
+    """Return whether two numbers are equal up to rounding, or both absent."""
     return a == b if None in (a, b) else a == pytest.approx(b, rel=1e-4, abs=1e-9)
 
 
@@ -73,14 +73,14 @@ def test_a_result_is_unchanged_from_itself(both):
 
 @settings(max_examples=10)
 @given(sides())
-def test_swapping_the_sides_swaps_what_is_found(both):
+def test_swapping_the_sides_reverses_differences_and_verdicts(both):
     base, candidate = map(result, both)
     there, back = rows(found(base, candidate)), rows(found(candidate, base))
     assert there.keys() == back.keys() == {"accuracy", "mac", "conditional_consistency"}
     for id, row in there.items():
         other = back[id]
         assert row.difference == pytest.approx(-other.difference, abs=1e-12)
-        assert (row.base_value, row.candidate_value) == (other.candidate_value, other.base_value)
+        assert (row.baseline_value, row.candidate_value) == (other.candidate_value, other.baseline_value)
         assert row.verdict == SWAPPED.get(other.verdict, other.verdict)
         assert close(row.p, other.p)
         assert close(row.ci95, other.ci95 and (-other.ci95[1], -other.ci95[0]))
@@ -115,7 +115,7 @@ def test_a_larger_margin_only_turns_rows_into_unchanged_ones(both, margins):
 
 @settings(max_examples=10)
 @given(sides())
-def test_two_results_and_two_models_of_one_result_are_the_same_question(both):
+def test_two_models_of_one_result_compare_as_two_results(both):
     policy = resolve_policy(GATES, project=Path("none.toml"))
     base, candidate = map(result, both)
     renamed = [run.model_copy(update={"model": "other"}) for run in candidate.runs]

@@ -1,4 +1,4 @@
-"""Requirements, statuses, notes and advice; models of one result; the Python API."""
+"""Requirements, status, notes and the next step; models of one result; the Python API."""
 
 import itertools
 
@@ -8,11 +8,11 @@ from cnnshift.api import compare
 from cnnshift.errors import InputError
 from cnnshift.render.documents.comparison import comparison_document
 from cnnshift.results.files import save_result
-from tests.comparing import OLD, PLAIN, advice, against, among, of_outcomes, only, rng
+from tests.comparing import OLD, PLAIN, against, among, next_step, of_outcomes, only, rng
 from tests.factories import make_outcomes, make_result, make_run, make_summary
 
 
-def test_requirements_are_on_every_model_of_every_candidate():
+def test_requirements_apply_to_every_model_of_every_candidate():
     two = make_result(PLAIN, make_run({"accuracy": make_outcomes(180)}, model="mlp"))
     found = against(two, two, require=["accuracy>=80%"])
     assert [(one.candidate, one.model, one.met) for one in found.requirements] == [
@@ -20,12 +20,12 @@ def test_requirements_are_on_every_model_of_every_candidate():
         ("new.json", "mlp", True),
     ]
     assert found.status == "failed"
-    assert "Next: look at cnn" in advice(found)
-    assert "required accuracy>=80%: it is 75.0 %" in advice(found)
+    assert "Next: inspect cnn" in next_step(found)
+    assert "required accuracy>=80%: the value is 75.0 %" in next_step(found)
     assert against(two, two, require=["accuracy>=75%"]).status == "passed"
 
 
-def test_a_requirement_is_on_the_mean_of_the_seeds():
+def test_a_requirement_applies_to_the_mean_over_seeds():
     seeds = make_result(*(make_run({"accuracy": make_outcomes(n)}, seed=n) for n in (140, 160)))
     (one,) = against(seeds, seeds, require=["accuracy>=75%"]).requirements
     assert (one.value, one.met) == (pytest.approx(0.75), True)
@@ -37,26 +37,26 @@ def test_a_requirement_without_a_value_is_not_met():
         found = against(run, run, gates=["accuracy:1pp"], require=[require])
         (one,) = found.requirements
         assert (found.status, one.value, one.met) == ("incomparable", None, False)
-        assert "it has no value" in advice(found)
-        assert "--allow-missing" in advice(found)
+        assert "no value was measured" in next_step(found)
+        assert "--allow-missing" in next_step(found)
         assert against(run, run, gates=["accuracy:1pp"], require=[require], missing=True).status == "passed"
 
 
-def test_a_required_pattern_is_for_the_metrics_that_it_fits():
+def test_a_required_pattern_applies_to_metrics_of_its_unit():
     run = make_run({"accuracy": make_outcomes(150), "kappa": make_summary("kappa", 0.2)})
     assert [one.metric for one in against(run, run, require=["*>=50%"]).requirements] == ["accuracy"]
     assert [one.met for one in against(run, run, require=["*>=0.5"]).requirements] == [True, False]
 
 
-def test_a_failed_gate_is_worse_than_a_missing_row():
+def test_a_failed_gate_takes_precedence_over_a_missing_row():
     base = make_result(make_run({"accuracy": make_outcomes(190)}), PLAIN.model_copy(update={"model": "mlp"}))
     found = against(base, make_run({"accuracy": make_outcomes(100)}))
     assert found.status == "failed"
     assert {row.verdict for row in found.rows} == {"regressed", "missing"}
-    assert advice(found).startswith("Next: look at cnn, accuracy: regressed: 95.0 % → 50.0 %")
+    assert next_step(found).startswith("Next: inspect cnn, accuracy: regressed: 95.0 % → 50.0 %")
 
 
-def test_notes_of_what_is_not_a_difference_of_the_models():
+def test_notes_state_differences_of_device_and_training():
     base = make_result(make_run({"accuracy": make_outcomes(150)}, recipe={"epochs": 1, "augment": "none"}))
     other = make_result(
         make_run({"accuracy": make_outcomes(150)}, recipe={"epochs": 2, "augment": "none", "clip": [1, "\x1b[31m\n"]}),
@@ -64,18 +64,18 @@ def test_notes_of_what_is_not_a_difference_of_the_models():
         environment={"device_kind": "gpu", "matmul_precision": "highest"},
     )
     notes = against(base, other).notes
-    assert notes[0] == "new.json is partial: it holds 1 finished run."
-    assert notes[1] == "new.json was measured on another device kind: cpu → gpu."
-    assert notes[2].startswith("cnn was trained otherwise: clip None → [1, ")
+    assert notes[0] == "new.json is partial: it has 1 finished run."
+    assert notes[1] == "The device kind of new.json differs: cpu → gpu."
+    assert notes[2].startswith("The training of cnn differs: clip None → [1, ")
     assert "epochs 1 → 2" in notes[2]
     assert not any("\x1b" in note or "\n" in note for note in notes)
     assert against(base, base).notes == []
 
 
-def test_one_other_network_is_not_another_way_of_training():
+def test_a_single_training_run_does_not_represent_its_training_procedure():
     other = PLAIN.model_copy(update={"weights_digest": "1" * 64})
     (note,) = against(PLAIN, other).notes
-    assert note.startswith("Weights differ, with one seed on a side")
+    assert note.startswith("The weights differ, and one side has a single training run")
     two = [
         make_result(*(make_run({"mac": rng(s).random(9)}, seed=s, weights_digest=f"{s + k}") for s in (0, 1)))
         for k in (0, 5)
@@ -83,30 +83,30 @@ def test_one_other_network_is_not_another_way_of_training():
     assert against(*two, gates=["mac:1pp"]).notes == []
 
 
-def test_advice_of_each_status():
-    assert advice(of_outcomes(150, 150)) == "Next: nothing; no gate failed."
-    assert advice(of_outcomes(190, 150)).startswith("Next: look at cnn, accuracy: regressed")
-    assert "images like these (now 200) would settle cnn, accuracy" in advice(of_outcomes(190, 187))
-    assert "--allow-missing" in advice(against(PLAIN, PLAIN.model_copy(update={"model": "mlp"})))
+def test_the_next_step_for_each_status():
+    assert next_step(of_outcomes(150, 150)) == "No gate failed."
+    assert next_step(of_outcomes(190, 150)).startswith("Next: inspect cnn, accuracy: regressed")
+    assert "images (now 200) to settle cnn, accuracy" in next_step(of_outcomes(190, 187))
+    assert "--allow-missing" in next_step(against(PLAIN, PLAIN.model_copy(update={"model": "mlp"})))
     other = make_run({"accuracy": make_outcomes(50, 100)}, contract="b")
-    assert "--allow-incomparable" in advice(against(PLAIN, other))
+    assert "--allow-incomparable" in next_step(against(PLAIN, other))
 
 
-def test_advice_names_what_is_not_allowed_yet():
+def test_the_next_step_names_the_missing_allowance():
     base = make_result(PLAIN, PLAIN.model_copy(update={"model": "mlp"}))
     other = make_result(make_run({"accuracy": make_outcomes(50, 100)}, contract="b"))
-    said = advice(against(base, other, missing=True))
-    assert "--allow-incomparable" in said
-    assert "--allow-missing" not in said
+    step = next_step(against(base, other, missing=True))
+    assert "--allow-incomparable" in step
+    assert "--allow-missing" not in step
 
 
-def test_advice_of_doubts_beside_a_failed_requirement_is_about_the_requirement():
+def test_the_next_step_is_about_a_failed_requirement_before_inconclusive_rows():
     found = of_outcomes(190, 187, require=["accuracy>=95%"])
     assert found.status == "failed"
-    assert "required accuracy>=95%" in advice(found)
+    assert "required accuracy>=95%" in next_step(found)
 
 
-def test_only_changed_counts_what_it_hides():
+def test_only_changed_counts_the_hidden_rows():
     base = {"accuracy": make_outcomes(150), "mac": make_outcomes(30), "fidelity": make_outcomes(100)}
     found = against(make_run(base), make_run(base | {"fidelity": make_outcomes(30)}), gates=["*:1pp"])
     document = comparison_document(found, only_changed=True)
@@ -135,7 +135,7 @@ def models(**scores):
     )
 
 
-def test_standings_against_brute_force():
+def test_ranking_matches_brute_force():
     random = rng(3)
     scores = {
         f"m{i}": (
@@ -147,13 +147,13 @@ def test_standings_against_brute_force():
         )
         for i in range(24)
     }
-    standings = {one.model: one for one in among(models(**scores)).standings}
-    assert list(standings) == sorted(scores, key=lambda name: (-scores[name][1], -scores[name][0]))
+    ranking = {one.model: one for one in among(models(**scores)).ranking}
+    assert list(ranking) == sorted(scores, key=lambda name: (-scores[name][1], -scores[name][0]))
     cost = {
         name: {"params": params, "flops": flops, "time": 1 / speed if speed else None}
         for name, (_, _, params, flops, speed) in scores.items()
     }
-    for name, one in standings.items():
+    for name, one in ranking.items():
         assert one.rank == 1 + sum(other[1] > scores[name][1] for other in scores.values())
         front = []
         for kind in ("params", "flops", "time"):
@@ -168,20 +168,20 @@ def test_standings_against_brute_force():
             ]
             front += [kind] if cost[name][kind] is not None and not beaten else []
         assert one.pareto == front
-    assert any(one.pareto for one in standings.values())
-    assert any(not one.pareto for one in standings.values())
+    assert any(one.pareto for one in ranking.values())
+    assert any(not one.pareto for one in ranking.values())
 
 
 def test_ties_share_a_rank():
     same = (150, 100, 10, 1.0, 1.0)
-    found = among(models(a=same, b=same, c=(150, 90, 10, 1.0, 1.0))).standings
+    found = among(models(a=same, b=same, c=(150, 90, 10, 1.0, 1.0))).ranking
     assert [one.rank for one in found] == [1, 1, 3]
     assert [one.pareto for one in found] == [["params", "flops", "time"]] * 2 + [[]]
 
 
-def test_models_without_one_of_the_accuracies_have_no_place():
+def test_models_without_one_of_the_accuracies_are_not_ranked():
     result = make_result(PLAIN, make_run({"accuracy": make_outcomes(3)}, model="mlp"))
-    assert among(result).standings == []
+    assert among(result).ranking == []
 
 
 def test_the_reference_is_the_first_or_chosen():
@@ -194,7 +194,7 @@ def test_the_reference_is_the_first_or_chosen():
         among(result, reference="d")
 
 
-def test_between_models_only_gates_that_were_asked_for_fail():
+def test_between_models_only_given_gates_fail():
     result = models(a=(150, 100, 1, 1.0, 1.0), b=(100, 50, 1, 1.0, 1.0))
     found = among(result)
     assert (found.status, found.gated) == ("passed", False)
@@ -202,12 +202,12 @@ def test_between_models_only_gates_that_were_asked_for_fail():
     assert {finding.level for finding in comparison_document(found).findings} == {"notice"}
     asked = among(result, gates=["accuracy:1pp"])
     assert (asked.status, asked.gated) == ("failed", True)
-    # A requirement that is not met makes no gate of the default margins.
+    # An unmet requirement does not activate the default gates.
     required = among(result, require=["accuracy>=60%"])
     levels = [finding.level for finding in comparison_document(required).findings]
     assert required.status == "failed"
     assert levels.count("failure") == 1
-    assert "required accuracy>=60%" in advice(required)
+    assert "required accuracy>=60%" in next_step(required)
 
 
 def test_contracts_are_compared_one_by_one():
@@ -226,18 +226,18 @@ def test_a_model_under_a_contract_that_the_reference_lacks():
     result = make_result(PLAIN, make_run({"accuracy": make_outcomes(3)}, model="mlp", contract="b"))
     found = among(result)
     assert (found.status, only(found).verdict) == ("incomparable", "missing")
-    assert only(found).reason == "the reference cnn was not measured like this"
+    assert only(found).reason == "the reference cnn was not measured under the same conditions"
 
 
-def test_one_model_alone_has_nothing_to_be_compared_with():
+def test_a_single_model_has_no_rows():
     found = among(make_result(PLAIN))
     assert (found.status, found.rows) == ("passed", [])
     assert "nothing to compare" in comparison_document(found).header[0]
     assert among(make_result(PLAIN), require=["accuracy>=80%"]).status == "failed"
 
 
-def test_a_result_without_runs_has_no_models():
-    with pytest.raises(InputError, match="holds no finished run"):
+def test_a_result_without_runs_is_refused():
+    with pytest.raises(InputError, match="has no finished run"):
         among(make_result())
 
 
@@ -246,7 +246,7 @@ def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def test_one_file_twice_is_a_fair_question():
+def test_one_file_may_be_given_several_times():
     found = compare(OLD, OLD, str(OLD))
     assert found.status == "passed"
     assert found.candidates == [f"{OLD} (2)", f"{OLD} (3)"]
@@ -263,7 +263,7 @@ def test_a_file_of_version_1_can_be_compared_but_not_exactly():
     assert compare(OLD, OLD).status == "passed"
     found = compare(OLD, OLD, exact=True)
     assert found.status == "incomparable"
-    assert "a run holds no predictions" in advice(found)
+    assert "a run has no predictions" in next_step(found)
 
 
 def test_usage_mistakes():
@@ -283,7 +283,7 @@ def test_several_candidates_each_have_rows():
     ]
 
 
-def test_every_combination_of_what_is_allowed():
+def test_every_combination_of_allowances():
     third = PLAIN.model_copy(update={"model": "third"})
     base = make_result(PLAIN, PLAIN.model_copy(update={"model": "mlp"}), third)
     other = make_result(make_run({"accuracy": make_outcomes(50, 100)}, contract="b"), third)

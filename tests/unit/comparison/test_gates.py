@@ -1,4 +1,4 @@
-"""Gates, requirements and policies as they are written."""
+"""Parsing of gates and requirements, their units, and the resolution of a policy."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from cnnshift.comparison.gates import (
     Gate,
     Policy,
     Requirement,
-    matching,
+    matching_ids,
     parse_gate,
     parse_requirement,
     resolve_policy,
@@ -31,7 +31,7 @@ from cnnshift.errors import InputError
         ("my-metric:+2%", Gate("my-metric", 2.0, "%")),
     ],
 )
-def test_gates_are_read(text, gate):
+def test_gates_are_parsed(text, gate):
     assert parse_gate(text) == gate
     assert parse_gate(str(gate)) == gate
 
@@ -42,7 +42,7 @@ def test_gates_are_read(text, gate):
      "accuracy:1e999", "accuracy:nan", "accuracy:inf", "accuracy:1,5pp", "accuracy=1pp", "accuracy:1pp:2pp",
      "accuracy :1pp", "accuracy:1PP", "a b:1", "accuracy:1pp\nmac:1%", "accuracy:١pp", "accuracy:0x1"],
 )  # fmt: skip
-def test_what_is_no_gate_is_told_with_examples(text):
+def test_invalid_gates_are_refused_with_examples(text):
     with pytest.raises(InputError, match=r"is not METRIC:MARGIN .*accuracy:0.5pp") as caught:
         parse_gate(text)
     assert f"'{text}'" in str(caught.value)
@@ -58,7 +58,7 @@ def test_what_is_no_gate_is_told_with_examples(text):
         ("*consistency>=.9", Requirement("*consistency", ">=", 0.9, "")),
     ],
 )
-def test_requirements_are_read(text, requirement):
+def test_requirements_are_parsed(text, requirement):
     assert parse_requirement(text) == requirement
     assert parse_requirement(str(requirement)) == requirement
 
@@ -68,13 +68,13 @@ def test_requirements_are_read(text, requirement):
     ["", "accuracy", "accuracy=1", "accuracy==1", "accuracy>", ">=1", "accuracy>=1pp", "accuracy=>1",
      "accuracy>=1e999", "accuracy>=nan", "accuracy>=high", "accuracy>=1>=2"],
 )  # fmt: skip
-def test_what_is_no_requirement_is_told_with_examples(text):
+def test_invalid_requirements_are_refused_with_examples(text):
     with pytest.raises(InputError, match=r"is not METRIC>=VALUE .*accuracy>=97%"):
         parse_requirement(text)
 
 
 @pytest.mark.parametrize("text", ["accuracy>=99.99999%", "kappa<0.123456789", "accuracy>=97%"])
-def test_requirements_are_shown_as_exactly_as_they_were_written(text):
+def test_requirements_are_printed_in_full_precision(text):
     assert str(parse_requirement(text)) == text
 
 
@@ -89,44 +89,44 @@ def test_requirements_are_shown_as_exactly_as_they_were_written(text):
         ("invariance_radius:1px", "invariance_radius", "px", 4.0, 1.0),
         ("invariance_radius:0.5", "invariance_radius", "px", 4.0, 0.5),
         ("kappa:0.02", "kappa", "", 0.5, 0.02),
-        # Of metrics that are no fractions, a pattern in pp asks for their own margins.
+        # Metrics that match a pattern in pp and are not fractions keep their default margins.
         ("*:2pp", "kappa", "", 0.5, 0.01),
         ("*:2pp", "invariance_radius", "px", 4.0, 0.5),
     ],
 )
-def test_margins_are_in_the_metric_s_unit(text, id, unit, base, margin):
+def test_margins_are_converted_to_the_unit_of_the_metric(text, id, unit, base, margin):
     assert parse_gate(text).margin(id, unit, base) == pytest.approx(margin, abs=1e-15)
 
 
 @pytest.mark.parametrize(
-    ("gate", "id", "unit", "words"),
+    ("gate", "id", "unit", "message"),
     [
-        ("kappa:2pp", "kappa", "", "no fraction"),
-        ("invariance_radius:1pp", "invariance_radius", "px", "no fraction"),
+        ("kappa:2pp", "kappa", "", "not a fraction"),
+        ("invariance_radius:1pp", "invariance_radius", "px", "not a fraction"),
         ("accuracy:1", "accuracy", "fraction", "can never fail"),
         ("*:100pp", "accuracy", "fraction", "can never fail"),
     ],
 )
-def test_margins_that_say_nothing_are_refused(gate, id, unit, words):
-    with pytest.raises(InputError, match=words):
+def test_meaningless_margins_are_refused(gate, id, unit, message):
+    with pytest.raises(InputError, match=message):
         parse_gate(gate).margin(id, unit, 0.5)
 
 
 @pytest.mark.parametrize("text", ["accuracy>=97", "accuracy>=101%", "accuracy>=-1"])
-def test_values_that_no_fraction_has_are_refused(text):
+def test_limits_outside_0_and_1_are_refused_for_fractions(text):
     with pytest.raises(InputError, match=r"write 97% or 0\.97"):
         parse_requirement(text).is_met("accuracy", "fraction", 0.5)
 
 
 @pytest.mark.parametrize("unit", ["fraction", ""])
-def test_a_margin_in_pixels_is_for_lengths(unit):
-    with pytest.raises(InputError, match="'m:1px' does not fit m, which is no length in pixels"):
+def test_a_margin_in_pixels_applies_to_lengths_only(unit):
+    with pytest.raises(InputError, match="The gate 'm:1px' does not apply to m, which is not a length in pixels"):
         parse_gate("m:1px").margin("m", unit, 1.0)
 
 
 @pytest.mark.parametrize(("text", "unit"), [("m>1%", "px"), ("m>1%", ""), ("m>1px", "fraction"), ("m>1px", "")])
 def test_a_requirement_in_another_unit_is_refused(text, unit):
-    with pytest.raises(InputError, match=f"'{text}' does not fit m"):
+    with pytest.raises(InputError, match=f"The requirement '{text}' does not apply to m"):
         parse_requirement(text).is_met("m", unit, 1.0)
 
 
@@ -152,15 +152,15 @@ def policy(*gates):
 UNITS = {"accuracy": "fraction", "mac": "fraction", "invariance_radius": "px", "kappa": ""}
 
 
-def test_the_last_gate_that_matches_counts():
+def test_the_last_matching_gate_applies():
     assert str(policy("*:1%", "accuracy:2pp").gate("accuracy", "fraction")) == "accuracy:2pp"
     assert str(policy("accuracy:2pp", "*:1%").gate("accuracy", "fraction")) == "*:1%"
     assert str(policy("*:1%", "accuracy:2pp").gate("mac", "fraction")) == "*:1%"
     assert policy("mac:1%").gate("accuracy", "fraction") is None
 
 
-def test_a_pattern_is_for_the_metrics_that_its_margin_fits():
-    # Every result holds metrics of all three units; '*:1pp' is the most usual gate of all.
+def test_a_pattern_applies_to_metrics_that_its_unit_fits():
+    # Every result has metrics of all three units.
     assert policy("*:1pp").metrics(UNITS) == list(UNITS)
     assert policy("*:1px").metrics(UNITS) == ["invariance_radius"]
     assert policy("*:1%").metrics(UNITS) == list(UNITS)
@@ -170,7 +170,7 @@ def test_a_pattern_is_for_the_metrics_that_its_margin_fits():
     assert str(both.gate("kappa", "")) == "kappa:0.02"
 
 
-def test_a_name_asks_for_a_metric_that_is_not_there():
+def test_an_id_selects_a_metric_that_the_baseline_lacks():
     assert policy("mac:1%", "fidelity:1pp").metrics({"accuracy": "fraction", "mac": "fraction"}) == ["mac", "fidelity"]
     assert policy("fid*:1pp").metrics({"accuracy": "fraction"}) == []
 
@@ -178,8 +178,8 @@ def test_a_name_asks_for_a_metric_that_is_not_there():
 def test_the_default_gates_are_the_headline_metrics_with_their_own_margins():
     found = resolve_policy()
     assert not found.explicit
-    there = dict.fromkeys(METRICS, "fraction")
-    assert sorted(found.metrics(there)) == sorted(DEFAULT_GATES)
+    units = dict.fromkeys(METRICS, "fraction")
+    assert sorted(found.metrics(units)) == sorted(DEFAULT_GATES)
     assert found.metrics({"mac": "fraction", "foreign": ""}) == ["mac"]
     for id in METRICS:
         spec = METRICS.load(id).spec
@@ -187,11 +187,11 @@ def test_the_default_gates_are_the_headline_metrics_with_their_own_margins():
 
 
 def test_patterns_are_case_sensitive_and_keep_the_order():
-    assert matching(["*_accuracy", "accuracy"], ["accuracy", "Accuracy", "kappa", "worst_case_accuracy"]) == [
+    assert matching_ids(["*_accuracy", "accuracy"], ["accuracy", "Accuracy", "kappa", "worst_case_accuracy"]) == [
         "accuracy",
         "worst_case_accuracy",
     ]
-    assert matching(["[!a]*"], UNITS) == ["mac", "invariance_radius", "kappa"]
+    assert matching_ids(["[!a]*"], UNITS) == ["mac", "invariance_radius", "kappa"]
 
 
 @pytest.fixture
@@ -221,7 +221,7 @@ def test_the_policy_of_a_project(project):
     assert found.explicit
 
 
-def test_flags_say_more_than_the_project_each_for_itself(project):
+def test_each_flag_overrides_the_project(project):
     path = project(TABLE)
     found = resolve_policy(["kappa:0.1"], project=path)
     assert [str(gate) for gate in found.gates] == ["kappa:0.1"]
@@ -233,17 +233,17 @@ def test_flags_say_more_than_the_project_each_for_itself(project):
 
 
 @pytest.mark.parametrize("text", ["", "[tool.other]", "[tool.cnnshift]\nmax_shift = 3", "[tool.cnnshift.gates]"])
-def test_without_gates_in_the_project_the_default_holds(project, text):
+def test_without_gates_in_the_project_the_default_applies(project, text):
     assert resolve_policy(project=project(text)) == resolve_policy(project=project("") / "missing")
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ("[tool.cnnshift.gates]\nfailif = []", "Unknown gate setting 'failif'.*Did you mean 'fail_if'"),
-        ("[tool.cnnshift]\ngates = ['accuracy:1pp']", "tool.cnnshift.gates is .* a table is needed"),
-        ("[tool.cnnshift.gates]\nfail_if = 'accuracy:1pp'", "fail_if is 'accuracy:1pp'; a list of texts"),
-        ("[tool.cnnshift.gates]\nrequire = [1]", "require is .1.; a list of texts"),
+        ("[tool.cnnshift]\ngates = ['accuracy:1pp']", "tool.cnnshift.gates is .* it must be a table"),
+        ("[tool.cnnshift.gates]\nfail_if = 'accuracy:1pp'", "fail_if is 'accuracy:1pp'; it must be a list of strings"),
+        ("[tool.cnnshift.gates]\nrequire = [1]", "require is .1.; it must be a list of strings"),
         ("[tool.cnnshift.gates]\nfail_if = ['accuracy']", "'accuracy' is not METRIC:MARGIN"),
         ("[tool.cnnshift.gates]\nrequire = ['accuracy']", "'accuracy' is not METRIC>=VALUE"),
         ("[tool.cnnshift.gates]\non_inconclusive = 'pas'", "'pas'; allowed: warn, fail, pass. Did you mean 'pass'"),
@@ -251,12 +251,12 @@ def test_without_gates_in_the_project_the_default_holds(project, text):
         ("[tool.cnnshift.gates", "is not TOML"),
     ],
 )
-def test_mistakes_in_the_project_are_told(project, text, words):
-    with pytest.raises(InputError, match=words):
+def test_invalid_project_settings_are_refused(project, text, message):
+    with pytest.raises(InputError, match=message):
         resolve_policy(project=project(text))
 
 
-def test_all_unknown_keys_are_told_at_once(project):
+def test_all_unknown_keys_are_reported_at_once(project):
     with pytest.raises(InputError, match=r"'a'[\s\S]*'b'"):
         resolve_policy(project=project("[tool.cnnshift.gates]\na = 1\nb = 2"))
 
@@ -267,9 +267,9 @@ def test_on_inconclusive_is_one_of_three(choice):
         resolve_policy(on_inconclusive=choice)
 
 
-def test_a_pattern_does_not_judge_a_diagnosis():
+def test_a_pattern_does_not_match_diagnostic_metrics():
     policy = Policy((Gate("*", 0.01, "pp"),))
-    there = {"accuracy": "fraction", "phase_spectrum": "fraction"}
-    assert policy.metrics(there) == ["accuracy"]
+    units = {"accuracy": "fraction", "phase_spectrum": "fraction"}
+    assert policy.metrics(units) == ["accuracy"]
     named = Policy((Gate("phase_spectrum", 0.01, "pp"),))
-    assert named.metrics(there) == ["phase_spectrum"]
+    assert named.metrics(units) == ["phase_spectrum"]

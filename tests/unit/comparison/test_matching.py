@@ -1,4 +1,4 @@
-"""Which runs are compared, and what becomes of the others."""
+"""Matching of runs and metrics, and verdicts of those without a counterpart."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from cnnshift.api import compare
 from cnnshift.errors import InputError
 from cnnshift.render.documents.comparison import comparison_document
 from cnnshift.results.schema import TrainingRecord
-from tests.comparing import PLAIN, advice, against, only
+from tests.comparing import PLAIN, against, next_step, only
 from tests.factories import make_metric, make_outcomes, make_result, make_run, make_summary
 
 
@@ -28,20 +28,20 @@ from tests.factories import make_metric, make_outcomes, make_result, make_run, m
         (
             make_run({"accuracy": make_outcomes(150)}, contract="b", dataset={"fingerprint": "g"}),
             "incomparable",
-            "measured otherwise: dataset fingerprint",
+            "measured under other conditions: dataset fingerprint",
         ),
         (
             make_run({"accuracy": make_outcomes(150)}, contract="b", dataset={"name": "toy:canvas=9"}),
             "incomparable",
             "dataset name toy → toy:canvas=9",
         ),
-        (make_run({"accuracy": make_outcomes(150)}, contract="b"), "incomparable", "protocol is of another version"),
-        # The contract lies: what is written beside it says something else.
+        (make_run({"accuracy": make_outcomes(150)}, contract="b"), "incomparable", "another version of the protocol"),
+        # The contract contradicts the records beside it.
         (make_run({"accuracy": make_outcomes(50, 100)}), "incomparable", "dataset n 200 → 100"),
         (make_run({"accuracy": make_outcomes(150)}, protocol={"count": 24}), "incomparable", "count 8 → 24"),
     ],
 )  # fmt: skip
-def test_runs_measured_otherwise(other, verdict, words):
+def test_runs_that_were_measured_under_other_conditions(other, verdict, words):
     if other.protocol.count == 24:
         other = other.model_copy(update={"by_shift": PLAIN.by_shift.model_copy(update={"dy": [], "dx": []})})
         other = other.model_copy(update={"by_shift": type(other.by_shift)(reason="left out")})
@@ -50,7 +50,7 @@ def test_runs_measured_otherwise(other, verdict, words):
     assert only(found).verdict == verdict
     assert words in only(found).reason
     assert only(found).difference is None
-    # What is allowed is no obstacle, but where nothing could be judged nothing has passed.
+    # Allowing it does not help if nothing else was compared.
     allowed = against(PLAIN, other, incomparable=True)
     assert allowed.status == "incomparable"
     second = PLAIN.model_copy(update={"model": "mlp"})
@@ -80,23 +80,23 @@ def test_runs_that_one_side_lacks(changes, lacking):
     assert found.status == "incomparable"
     row = next(row for row in found.rows if row.verdict == "missing")
     assert row.model == extra.model
-    assert row.reason == f"the {lacking} has no such run"
+    assert row.reason == f"not measured in the {lacking}"
     again = against(both, one, missing=True) if lacking == "candidate" else against(one, both, missing=True)
     assert again.status == "passed"
     assert again.rows == found.rows
     assert against(both, one, incomparable=True).status == "incomparable"
 
 
-def test_networks_whose_images_were_prepared_otherwise():
+def test_models_with_another_preprocessing_are_incomparable():
     recipes = ({"preprocess": {"mean": "0.5"}}, {"preprocess": {"mean": "0.4"}})
     runs = [PLAIN.model_copy(update={"training": TrainingRecord(recipe=recipe, cached=False)}) for recipe in recipes]
     found = against(*runs)
     assert found.status == "incomparable"
-    assert "images prepared with {'mean': '0.5'} → {'mean': '0.4'}" in only(found).reason
+    assert "preprocessing {'mean': '0.5'} → {'mean': '0.4'}" in only(found).reason
     assert against(runs[0], runs[0]).status == "passed"
 
 
-def test_other_seeds_device_and_weights_do_not_hinder():
+def test_seeds_and_weights_may_differ():
     other = PLAIN.model_copy(update={"seed": 7, "weights_digest": "1" * 64})
     assert only(against(PLAIN, other)).verdict == "unchanged"
 
@@ -107,10 +107,10 @@ def test_a_metric_that_one_side_lacks(lacking):
     pair = (both, PLAIN) if lacking == "candidate" else (PLAIN, both)
     named = against(*pair, gates=["mac:1pp", "accuracy:1pp"])
     row = next(row for row in named.rows if row.metric == "mac")
-    assert (row.verdict, row.reason) == ("missing", f"the {lacking} does not have it")
+    assert (row.verdict, row.reason) == ("missing", f"the {lacking} does not have the metric")
     assert named.status == "incomparable"
     pattern = against(*pair, gates=["*:1pp"])
-    # A metric that is new makes no old file incomparable; one that is gone does.
+    # New metrics do not make an old file incomparable, but removed ones do.
     assert pattern.status == ("incomparable" if lacking == "candidate" else "passed")
 
 
@@ -122,8 +122,8 @@ def test_a_metric_that_only_one_seed_has():
 
 def test_metrics_of_another_version_or_definition():
     for changes, words in (
-        ({"version": 2}, "versions 1 and 2 of the metric"),
-        ({"unit": "", "title": "share"}, "unit 'fraction' → '' of the metric"),
+        ({"version": 2}, "the versions of the metric differ: 1 and 2"),
+        ({"unit": "", "title": "share"}, "the definition of the metric differs: unit 'fraction' → ''"),
         ({"higher_is_better": False}, "higher_is_better True → False"),
         ({"bounds": (0, 2)}, r"bounds (0.0, 1.0) → (0.0, 2.0)"),
     ):
@@ -142,16 +142,16 @@ def test_a_metric_without_a_value():
         row = next(row for row in found.rows if row.metric == "feature_cosine")
         assert (row.verdict, row.reason) == ("incomparable", f"no value in the {side}: not available")
         assert found.status == "incomparable"
-    # Where neither has one there is nothing to compare, and nothing amiss.
+    # A metric without a value on both sides is omitted.
     both = against(without, without, gates=["*:1%"])
     assert (both.status, only(both).metric) == ("passed", "accuracy")
 
 
-def test_where_no_metric_has_a_value_nothing_passes():
+def test_without_any_value_nothing_passes():
     without = make_run({"feature_cosine": None})
     found = against(without, without, gates=["*:1%"])
     assert (found.status, found.rows) == ("incomparable", [])
-    assert "nothing could be judged" in advice(found)
+    assert "nothing could be compared" in next_step(found)
 
 
 @pytest.mark.parametrize("empty", ["baseline", "candidate", "both"])
@@ -171,12 +171,12 @@ def test_a_gate_for_an_unknown_metric_is_refused():
 
 def test_a_gate_of_another_unit_is_refused_and_a_pattern_is_not():
     one = make_run({"accuracy": make_outcomes(150), "invariance_radius": make_summary("invariance_radius", 3.0)})
-    with pytest.raises(InputError, match="'accuracy:1px' does not fit accuracy"):
+    with pytest.raises(InputError, match="The gate 'accuracy:1px' does not apply to accuracy"):
         against(one, one, gates=["accuracy:1px"])
-    with pytest.raises(InputError, match=r"'acc\*:1px' does not fit accuracy"):
+    with pytest.raises(InputError, match=r"The gate 'acc\*:1px' does not apply to accuracy"):
         against(one, one, gates=["acc*:1px"])
     found = against(one, one, gates=["*:1px"])
     assert only(found).metric == "invariance_radius"
-    assert any("No gate fits the unit of accuracy" in note for note in found.notes)
+    assert any("No gate applies to the unit of accuracy" in note for note in found.notes)
     assert not against(one, one, gates=["accuracy:1pp", "*:1px"]).notes
     assert len(against(one, one, gates=["*:1pp"]).rows) == 2

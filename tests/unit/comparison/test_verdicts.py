@@ -1,4 +1,4 @@
-"""Verdicts at their limits."""
+"""Verdicts at their limits, and their order."""
 
 import math
 
@@ -54,8 +54,8 @@ def test_a_margin_of_zero():
 @pytest.mark.parametrize(
     ("half", "verdict"), [(0.1 - 1e-9, "regressed"), (0.1, "inconclusive"), (0.1 + 1e-9, "inconclusive")]
 )
-def test_an_interval_that_touches_0_decides_nothing(half, verdict):
-    # One side is known exactly: the interval of the difference is that of the other, and p = 0.05 where it touches 0.
+def test_an_interval_that_touches_0_is_inconclusive(half, verdict):
+    # One side has no error, so that the interval of the difference is that of the other.
     before = make_summary("kappa", 0.5, 0.0)
     after = make_summary("kappa", 0.4, half)
     row = only(against(make_run({"kappa": before}), make_run({"kappa": after}), gates=["kappa:0.01"]))
@@ -74,22 +74,22 @@ def test_an_interval_that_touches_0_decides_nothing(half, verdict):
         (None, (-0.4, -0.1), "inconclusive"),
     ],
 )
-def test_both_the_interval_and_the_adjusted_p_must_agree(p_holm, ci95, verdict):
+def test_interval_and_adjusted_p_value_must_agree(p_holm, ci95, verdict):
     row = only(of_outcomes(190, 150)).model_copy(update={"ci95": ci95})
     assert _verdict(row, p_holm) == verdict
 
 
-def test_orientation_of_metrics_of_which_less_is_better():
+def test_lower_is_better_for_some_metrics():
     assert not METRICS.load("mac").spec.higher_is_better
     low, high = (make_run({"mac": np.full(80, v) + 0.01 * rng(0).random(80)}) for v in (0.1, 0.5))
     worse, better = only(against(low, high)), only(against(high, low))
     assert (worse.verdict, better.verdict) == ("regressed", "improved")
     assert worse.difference == pytest.approx(0.4)
-    assert worse.gain == pytest.approx(-0.4)
+    assert worse.improvement == pytest.approx(-0.4)
     assert worse.difference == -better.difference
 
 
-def test_holm_is_over_all_rows():
+def test_holm_adjusts_over_all_rows():
     ids = ("accuracy", "shifted_accuracy", "worst_case_accuracy", "pairwise_consistency")
     before = {id: make_outcomes(150) for id in ids}
     after = {id: make_outcomes(150 - lost) for id, lost in zip(ids, (0, 6, 8, 12), strict=True)}
@@ -97,7 +97,7 @@ def test_holm_is_over_all_rows():
     expected = holm(np.array([row.p for row in found.rows]))
     assert [row.p_holm for row in found.rows] == pytest.approx(expected.tolist())
     by_id = {row.metric: row for row in found.rows}
-    # Alone, 6 lost of 200 are significant; as one of four rows they are not.
+    # A loss of 6 of 200 is significant alone, but not as one of four rows.
     assert by_id["shifted_accuracy"].p < 0.05 < by_id["shifted_accuracy"].p_holm
     assert by_id["shifted_accuracy"].verdict == "inconclusive"
     assert by_id["pairwise_consistency"].verdict == "regressed"
@@ -125,7 +125,7 @@ def test_rows_are_worst_first():
     assert [row.metric for row in found.rows[:2]] == ["shifted_accuracy", "fidelity"]
 
 
-def test_inconclusive_rows_say_what_would_settle_them():
+def test_inconclusive_rows_have_the_required_sample_size():
     row = only(of_outcomes(190, 187))
     assert row.images_needed > row.n == 200
     assert only(of_outcomes(190, 150)).images_needed is None
@@ -135,10 +135,10 @@ def test_inconclusive_rows_say_what_would_settle_them():
 @pytest.mark.parametrize(
     ("choice", "status"), [(None, "passed"), ("warn", "passed"), ("pass", "passed"), ("fail", "failed")]
 )
-def test_what_becomes_of_doubts(choice, status):
+def test_on_inconclusive(choice, status):
     found = of_outcomes(190, 187, inconclusive=choice)
     assert found.status == status
-    # A gain that may be chance is no concern of a gate.
+    # An inconclusive improvement does not fail.
     assert of_outcomes(187, 190, inconclusive=choice).status == "passed"
     (finding,) = comparison_document(found).findings
     levels = {None: "warning", "warn": "warning", "pass": "passed", "fail": "failure"}
