@@ -82,10 +82,11 @@ def evaluate_phase_spectrum(observations: Observations) -> Values | Unavailable:
     The mean is over the d ∈ G of an image whose N(d) is not empty; values are from −1 to 1.
 
     Effects that depend on |d|∞ alone cancel, and so do border effects to a first approximation: the value is 0 if the
-    consistency is a function of |d|∞, and 1 if the class stays exactly at the shifts on the grid. If D holds whole
-    squares |d|∞ = r, the smaller of |dy| and |dx| has the mean r / 2 both on and off the grid, so that linear effects
-    of it cancel too. A value of 0 does not mean that the network is consistent: the consistency on the grid may be as
-    low as off it. Negative values are due to chance or to border effects that are larger along axes and diagonals.
+    consistency is a function of |d|∞, and 1 if the class is unchanged at the shifts on the grid and changed at all
+    others. If D holds whole squares |d|∞ = r, the smaller of |dy| and |dx| has the mean r / 2 both on and off the grid,
+    so that effects linear in it cancel too. A value of 0 does not mean that the network is consistent: the consistency
+    on the grid may be as low as off it. Negative values are due to chance or to border effects that are larger along
+    axes and diagonals.
 
     Only shifts by whole pixels count. With `random:K`, an image counts if it has a shift on the grid and one off the
     grid at the same radius. `profile_by_phase` returns the consistency at every phase.

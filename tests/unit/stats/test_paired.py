@@ -282,3 +282,17 @@ def test_importing_does_not_load_scipy() -> None:
     imports = ", ".join(f"cnnshift.stats.{name}" for name in names)
     code = f"import sys, {imports}; assert 'scipy' not in sys.modules and 'jax' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_computing_loads_only_the_special_functions_of_scipy() -> None:
+    code = (
+        "import sys, numpy as np\n"
+        "from cnnshift.stats import mcnemar, paired, sample_size, seeds\n"
+        "d = np.repeat([-1.0, 0.0], [3, 40])\n"
+        "paired.p_value(d), paired.p_value(d, bounds=None), mcnemar.mcnemar(d < 0, d > 0)\n"
+        "sample_size.required_seeds(seeds.seeded_difference(np.stack([d, d[::-1]])))\n"
+        "assert 'scipy.special' in sys.modules\n"
+        "slow = {'scipy.stats', 'scipy.optimize', 'scipy.linalg', 'jax'} & set(sys.modules)\n"
+        "assert not slow, slow\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
