@@ -56,16 +56,11 @@ def _speed(model: ModelRuns) -> float:
 
 
 def _is_on_front(one: _Scores, scored: Sequence[_Scores], cost: str) -> bool:
-    """Return whether no other model dominates; models with an unknown cost are not compared."""
-    own_cost = one.costs[cost]
-    if own_cost is None:
+    """Return whether no other model dominates in this cost; models with an unknown cost are not compared."""
+    scores = [
+        (other.accuracy, other.worst_case, -value) for other in scored if (value := other.costs[cost]) is not None
+    ]
+    if (value := one.costs[cost]) is None:
         return False
-    scores = (one.accuracy, one.worst_case, -own_cost)
-    for other in scored:
-        other_cost = other.costs[cost]
-        if other_cost is None:
-            continue
-        others = (other.accuracy, other.worst_case, -other_cost)
-        if others != scores and all(a >= b for a, b in zip(others, scores, strict=True)):
-            return False
-    return True
+    target = (one.accuracy, one.worst_case, -value)
+    return not any(other != target and all(a >= b for a, b in zip(other, target, strict=True)) for other in scores)

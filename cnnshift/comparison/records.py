@@ -118,8 +118,7 @@ class Comparison(Record):
 
     `kind` is `results` (several results with the first) or `models` (the models of one result with a reference).
     `status` is `failed` if a gate failed, else `incomparable` if a required comparison was impossible, else `passed`.
-    `gated` tells whether rows can fail the comparison, and `allowed` lists the verdicts that do not make it
-    incomparable.
+    Rows can fail the comparison only if it is `gated`. The verdicts in `allowed` do not make it incomparable.
     """
 
     schema_: Literal["cnnshift.comparison"] = pydantic.Field(default="cnnshift.comparison", alias="schema")

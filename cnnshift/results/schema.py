@@ -43,7 +43,9 @@ Coordinate = Annotated[
 class Record(pydantic.BaseModel):
     """Base class of all parts of a JSON document of cnnshift: immutable, without unknown keys, NaN and infinity."""
 
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+    model_config = pydantic.ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True, defer_build=True
+    )
 
 
 class MetricResult(Record):
@@ -77,7 +79,7 @@ class DatasetRecord(Record):
 class ProtocolRecord(Record):
     """A shift protocol and a shift set.
 
-    `wraps` tells whether pixels that leave the image enter at the opposite border. `max_shift`, the largest |d|∞, and
+    If `wraps`, pixels that leave the image enter at the opposite border. `max_shift`, the largest |d|∞, and
     `step` are in pixels: integers, or exact fractions as text ("1/3"). `count` is the number of shifts per image
     without (0, 0). `information_loss` is the mean fraction of the foreground energy that leaves the image.
     """

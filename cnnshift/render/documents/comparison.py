@@ -35,7 +35,7 @@ RANKING_LEGEND = (
     "and better in one of them"
 )
 MAX_CHANGED_PREDICTIONS = 20
-REMEDIES: dict[Verdict, str] = {
+ACTIONS: dict[Verdict, str] = {
     "missing": "Measure it with the same settings, or pass --allow-missing",
     "incomparable": "Measure both with the same settings and version, or pass --allow-incomparable",
 }
@@ -276,14 +276,14 @@ def _next_step(comparison: Comparison) -> str:
 
 
 def _incomparable_step(comparison: Comparison) -> str:
-    for verdict, remedy in REMEDIES.items():
+    for verdict, action in ACTIONS.items():
         row = next((row for row in comparison.rows if row.verdict == verdict), None)
         if row and verdict not in comparison.allowed:
             name = " ".join(text for text in (row.model, row.title) if text)
-            return f"{name} cannot be compared ({row.reason}). {remedy}"
+            return f"{name} cannot be compared ({row.reason}). {action}"
     absent = next((one for one in comparison.requirements if one.value is None), None)
     if comparison.rows and absent:
-        return f"{absent.model} [{absent.protocol}], {_requirement(absent)} {REMEDIES['missing']}"
+        return f"{absent.model} [{absent.protocol}], {_requirement(absent)} {ACTIONS['missing']}"
     return "nothing could be compared; measure the baseline and the candidate with the same settings"
 
 
