@@ -102,7 +102,7 @@ def compare(
 
     Example: cnnshift compare baseline.json last --fail-if '*:1pp' --require 'accuracy>=95%' -o report.xml
     """
-    # Starting the threads of OpenBLAS, and searching for plug-ins of pydantic, takes a tenth of the time of a comparison.
+    # The threads of OpenBLAS and the search for plug-ins of pydantic would take a tenth of the time of a comparison.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     from cnnshift.api import compare as compare_results
