@@ -53,7 +53,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 # Nobody reads where in the source an operation of a compiled program comes from.
 jax.config.update("jax_traceback_in_locations_limit", 0)
 # Small networks need few numbers, and programs that are compiled quickly draw slowly: the numbers are the same.
-initializers._AT_ONCE = 1 << 13
+initializers._SMALLEST_DRAW = 1 << 13
 hypothesis.settings.register_profile("cnnshift", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("cnnshift")
 

@@ -1,1 +1,1 @@
-"""Image classifiers: families of Flax NNX networks, each with its options."""
+"""Model families: Flax NNX image classifiers with validated options."""

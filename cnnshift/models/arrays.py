@@ -1,4 +1,4 @@
-"""The arrays of a Flax NNX module by name, as files of weights hold them."""
+"""The arrays of a Flax NNX module by name, as in files of weights."""
 
 from __future__ import annotations
 
@@ -9,31 +9,30 @@ import jax
 import numpy as np
 from flax import nnx
 
-_STORED = nnx.Not(nnx.RngState)
-"""Streams of random numbers are no weights."""
+_WEIGHTS = nnx.Not(nnx.RngState)
 
 
 def arrays_by_name(model: nnx.Module) -> dict[str, Any]:
-    """The model's arrays (or their abstract shapes) by name, such as `blocks.0.weights.kernel`."""
-    leaves = jax.tree_util.tree_leaves_with_path(nnx.state(model, _STORED))
+    """Return a model's arrays (or their abstract shapes) by name, such as `blocks.0.weights.kernel`."""
+    leaves = jax.tree_util.tree_leaves_with_path(nnx.state(model, _WEIGHTS))
     return {array_name(path): leaf for path, leaf in leaves}
 
 
 def array_name(path: tuple[Any, ...]) -> str:
-    """The name of a leaf from its path in a tree, without that of the variable that wraps it."""
+    """Return the name of an array from its path in a tree, without the name of the NNX variable around it."""
     return jax.tree_util.keystr(path, simple=True, separator=".").removesuffix(".value")
 
 
 def fill_arrays(model: nnx.Module, arrays: Mapping[str, np.ndarray]) -> None:
-    """Replace all of a model's arrays, which may be abstract.
+    """Replace all arrays of a model, which may be abstract.
 
     Raises:
-        ValueError: other names, another shape or another type; the message says which.
+        ValueError: a name, a shape or a type differs; the message names the first difference.
     """
     leaves = arrays_by_name(model)
-    if strange := sorted(leaves.keys() ^ arrays.keys()):
-        where = "the network has" if strange[0] in leaves else "the weights have"
-        raise ValueError(f"they belong to another network: only {where} {strange[0]}")
+    if different := sorted(leaves.keys() ^ arrays.keys()):
+        owner = "the network has" if different[0] in leaves else "the weights have"
+        raise ValueError(f"they belong to another network: only {owner} {different[0]}")
     for name, leaf in leaves.items():
         if leaf.shape != arrays[name].shape or leaf.dtype != arrays[name].dtype:
             raise ValueError(
@@ -41,4 +40,4 @@ def fill_arrays(model: nnx.Module, arrays: Mapping[str, np.ndarray]) -> None:
                 f"{leaf.shape} and {leaf.dtype}"
             )
     values = [jax.numpy.asarray(arrays[name]) for name in leaves]
-    nnx.update(model, jax.tree.unflatten(jax.tree.structure(nnx.state(model, _STORED)), values))
+    nnx.update(model, jax.tree.unflatten(jax.tree.structure(nnx.state(model, _WEIGHTS)), values))

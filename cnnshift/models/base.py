@@ -1,4 +1,4 @@
-"""What a model family is: validated options, and a trunk and a head that a sweep can look into."""
+"""The interface of model families, and functions that parse, describe and build them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-import pydantic
 from flax import nnx
 from jaxtyping import Array, Float
 
@@ -19,7 +18,7 @@ from cnnshift.spec import ModelSpec
 
 @dataclass(frozen=True, slots=True)
 class OptionHelp:
-    """A key of a spec, its default and what is allowed, as text."""
+    """A key of a spec, its default and the allowed values, as text."""
 
     key: str
     default: str
@@ -27,7 +26,7 @@ class OptionHelp:
 
 
 def describe_options(options: Options) -> list[OptionHelp]:
-    """The keys of a family's spec, then those of the pooling layer, or the inner family, that `options` chose."""
+    """Describe the keys of a family's spec, then those of the selected pooling layer or backbone."""
     properties = type(options).model_json_schema()["properties"]
     fields = type(options).model_fields
     lines = [
@@ -46,50 +45,18 @@ def _allowed(schema: Mapping[str, Any]) -> str:
     return str(schema.get("type", ""))
 
 
-class PoolingOptions(Options):
-    """Options of a family with downsampling: `pool` names the layer, whose own options live beside the family's."""
-
-    pool: str = "max"
-    # Serialized as what it is: two networks that differ in an option of their pool must not share a weight file.
-    pool_options: pydantic.SerializeAsAny[Options] = Options()
-
-    @classmethod
-    def keys(cls, raw: Mapping[str, Any]) -> list[str]:
-        """The family's, and those of the layer that `raw` names."""
-        own = [key for key in cls.model_fields if key != "pool_options"]
-        return [*own, *cls._layer_options(raw).model_fields]
-
-    @classmethod
-    def _layer_options(cls, raw: Mapping[str, Any]) -> type[Options]:
-        return DOWNSAMPLERS.load(raw.get("pool", cls.model_fields["pool"].default)).options_type
-
-    @pydantic.model_validator(mode="before")
-    @classmethod
-    def _split(cls, raw: Any) -> Any:
-        if not isinstance(raw, dict) or "pool_options" in raw:
-            return raw
-        layer = cls._layer_options(raw)
-        own = {key: raw[key] for key in layer.model_fields if key in raw}
-        rest = {key: value for key, value in raw.items() if key not in own}
-        return rest | {"pool_options": parse_options(layer, f"pool={raw.get('pool')}", own)}
-
-    def changed(self) -> dict[str, str]:
-        """As for `Options`, with the pooling layer's own options last."""
-        options = {key: value for key, value in super().changed().items() if key != "pool_options"}
-        return options | self.pool_options.changed()
-
-
 ReadoutKind = Literal["global", "linear", "any"]
-"""`global`: not at all; `linear`: `classify` is `classifier`, a linear layer on the flattened map; `any`: unknown."""
+"""How logits depend on the positions of features. `global`: not at all. `linear`: `classify` is the linear layer
+`classifier` on the flattened feature map. `any`: unknown."""
 
 
 class Classifier(nnx.Module):
-    """A zoo model: logits = classify(embed(features(images))).
+    """A classifier that cnnshift trains: logits = classify(embed(features(images))).
 
     Class attributes:
         options_type: the family's options.
-        version: number of the architecture's code; bump it when the same options and seed compute something else.
-        learning_rate: peak of the schedule, the only part of the recipe that a family may choose.
+        version: increase it when the same options and seed no longer give the same network.
+        learning_rate: peak of the learning-rate schedule; the rest of the recipe is the same for all families.
     """
 
     options_type: ClassVar[type[Options]]
@@ -101,67 +68,66 @@ class Classifier(nnx.Module):
 
     @abstractmethod
     def features(self, images: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
-        """The trunk: a map that still has positions."""
+        """Return the feature map."""
 
     @abstractmethod
     def embed(self, features: Float[Array, "n H W C"]) -> Float[Array, "n e"]:
-        """The penultimate features: what the last linear layer sees."""
+        """Return the penultimate features, the input of the last linear layer."""
 
-    @abstractmethod
     def classify(self, embedding: Float[Array, "n e"]) -> Float[Array, "n k"]:
-        """The last linear layer."""
+        """Apply the last linear layer, by default `self.classifier`."""
+        return self.classifier(embedding)
 
     @classmethod
-    def rate(cls, options: Any) -> float:
-        """The learning rate with these options."""
+    def learning_rate_for(cls, options: Any) -> float:
+        """Return the peak learning rate with these options."""
         return cls.learning_rate
 
     def circular_stages(self, size: tuple[int, int]) -> Sequence[Stage] | None:
-        """The trunk as stages, one after the other, on images of that size (H, W) that wrap around.
+        """Return `features` as consecutive stages for images of size (H, W) with circular borders.
 
-        None where the structure does not promise that it is equivariant to circular shifts by multiples of S, the
-        product of the stages' strides: features(T_{S q} x) = T_q features(x).
+        With S the product of the stages' strides, the stages guarantee features(T_{S q} x) = T_q features(x) for
+        circular shifts. None where the structure does not guarantee it.
         """
         return None
 
     @classmethod
     def interventions(cls, options: Any) -> Mapping[str, Mapping[str, str]]:
-        """What about these options breaks translation, and the options that would break less: cause → keys and values.
+        """Return, per cause of shift sensitivity that these options have, the options that reduce it.
 
-        Whether they break nothing is for the measurement to say: the size of the images is not known here.
-
-        Causes are named in the field's terms: stride, padding, head, activation, position embedding.
+        The causes are stride, padding, head, activation and position embedding. The size of the images is unknown here,
+        so that only a measurement shows what an intervention achieves.
         """
         return {}
 
     @property
     def total_stride(self) -> int | None:
-        """S, by what the trunk divides the resolution, whatever its borders; None where it is not convolutional.
+        """Factor S by which `features` divides the resolution, whatever the padding; None if not convolutional.
 
-        Of a family over an orbit of shifts, whose map has one position, the step of the orbit.
+        For pooling over a group of shifts, whose feature map has one position, it is the step of the group.
         """
         return None
 
     @property
     def readout_kind(self) -> ReadoutKind:
-        """How the logits depend on where the features are."""
+        """How the logits depend on the positions of features."""
         return "any"
 
     def head(self, features: Float[Array, "n H W C"]) -> Float[Array, "n k"]:
-        """From the trunk's features to logits."""
+        """Return the logits of feature maps."""
         return self.classify(self.embed(features))
 
     def __call__(self, images: Float[Array, "n h w c"]) -> Float[Array, "n k"]:
-        """Logits of images on the scale 0..1."""
+        """Return the logits of images on the scale 0..1."""
         return self.head(self.features(images))
 
 
 def parse_model(spec: ModelSpec, *, also_allowed: Sequence[str] = ()) -> tuple[type[Classifier], Options]:
-    """The family of a spec and its validated options.
+    """Return the family of a spec and its validated options.
 
     Args:
         spec: family and architecture options.
-        also_allowed: keys of the whole spec that are no options of the architecture, for the message.
+        also_allowed: further keys of a full spec, listed as allowed in error messages.
 
     Raises:
         InputError: unknown family, option or value.
@@ -171,16 +137,16 @@ def parse_model(spec: ModelSpec, *, also_allowed: Sequence[str] = ()) -> tuple[t
 
 
 def build(spec: ModelSpec, input_shape: tuple[int, int, int], classes: int, *, seed: int) -> Classifier:
-    """An untrained model of a family.
+    """Build an untrained model.
 
     Args:
         spec: family and architecture options.
         input_shape: (H, W, channels) of the images.
         classes: number of classes k.
-        seed: of the initial weights.
+        seed: seed of the initial weights.
 
     Raises:
-        InputError: unknown option or value, or a network that does not fit the images.
+        InputError: unknown option or value, or the network does not fit the images.
     """
     family, options = parse_model(spec)
     return family(options, input_shape, classes, rngs=nnx.Rngs(seed))

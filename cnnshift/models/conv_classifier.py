@@ -1,4 +1,4 @@
-"""What the families of blocks share: a head, one linear layer, and what follows from the blocks."""
+"""The classifier of families with convolutional blocks: blocks, a head and one linear layer."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Any, ClassVar
 
 from flax import nnx
 from jaxtyping import Array, Float
+from typing_extensions import override
 
 from cnnshift.catalog import DOWNSAMPLERS
 from cnnshift.models.base import Classifier, ReadoutKind
 from cnnshift.models.layers.activation import ALIAS_FREE
-from cnnshift.models.layers.block import Block, apply_layers, group_stages
+from cnnshift.models.layers.block import Block, Shape, apply_layers, group_stages
 from cnnshift.models.layers.conv_block import ConvolutionFactory, ConvOptions, make_conv_blocks
 from cnnshift.models.layers.downsampler import Downsampler
 from cnnshift.models.layers.head import Head, apply_head, embedding_size, make_attention_pool
@@ -23,18 +24,18 @@ from cnnshift.models.stage import Stage
 class ConvClassifier(Classifier):
     """Blocks, a head, one linear layer.
 
-    The linear layer starts He-normal over the fan-in, its biases at 0. What the blocks are is `make_blocks`'s choice:
-    unless a family makes its own, `depth` blocks of weights, normalisation, activation and pooling, of which block i
-    (from 0) has width · 2^i channels. Weights have a bias unless batch normalisation follows, and start He-normal too.
+    By default `depth` blocks of convolution, normalization, activation and pooling; block i (from 0) has width · 2^i
+    channels. Other families override `make_blocks`. Convolutions have a bias unless batch normalization follows. All
+    weights start He-normal over the fan-in, biases at 0.
 
     Class attributes:
-        convolution_type: the layer of weights that every such block starts with.
+        convolution_type: class of the convolutions of the default blocks.
     """
 
     options_type = ConvOptions
     convolution_type: ClassVar[ConvolutionFactory]
 
-    def __init__(self, options: Any, input_shape: tuple[int, int, int], classes: int, *, rngs: nnx.Rngs) -> None:
+    def __init__(self, options: Any, input_shape: Shape, classes: int, *, rngs: nnx.Rngs) -> None:
         blocks, shape = type(self).make_blocks(options, input_shape, rngs=rngs)
         self.blocks = nnx.List(blocks)
         self.readout: Head = options.head
@@ -43,28 +44,23 @@ class ConvClassifier(Classifier):
         self.classifier = nnx.Linear(size, classes, kernel_init=he_normal(), rngs=rngs)
 
     @classmethod
-    def make_blocks(
-        cls, options: Any, input_shape: tuple[int, int, int], *, rngs: nnx.Rngs
-    ) -> tuple[Sequence[Block], tuple[int, int, int]]:
-        """The blocks, and the shape (H, W, C) that they leave.
+    def make_blocks(cls, options: Any, input_shape: Shape, *, rngs: nnx.Rngs) -> tuple[Sequence[Block], Shape]:
+        """Build the blocks; return them and the shape (H, W, C) of the last map.
 
         Raises:
             InputError: a map shrinks below one pixel.
         """
         return make_conv_blocks(cls.convolution_type, options, input_shape, rngs=rngs)
 
+    @override
     def circular_stages(self, size: tuple[int, int]) -> Sequence[Stage] | None:
-        """The blocks, where all that has borders circular around and the total stride divides both sizes."""
         circular = all(block.is_circular for block in self.blocks)
         divides = all(side % self.total_stride == 0 for side in size)
         return group_stages(self.blocks) if circular and divides else None
 
     @classmethod
+    @override
     def interventions(cls, options: Any) -> Mapping[str, Mapping[str, str]]:
-        """Adaptive sampling, wrapping around, an average over positions, no activation.
-
-        An alias-free pool breaks nothing where all else is alias-free, too.
-        """
         pool: type[Downsampler] = DOWNSAMPLERS.load(options.pool)
         found: dict[str, Mapping[str, str]] = {}
         if not (pool.shift_equivariant or (pool.alias_free and cls.is_alias_free(options))):
@@ -79,30 +75,26 @@ class ConvClassifier(Classifier):
 
     @classmethod
     def is_alias_free(cls, options: Any) -> bool:
-        """Whether what is not a pool follows fractions of a position: the activation, the normalisation, the head.
+        """Return whether activation, normalization and head are free of aliasing.
 
-        A maximum over positions, or a softmax, sees where between its samples a wave stands.
+        A maximum or a softmax over positions aliases: it depends on where the samples of a wave lie.
         """
         return options.activation in ALIAS_FREE and options.norm != "layer" and options.head == "gap"
 
     @property
+    @override
     def total_stride(self) -> int:
-        """The product of the blocks' strides."""
         return math.prod(block.stride for block in self.blocks)
 
     @property
+    @override
     def readout_kind(self) -> ReadoutKind:
-        """The head's."""
         return "linear" if self.readout == "flatten" else "global"
 
+    @override
     def features(self, images: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
-        """The last block's map."""
         return apply_layers(self.blocks, images)
 
+    @override
     def embed(self, features: Float[Array, "n H W C"]) -> Float[Array, "n e"]:
-        """The head's vector."""
         return apply_head(features, self.readout, self.attention)
-
-    def classify(self, embedding: Float[Array, "n e"]) -> Float[Array, "n k"]:
-        """The fully connected layer."""
-        return self.classifier(embedding)

@@ -1,4 +1,4 @@
-"""What `orbit` and `ti_pool` share: the inner network's penultimate features of many circular shifts as one vector."""
+"""Pooling of a backbone's penultimate features over a group of circular shifts."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pydantic
 from flax import nnx
 from jax import lax
 from jaxtyping import Array, Float, Int
+from typing_extensions import override
 
 from cnnshift.errors import InputError
 from cnnshift.models.base import ReadoutKind
@@ -20,20 +21,19 @@ from cnnshift.models.stage import Stage
 from cnnshift.models.wrapper import Wrapper, WrapperOptions
 
 MAX_SHIFTS_PER_BATCH = 16
-"""Shifts, at most, that make one batch."""
 
 
 class GroupPoolingOptions(WrapperOptions):
-    """`step` is that of the shifts, on both axes, and divides both sides of the image."""
+    """`step`: step of the shifts on both axes; a divisor of both sides of the images."""
 
     step: Annotated[int, pydantic.Field(ge=1, le=4096)] = 8
 
 
 def group_shifts(size: tuple[int, int], step: int) -> Int[np.ndarray, "s 2"]:
-    """The circular shifts of images of that size (H, W) by multiples of `step`: a group of H·W / step².
+    """Return the group of circular shifts by multiples of `step` for images of size (H, W): H·W / step² shifts.
 
     Raises:
-        InputError: the step does not divide both sides; the multiples, modulo the sides, would then be others.
+        InputError: the step does not divide both sides, so that the multiples are no group modulo (H, W).
     """
     if any(side % step for side in size):
         common = [str(divisor) for divisor in range(1, min(size) + 1) if not any(side % divisor for side in size)]
@@ -43,14 +43,13 @@ def group_shifts(size: tuple[int, int], step: int) -> Int[np.ndarray, "s 2"]:
 
 
 class GroupPooling(Wrapper):
-    """The inner network on every shift of an image by multiples of `step`; its penultimate features become one vector.
+    """A symmetric function of the backbone's penultimate features at all shifts by multiples of `step`.
 
-    A shift by a multiple of the step permutes the group, so that a symmetric function over it is invariant to that
-    shift by construction, for any inner network; to other shifts only as far as the inner network is.
+    A shift by a multiple of the step permutes the group, so that the result is invariant to it by construction, for any
+    backbone. The invariance to other shifts is that of the backbone.
 
-    Up to 16 shifts make one batch. Where there are more, one such batch is held at a time, in training too, where the
-    passes are computed a second time for the gradient: what grows with the group is then a vector per image and batch,
-    and the computing time. Batch normalisation takes its statistics from every such batch by itself.
+    Up to 16 shifts form a batch. With more, the batches run in a loop, and training recomputes each for the gradient:
+    memory grows by one vector per image and batch. Batch normalization computes its statistics per batch.
     """
 
     options_type = GroupPoolingOptions
@@ -61,75 +60,76 @@ class GroupPooling(Wrapper):
         group_shifts(input_shape[:2], options.step)
         super().__init__(options, input_shape, classes, rngs=rngs)
         self.step = options.step
-        # Switched by `train` and `eval`, as in every layer that differs between the two.
+        # `train()` and `eval()` of NNX modules set this attribute.
         self.deterministic = True
 
     @staticmethod
     @abstractmethod
-    def combine(embeddings: Float[Array, "s n e"]) -> Float[Array, "n e"]:
-        """A symmetric function over shifts, the same over groups of equal size as over what they give."""
+    def pool_embeddings(embeddings: Float[Array, "s n e"]) -> Float[Array, "n e"]:
+        """Apply a symmetric function over shifts; applied to the results of equal subsets, it gives that of all."""
 
     def pool_over_group(self, images: Float[Array, "n h w c"]) -> Float[Array, "n e"]:
-        """`combine` over the penultimate features of all shifts.
+        """Pool the penultimate features of all shifts.
 
         Raises:
             InputError: the step does not divide the images' sides.
         """
         shifts = group_shifts((images.shape[1], images.shape[2]), self.step)
-        together = max(count for count in range(1, MAX_SHIFTS_PER_BATCH + 1) if len(shifts) % count == 0)
-        groups = jnp.asarray(shifts.reshape(-1, together, 2))
+        per_batch = max(count for count in range(1, MAX_SHIFTS_PER_BATCH + 1) if len(shifts) % count == 0)
+        batches = jnp.asarray(shifts.reshape(-1, per_batch, 2))
         graph, weights, rest = nnx.split(self.backbone, nnx.Param, ...)
 
-        def embeddings(weights: Any, rest: Any, images: Array, group: Array) -> tuple[Array, Any]:
+        def pool_batch(weights: Any, rest: Any, images: Array, batch: Array) -> tuple[Array, Any]:
             backbone: Any = nnx.merge(graph, weights, rest, copy=True)
-            moved = jnp.concatenate([jnp.roll(images, shift, axis=(1, 2)) for shift in group])
-            found = backbone.embed(backbone.features(moved))
-            combined = self.combine(found.reshape(together, images.shape[0], -1))
-            return combined, nnx.split(backbone, nnx.Param, ...)[2]
+            shifted = jnp.concatenate([jnp.roll(images, shift, axis=(1, 2)) for shift in batch])
+            embeddings = backbone.embed(backbone.features(shifted))
+            pooled = self.pool_embeddings(embeddings.reshape(per_batch, images.shape[0], -1))
+            return pooled, nnx.split(backbone, nnx.Param, ...)[2]
 
-        def passes(weights: Any, rest: Any, images: Array) -> tuple[Array, Any]:
-            if len(groups) == 1:
+        def pool_all(weights: Any, rest: Any, images: Array) -> tuple[Array, Any]:
+            if len(batches) == 1:
                 # Not in a loop, in which XLA computes convolutions slowly on a CPU.
-                return embeddings(weights, rest, images, groups[0])
-            again = jax.checkpoint(embeddings, prevent_cse=False)
+                return pool_batch(weights, rest, images, batches[0])
+            recomputed = jax.checkpoint(pool_batch, prevent_cse=False)
 
-            def body(rest: Any, group: Array) -> tuple[Any, Array]:
-                combined, rest = again(weights, rest, images, group)
-                return rest, combined
+            def body(rest: Any, batch: Array) -> tuple[Any, Array]:
+                pooled, rest = recomputed(weights, rest, images, batch)
+                return rest, pooled
 
-            rest, parts = lax.scan(body, rest, groups)
-            return self.combine(parts), rest
+            rest, parts = lax.scan(body, rest, batches)
+            return self.pool_embeddings(parts), rest
 
-        # One operation to whoever looks at the trace: what goes on inside has other axes than those of the images.
-        combined, rest = jax.jit(passes)(weights, rest, images)
+        # One operation in a trace, because arrays inside have other batch axes than the images.
+        pooled, rest = jax.jit(pool_all)(weights, rest, images)
         if not self.deterministic:
             nnx.update(self.backbone, rest)
-        return combined
+        return pooled
 
+    @override
     def features(self, images: Float[Array, "n h w c"]) -> Float[Array, "n 1 1 e"]:
-        """The combined vector, as a map of one position."""
+        """Return the pooled vector as a map of one position."""
         return self.pool_over_group(images)[:, None, None, :]
 
+    @override
     def embed(self, features: Float[Array, "n 1 1 e"]) -> Float[Array, "n e"]:
-        """The combined vector."""
         return features[:, 0, 0, :]
 
+    @override
     def circular_stages(self, size: tuple[int, int]) -> Sequence[Stage] | None:
-        """One stage: shifts by multiples of the step leave the features, a map of one position, as they are."""
         divides = not any(side % self.step for side in size)
         return [Stage(self.step, lambda x: x, self.features)] if divides else None
 
     @classmethod
+    @override
     def interventions(cls, options: Any) -> Mapping[str, Mapping[str, str]]:
-        """The inner family's, for the shifts between those of the orbit; none where every shift belongs to it."""
         return super().interventions(options) if options.step > 1 else {}
 
     @property
+    @override
     def total_stride(self) -> int:
-        """The step: shifts by multiples of it change nothing."""
         return self.step
 
     @property
+    @override
     def readout_kind(self) -> ReadoutKind:
-        """`global`: the features have a single position."""
         return "global"

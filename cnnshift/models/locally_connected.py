@@ -1,11 +1,11 @@
-"""`locally_connected`: the network of `cnn` without weight sharing, a control."""
+"""`locally_connected`: `cnn` without weight sharing, a control."""
 
 from cnnshift.models.conv_classifier import ConvClassifier
 from cnnshift.models.layers.local_convolution import LocalConvolution
 
 
 class LocallyConnected(ConvClassifier):
-    """Blocks in which every position has weights, and a bias, of its own."""
+    """The network of `cnn` with a separate kernel and bias at every position."""
 
     version = 1
     convolution_type = LocalConvolution

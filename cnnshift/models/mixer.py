@@ -1,4 +1,4 @@
-"""`mixer`: patches, and MLPs along positions and channels in turn (Tolstikhin et al. 2021)."""
+"""`mixer`: alternating MLPs along the positions and the channels of patches (Tolstikhin et al. 2021)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar
 import pydantic
 from flax import nnx
 from jaxtyping import Array, Float
+from typing_extensions import override
 
 from cnnshift.models.layers.head import Head
 from cnnshift.models.layers.mlp_block import MlpBlock
@@ -16,7 +17,7 @@ from cnnshift.models.patch_classifier import PatchClassifier, PatchOptions
 
 
 class MixerOptions(PatchOptions):
-    """`tokens` and `channels` are the hidden units of the two MLPs of a block, D_S and D_C in the paper."""
+    """`tokens` and `channels`: hidden units of the two MLPs of a block, D_S and D_C in the paper."""
 
     tokens: Annotated[int, pydantic.Field(ge=1, le=16384)] = 64
     channels: Annotated[int, pydantic.Field(ge=1, le=16384)] = 128
@@ -24,13 +25,7 @@ class MixerOptions(PatchOptions):
 
 
 class MixerBlock(nnx.Module):
-    """z = x + mix(LN x), y = z + mlp(LN z) (section 2, equation 1).
-
-    Args:
-        positions: number of tokens.
-        options: the family's.
-        rngs: of the initial weights.
-    """
+    """z = x + mix(LN x), y = z + mlp(LN z) (section 2, equation 1)."""
 
     def __init__(self, positions: int, options: MixerOptions, *, rngs: nnx.Rngs) -> None:
         self.norm1: Any = make_norm("layer", options.width, rngs=rngs)
@@ -39,13 +34,13 @@ class MixerBlock(nnx.Module):
         self.mlp = MlpBlock(options.width, options.channels, rngs=rngs)
 
     def __call__(self, x: Float[Array, "n t c"]) -> Float[Array, "n t c"]:
-        """One block."""
+        """Apply the block."""
         x = x + self.mixing(self.norm1(x))
         return x + self.mlp(self.norm2(x))
 
 
 class Mixer(PatchClassifier):
-    """A control: patches like `vit`, but weights that are tied to positions: no shift commutes with it.
+    """Patches as in `vit`, with separate weights for every position: a control, not equivariant to any shift.
 
     Mixer-B/16 is `patch=16,width=768,depth=12,tokens=384,channels=3072` (table 1).
     """
@@ -54,5 +49,6 @@ class Mixer(PatchClassifier):
     version = 1
     learning_rate: ClassVar[float] = 3e-3
 
+    @override
     def _make_block(self, options: MixerOptions, grid: tuple[int, int], *, rngs: nnx.Rngs) -> MixerBlock:
         return MixerBlock(grid[0] * grid[1], options, rngs=rngs)

@@ -8,10 +8,12 @@ from typing import Annotated
 import pydantic
 from flax import nnx
 from jaxtyping import Array, Float
+from typing_extensions import override
 
-from cnnshift.models.base import Classifier, Options
+from cnnshift.models.base import Classifier
 from cnnshift.models.layers.activation import Activation, ActivationName
 from cnnshift.models.layers.initializers import he_normal
+from cnnshift.options import Options
 
 
 class MlpOptions(Options):
@@ -23,9 +25,9 @@ class MlpOptions(Options):
 
 
 class Mlp(Classifier):
-    """All pixels as one vector, hidden layers, one linear layer: no notion of position is shared.
+    """Hidden layers on the flattened image, then one linear layer: positions share no weights.
 
-    All weights start He-normal over the fan-in, biases at 0.
+    Weights start He-normal over the fan-in, biases at 0.
     """
 
     options_type = MlpOptions
@@ -41,17 +43,14 @@ class Mlp(Classifier):
         self.activation = Activation(options.activation)
         self.classifier = nnx.Linear(sizes[-1], classes, kernel_init=start, rngs=rngs)
 
+    @override
     def features(self, images: Float[Array, "n h w c"]) -> Float[Array, "n 1 1 e"]:
-        """The last hidden layer, as a map of one position."""
+        """Return the last hidden layer as a map of one position."""
         x = images.reshape(images.shape[0], -1)
         for layer in self.hidden:
             x = self.activation(layer(x))
         return x[:, None, None, :]
 
+    @override
     def embed(self, features: Float[Array, "n 1 1 e"]) -> Float[Array, "n e"]:
-        """The last hidden layer."""
         return features[:, 0, 0, :]
-
-    def classify(self, embedding: Float[Array, "n e"]) -> Float[Array, "n k"]:
-        """The last linear layer."""
-        return self.classifier(embedding)

@@ -1,4 +1,4 @@
-"""What the families that cut images into patches share: an embedding, blocks on tokens, a head, one linear layer."""
+"""The classifier of families that cut images into patches: embedding, blocks on tokens, a head, a linear layer."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ import jax.numpy as jnp
 import pydantic
 from flax import nnx
 from jaxtyping import Array, Float
+from typing_extensions import override
 
-from cnnshift.models.base import Classifier, Options, ReadoutKind
+from cnnshift.models.base import Classifier, ReadoutKind
 from cnnshift.models.layers.head import apply_head, embedding_size, make_attention_pool
 from cnnshift.models.layers.initializers import he_normal
 from cnnshift.models.layers.normalization import make_norm
 from cnnshift.models.layers.patch_embedding import PatchEmbedding
+from cnnshift.options import Options
 
 PatchHead = Literal["flatten", "gap", "gmp", "token"]
-"""A head of maps (see `embed`), or the class token."""
+"""A head of feature maps (see `apply_head`), or the class token."""
 
 
 class PatchOptions(Options):
-    """`patch` is the side of a patch in pixels, `width` the channels of a token, `depth` the number of blocks."""
+    """`patch`: side of a patch in pixels. `width`: channels of a token. `depth`: number of blocks."""
 
     patch: Annotated[int, pydantic.Field(ge=1, le=64)] = 4
     width: Annotated[int, pydantic.Field(ge=1, le=4096)] = 64
@@ -30,17 +32,17 @@ class PatchOptions(Options):
 
 
 class PatchClassifier(Classifier):
-    """Patch embedding, position embedding, `depth` blocks, layer normalisation; a head; one linear layer.
+    """Patch embedding, position embedding, `depth` blocks, layer normalization, a head, one linear layer.
 
-    Tokens are [n t c] in the blocks, row by row, and a map in `features`. With a class token, a token more in front of
-    them that every image starts with, the map has 2C channels: those of the patches, then those of the class token,
-    the same at every position, which alone are the embedding. The embedding of its position is part of it.
+    The blocks process tokens [n t c], row by row; `features` returns them as a map. A class token, which includes its
+    position embedding, precedes the others. The map then has 2C channels: those of the patches, followed by those of
+    the class token, equal at every position, which are the penultimate features.
 
     Args:
-        options: with a field `head` besides.
-        input_shape: (H, W, channels) of the images, sides that `patch` divides.
+        options: of a family, with a field `head`.
+        input_shape: (H, W, channels) of the images; `patch` divides both sides.
         classes: k.
-        rngs: of the initial weights.
+        rngs: for the initial weights.
     """
 
     def __init__(
@@ -49,7 +51,7 @@ class PatchClassifier(Classifier):
         self.embedding = PatchEmbedding(input_shape, options.patch, options.width, rngs=rngs)
         grid = self.embedding.grid
         self.position = self._make_position(options, grid, rngs=rngs)
-        self.readout: PatchHead = getattr(options, "head")  # noqa: B009 - of the families' own options
+        self.readout: PatchHead = getattr(options, "head")  # noqa: B009 - a field of subclasses
         self.token = nnx.Param(jnp.zeros(options.width)) if self.readout == "token" else None
         self.blocks = nnx.List(self._make_block(options, grid, rngs=rngs) for _ in range(options.depth))
         self.norm: Any = make_norm("layer", options.width, rngs=rngs)
@@ -59,29 +61,29 @@ class PatchClassifier(Classifier):
 
     @abstractmethod
     def _make_block(self, options: Any, grid: tuple[int, int], *, rngs: nnx.Rngs) -> Any:
-        """A layer [n t c] → [n t c] for a map of tokens of that size."""
+        """Build a layer [n t c] → [n t c] for token maps of that size."""
 
     def _make_position(self, options: Any, grid: tuple[int, int], *, rngs: nnx.Rngs) -> Any:
-        """A layer on the map of tokens, or None."""
+        """Build a layer on the token map, or None."""
         return None
 
     @classmethod
+    @override
     def interventions(cls, options: Any) -> Mapping[str, Mapping[str, str]]:
-        """An average over positions."""
         return {"head": {"head": "gap"}} if options.head == "flatten" else {}
 
     @property
+    @override
     def total_stride(self) -> int:
-        """The side of a patch."""
         return self.embedding.patch
 
     @property
+    @override
     def readout_kind(self) -> ReadoutKind:
-        """The head's."""
         return "linear" if self.readout == "flatten" else "global"
 
+    @override
     def features(self, images: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
-        """The map of tokens."""
         x = self.embedding(images)
         if self.position is not None:
             x = self.position(x)
@@ -98,12 +100,8 @@ class PatchClassifier(Classifier):
             tokens = jnp.concatenate([tokens, jnp.broadcast_to(first, tokens.shape)], axis=-1)
         return tokens.reshape(count, rows, columns, -1)
 
+    @override
     def embed(self, features: Float[Array, "n H W C"]) -> Float[Array, "n e"]:
-        """The head's vector."""
         if self.readout == "token":
             return features[:, 0, 0, features.shape[-1] // 2 :]
         return apply_head(features, self.readout, self.attention)
-
-    def classify(self, embedding: Float[Array, "n e"]) -> Float[Array, "n k"]:
-        """The fully connected layer."""
-        return self.classifier(embedding)

@@ -8,12 +8,12 @@ from typing import Annotated, Any, Literal
 import pydantic
 from flax import nnx
 from jaxtyping import Array, Float
+from typing_extensions import override
 
 from cnnshift.catalog import DOWNSAMPLERS
-from cnnshift.models.base import PoolingOptions
 from cnnshift.models.conv_classifier import ConvClassifier
 from cnnshift.models.layers.activation import MapActivationName, make_activation
-from cnnshift.models.layers.block import Block, output_shape
+from cnnshift.models.layers.block import Block, Shape, output_shape
 from cnnshift.models.layers.conv_block import ConvBlock
 from cnnshift.models.layers.convolution import Convolution
 from cnnshift.models.layers.downsampler import Downsampler
@@ -21,15 +21,16 @@ from cnnshift.models.layers.head import Head
 from cnnshift.models.layers.normalization import Norm, make_norm
 from cnnshift.models.layers.padding import Padding
 from cnnshift.models.layers.residual import Residual
+from cnnshift.models.nested_options import PoolingOptions
 
 Depth = Literal["8", "14", "20", "32", "44", "56", "110", "18", "34"]
 
 
 class ResnetOptions(PoolingOptions):
-    """`depth` 6n + 2 has three stages of n blocks (the paper's for CIFAR), 18 and 34 have four (those for ImageNet).
+    """`depth`: 6n + 2 has three stages of n blocks (the paper's for CIFAR); 18 and 34 have four (for ImageNet).
 
-    `width` is that of the first stage and doubles with every stage: 16 and 64 in the paper. `stem=cifar` is a 3×3
-    convolution, `stem=imagenet` a 7×7 convolution of stride 2 and a pooling layer.
+    `width`: channels of the first stage (16 and 64 in the paper), doubled by every further stage. `stem`: `cifar` is a
+    3×3 convolution, `imagenet` a 7×7 convolution of stride 2 and a pooling layer.
     """
 
     pool: str = "stride"
@@ -46,24 +47,24 @@ class ResnetOptions(PoolingOptions):
 class Resnet(ConvClassifier):
     """A stem, stages of `Residual` blocks, a head, one linear layer.
 
-    The first block of every stage but the first halves the resolution. Whatever halves is the `pool` layer: a stride of
-    the paper is a convolution at stride 1 and, after the activation, that layer without its maximum; the stem's
-    max-pool is that layer with its maximum, of 2×2 instead of the paper's 3×3 pixels. `pool=stride` is the paper's
-    strided convolution. A block whose resolution or channels change has a 1×1 convolution as shortcut (option B; the
-    paper's CIFAR networks have option A, which has no weights).
+    The first block of every stage but the first halves the resolution. The `pool` layer implements every stride: a
+    strided convolution of the paper becomes a convolution of stride 1, the activation, and that layer without its dense
+    maximum; the max-pool of the stem becomes that layer with it, over 2×2 instead of the paper's 3×3 pixels.
+    `pool=stride` gives the paper's strided convolutions. Where resolution or channels change, the shortcut is a 1×1
+    convolution (option B; the paper's CIFAR networks have option A, without weights).
     """
 
     options_type = ResnetOptions
     version = 1
 
     @classmethod
+    @override
     def make_blocks(
-        cls, options: ResnetOptions, input_shape: tuple[int, int, int], *, rngs: nnx.Rngs
-    ) -> tuple[Sequence[Block], tuple[int, int, int]]:
-        """The stem, the blocks and, pre-activated, a last normalisation and activation."""
+        cls, options: ResnetOptions, input_shape: Shape, *, rngs: nnx.Rngs
+    ) -> tuple[Sequence[Block], Shape]:
         pool_type: type[Downsampler] = DOWNSAMPLERS.load(options.pool)
         blocks, inputs = _stem(options, pool_type, input_shape[2], rngs=rngs), options.width
-        for stage, count in enumerate(_counts(int(options.depth))):
+        for stage, count in enumerate(_blocks_per_stage(int(options.depth))):
             for index in range(count):
                 outputs = options.width * 2**stage
                 blocks.append(
@@ -80,70 +81,51 @@ class Resnet(ConvClassifier):
                 )
                 inputs = outputs
         if options.preactivation:
-            blocks.append(
-                FinalActivation(make_norm(options.norm, inputs, rngs=rngs), make_activation(options.activation, inputs))
-            )
+            norm = make_norm(options.norm, inputs, rngs=rngs)
+            blocks.append(FinalActivation(norm, make_activation(options.activation, inputs)))
         return blocks, output_shape(blocks, input_shape, f"depth is {options.depth}")
 
 
 class PoolBlock(Block):
-    """A pooling layer alone, in a network with that padding."""
+    """A pooling layer as a block."""
 
     def __init__(self, layer: Downsampler) -> None:
         self.layer = layer
 
     @property
+    @override
     def stride(self) -> int:
-        """The layer's."""
         return self.layer.stride
 
     @property
+    @override
     def is_circular(self) -> bool:
-        """By its padding."""
         return self.layer.padding == "circular"
 
-    def dense(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
-        """The input."""
-        return x
-
+    @override
     def downsample(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
-        """The layer."""
         return self.layer(x)
 
 
 class FinalActivation(Block):
-    """The normalisation and activation after the last pre-activated block."""
+    """The normalization and activation after the last pre-activation block."""
 
     def __init__(self, norm: nnx.Module | None, activation: nnx.Module) -> None:
         self.norm: Any = norm
         self.activation: Any = activation
 
-    @property
-    def stride(self) -> int:
-        """None, that is 1."""
-        return 1
-
-    @property
-    def is_circular(self) -> bool:
-        """It has no border."""
-        return True
-
+    @override
     def dense(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
-        """All of it."""
         return self.activation(x if self.norm is None else self.norm(x))
 
-    def downsample(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
-        """The input."""
-        return x
 
-
-def _counts(depth: int) -> Sequence[int]:
-    """Blocks per stage: every block has two layers of weights; the stem and the linear layer are two more."""
+def _blocks_per_stage(depth: int) -> Sequence[int]:
+    # Every block has two weight layers; the stem and the linear layer are two more.
     return {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}.get(depth) or [(depth - 2) // 6] * 3
 
 
 def _stem(options: ResnetOptions, pool_type: type[Downsampler], channels: int, *, rngs: nnx.Rngs) -> list[Block]:
-    """The first convolution; pre-activated, its normalisation and activation are the first block's."""
+    # With pre-activation, the normalization and activation of the stem belong to the first block.
     large, bare = options.stem == "imagenet", options.preactivation
     kernel = 7 if large else 3
     weights = Convolution(

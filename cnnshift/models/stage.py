@@ -1,4 +1,4 @@
-"""A trunk in stages: what every shift passes through unharmed, and what only some do."""
+"""A stage of a feature extractor: a part that is equivariant to every circular shift, then downsampling."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ MapFunction = Callable[[Float[Array, "n h w c"]], Float[Array, "n H W C"]]
 
 
 class Stage(NamedTuple):
-    """x ↦ downsample(dense(x)) on maps [n h w c] that wrap around, in evaluation mode.
+    """x ↦ downsample(dense(x)) on maps [n h w c] with circular borders, in evaluation mode.
 
     Attributes:
-        stride: s, by which the stage divides the resolution (down to one position at most).
-        dense: commutes with every circular shift by whole positions; keeps the resolution.
+        stride: s, the factor by which the stage divides the resolution (down to one position at most).
+        dense: keeps the resolution and commutes with every circular shift by whole positions.
         downsample: commutes with circular shifts by multiples of s.
     """
 

@@ -1,4 +1,4 @@
-"""`stn`: a spatial transformer in front of any family."""
+"""`stn`: a spatial transformer in front of a backbone."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
+from typing_extensions import override
 
 from cnnshift.errors import InputError
 from cnnshift.models.base import ReadoutKind
@@ -24,38 +25,38 @@ Transform = Literal["affine", "translation"]
 HIDDEN = 32
 
 MIN_SIZE = 4
-"""Side of an image of which the localisation network's two poolings leave a pixel."""
+"""Smallest side of an image: the localisation network pools twice."""
 
 LAST_LAYER_SCALE = 0.1
-"""Factor on the last layer: it learns as with that fraction of the learning rate of the other layers."""
+"""Factor on the output of the last layer, which reduces its effective learning rate."""
 
 
 class StnOptions(WrapperOptions):
-    """`transform` is what the localisation network chooses: all six numbers of θ, or t_x and t_y alone."""
+    """`transform`: what the localisation network predicts, all six values of θ or t_x and t_y only."""
 
     transform: Transform = "affine"
 
 
 class Localisation(nnx.Module):
-    """θ of an image: two blocks of convolution (3×3, 8 and 16 channels), ReLU and 2×2 maximum; 32 units; θ.
+    """The network that predicts θ: two blocks of 3×3 convolution (8, 16 channels), ReLU and 2×2 maximum; 32 units; θ.
 
-    θ = identity + tanh(`LAST_LAYER_SCALE` · last layer), number by number. The last layer starts with zero weights
-    and biases, so that θ starts at the identity, as in Jaderberg et al. 2015. The other weights start He-normal.
+    θ = identity + tanh(`LAST_LAYER_SCALE` · last layer), elementwise. The last layer starts at zero, and θ at the
+    identity, as in Jaderberg et al. 2015. The other weights start He-normal.
 
-    Two things are not the paper's, for training at the rate of the other layers: the tanh bounds every change by 1,
-    because from where the whole image is out of sight no gradient leads back; and layer normalisation before the
-    ReLU of the 32 units, which would otherwise die.
+    Two changes allow training with the learning rate of the other layers: the tanh bounds every change by 1, because
+    there is no gradient once the whole image is out of view; and layer normalization before the ReLU of the 32 units
+    keeps the units from dying.
 
     Args:
-        transform: what is regressed.
-        input_shape: (H, W, channels) of the images, 4×4 pixels at least.
-        rngs: of the initial weights.
+        transform: what is predicted.
+        input_shape: (H, W, channels) of the images, at least 4×4 pixels.
+        rngs: for the initial weights.
     """
 
     def __init__(self, transform: Transform, input_shape: tuple[int, int, int], *, rngs: nnx.Rngs) -> None:
         if min(input_shape[:2]) < MIN_SIZE:
             size = f"{input_shape[0]}×{input_shape[1]}"
-            raise InputError(f"stn is for images of {MIN_SIZE}×{MIN_SIZE} pixels at least; these have {size}.")
+            raise InputError(f"stn needs images of at least {MIN_SIZE}×{MIN_SIZE} pixels; these have {size}.")
         blocks, shape = make_conv_blocks(Convolution, ConvOptions(width=8, depth=2), input_shape, rngs=rngs)
         self.transform: Transform = transform
         self.blocks = nnx.List(blocks)
@@ -65,7 +66,7 @@ class Localisation(nnx.Module):
         self.theta = nnx.Linear(HIDDEN, numbers, kernel_init=nnx.initializers.zeros_init(), rngs=rngs)
 
     def __call__(self, images: Float[Array, "n h w c"]) -> Float[Array, "n 2 3"]:
-        """θ of every image."""
+        """Return θ per image."""
         x = images
         for block in self.blocks:
             x = block(x)
@@ -79,11 +80,10 @@ class Localisation(nnx.Module):
 
 
 class Stn(Wrapper):
-    """f(sample(x, grid(θ(x)))): the inner network f sees the image through a transformation that depends on it.
+    """f(sample(x, grid(θ(x)))): the backbone f on an image transformed by θ, which depends on the image.
 
-    Jaderberg et al. 2015: localisation network (section 3.1), grid (3.2), bilinear sampler (3.3; 0 outside of the
-    image). Input and output have the same size. Nothing makes the localisation network equivariant, so no invariance
-    holds exactly: θ(T_d x) may be anything.
+    Jaderberg et al. 2015: localisation network (section 3.1), grid (3.2), bilinear sampler (3.3; 0 outside the image).
+    Input and output have the same size. The localisation network is not equivariant, so that no invariance is exact.
     """
 
     options_type = StnOptions
@@ -94,29 +94,29 @@ class Stn(Wrapper):
         self.localisation = Localisation(options.transform, input_shape, rngs=rngs)
 
     def transform(self, images: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
-        """What the inner network sees."""
+        """Return the transformed images, the input of the backbone."""
         size = (images.shape[1], images.shape[2])
         return grid_sample(images, affine_grid(self.localisation(images), size))
 
+    @override
     def features(self, images: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
-        """The inner network's map of the transformed images."""
         return self.backbone.features(self.transform(images))
 
+    @override
     def embed(self, features: Float[Array, "n H W C"]) -> Float[Array, "n e"]:
-        """The inner network's."""
         return self.backbone.embed(features)
 
     @property
     def classifier(self) -> nnx.Module:
-        """The inner network's last layer, where its head is linear."""
+        """The last layer of the backbone, if its readout is linear."""
         return self.backbone.classifier
 
     @property
+    @override
     def total_stride(self) -> int | None:
-        """The inner network's."""
         return self.backbone.total_stride
 
     @property
+    @override
     def readout_kind(self) -> ReadoutKind:
-        """The inner network's."""
         return self.backbone.readout_kind

@@ -1,4 +1,4 @@
-"""What `vit` and `polyvit` share: blocks of attention, and what tells them where a token is."""
+"""The transformer classifier of `vit` and `polyvit`: attention blocks and position embeddings."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 from flax import nnx
+from typing_extensions import override
 
 from cnnshift.models.layers.conditional_position import ConditionalPosition
 from cnnshift.models.layers.position_embedding import PositionEmbedding
@@ -16,15 +17,15 @@ from cnnshift.models.patch_classifier import PatchClassifier, PatchHead, PatchOp
 from cnnshift.models.stage import Stage
 
 Position = Literal["none", "learned", "sincos", "conv", "relative", "circular"]
-"""`learned` and `sincos` are added to the tokens (see `PositionEmbedding`); `conv` adds a convolution of their
-neighbours (see `ConditionalPosition`); `relative` and `circular` are a bias of the attention of every block by offset,
-which wraps around for `circular` only (see `RelativePosition`)."""
+"""`learned` and `sincos` are added to the tokens (see `PositionEmbedding`). `conv` adds a convolution of neighbouring
+tokens (see `ConditionalPosition`). `relative` and `circular` add a bias per offset to the attention of every block;
+offsets wrap around for `circular` (see `RelativePosition`)."""
 
 _EQUIVARIANT = ("none", "conv", "circular")
 
 
 class TransformerOptions(PatchOptions):
-    """`mlp` is the number of hidden units per channel; `head=token` reads a class token."""
+    """`mlp`: hidden units of the MLP per channel. `head=token` reads a class token."""
 
     heads: Annotated[int, pydantic.Field(ge=1, le=64)] = 4
     mlp: Annotated[int, pydantic.Field(ge=1, le=8)] = 2
@@ -33,9 +34,9 @@ class TransformerOptions(PatchOptions):
 
 
 class Transformer(PatchClassifier):
-    """Blocks of attention on patches.
+    """Attention blocks on patches.
 
-    Equivariant to circular shifts by multiples of the patch with `position=none`, `conv` or `circular`.
+    With `position=none`, `conv` or `circular`, equivariant to circular shifts by multiples of the patch.
     """
 
     options_type = TransformerOptions
@@ -46,6 +47,7 @@ class Transformer(PatchClassifier):
         super().__init__(options, input_shape, classes, rngs=rngs)
         self.is_equivariant = options.position in _EQUIVARIANT
 
+    @override
     def _make_position(
         self, options: TransformerOptions, grid: tuple[int, int], *, rngs: nnx.Rngs
     ) -> PositionEmbedding | ConditionalPosition | None:
@@ -53,19 +55,20 @@ class Transformer(PatchClassifier):
             return PositionEmbedding(options.position, grid, options.width, rngs=rngs)
         return ConditionalPosition(options.width, rngs=rngs) if options.position == "conv" else None
 
+    @override
     def _make_block(self, options: TransformerOptions, grid: tuple[int, int], *, rngs: nnx.Rngs) -> TransformerBlock:
         relative = None
         if options.position in ("relative", "circular"):
             relative = RelativePosition(options.heads, grid, wrap=options.position == "circular", rngs=rngs)
         return TransformerBlock(options.width, options.heads, options.mlp, relative, rngs=rngs)
 
+    @override
     def circular_stages(self, size: tuple[int, int]) -> Sequence[Stage] | None:
-        """One stage, where no token is told where it is: patches first, nothing before them."""
         return [Stage(self.total_stride, lambda x: x, self.features)] if self.is_equivariant else None
 
     @classmethod
+    @override
     def interventions(cls, options: Any) -> Mapping[str, Mapping[str, str]]:
-        """A position embedding that no shift sees, an average over positions; none for patches."""
         found = dict(super().interventions(options))
         if options.position not in _EQUIVARIANT:
             found["position embedding"] = {"position": "conv"}

@@ -1,4 +1,4 @@
-"""`vgg`: groups of 3×3 convolutions, each ended by pooling (Simonyan & Zisserman 2015, table 1)."""
+"""`vgg`: groups of 3×3 convolutions, each followed by pooling (Simonyan & Zisserman 2015, table 1)."""
 
 from __future__ import annotations
 
@@ -7,18 +7,16 @@ from typing import Annotated, Literal
 
 import pydantic
 from flax import nnx
+from typing_extensions import override
 
-from cnnshift.catalog import DOWNSAMPLERS
-from cnnshift.models.base import PoolingOptions
 from cnnshift.models.conv_classifier import ConvClassifier
-from cnnshift.models.layers.activation import MapActivationName, make_activation
-from cnnshift.models.layers.block import Block, output_shape
-from cnnshift.models.layers.conv_block import ConvBlock
-from cnnshift.models.layers.convolution import Convolution
-from cnnshift.models.layers.downsampler import Downsampler
+from cnnshift.models.layers.activation import MapActivationName
+from cnnshift.models.layers.block import Block, Shape, output_shape
+from cnnshift.models.layers.conv_block import make_conv_block
 from cnnshift.models.layers.head import Head
-from cnnshift.models.layers.normalization import Norm, make_norm
+from cnnshift.models.layers.normalization import Norm
 from cnnshift.models.layers.padding import Padding
+from cnnshift.models.nested_options import PoolingOptions
 
 _GROUPS = {
     "7": (2, 2, 2),
@@ -27,14 +25,14 @@ _GROUPS = {
     "16": (2, 2, 3, 3, 3),
     "19": (2, 2, 4, 4, 4),
 }
-"""Convolutions per group: columns A, B, D and E of the paper's table 1, and the zoo's small default."""
+"""Convolutions per group: columns A, B, D and E of the paper's table 1, and the small default of cnnshift."""
 
 
 class VggOptions(PoolingOptions):
-    """`width` is that of the first group and doubles with every group, up to 8 · width; 64 in the paper.
+    """`width`: channels of the first group (64 in the paper), doubled by every further group up to 8 · width.
 
-    `depth` names the paper's network: two of its layers are fully connected ones that are not here. The small 7 counts
-    what is here, six convolutions and the linear layer.
+    `depth`: the paper's number of layers, two fully connected ones included that this network does not have. The small
+    7 counts the six convolutions and the linear layer.
     """
 
     depth: Literal["7", "11", "13", "16", "19"] = "7"
@@ -46,45 +44,23 @@ class VggOptions(PoolingOptions):
 
 
 class Vgg(ConvClassifier):
-    """Groups of convolutions, a head, one linear layer.
+    """Groups of convolutions, a head, one linear layer. The `pool` layer follows the last convolution of a group.
 
-    The last convolution of every group is followed by the `pool` layer. This is the variant for small images: batch
-    normalisation (Ioffe & Szegedy 2015), which the paper does not have yet, and one linear layer in place of three.
+    The variant for small images: batch normalization (Ioffe & Szegedy 2015), which the paper does not have, and one
+    linear layer instead of three.
     """
 
     options_type = VggOptions
     version = 1
 
     @classmethod
-    def make_blocks(
-        cls, options: VggOptions, input_shape: tuple[int, int, int], *, rngs: nnx.Rngs
-    ) -> tuple[Sequence[Block], tuple[int, int, int]]:
-        """One block per convolution."""
-        pool_type: type[Downsampler] = DOWNSAMPLERS.load(options.pool)
-        keep: type[Downsampler] = DOWNSAMPLERS.load("none")
+    @override
+    def make_blocks(cls, options: VggOptions, input_shape: Shape, *, rngs: nnx.Rngs) -> tuple[Sequence[Block], Shape]:
         blocks, inputs = [], input_shape[2]
         for group, count in enumerate(_GROUPS[options.depth]):
             outputs = options.width * min(2**group, 8)
             for index in range(count):
-                last = index == count - 1
-                weights = Convolution(
-                    (3, 3, inputs),
-                    outputs,
-                    3,
-                    padding=options.padding,
-                    stride=2 if last and pool_type.is_stride else 1,
-                    bias=options.norm != "batch",
-                    rngs=rngs,
-                )
-                pool = (
-                    pool_type(outputs, padding=options.padding, options=options.pool_options, rngs=rngs)
-                    if last
-                    else keep(outputs, padding=options.padding, options=keep.options_type(), rngs=rngs)
-                )
-                norm, activate = (
-                    make_norm(options.norm, outputs, rngs=rngs),
-                    make_activation(options.activation, outputs),
-                )
-                blocks.append(ConvBlock(weights, norm, activate, pool))
+                pool = None if index == count - 1 else "none"
+                blocks.append(make_conv_block(options, outputs, 3, (3, 3, inputs), pool=pool, rngs=rngs))
                 inputs = outputs
         return blocks, output_shape(blocks, input_shape, f"depth is {options.depth}")

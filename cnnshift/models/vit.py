@@ -6,10 +6,10 @@ from cnnshift.models.transformer import Transformer
 
 
 class Vit(Transformer):
-    """Attention between patches. Pre-norm blocks, GELU, no dropout.
+    """Pre-norm attention blocks on patches, GELU, no dropout.
 
-    With `position=none`, `conv` or `circular` and any head but `flatten`: invariant to circular shifts by multiples of
-    `patch`, up to rounding, and to no others.
+    With `position=none`, `conv` or `circular` and any head but `flatten`, invariant to circular shifts by multiples of
+    `patch` only, up to rounding.
 
     ViT-B/16 is `patch=16,width=768,depth=12,heads=12,mlp=4,head=token`; with `width=192,heads=3` it is ViT-Ti/16
     (Touvron et al. 2021, table 1).

@@ -77,7 +77,7 @@ def plan_training(spec: ModelSpec, split: Split, *, epochs: int | None = None) -
     own = {key: value for key, value in spec.options.items() if key in RECIPE_KEYS}
     architecture = ModelSpec(spec.name, {key: value for key, value in spec.options.items() if key not in own})
     family, options = parse_model(architecture, also_allowed=RECIPE_KEYS)
-    recipe = Recipe(learning_rate=family.rate(options), augment=own.get("augment", "none"))
+    recipe = Recipe(learning_rate=family.learning_rate_for(options), augment=own.get("augment", "none"))
     if epochs is not None or "epochs" in own:
         recipe = replace(recipe, epochs=_whole("epochs", own["epochs"]) if "epochs" in own else epochs)
     parse_augment(recipe.augment, split)

@@ -1,1 +1,1 @@
-"""The ideas that families share, one per file: convolution, padding, downsampling, heads."""
+"""Layers that model families share, one idea per file."""

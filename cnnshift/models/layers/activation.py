@@ -15,10 +15,10 @@ from cnnshift.models.layers.polynomial import Polynomial
 ActivationName = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "identity"]
 
 MapActivationName = Literal[ActivationName, "poly"]
-"""What may follow a layer whose output has positions."""
+"""Activations of feature maps."""
 
 ALIAS_FREE = ("identity", "poly")
-"""What makes no frequencies that the grid of the map does not hold."""
+"""Activations that create no frequencies above Nyquist."""
 
 _FUNCTIONS: dict[str, Callable[[Array], Array]] = {
     "relu": jax.nn.relu,
@@ -34,13 +34,13 @@ _INCREASING = ("relu", "leaky_relu", "elu", "tanh", "identity")
 
 
 class Activation(nnx.Module):
-    """A function of every value on its own: equivariant to every whole shift.
+    """A pointwise function: equivariant to every shift by whole positions.
 
-    `leaky_relu` has slope 0.01 below zero; `gelu` is the tanh form (Hendrycks & Gimpel 2016, section 2); the derivative
-    of `relu` at 0 is 0.
+    `leaky_relu` has slope 0.01 below zero. `gelu` is the tanh approximation (Hendrycks & Gimpel 2016, section 2). The
+    derivative of `relu` at 0 is 0.
 
     Attributes:
-        increasing: a larger value never gives a smaller one.
+        increasing: whether the function is monotonically increasing (not strictly).
     """
 
     def __init__(self, name: ActivationName) -> None:
@@ -48,10 +48,9 @@ class Activation(nnx.Module):
         self.increasing = name in _INCREASING
 
     def __call__(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-        """Apply it."""
         return _FUNCTIONS[self.name](x)
 
 
 def make_activation(name: MapActivationName, channels: int) -> Activation | Polynomial:
-    """The activation of maps with so many channels."""
+    """Build the activation of maps with that number of channels."""
     return Polynomial(channels) if name == "poly" else Activation(name)

@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from jaxtyping import Array, Float
+from typing_extensions import override
 
 from cnnshift.models.layers.downsampler import Downsampler
 from cnnshift.models.layers.polyphase import crop_to_multiple
@@ -10,19 +11,18 @@ from cnnshift.models.layers.resampling import downsampling_matrix, resample
 
 
 class AfcPool(Downsampler):
-    """Ideal low-pass at the new grid's highest frequency, which is dropped, then every s-th pixel: linear.
+    """An ideal low-pass filter that drops the output's Nyquist frequency, then every s-th pixel: linear.
 
-    The map is taken as a torus whatever the padding. For sizes that s divides, T_{d/s} pool(x) = pool(T_d x) for a
-    shift d by any fraction of a pixel (`fourier_shift`), up to rounding. It has no dense maximum, which would make
-    frequencies without end. What comes next keeps that only where it is alias-free too: linear, `activation=poly`,
-    `norm=alias_free`, `head=gap`. Other sizes lose their last rows and columns, and exactness with them. An
-    output of one or two pixels is the mean.
+    Borders are circular whatever the padding. For sizes that s divides, T_{d/s} pool(x) = pool(T_d x) for every
+    fractional shift d (`fourier_shift`), up to rounding. Other sizes lose their last rows and columns, and exactness.
+    There is no dense maximum, which aliases. The network keeps the property only if all its layers are alias-free:
+    linear layers, `activation=poly`, `norm=alias_free`, `head=gap`. An output of one or two pixels is the mean.
     """
 
     alias_free: ClassVar[bool] = True
 
+    @override
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
-        """Divide the resolution."""
         x = crop_to_multiple(x, self.stride)
-        rows, columns = (downsampling_matrix(size, self.stride, highest=False) for size in x.shape[1:3])
+        rows, columns = (downsampling_matrix(size, self.stride, nyquist=False) for size in x.shape[1:3])
         return resample(x, rows, columns)

@@ -15,14 +15,13 @@ from cnnshift.errors import InputError
 class Attention(nnx.Module):
     """y_i = b + Σ_h W_h Σ_j softmax_j(q_i·k_j / √d + B_ij) v_j, (q, k, v)_h linear in x (Vaswani et al. 2017, 3.2).
 
-    d = C / heads. Without a bias B the tokens are a set: any permutation of them, and so any circular shift of their
-    map, commutes with the layer, up to the rounding of sums in another order. Weights start Glorot-uniform, biases at
-    0.
+    d = C / heads. Without a bias B the layer commutes with every permutation of the tokens, and so with every circular
+    shift of their map, up to the rounding of reordered sums. Weights start Glorot-uniform, biases at 0.
 
     Args:
         width: channels C.
         heads: a divisor of C.
-        rngs: of the initial weights.
+        rngs: for the initial weights.
 
     Raises:
         InputError: the heads do not divide the channels.
@@ -32,7 +31,7 @@ class Attention(nnx.Module):
         if width % heads:
             raise InputError(f"heads is {heads}; allowed: divisors of the width, {width}.")
         start = nnx.initializers.glorot_uniform()
-        # Each of the three starts as a layer of its own.
+        # Initialize q, k and v separately: their fan-out is C, not 3C.
         parts = [start(rngs.params(), (width, width)) for _ in range(3)]
         self.qkv = nnx.Param(jnp.concatenate(parts, axis=1))
         self.qkv_bias = nnx.Param(jnp.zeros(3 * width))
@@ -43,7 +42,6 @@ class Attention(nnx.Module):
     def __call__(
         self, x: Float[Array, "n t c"], bias: Float[Array, "heads t t"] | None = None
     ) -> Float[Array, "n t c"]:
-        """Let every token of a batch look at all tokens of its image."""
         count, tokens, width = x.shape
         projected = x @ self.qkv[...] + self.qkv_bias[...][None, None]
         q, k, v = jnp.moveaxis(projected.reshape(count, tokens, 3, self.heads, width // self.heads), 2, 0)

@@ -1,9 +1,8 @@
-"""Blocks one after the other: what a trunk is made of, whatever its family."""
+"""Blocks of a feature extractor, their grouping into stages, and the shapes of their maps."""
 
 from __future__ import annotations
 
 import functools
-from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
@@ -19,87 +18,94 @@ Shape = tuple[int, int, int]
 
 
 class Block(nnx.Module):
-    """A block x ↦ downsample(dense(x)), see `Stage` for what the two promise where the block is_circular."""
+    """x ↦ downsample(dense(x)). Both parts satisfy the conditions of `Stage` if the block is circular.
+
+    By default both parts are the identity.
+    """
 
     @property
-    @abstractmethod
     def stride(self) -> int:
-        """By what the block divides the resolution."""
+        """Factor by which the block divides the resolution."""
+        return 1
 
     @property
-    @abstractmethod
     def is_circular(self) -> bool:
-        """The weights are shared by all positions, and what has borders is_circular around."""
+        """Whether all positions share the weights and every border is circular."""
+        return True
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
-        """One block."""
         return self.downsample(self.dense(x))
 
-    @abstractmethod
     def dense(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
-        """What comes before the resolution falls."""
+        """Apply the part before the resolution is divided."""
+        return x
 
-    @abstractmethod
     def downsample(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
-        """The rest."""
+        """Apply the remaining part."""
+        return x
 
 
 BlockT = TypeVar("BlockT", bound=Block)
 
 
 def apply_layers(layers: Iterable[MapFunction], x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
-    """All layers, in order."""
+    """Apply layers in order."""
     return functools.reduce(lambda y, layer: layer(y), layers, x)
 
 
 def group_stages(blocks: Sequence[Block]) -> list[Stage]:
-    """The blocks as stages: those of stride 1 are the beginning of the next dense part, or the end of the last one.
+    """Group blocks into stages, each of which ends with a block of stride > 1.
 
-    At least one stage; a trunk without any stride is a single one of stride 1.
+    Blocks of stride 1 belong to the dense part of the next stage; those after the last stride, to the last stage. There
+    is at least one stage: without any stride, a single one of stride 1.
     """
-    found: list[Stage] = []
-    waiting: list[MapFunction] = []
+    grouped: list[Stage] = []
+    pending: list[MapFunction] = []
     for block in blocks:
         if block.stride == 1:
-            waiting.append(block)
+            pending.append(block)
         else:
-            dense = functools.partial(apply_layers, (*waiting, block.dense))
-            found.append(Stage(block.stride, dense, block.downsample))
-            waiting = []
-    rest = functools.partial(apply_layers, tuple(waiting))
-    if not found:
-        return [Stage(1, rest, lambda x: x)]
-    last = found.pop()
-    return [*found, last._replace(downsample=functools.partial(apply_layers, (last.downsample, *waiting)))]
+            dense = functools.partial(apply_layers, (*pending, block.dense))
+            grouped.append(Stage(block.stride, dense, block.downsample))
+            pending = []
+    if not grouped:
+        return [Stage(1, functools.partial(apply_layers, tuple(pending)), lambda x: x)]
+    last = grouped.pop()
+    return [*grouped, last._replace(downsample=functools.partial(apply_layers, (last.downsample, *pending)))]
 
 
-def build_blocks(makers: Sequence[Callable[[Shape], BlockT]], shape: Shape, asked: str) -> tuple[list[BlockT], Shape]:
-    """Blocks one after the other, each made for the shape (H, W, C) that those before it leave, and what all leave.
+def build_blocks(
+    factories: Sequence[Callable[[Shape], BlockT]], input_shape: Shape, option: str
+) -> tuple[list[BlockT], Shape]:
+    """Build consecutive blocks, each for the output shape of the previous one.
 
-    Nothing is computed but shapes.
+    Only shapes are computed.
 
     Args:
-        makers: from the shape of a map to the block that takes it.
-        shape: of the first map.
-        asked: the option that decides how many blocks there are, and its value, for the message.
+        factories: functions from the shape of a map to a block for such maps.
+        input_shape: (H, W, C) of the first map.
+        option: the option that sets the number of blocks, and its value, for the error message.
+
+    Returns:
+        The blocks, and the shape of the last map.
 
     Raises:
         InputError: a map shrinks below one pixel.
     """
     blocks: list[BlockT] = []
-    for number, make in enumerate(makers, start=1):
-        block = None
+    shape = input_shape
+    for number, factory in enumerate(factories, start=1):
+        block, after, cause = None, (0, 0, 0), None
         try:
-            block = make(shape)
-            # A function of its own for every block: nothing of the module but the shape may leave the evaluation.
+            block = factory(shape)
+            # A new function per block, because JAX caches traces by function.
             out = jax.eval_shape(lambda x, block=block: block(x), jax.ShapeDtypeStruct((1, *shape), "float32"))
             after = (out.shape[1], out.shape[2], out.shape[3])
-            cause = None
-        except (TypeError, ValueError) as problem:
-            after, cause = (0, 0, 0), problem
+        except (TypeError, ValueError) as error:
+            cause = error
         if block is None or min(after) < 1:
             raise InputError(
-                f"{asked}, but block {number} of {len(makers)} leaves nothing of its {shape[0]}×{shape[1]} map; "
+                f"{option}, but block {number} of {len(factories)} leaves no pixel of its {shape[0]}×{shape[1]} map; "
                 "choose fewer blocks, less downsampling, such as pool=none, or another padding."
             ) from cause
         blocks.append(block)
@@ -107,6 +113,6 @@ def build_blocks(makers: Sequence[Callable[[Shape], BlockT]], shape: Shape, aske
     return blocks, shape
 
 
-def output_shape(blocks: Sequence[Block], shape: Shape, asked: str) -> Shape:
-    """The shape that finished blocks leave of a map of that shape; see `grow`."""
-    return build_blocks([lambda _, block=block: block for block in blocks], shape, asked)[1]
+def output_shape(blocks: Sequence[Block], input_shape: Shape, option: str) -> Shape:
+    """Return the shape of the last map of finished blocks; see `build_blocks`."""
+    return build_blocks([lambda _, block=block: block for block in blocks], input_shape, option)[1]

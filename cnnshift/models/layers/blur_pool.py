@@ -1,4 +1,4 @@
-"""`pool=blur`: dense maximum, then a binomial low-pass filter and a stride (Zhang 2019, section 3.2: MaxBlurPool)."""
+"""`pool=blur`: dense maximum, binomial low-pass filter, stride (Zhang 2019, section 3.2: MaxBlurPool)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import operator
 import pydantic
 from flax import nnx
 from jaxtyping import Array, Float
+from typing_extensions import override
 
-from cnnshift.models import base
 from cnnshift.models.layers.downsampler import Downsampler
-from cnnshift.models.layers.padding import Padding, pad
+from cnnshift.models.layers.padding import pad
+from cnnshift.options import Options
 
 
-class BlurOptions(base.Options):
-    """`blur` taps: 2 is a rectangle, 3 a triangle, more are nearer to a Gaussian."""
+class BlurOptions(Options):
+    """`blur`: number of filter taps k; 2 is a rectangle, 3 a triangle, more approach a Gaussian."""
 
     blur: int = pydantic.Field(3, ge=2, le=7)
 
@@ -24,33 +25,24 @@ class BlurOptions(base.Options):
 class BlurPool(Downsampler):
     """y[i, j] = Σ t_a t_b m[s·i + a − r, s·j + b − r], m the dense maximum, t_a = C(k−1, a) / 2^(k−1), r = ⌊(k−1)/2⌋.
 
-    ⌈h/s⌉ × ⌈w/s⌉ with a padding that keeps the size. The filter sums to 1; the padding fills its border, and zeros
-    darken it. It lowers aliasing and does not end it: the layer is equivariant to multiples of s only (of sizes
-    that s divides, where the shift wraps around).
+    The output has ⌈h/s⌉ × ⌈w/s⌉ positions with a padding that keeps the size. The taps sum to 1; the padding fills the
+    border of the filter, so that zeros darken it. The layer reduces aliasing: it is exactly equivariant to multiples of
+    s only (circular, for sizes that s divides).
     """
 
     options_type = BlurOptions
 
-    def __init__(
-        self,
-        channels: int,
-        *,
-        padding: Padding,
-        options: BlurOptions,
-        rngs: nnx.Rngs,
-        maximum: bool = True,
-        stride: int = 2,
-    ) -> None:
-        super().__init__(channels, padding=padding, options=options, rngs=rngs, maximum=maximum, stride=stride)
+    @override
+    def _setup(self, channels: int, options: BlurOptions, rngs: nnx.Rngs) -> None:
         self.taps = binomial(options.blur)
 
+    @override
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
-        """Divide the resolution."""
         x = pad(self._dense_maximum(x), len(self.taps), self.padding)
         return self._filter(self._filter(x, 1), 2)
 
     def _filter(self, x: Array, axis: int) -> Array:
-        """One axis of the separable filter, at the kept positions only."""
+        """Apply the separable filter along one axis, at the kept positions only."""
         stride, size = self.stride, (x.shape[axis] - len(self.taps)) // self.stride + 1
 
         def kept(tap: int) -> Array:
@@ -60,5 +52,5 @@ class BlurPool(Downsampler):
 
 
 def binomial(taps: int) -> tuple[float, ...]:
-    """Binomial coefficients over their sum."""
+    """Return binomial coefficients divided by their sum."""
     return tuple(math.comb(taps - 1, tap) / 2 ** (taps - 1) for tap in range(taps))

@@ -1,4 +1,4 @@
-"""A position embedding made of what surrounds a token: a depthwise convolution that wraps around."""
+"""A position embedding that depends on neighbouring tokens: a circular depthwise convolution."""
 
 from __future__ import annotations
 
@@ -17,14 +17,9 @@ _KERNEL = 3
 class ConditionalPosition(nnx.Module):
     """y[i, j] = x[i, j] + b + Σ_{u, v} k[u, v] x[i + u − 1, j + v − 1], channel by channel, 3×3, indices modulo (H, W).
 
-    The positional encoding generator of Chu et al. 2021 (section 3) with circular padding, as Ding et al. 2023
-    (section 3.1) use it: their zeros at the border would tell absolute positions, this tells neighbours apart and is
-    equivariant to every circular shift of the tokens. Weights start LeCun-normal over the nine of a channel, biases at
-    0.
-
-    Args:
-        width: channels.
-        rngs: of the initial weights.
+    The positional encoding generator of Chu et al. 2021 (section 3) with circular padding, as in Ding et al. 2023
+    (section 3.1): zeros at the border would reveal absolute positions, circular padding is equivariant to every
+    circular shift of the tokens. Weights start LeCun-normal over the nine of a channel, biases at 0.
     """
 
     def __init__(self, width: int, *, rngs: nnx.Rngs) -> None:
@@ -33,12 +28,11 @@ class ConditionalPosition(nnx.Module):
         self.bias = nnx.Param(nnx.initializers.zeros(rngs.params(), (width,)))
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
-        """Add it to a batch of maps."""
-        # Shifted multiples: a CPU's depthwise convolution is slow.
+        # A sum of shifted maps: XLA's depthwise convolution is slow on a CPU.
         _, rows, columns, _ = x.shape
-        around, kernel = pad(x, _KERNEL, "circular"), self.kernel[...]
+        padded, kernel = pad(x, _KERNEL, "circular"), self.kernel[...]
         products = (
-            around[:, u : u + rows, v : v + columns] * kernel[u, v][None, None]
+            padded[:, u : u + rows, v : v + columns] * kernel[u, v][None, None]
             for u in range(_KERNEL)
             for v in range(_KERNEL)
         )

@@ -1,4 +1,4 @@
-"""A stack of blocks: weights, normalisation, activation, downsampling."""
+"""Blocks of a convolution, a normalization, an activation and a pooling layer."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pydantic
 from flax import nnx
 from jaxtyping import Array, Float
 from pydantic_core import PydanticCustomError
+from typing_extensions import override
 
 from cnnshift.catalog import DOWNSAMPLERS
 from cnnshift.errors import InputError
-from cnnshift.models.base import PoolingOptions
 from cnnshift.models.layers.activation import MapActivationName, make_activation
 from cnnshift.models.layers.block import Block, Shape, build_blocks
 from cnnshift.models.layers.convolution import Convolution
@@ -21,9 +21,10 @@ from cnnshift.models.layers.downsampler import Downsampler
 from cnnshift.models.layers.head import Head
 from cnnshift.models.layers.normalization import Norm, make_norm
 from cnnshift.models.layers.padding import Padding
+from cnnshift.models.nested_options import PoolingOptions
 
 ConvolutionFactory = Callable[..., nnx.Module]
-"""(shape, outputs, kernel, *, padding, stride, bias, rngs) → a layer of weights: `Convolution`, `LocalConvolution`."""
+"""(shape, outputs, kernel, *, padding, stride, bias, rngs) → `Convolution` or `LocalConvolution`."""
 
 
 def _odd(kernel: int) -> int:
@@ -33,7 +34,7 @@ def _odd(kernel: int) -> int:
 
 
 class ConvOptions(PoolingOptions):
-    """`width` is that of the first block and doubles with every block; `kernel` is odd; `stride` is the pool's."""
+    """`width`: channels of the first block, doubled by every further block. `stride`: of the pooling layers."""
 
     width: Annotated[int, pydantic.Field(ge=1, le=4096)] = 8
     depth: Annotated[int, pydantic.Field(ge=1, le=8)] = 3
@@ -45,19 +46,19 @@ class ConvOptions(PoolingOptions):
     stride: Annotated[int, pydantic.Field(ge=2, le=4)] = 2
 
     @pydantic.model_validator(mode="after")
-    def _refuse_a_stride_of_nothing(self) -> ConvOptions:
-        # Even the default: who writes it expects it to do something.
+    def _refuse_unused_stride(self) -> ConvOptions:
+        # Refuse the default value too: a user who writes it expects an effect.
         if self.pool == "none" and "stride" in self.model_fields_set:
             raise InputError(f"stride is {self.stride}, but pool=none keeps the resolution; leave stride out.")
         return self
 
 
 class ConvBlock(Block):
-    """weights → normalisation → activation → downsampling.
+    """Convolution → normalization → activation → pooling.
 
-    A stride belongs to the weights, and normalisation and activation see the pixels that are kept. Where the values are
-    the same (see `Downsampler`), what is pointwise comes after the downsampling: max_i a(x_i + b) = a(max_i x_i + b)
-    for an increasing a.
+    With `pool=stride` the convolution takes the stride, and normalization and activation see the remaining pixels only.
+    Pointwise operations run after the pooling where the values stay the same (see `Downsampler.selects`):
+    max_i a(x_i + b) = a(max_i x_i + b) for an increasing activation a.
     """
 
     def __init__(self, weights: nnx.Module, norm: nnx.Module | None, activation: Any, pool: Downsampler) -> None:
@@ -69,63 +70,94 @@ class ConvBlock(Block):
         self.bias_last = self.pools_first and norm is None and isinstance(weights, Convolution)
 
     @property
+    @override
     def stride(self) -> int:
-        """By what the block divides the resolution."""
         return self.weights.stride * (self.pool.stride if self.pool else 1)
 
     @property
+    @override
     def is_circular(self) -> bool:
-        """The weights are shared by all positions, and what has borders wraps around."""
         return isinstance(self.weights, Convolution) and self.weights.padding == "circular"
 
+    @override
     def dense(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
-        """What comes before the resolution falls: nothing, where the weights have the stride."""
         if self.weights.stride > 1:
             return x
-        x = self._weigh(x)
+        x = self._convolve(x)
         return x if self.pools_first else self.activation(x)
 
+    @override
     def downsample(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
-        """The rest."""
         if self.weights.stride > 1:
-            x = self._weigh(x)
+            x = self._convolve(x)
         if self.pool is not None:
             x = self.pool(x)
         if not self.pools_first:
             return x
         return self.activation(self.weights.add_bias(x) if self.bias_last else x)
 
-    def _weigh(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
+    def _convolve(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
         x = self.weights.without_bias(x) if self.bias_last else self.weights(x)
         return x if self.norm is None else self.norm(x)
+
+
+def make_conv_block(
+    options: Any,
+    width: int,
+    kernel: int,
+    shape: Shape,
+    *,
+    convolution_type: ConvolutionFactory = Convolution,
+    pool: str | None = None,
+    stride: int = 2,
+    rngs: nnx.Rngs,
+) -> ConvBlock:
+    """Build a block.
+
+    Args:
+        options: of a family: padding, norm, activation, pool and the pool's options.
+        width: output channels.
+        kernel: side of the window, odd.
+        shape: (H, W, C) of the input.
+        convolution_type: class of the convolution.
+        pool: name of a pooling layer in place of `options.pool`, with its default options.
+        stride: stride of the pooling layer.
+        rngs: for the initial weights.
+    """
+    pool_type: type[Downsampler] = DOWNSAMPLERS.load(pool or options.pool)
+    weights = convolution_type(
+        shape,
+        width,
+        kernel,
+        padding=options.padding,
+        stride=stride if pool_type.is_stride else 1,
+        bias=options.norm != "batch",
+        rngs=rngs,
+    )
+    pool_options = pool_type.options_type() if pool else options.pool_options
+    layer = pool_type(width, padding=options.padding, options=pool_options, rngs=rngs, stride=stride)
+    norm = make_norm(options.norm, width, rngs=rngs)
+    return ConvBlock(weights, norm, make_activation(options.activation, width), layer)
 
 
 def make_conv_blocks(
     convolution_type: ConvolutionFactory, options: ConvOptions, input_shape: Shape, *, rngs: nnx.Rngs
 ) -> tuple[list[ConvBlock], Shape]:
-    """`depth` blocks of which block i (from 0) has width · 2^i channels, and the shape (H, W, C) that they leave.
+    """Build `depth` blocks, block i (from 0) with width · 2^i channels; return them and the shape of the last map.
 
     Raises:
         InputError: a map shrinks below one pixel.
     """
-    widths = [options.width * 2**index for index in range(options.depth)]
-    makers = [partial(_make_block, convolution_type, options, width, rngs=rngs) for width in widths]
-    return build_blocks(makers, input_shape, f"depth is {options.depth}")
-
-
-def _make_block(
-    convolution_type: ConvolutionFactory, options: ConvOptions, width: int, shape: Shape, *, rngs: nnx.Rngs
-) -> ConvBlock:
-    pool_type: type[Downsampler] = DOWNSAMPLERS.load(options.pool)
-    weights = convolution_type(
-        shape,
-        width,
-        options.kernel,
-        padding=options.padding,
-        stride=options.stride if pool_type.is_stride else 1,
-        bias=options.norm != "batch",
-        rngs=rngs,
-    )
-    pool = pool_type(width, padding=options.padding, options=options.pool_options, rngs=rngs, stride=options.stride)
-    norm, activation = make_norm(options.norm, width, rngs=rngs), make_activation(options.activation, width)
-    return ConvBlock(weights, norm, activation, pool)
+    factories = [
+        partial(
+            make_conv_block,
+            options,
+            options.width * 2**index,
+            options.kernel,
+            convolution_type=convolution_type,
+            stride=options.stride,
+            rngs=rngs,
+        )
+        for index in range(options.depth)
+    ]
+    return build_blocks(factories, input_shape, f"depth is {options.depth}")

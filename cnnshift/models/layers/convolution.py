@@ -12,19 +12,19 @@ from cnnshift.models.layers.padding import ZERO_FILLED, Padding, pad, pad_widths
 
 
 class Convolution(nnx.Module):
-    """y[i, j] = b + Σ x[s·i + u − m, s·j + v − m] k[u, v], m the margin of the padding (see `amounts`).
+    """y[i, j] = b + Σ x[s·i + u − m, s·j + v − m] k[u, v], m the padding before an axis (see `pad_widths`).
 
-    Equivariant to every shift at stride s = 1, to multiples of s otherwise, as far as the padding goes. Weights start
-    He-normal over the fan-in, biases at 0.
+    With circular padding, equivariant to circular shifts by multiples of s. Weights start He-normal over the fan-in,
+    biases at 0.
 
     Args:
         shape: (H, W, channels) of the input.
-        outputs: channels.
+        outputs: output channels.
         kernel: side of the window, odd.
-        padding: what lies beyond the border.
+        padding: values beyond the border.
         stride: s, on both axes.
-        bias: whether there is one; none before batch normalisation, which has its own.
-        rngs: of the initial weights.
+        bias: whether there is a bias; not needed before batch normalization.
+        rngs: for the initial weights.
     """
 
     def __init__(
@@ -45,18 +45,17 @@ class Convolution(nnx.Module):
         self.stride = stride
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
-        """Convolve a batch of maps."""
         return self.add_bias(self.without_bias(x))
 
     def without_bias(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
-        """The linear part."""
+        """Return the convolution without the bias."""
         kernel = self.kernel[...]
-        around, wrap = pad_widths(len(kernel), self.padding), self.padding == "circular"
+        widths, wrap = pad_widths(len(kernel), self.padding), self.padding == "circular"
         if self.padding not in ZERO_FILLED and not wrap:
-            x, around = pad(x, len(kernel), self.padding), (0, 0)
-        # Zeros and wrapping need no copy of the maps: the arithmetic supplies them.
-        return correlate(x, kernel, margins=(around, around), wrap=wrap, stride=self.stride)
+            x, widths = pad(x, len(kernel), self.padding), (0, 0)
+        # `correlate` pads with zeros or circularly itself, without a copy of the maps.
+        return correlate(x, kernel, margins=(widths, widths), wrap=wrap, stride=self.stride)
 
     def add_bias(self, x: Float[Array, "n h w C"]) -> Float[Array, "n h w C"]:
-        """The rest: the same at every position, so that a layer may come between the two."""
+        """Add the bias, which is the same at every position, so that a pooling layer can come before it."""
         return x if self.bias is None else x + self.bias[...][None, None, None]

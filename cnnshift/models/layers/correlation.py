@@ -1,21 +1,18 @@
-"""The arithmetic of a convolution: one definition, and the formulation that is fastest where it runs.
+"""Cross-correlation, in the formulation that is fastest for the device and the shapes.
 
     y[n, i, j, o] = Σ_{a, b, c} x[n, s·i + a − top, s·j + b − left, c] · k[a, b, c, o]
 
-with zeros (or the map again, if it wraps around) outside the map: a cross-correlation, as in every deep-learning
-library. On an accelerator it is `lax.conv_general_dilated`. On a CPU the choice depends on static shapes alone, and
-results agree up to the rounding of a sum:
+with zeros or circular borders outside the map. On an accelerator it is `lax.conv_general_dilated`. On a CPU the choice
+depends on static shapes only, and the results agree up to the rounding of a sum:
 
-- few channels: a sum of shifted multiples. The convolution library packs patches, which then costs more than the
-  arithmetic (1 → 8 channels, 32×32, one core: 52 µs an image against 2 µs).
-- up to 16 channels: neighbouring pixels of a row are taken together as one pixel with more channels, until the fast
-  kernels (which want more than 16 channels) apply; the price is a kernel with zeros (8 → 16 channels, 16×16: 15 µs
-  against 9 µs).
-- otherwise the library.
+- few channels: a sum of shifted maps. XLA's convolution packs patches, which then takes longer than the arithmetic
+  (1 → 8 channels, 32×32, one core: 52 µs per image against 2 µs).
+- up to 16 channels: neighbouring pixels of a row become one pixel with more channels, because the fast kernels of XLA
+  need more than 16; the kernel then contains zeros (8 → 16 channels, 16×16: 15 µs against 9 µs).
+- otherwise XLA's convolution.
 
-Every output pixel is summed in the same order, so that a circular convolution commutes with a roll to the last bit
-(tested). The derivative is that of the definition (tested against automatic differentiation of the library's
-convolution), each of its parts in the formulation that was measured to be fastest; forward mode works too.
+All output pixels are summed in the same order, so that a circular convolution commutes bitwise with circular shifts.
+The derivative uses the fastest formulation for each of its parts, in forward mode too.
 """
 
 from __future__ import annotations
@@ -36,7 +33,7 @@ from cnnshift.models.layers.padding import NO_MARGINS, Margins, pad_margins, pad
 from cnnshift.models.layers.xla import jit_noinline
 
 FAST_CHANNELS = 16
-"""The convolution library is fast above this number of input or output channels."""
+"""XLA's convolution is fast on a CPU above this number of input or output channels."""
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 
@@ -51,13 +48,13 @@ def correlate(
     wrap: bool = False,
     stride: int = 1,
 ) -> Float[Array, "n H W o"]:
-    """See the module.
+    """Compute the cross-correlation y of the module.
 
     Args:
         x: maps.
         kernel: k.
-        margins: pixels around the maps, ((top, bottom), (left, right)).
-        wrap: the maps wrap around; the margins then keep their size.
+        margins: padding, ((top, bottom), (left, right)).
+        wrap: whether the padding is circular instead of zero.
         stride: s, on both axes.
     """
     return _correlate(x, kernel, margins, wrap, stride)
@@ -69,15 +66,15 @@ def _correlate(x: Array, kernel: Array, margins: Margins, wrap: bool, stride: in
 
 
 def _tangent(margins: Margins, wrap: bool, stride: int, primals: Any, tangents: Any) -> tuple[Array, Array]:
-    (x, kernel), (along_x, along_kernel) = primals, tangents
+    (x, kernel), (x_tangent, kernel_tangent) = primals, tangents
     y = _correlate(x, kernel, margins, wrap, stride)
     change = jnp.zeros_like(y)
-    # A tangent that is zero for certain (the images of a training step) must not cost a convolution.
-    if not isinstance(along_x, SymbolicZero):
-        change = change + _linear_in_x(along_x, kernel, margins, wrap, stride, y)
-    if not isinstance(along_kernel, SymbolicZero):
-        # Not apart: XLA rewrites the gradient of a kernel into a fast convolution in the main program only.
-        change = change + _run(_linear_in_kernel(), x, along_kernel, margins, wrap, stride)
+    # Skip symbolic zeros, such as the tangent of the images in a training step.
+    if not isinstance(x_tangent, SymbolicZero):
+        change = change + _linear_in_x(x_tangent, kernel, margins, wrap, stride, y)
+    if not isinstance(kernel_tangent, SymbolicZero):
+        # Inlined: XLA rewrites the gradient of a kernel into a fast convolution in the main program only.
+        change = change + _run(_linear_in_kernel(), x, kernel_tangent, margins, wrap, stride)
     return y, change
 
 
@@ -85,14 +82,14 @@ _correlate.defjvp(_tangent, symbolic_zeros=True)
 
 
 def _linear_in_x(x: Array, kernel: Array, margins: Margins, wrap: bool, stride: int, y: Array) -> Array:
-    """The correlation again, written such that its transpose, the gradient, runs in the fastest formulation."""
+    """Compute the correlation as the transpose of its gradient, which then runs in the fastest formulation."""
     if stride != 1:
         return _run(lax_convolution, x, kernel, margins, wrap, stride)
-    turned = kernel[::-1, ::-1].swapaxes(2, 3)
+    flipped = kernel[::-1, ::-1].swapaxes(2, 3)
     reach = kernel.shape[0] - 1, kernel.shape[1] - 1
     (top, bottom), (left, right) = margins
     back = ((reach[0] - top, reach[0] - bottom), (reach[1] - left, reach[1] - right))
-    (transposed,) = jax.linear_transpose(lambda gradient: _fastest(gradient, turned, back, wrap, 1), y)(x)
+    (transposed,) = jax.linear_transpose(lambda gradient: _fastest(gradient, flipped, back, wrap, 1), y)(x)
     return transposed
 
 
@@ -115,19 +112,18 @@ def _linear_in_kernel() -> Formulation:
 
 
 def lax_convolution(x: Array, kernel: Array, margins: Margins, stride: int) -> Array:
-    """The convolution library's."""
+    """Compute the correlation with XLA's convolution."""
     return lax.conv_general_dilated(x, kernel, (stride, stride), margins, dimension_numbers=_LAYOUT)
 
 
 def lax_convolution_on_cpu(x: Array, kernel: Array, margins: Margins, stride: int) -> Array:
-    """The convolution library's, helped: on maps that it has to pad it is up to twice as fast."""
+    """Compute the same; padding inside XLA's convolution makes it up to twice as fast on a CPU."""
     if stride == 1 and margins == NO_MARGINS and kernel.shape[2] >= FAST_CHANNELS:
         return _with_extra_row(x, kernel)
     return lax_convolution(x, kernel, margins, stride)
 
 
 def _lax_convolution_for_kernel(x: Array, kernel: Array, margins: Margins, stride: int) -> Array:
-    """The same, for the gradient of the kernel."""
     height, width, inputs, _ = kernel.shape
     if stride == 1 and inputs == 1 and height * width <= 9:
         return im2col(x, kernel, margins, stride)
@@ -142,7 +138,7 @@ def _with_extra_row(x: Array, kernel: Array) -> Array:
 
 
 def shifted_sum(x: Array, kernel: Array, margins: Margins, stride: int) -> Array:
-    """Σ over the kernel's entries of a shifted view of the maps, times the entry's output weights."""
+    """Sum, over the kernel's entries, a shifted view of the maps times the output weights of the entry."""
     x = pad_zeros(x, margins)
     height, width = ((x.shape[i + 1] - kernel.shape[i]) // stride + 1 for i in (0, 1))
     count, inputs = x.shape[0], kernel.shape[2]
@@ -156,7 +152,7 @@ def shifted_sum(x: Array, kernel: Array, margins: Margins, stride: int) -> Array
 
 
 def blocked_rows(x: Array, kernel: Array, margins: Margins, stride: int, *, pixels: int) -> Array:
-    """The correlation (stride 1) with `pixels` neighbours of a row as one pixel of `pixels` times the channels."""
+    """Compute the correlation (stride 1) with `pixels` neighbours of a row as one pixel with more channels."""
     height, width, inputs, outputs = kernel.shape
     (top, bottom), (left, right) = margins
     count, rows, columns, _ = x.shape
@@ -170,31 +166,31 @@ def blocked_rows(x: Array, kernel: Array, margins: Margins, stride: int, *, pixe
 
 
 def im2col(x: Array, kernel: Array, margins: Margins, stride: int) -> Array:
-    """The correlation (stride 1) of one-channel maps: shifted views of them, as rows of a matrix, times the kernel.
+    """Compute the correlation (stride 1) of one-channel maps: a matrix of shifted views times the kernel.
 
-    Its transpose, the gradient of the kernel, is a product of two matrices, and needs no other order of the axes.
+    The gradient of the kernel is then a matrix product without a transposition of the maps.
     """
     height, width, _, outputs = kernel.shape
     x = pad_zeros(x, margins)[..., 0]
     count, rows, columns = x.shape[0], x.shape[1] - height + 1, x.shape[2] - width + 1
     pixels = next(pixels for pixels in ((4, 2, 1) if outputs <= 8 else (2, 1)) if columns % pixels == 0)
-    seen = pixels + width - 1
+    span = pixels + width - 1
     views = [
         lax.slice(x, (0, a, b), (count, a + rows, b + columns - pixels + 1), (1, 1, pixels))
         for a in range(height)
-        for b in range(seen)
+        for b in range(span)
     ]
-    matrix = _banded_kernel(kernel, pixels, seen).reshape(height * seen, pixels * outputs)
-    product = lax.dot_general(jnp.stack(views).reshape(height * seen, -1), matrix, (((0,), (0,)), ((), ())))
+    matrix = _banded_kernel(kernel, pixels, span).reshape(height * span, pixels * outputs)
+    product = lax.dot_general(jnp.stack(views).reshape(height * span, -1), matrix, (((0,), (0,)), ((), ())))
     return product.reshape(count, rows, columns, outputs)
 
 
-def _banded_kernel(kernel: Array, pixels: int, seen: int) -> Array:
-    """The kernel [a b c o] of `pixels` neighbouring output pixels over the `seen` input pixels from the first one's on.
+def _banded_kernel(kernel: Array, pixels: int, span: int) -> Array:
+    """Return the kernel of `pixels` neighbouring output pixels on `span` input pixels.
 
-    [a, q, c, p, o] = k[a, q − p, c, o], zero where that leaves the kernel.
+    [a, q, c, p, o] = k[a, q − p, c, o], zero outside the kernel.
     """
-    free = seen - kernel.shape[1]
+    free = span - kernel.shape[1]
     shifted = [
         lax.pad(kernel, jnp.zeros((), kernel.dtype), ((0, 0, 0), (p, free - p, 0), (0, 0, 0), (0, 0, 0)))
         for p in range(pixels)
@@ -208,7 +204,7 @@ def _pixels(pixels: int) -> Formulation:
 
 
 def _pixels_per_block(inputs: int, outputs: int) -> int:
-    """Pixels that bring the channels above `FAST_CHANNELS`; the library is slow on an odd number of inputs, too."""
+    """Return how many pixels to combine for more than `FAST_CHANNELS` channels; odd input channels are slow too."""
     odd = inputs < FAST_CHANNELS and inputs % 2 == 1 and outputs % 8 == 0
     pixels = 1
     while pixels * max(inputs, outputs) <= FAST_CHANNELS or (odd and pixels == 1):
@@ -218,8 +214,8 @@ def _pixels_per_block(inputs: int, outputs: int) -> int:
 
 def _run(formulation: Formulation, x: Array, kernel: Array, margins: Margins, wrap: bool, stride: int) -> Array:
     if wrap:
-        # Fused into the sum, the wrapped rows would be computed by other instructions than the rest, and rounded
-        # otherwise: the layer would no longer commute with a roll bit by bit.
+        # Without the barrier, XLA fuses the padded rows into the sum with different instructions and rounding, and the
+        # layer no longer commutes bitwise with circular shifts.
         x, margins = lax.optimization_barrier(pad_margins(x, margins, "circular")), NO_MARGINS
     return formulation(x, kernel, margins, stride)
 

@@ -1,4 +1,4 @@
-"""A maximum over neighbours at every position."""
+"""The dense maximum: a max-pool of stride 1."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from cnnshift.models.layers.padding import Padding, pad
 
 
 def dense_max(x: Float[Array, "n h w c"], padding: Padding, window: int = 2) -> Float[Array, "n H W c"]:
-    """Max over window × window neighbours at stride 1 (Zhang 2019, section 3.2): x[i + {0, 1}, j + {0, 1}] for 2.
+    """Return the maximum over windows at stride 1 (Zhang 2019, section 3.2): x[i + {0, 1}, j + {0, 1}] for window 2.
 
-    What is beyond the border is filled by the padding (see `amounts`); `valid` loses window − 1 rows and columns,
-    `full` gains as many. Bitwise equivariant to every shift with circular padding.
+    The padding fills the border (see `pad_widths`): `valid` loses window − 1 rows and columns, `full` gains as many.
+    Bitwise equivariant to every circular shift with circular padding.
     """
     x = pad(x, window, padding)
     count, height, width, channels = x.shape

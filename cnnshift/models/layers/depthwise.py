@@ -1,4 +1,4 @@
-"""Depthwise convolution: every channel has a window of its own, and sees no other channel."""
+"""Depthwise convolution: one kernel per channel."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from cnnshift.models.layers.xla import jit_noinline
 
 
 class Depthwise(nnx.Module):
-    """y[i, j, c] = b[c] + Σ x[i + u − m, j + v − m, c] k[u, v, c], m the margin of the padding (see `amounts`).
+    """y[i, j, c] = b[c] + Σ x[i + u − m, j + v − m, c] k[u, v, c], m as for `Convolution`.
 
-    Equivariant to every shift, as far as the padding goes. Weights start He-normal over the fan-in of a channel, biases
-    at 0. On a CPU it is a sum of shifted multiples of the map, because the library's grouped convolution is slow there
-    (7×7 on 16×16 maps of 16 channels: 982 against 17 µs an image); elsewhere it is the library's.
+    With circular padding, equivariant to every circular shift. Weights start He-normal over the fan-in of a channel,
+    biases at 0. On a CPU it is a sum of shifted maps, because XLA's grouped convolution is slow there (7×7 on 16×16
+    maps of 16 channels: 982 µs per image against 17 µs).
 
     Args:
-        channels: of its input and output.
+        channels: of the input and output.
         kernel: side of the window, odd.
-        padding: what lies beyond the border.
-        rngs: of the initial weights.
+        padding: values beyond the border.
+        rngs: for the initial weights.
     """
 
     def __init__(self, channels: int, kernel: int, *, padding: Padding, rngs: nnx.Rngs) -> None:
@@ -40,13 +40,12 @@ class Depthwise(nnx.Module):
         self.padding: Padding = padding
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
-        """Convolve a batch of maps."""
         kernel = self.kernel[...]
         return depthwise(pad(x, len(kernel), self.padding), kernel) + self.bias[...][None, None, None]
 
 
 def depthwise(x: Float[Array, "n h w c"], kernel: Float[Array, "a b c"], *, stride: int = 1) -> Float[Array, "n H W c"]:
-    """Σ x[s·i + u, s·j + v, c] k[u, v, c] where the window fits: H = ⌊(h − a) / s⌋ + 1, W = ⌊(w − b) / s⌋ + 1."""
+    """Compute Σ x[s·i + u, s·j + v, c] k[u, v, c] without padding: H = ⌊(h − a) / s⌋ + 1, W = ⌊(w − b) / s⌋ + 1."""
     if not runs_on_cpu():
         return lax_depthwise(x, kernel, stride=stride)
     return _shifted(x, kernel) if stride == 1 else _sum_noinline(x, kernel, stride)
@@ -55,7 +54,7 @@ def depthwise(x: Float[Array, "n h w c"], kernel: Float[Array, "a b c"], *, stri
 def lax_depthwise(
     x: Float[Array, "n h w c"], kernel: Float[Array, "a b c"], *, stride: int = 1
 ) -> Float[Array, "n H W c"]:
-    """The convolution library's grouped convolution."""
+    """Compute the same with XLA's grouped convolution."""
     return lax.conv_general_dilated(
         x,
         kernel[:, :, None],
@@ -82,13 +81,13 @@ def _shifted(x: Array, kernel: Array) -> Array:
 
 
 def _tangent(primals: Any, tangents: Any) -> tuple[Array, Array]:
-    (x, kernel), (along_x, along_kernel) = primals, tangents
+    (x, kernel), (x_tangent, kernel_tangent) = primals, tangents
     y = _shifted(x, kernel)
     change = jnp.zeros_like(y)
-    if not isinstance(along_x, SymbolicZero):
-        change = change + _linear_in_x(along_x, kernel, y)
-    if not isinstance(along_kernel, SymbolicZero):
-        change = change + _banded(x, along_kernel)
+    if not isinstance(x_tangent, SymbolicZero):
+        change = change + _linear_in_x(x_tangent, kernel, y)
+    if not isinstance(kernel_tangent, SymbolicZero):
+        change = change + _banded(x, kernel_tangent)
     return y, change
 
 
@@ -96,25 +95,25 @@ _shifted.defjvp(_tangent, symbolic_zeros=True)
 
 
 def _linear_in_x(x: Array, kernel: Array, y: Array) -> Array:
-    """The convolution again, as the transpose of its transpose: the gradient then is a sum of shifted multiples too."""
+    """Compute the convolution as the transpose of its gradient, so that the gradient is a sum of shifted maps too."""
     rows, columns = kernel.shape[0] - 1, kernel.shape[1] - 1
 
-    def gradient(towards: Array) -> Array:
-        return _sum_noinline(pad_zeros(towards, ((rows, rows), (columns, columns))), kernel[::-1, ::-1])
+    def gradient(cotangent: Array) -> Array:
+        return _sum_noinline(pad_zeros(cotangent, ((rows, rows), (columns, columns))), kernel[::-1, ::-1])
 
     (transposed,) = jax.linear_transpose(gradient, y)(x)
     return transposed
 
 
 def _banded(x: Array, kernel: Array) -> Array:
-    """The convolution as one product per channel of rows and a band matrix: the gradient of the kernel is fast in it.
+    """Compute the convolution as a product of rows and a band matrix per channel, where the kernel's gradient is fast.
 
-    band[(a, q), c, p] = k[a, q − p, c], zero where that leaves the kernel.
+    band[(a, q), c, p] = k[a, q − p, c], zero outside the kernel.
     """
-    window, across, channels = kernel.shape
-    height, width = x.shape[1] - window + 1, x.shape[2] - across + 1
-    rows = jnp.concatenate([x[:, a : a + height] for a in range(window)], axis=2)
-    nothing = jnp.zeros((), kernel.dtype)
-    shifted = [lax.pad(kernel, nothing, ((0, 0, 0), (p, width - 1 - p, 0), (0, 0, 0))) for p in range(width)]
-    band = jnp.stack(shifted, axis=-1).reshape(window * x.shape[2], channels, width)
+    kernel_height, kernel_width, channels = kernel.shape
+    height, width = x.shape[1] - kernel_height + 1, x.shape[2] - kernel_width + 1
+    rows = jnp.concatenate([x[:, a : a + height] for a in range(kernel_height)], axis=2)
+    zero = jnp.zeros((), kernel.dtype)
+    shifted = [lax.pad(kernel, zero, ((0, 0, 0), (p, width - 1 - p, 0), (0, 0, 0))) for p in range(width)]
+    band = jnp.stack(shifted, axis=-1).reshape(kernel_height * x.shape[2], channels, width)
     return jnp.einsum("nhuc,ucv->nhvc", rows, band)

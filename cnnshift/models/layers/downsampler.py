@@ -1,45 +1,44 @@
-"""What every pooling layer is called with, and what it says about itself."""
+"""The interface of pooling layers."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from flax import nnx
 from jaxtyping import Array, Float
 
-from cnnshift.models.base import Options
 from cnnshift.models.layers.dense_max import dense_max
 from cnnshift.models.layers.padding import Padding
+from cnnshift.options import Options
 
 
 class Downsampler(nnx.Module):
     """A layer that divides the resolution (or keeps it, for `none`).
 
     Class attributes:
-        options_type: the layer's own options; the only one, or the first, is named after the layer.
-        selects: every output is one of the inputs, and stays so under any increasing function of them. A pointwise
-            increasing function may then come after the layer, where it has a quarter of the work: same values.
-        shift_equivariant: with circular padding and sizes that the stride divides, the layer commutes with every
-            circular shift, not only with multiples of the stride, up to a shift of its output by whole positions.
-        alias_free: the same for shifts by any fraction of a pixel, where the output moves by fractions of positions;
-            exact only as long as what follows is alias-free, too.
-        one_layer: the layer probe lists it as a whole, and not what it is made of.
-        is_stride: the layer is what a stride of 2 does, so that the layer of weights before it takes the stride over
-            and never computes what would be thrown away.
+        options_type: options of the layer; the first is named after the layer.
+        selects: whether every output is one of the inputs, also after any increasing function of the inputs. Such a
+            pointwise function can then follow the layer, with a quarter of the work and the same values.
+        shift_equivariant: whether the layer commutes with every circular shift, up to a shift of its output by whole
+            positions, for circular padding and sizes that the stride divides.
+        alias_free: whether the same holds for fractional shifts of the input and of the output. Exact only if the
+            following layers are alias-free too.
+        one_layer: whether the layer probe lists the layer as a whole.
+        is_stride: whether the layer is equal to a stride, so that the preceding convolution takes the stride.
 
     Attributes:
-        stride: s, by what it divides the resolution. With circular padding and sizes that it divides, the layer
-            commutes with circular shifts by multiples of it.
+        stride: s, the factor by which the layer divides the resolution. For circular padding and sizes that s divides,
+            the layer commutes with circular shifts by multiples of s.
 
     Args:
-        channels: of its input and output.
-        padding: the family's; what a layer with overlapping windows sees beyond the border.
-        options: the layer's own.
-        maximum: begin with the dense maximum, where the layer stands in for a max-pool; False where it stands in for a
-            stride. Of `blur`, `ddac` and those that weigh components; the others have no use for it.
+        channels: of the input and output.
+        padding: padding of the family, for layers with overlapping windows.
+        options: options of the layer.
+        maximum: whether to start with the dense maximum, in place of a max-pool; False in place of a stride. Used by
+            `blur`, `ddac` and the layers that select or weight polyphase components.
         stride: s, on both axes.
-        rngs: of a layer with weights.
+        rngs: for the initial weights.
     """
 
     options_type: ClassVar[type[Options]] = Options
@@ -62,9 +61,13 @@ class Downsampler(nnx.Module):
         self.padding: Padding = padding
         self.stride = stride
         self.maximum = maximum
+        self._setup(channels, options, rngs)
+
+    def _setup(self, channels: int, options: Any, rngs: nnx.Rngs) -> None:
+        """Create the weights and attributes of a subclass."""
 
     def _dense_maximum(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
-        """The dense maximum over s×s neighbours, where there is one."""
+        """Apply the dense maximum over s×s neighbours, unless `maximum` is False."""
         return dense_max(x, self.padding, self.stride) if self.maximum else x
 
     @abstractmethod

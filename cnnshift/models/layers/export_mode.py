@@ -1,4 +1,4 @@
-"""Whether layers are traced for another format, and not for the processor that is here."""
+"""The mode in which layers are traced for export to another format."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from contextvars import ContextVar
 
 import jax
 
-_portable: ContextVar[bool] = ContextVar("export_mode", default=False)
+_exporting: ContextVar[bool] = ContextVar("export_mode", default=False)
 
 
 @contextlib.contextmanager
 def export_mode() -> Iterator[None]:
-    """Within it, convolutions are traced as the library's and nothing else."""
-    token = _portable.set(True)
+    """Trace convolutions as `lax.conv_general_dilated` only, within this context."""
+    token = _exporting.set(True)
     try:
         yield
     finally:
-        _portable.reset(token)
+        _exporting.reset(token)
 
 
 def runs_on_cpu() -> bool:
-    """Whether to write layers in the way that is fast on this processor."""
-    return jax.default_backend() == "cpu" and not _portable.get()
+    """Return whether layers should use their formulations for CPUs."""
+    return jax.default_backend() == "cpu" and not _exporting.get()

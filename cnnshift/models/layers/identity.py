@@ -1,34 +1,25 @@
 """`pool=none`: keep the resolution."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from flax import nnx
 from jaxtyping import Array, Float
+from typing_extensions import override
 
-from cnnshift.models.base import Options
 from cnnshift.models.layers.downsampler import Downsampler
-from cnnshift.models.layers.padding import Padding
 
 
 class Identity(Downsampler):
-    """Nothing is done: with circular padding the network stays equivariant to every shift."""
+    """The identity, with stride 1."""
 
     selects: ClassVar[bool] = True
     shift_equivariant: ClassVar[bool] = True
     alias_free: ClassVar[bool] = True
 
-    def __init__(
-        self,
-        channels: int,
-        *,
-        padding: Padding,
-        options: Options,
-        rngs: nnx.Rngs,
-        maximum: bool = True,
-        stride: int = 2,
-    ) -> None:
-        super().__init__(channels, padding=padding, options=options, rngs=rngs, maximum=maximum, stride=1)
+    @override
+    def _setup(self, channels: int, options: Any, rngs: nnx.Rngs) -> None:
+        self.stride = 1
 
+    @override
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
-        """The input."""
         return x

@@ -1,8 +1,8 @@
-"""Initial weights by their fan-in, from one compiled program for nearly all shapes.
+"""Fan-in initializers that compile one program for nearly all shapes.
 
-Compiling the quantile function of the normal distribution takes longer than anything else in building a network, and a
-program serves one shape. The random generator of JAX gives a number by its place in the flat order, so that the first n
-of a longer draw are the draw of n: the numbers are those of `jax.nn.initializers`.
+Compiling the quantile function of the normal distribution takes longer than the rest of building a network, and a
+program serves one shape only. JAX's random generator determines a number by its flat index, so that the first n numbers
+of a longer draw are those of a draw of n: the weights equal those of `jax.nn.initializers`.
 """
 
 from __future__ import annotations
@@ -15,47 +15,47 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-_AT_ONCE = 1 << 16
-"""Numbers of the smallest draw; longer ones are powers of two."""
+_SMALLEST_DRAW = 1 << 16
+"""Numbers of the shortest draw; the lengths of longer ones are powers of two."""
 
-_SPREAD = 0.8796256610342398
-"""Standard deviation of a standard normal variable between −2 and 2: √(1 − 4 φ(2) / (2 Φ(2) − 1))."""
+_TRUNCATED_STD = 0.8796256610342398
+"""Standard deviation of a standard normal variable truncated to ±2: √(1 − 4 φ(2) / (2 Φ(2) − 1))."""
 
 
 def he_normal(batch_axis: int | Sequence[int] = ()) -> Callable[..., Array]:
-    """Truncated normal at two standard deviations, of variance 2 / fan-in.
+    """Return an initializer with variance 2 / fan-in, normal, truncated at two standard deviations.
 
     Source: He et al. 2015, section 2.2.
 
     Args:
-        batch_axis: axes along which there are independent layers, which are no part of the fan-in.
+        batch_axis: axes along which layers are independent; they do not count in the fan-in.
 
     Returns:
-        key, shape → weights; the last axis are the outputs.
+        A function (key, shape) → weights; the last axis holds the outputs.
     """
     return partial(_by_fan_in, 2.0, (batch_axis,) if isinstance(batch_axis, int) else tuple(batch_axis))
 
 
 def lecun_normal() -> Callable[..., Array]:
-    """Truncated normal at two standard deviations, of variance 1 / fan-in.
+    """Return an initializer with variance 1 / fan-in, normal, truncated at two standard deviations.
 
     Source: LeCun et al. 1998, "Efficient BackProp", section 4.6.
 
     Returns:
-        key, shape → weights; the last axis are the outputs.
+        A function (key, shape) → weights; the last axis holds the outputs.
     """
     return partial(_by_fan_in, 1.0, ())
 
 
 def _by_fan_in(
-    gain: float, apart: tuple[int, ...], key: Array, shape: Sequence[int], dtype: object = jnp.float32, **_: object
+    gain: float, batch_axes: tuple[int, ...], key: Array, shape: Sequence[int], dtype: object = jnp.float32, **_: object
 ) -> Array:
     count = math.prod(shape)
-    fan_in = count / shape[-1] / math.prod(shape[axis] for axis in apart)
-    drawn = jax.random.truncated_normal(key, -2, 2, (max(_AT_ONCE, 1 << (count - 1).bit_length()),))
-    return _fitted(drawn, math.sqrt(gain / fan_in) / _SPREAD, tuple(shape)).astype(dtype)
+    fan_in = count / shape[-1] / math.prod(shape[axis] for axis in batch_axes)
+    drawn = jax.random.truncated_normal(key, -2, 2, (max(_SMALLEST_DRAW, 1 << (count - 1).bit_length()),))
+    return _scaled(drawn, math.sqrt(gain / fan_in) / _TRUNCATED_STD, tuple(shape)).astype(dtype)
 
 
 @partial(jax.jit, static_argnums=(1, 2))
-def _fitted(drawn: Array, scale: float, shape: tuple[int, ...]) -> Array:
+def _scaled(drawn: Array, scale: float, shape: tuple[int, ...]) -> Array:
     return drawn[: math.prod(shape)].reshape(shape) * scale

@@ -1,4 +1,4 @@
-"""A convolution without weight sharing: every position has a kernel of its own."""
+"""A convolution without weight sharing: every position has its own kernel."""
 
 from __future__ import annotations
 
@@ -14,19 +14,13 @@ from cnnshift.models.layers.padding import Padding, output_size, pad
 
 
 class LocalConvolution(nnx.Module):
-    """y[i, j] = Σ x[s·i + a − m, s·j + b − m] k[i, j, a, b] + bias[i, j]: local like a convolution, not equivariant.
+    """y[i, j] = Σ x[s·i + a − m, s·j + b − m] k[i, j, a, b] + bias[i, j], m as for `Convolution`. Not equivariant.
 
     Weights start He-normal over the fan-in of one position, biases at 0. With a stride, only the kept positions have
-    weights.
+    weights. The arguments are those of `Convolution`.
 
-    Args:
-        shape: (H, W, channels) of the input.
-        outputs: channels.
-        kernel: side of the window, odd.
-        padding: what lies beyond the border.
-        stride: s, on both axes.
-        bias: whether there is one; none before batch normalisation, which has its own.
-        rngs: of the initial weights.
+    Raises:
+        ValueError: the window is larger than the padded map.
     """
 
     def __init__(
@@ -42,7 +36,7 @@ class LocalConvolution(nnx.Module):
     ) -> None:
         height, width = (max(output_size(size, kernel, padding, stride), 0) for size in shape[:2])
         if not height * width:
-            raise ValueError(f"a window of {kernel} pixels has no place on a map of {shape[0]}×{shape[1]}")
+            raise ValueError(f"a window of {kernel} pixels does not fit a map of {shape[0]}×{shape[1]}")
         fan_in = kernel * kernel * shape[2]
         start = he_normal(batch_axis=(0, 1))
         self.kernel = nnx.Param(start(rngs.params(), (height, width, fan_in, outputs)))
@@ -52,10 +46,9 @@ class LocalConvolution(nnx.Module):
         self.stride = stride
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
-        """Apply each position's kernel to its window."""
         kernel = self.kernel[...]
         height, width = kernel.shape[:2]
-        # Positions first: the images then are the rows of one matrix product for every position.
+        # Positions first: every position is a matrix product whose rows are the images.
         x = pad(x, self.size, self.padding).transpose(1, 2, 0, 3)
         down, right = (self.stride * (size - 1) + 1 for size in (height, width))
         views = [
@@ -64,7 +57,7 @@ class LocalConvolution(nnx.Module):
             for b in range(self.size)
         ]
         if x.shape[-1] == 1:
-            # One product per entry of the kernel costs less than gathering windows (13 against 55 µs an image).
+            # One product per kernel entry is faster than gathering windows (13 µs per image against 55 µs).
             products = (view * kernel[:, :, None, entry] for entry, view in enumerate(views))
             y = functools.reduce(operator.add, products)
         else:

@@ -9,14 +9,14 @@ from cnnshift.models.layers.activation import Activation
 
 
 class MlpBlock(nnx.Module):
-    """y = W₂ gelu(W₁ x + b₁) + b₂ at every position on its own (Dosovitskiy et al. 2021, section 3.1).
+    """y = W₂ gelu(W₁ x + b₁) + b₂ at every position (Dosovitskiy et al. 2021, section 3.1).
 
     Equivariant to every shift of the positions. Weights start Glorot-uniform, biases at 0.
 
     Args:
         width: channels of input and output.
-        hidden: channels in between.
-        rngs: of the initial weights.
+        hidden: hidden channels.
+        rngs: for the initial weights.
     """
 
     def __init__(self, width: int, hidden: int, *, rngs: nnx.Rngs) -> None:
@@ -26,5 +26,4 @@ class MlpBlock(nnx.Module):
         self.out = nnx.Linear(hidden, width, kernel_init=start, rngs=rngs)
 
     def __call__(self, x: Float[Array, "n *positions c"]) -> Float[Array, "n *positions c"]:
-        """Apply it."""
         return self.out(self.activation(self.hidden(x)))

@@ -1,8 +1,7 @@
-"""What a layer sees beyond the border of its input.
+"""Padding: the values beyond the border of a map.
 
-Kayhan & van Gemert 2020 (section 3) show that zeros at the border tell a network where it is. Their convolutions are
-`zero` (S-Conv), `valid` (V-Conv) and `full` (F-Conv), which applies every weight to every pixel; `circular` has no
-border at all.
+Kayhan & van Gemert 2020 (section 3) show that zeros at the border reveal absolute positions to a network. Their
+convolutions are `zero` (S-Conv), `valid` (V-Conv) and `full` (F-Conv), which applies every weight to every pixel.
 """
 
 from __future__ import annotations
@@ -17,24 +16,24 @@ from jaxtyping import Array, Float
 from cnnshift.models.layers.xla import jit_noinline
 
 Padding = Literal["zero", "circular", "reflect", "replicate", "valid", "full"]
-"""`zero`, `circular` (wraps around), `reflect` (mirrored, border pixel not repeated) and `replicate` (border pixel
-repeated) keep the size of a map; `valid` adds nothing, so that it shrinks; `full` adds k − 1 zeros on every side, so
-that it grows. Equivariance to shifts is exact with `circular`, where the shift wraps around; with the others it is
-exact for content that keeps its distance from the border."""
+"""`zero`, `circular` (wraps around), `reflect` (mirrors, without repeating the border pixel) and `replicate` (repeats
+the border pixel) keep the size of a map. `valid` adds nothing: the map shrinks. `full` adds k − 1 zeros on every side:
+the map grows. With `circular`, layers are exactly equivariant to circular shifts; with the others, to shifts of content
+that keeps its distance from the border."""
 
 Margins = tuple[tuple[int, int], tuple[int, int]]
-"""Pixels around a map: ((above, below), (left, right))."""
+"""Pixels around a map: ((top, bottom), (left, right))."""
 
 NO_MARGINS: Margins = ((0, 0), (0, 0))
 
 ZERO_FILLED = ("zero", "valid", "full")
-"""Paddings beyond whose border everything is zero, or nothing is asked for."""
+"""Paddings with zeros, or nothing, beyond the border."""
 
 
 def pad_widths(window: int, padding: Padding) -> tuple[int, int]:
-    """Pixels before and after each image axis for a window of that size.
+    """Return the pixels before and after each axis for a window of side k.
 
-    ⌊(k−1)/2⌋ before and ⌊k/2⌋ after keep the resolution; `valid` adds none, `full` adds k − 1 on both sides.
+    ⌊(k−1)/2⌋ before and ⌊k/2⌋ after keep the size; `valid` adds none, `full` adds k − 1 on both sides.
     """
     if padding == "valid":
         return 0, 0
@@ -44,15 +43,15 @@ def pad_widths(window: int, padding: Padding) -> tuple[int, int]:
 
 
 def pad(x: Float[Array, "n h w c"], window: int, padding: Padding) -> Float[Array, "n H W c"]:
-    """Surround the input of a layer whose window has that size."""
-    around = pad_widths(window, padding)
-    return x if around == (0, 0) else _pad_noinline(x, (around, around), padding)
+    """Pad the input of a layer with that window."""
+    widths = pad_widths(window, padding)
+    return x if widths == (0, 0) else _pad_noinline(x, (widths, widths), padding)
 
 
 def pad_margins(x: Float[Array, "n h w c"], margins: Margins, padding: Padding) -> Float[Array, "n H W c"]:
-    """Surround maps with margins of a padding.
+    """Pad maps by explicit margins.
 
-    Where more is asked for than the map has, it goes around, or back and forth, as often as needed.
+    Margins larger than the map wrap around, or reflect, repeatedly.
     """
     if padding in ZERO_FILLED:
         return pad_zeros(x, margins)
@@ -62,12 +61,12 @@ def pad_margins(x: Float[Array, "n h w c"], margins: Margins, padding: Padding) 
 
 
 def pad_zeros(x: Float[Array, "n h w c"], margins: Margins) -> Float[Array, "n H W c"]:
-    """Surround maps with zeros."""
+    """Pad maps with zeros."""
     return lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *((*pair, 0) for pair in margins), (0, 0, 0)))
 
 
 def output_size(size: int, window: int, padding: Padding, stride: int = 1) -> int:
-    """Length of an axis after a layer with that window; below 1 if nothing is left."""
+    """Return the length of an axis after a layer with that window; below 1 if no position is left."""
     return (size + sum(pad_widths(window, padding)) - window) // stride + 1
 
 
@@ -83,7 +82,7 @@ def _extend(x: Array, axis: int, before: int, after: int, padding: Padding) -> A
 
 
 def _runs(indices: np.ndarray) -> list[tuple[int, int]]:
-    """The ascending runs (start, stop) that make up `indices`."""
+    """Return the consecutive ranges (start, stop) that make up `indices`."""
     cuts = np.flatnonzero(np.diff(indices) != 1) + 1
     return [(int(run[0]), int(run[-1]) + 1) for run in np.split(indices, cuts) if len(run)]
 

@@ -1,4 +1,4 @@
-"""A convolution of non-overlapping patches, whose stride a pooling layer may take over."""
+"""A convolution of non-overlapping patches; pooling layers can implement its stride."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from flax import nnx
 from jaxtyping import Array, Float
+from typing_extensions import override
 
 from cnnshift.models.layers.block import Block, apply_layers
 from cnnshift.models.layers.convolution import Convolution
@@ -16,20 +17,20 @@ from cnnshift.models.layers.padding import Padding, pad_margins
 
 
 class PatchConvolution(Block):
-    """y[i, j] = b + Σ x[p·i + u, p·j + v] k[u, v], 0 ≤ u, v < p: one position per p×p patch (p a power of two).
+    """y[i, j] = b + Σ x[p·i + u, p·j + v] k[u, v], 0 ≤ u, v < p: one position per p×p patch, p a power of two.
 
-    With `pool=stride` the convolution takes the stride; a last row or column that fills no patch is left out, and no
-    padding is needed. With any other layer the convolution is dense, its window reaching to the right and downwards,
-    and log₂ p of these layers follow: at the positions that `stride` keeps, the values are those of the patches.
+    With `pool=stride` the convolution has stride p, without padding; incomplete patches at the end are dropped. With
+    any other pooling layer the convolution is dense, its window extends to the right and downwards, and log₂ p pooling
+    layers follow. At the positions that `stride` keeps, the dense values equal those of the patches.
 
     Args:
         channels: (of the input, of the output).
         patch: p.
-        padding: what the dense convolution and the pooling layers see beyond the border.
-        pools: log₂ p pooling layers of the family's choice, made for the output's channels.
-        before: normalise the channels of every position (layer normalisation) first …
-        after: … or last.
-        rngs: of the initial weights.
+        padding: of the dense convolution and the pooling layers.
+        pools: log₂ p pooling layers for the output's channels.
+        norm_before: whether layer normalization comes first.
+        norm_after: whether layer normalization comes last.
+        rngs: for the initial weights.
     """
 
     def __init__(
@@ -55,28 +56,28 @@ class PatchConvolution(Block):
         self.padding: Padding = padding
 
     @property
+    @override
     def stride(self) -> int:
-        """P, or 1 where the layers keep the resolution."""
         return self.weights.stride * math.prod(pool.stride for pool in self.pools)
 
     @property
+    @override
     def is_circular(self) -> bool:
-        """Patches do not overlap; what does, wraps around if the padding does."""
         return self.weights.stride > 1 or self.patch == 1 or self.padding == "circular"
 
+    @override
     def dense(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
-        """The convolution, unless it has the stride."""
-        return x if self.weights.stride > 1 else self._weigh(x)
+        return x if self.weights.stride > 1 else self._convolve(x)
 
+    @override
     def downsample(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
-        """The rest."""
-        x = self._weigh(x) if self.weights.stride > 1 else apply_layers(self.pools, x)
+        x = self._convolve(x) if self.weights.stride > 1 else apply_layers(self.pools, x)
         return x if self.norm_after is None else self.norm_after(x)
 
-    def _weigh(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
+    def _convolve(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
         x = x if self.norm_before is None else self.norm_before(x)
-        reach = self.patch - 1
-        if self.weights.stride == 1 and reach and self.padding != "valid":
-            around = (reach if self.padding == "full" else 0, reach)
-            x = pad_margins(x, (around, around), self.padding)
+        margin = self.patch - 1
+        if self.weights.stride == 1 and margin and self.padding != "valid":
+            margins = (margin if self.padding == "full" else 0, margin)
+            x = pad_margins(x, (margins, margins), self.padding)
         return self.weights(x)

@@ -1,4 +1,4 @@
-"""From an image to a map of tokens: one linear layer on patches that do not overlap."""
+"""Patch embedding: one linear layer on non-overlapping patches."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from cnnshift.models.layers.initializers import lecun_normal
 class PatchEmbedding(nnx.Module):
     """y[i, j] = b + Σ_{a, b, c} x[p·i + a, p·j + b, c] k[a, b, c] (Dosovitskiy et al. 2021, section 3.1, equation 1).
 
-    A convolution whose stride is its window: equivariant to circular shifts by multiples of p, and to no others.
-    Weights start LeCun-normal over the fan-in, biases at 0.
+    A convolution with stride p: equivariant to circular shifts by multiples of p only. Weights start LeCun-normal over
+    the fan-in, biases at 0.
 
     Args:
         shape: (H, W, channels) of the images.
         patch: p, side of a patch in pixels.
         width: channels of a token.
-        rngs: of the initial weights.
+        rngs: for the initial weights.
 
     Attributes:
-        grid: (H/p, W/p), the size of the map of tokens.
+        grid: (H/p, W/p), the size of the token map.
 
     Raises:
         InputError: p does not divide both sides.
@@ -41,8 +41,7 @@ class PatchEmbedding(nnx.Module):
         self.grid = rows // patch, columns // patch
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
-        """Embed the patches of a batch of images."""
-        # Patches do not overlap: a reshape and one matrix product.
+        # A reshape and one matrix product, as patches do not overlap.
         (rows, columns), p, (count, *_, channels) = self.grid, self.patch, x.shape
         patches = x.reshape(count, rows, p, columns, p, channels).swapaxes(2, 3)
         kernel = self.kernel[...]
@@ -53,6 +52,6 @@ class PatchEmbedding(nnx.Module):
 def dense_patch_embedding(
     x: Float[Array, "n h w c"], kernel: Float[Array, "p p c C"], bias: Float[Array, " C"]
 ) -> Float[Array, "n h w C"]:
-    """The embedding of the patch that starts at every pixel, around the border: its components at p are the phases'."""
+    """Embed the p×p patch at every pixel, with circular borders; the polyphase components are shifted token maps."""
     after = len(kernel) - 1
     return correlate(x, kernel, margins=((0, after), (0, after)), wrap=True) + bias[None, None, None]

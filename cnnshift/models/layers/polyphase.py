@@ -1,4 +1,4 @@
-"""The polyphase components of a map: what each start of a stride keeps."""
+"""Polyphase components of a map: its subsamplings at each of the s×s offsets of a stride s."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from jaxtyping import Array, Float, Int
 
 
 def crop_to_multiple(x: Float[Array, "n h w c"], stride: int = 2) -> Float[Array, "n H W c"]:
-    """The map without the last rows and columns that the stride leaves over."""
+    """Drop the last rows and columns so that the stride divides both sizes."""
     return x[:, : x.shape[1] // stride * stride, : x.shape[2] // stride * stride]
 
 
 def polyphase_components(x: Float[Array, "n h w c"], stride: int = 2) -> list[Float[Array, "n H W c"]]:
-    """Components (0, 0), (0, 1), … (s − 1, s − 1) of a map whose sizes the stride s divides: x[a::s, b::s]."""
+    """Return the components x[a::s, b::s] for (a, b) = (0, 0), (0, 1), … (s − 1, s − 1); s divides both sizes."""
     return [x[:, a::stride, b::stride] for a in range(stride) for b in range(stride)]
 
 
 def select_component(components: list[Float[Array, "n H W c"]], choice: Int[Array, " n"]) -> Float[Array, "n H W c"]:
-    """For every image the component of that index."""
-    return _pick(components, choice[:, None, None, None], 0)
+    """Return, for every image, the component with that index."""
+    return _select(components, choice[:, None, None, None], 0)
 
 
-def _pick(components: list[Array], choice: Array, first: int) -> Array:
+def _select(components: list[Array], choice: Array, first: int) -> Array:
     if len(components) == 1:
         return components[0]
     half = len(components) // 2
-    left, right = _pick(components[:half], choice, first), _pick(components[half:], choice, first + half)
+    left, right = _select(components[:half], choice, first), _select(components[half:], choice, first + half)
     return jnp.where(choice < first + half, left, right)

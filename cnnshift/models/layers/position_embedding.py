@@ -1,4 +1,4 @@
-"""What is added to every token to tell it where it is."""
+"""Absolute position embeddings, added to the tokens."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from jaxtyping import Array, Float
 from cnnshift.errors import InputError
 
 TEMPERATURE = 10_000.0
-"""T: every wave of a sine-cosine embedding is shorter than 2πT positions."""
+"""T: the wavelengths of a sine-cosine embedding are below 2πT positions."""
 
 
 class PositionEmbedding(nnx.Module):
-    """y[i, j] = x[i, j] + e[i, j]: every position is told apart, so that no shift commutes with it.
+    """y[i, j] = x[i, j] + e[i, j]. Not equivariant to shifts of the tokens.
 
-    `learned`: e is a weight, normal with deviation 0.02 at first (Dosovitskiy et al. 2021, section 3.1). `sincos`: e is
-    fixed, see `sine_cosine`.
+    `learned`: e is a weight, initially normal with deviation 0.02 (Dosovitskiy et al. 2021, section 3.1). `sincos`: e
+    is fixed, see `sine_cosine`.
 
     Args:
         kind: `learned` or `sincos`.
-        grid: (H, W) of the map of tokens.
+        grid: (H, W) of the token map.
         width: channels C.
-        rngs: of the initial weights.
+        rngs: for the initial weights.
 
     Raises:
         InputError: C is not a multiple of 4 for `sincos`.
@@ -41,7 +41,6 @@ class PositionEmbedding(nnx.Module):
         self.grid, self.width = grid, width
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
-        """Add it to a batch of maps."""
         if self.weights is None:
             return x + jnp.asarray(sine_cosine(self.grid, self.width), x.dtype)[None]
         return x + self.weights[...][None]
@@ -50,8 +49,8 @@ class PositionEmbedding(nnx.Module):
 def sine_cosine(grid: tuple[int, int], width: int) -> Float[np.ndarray, "h w c"]:
     """e[i, j] = (sin i·ω, cos i·ω, sin j·ω, cos j·ω), ω_k = T^(−4k/C), k = 0 … C/4 − 1, T = 10,000.
 
-    The sines and cosines of Vaswani et al. 2017 (section 3.5) on two axes, as Chen, Xie & He 2021 (MoCo v3, section 5)
-    use them. Beyer et al. 2022 (Better plain ViT baselines) space ω so that the last one is 1/T.
+    The embedding of Vaswani et al. 2017 (section 3.5) on two axes, as in Chen, Xie & He 2021 (MoCo v3, section 5).
+    Beyer et al. 2022 (Better plain ViT baselines) space ω so that its last value is 1/T.
     """
     frequencies = TEMPERATURE ** (-np.arange(width // 4) / (width // 4))
     down, across = (np.arange(size)[:, None] * frequencies for size in grid)

@@ -1,4 +1,4 @@
-"""A bias of the attention that depends on how far two tokens lie apart, not on where they are."""
+"""Relative position bias: an attention bias that depends on the offset between two tokens."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from jaxtyping import Array, Float, Int
 
 
 class RelativePosition(nnx.Module):
-    """B[h, i, j] = table[h, i − j], i and j positions (y, x) of the map: one learned number per head and offset.
+    """B[h, i, j] = table[h, i − j], i and j positions (y, x) of the map: one learned value per head and offset.
 
-    Without wrapping, offsets run from −(H − 1) to H − 1, (2H − 1)(2W − 1) of them (Liu et al. 2021, section 3.2,
-    equation 4). On a map that wraps around this is not equivariant: a shift takes pairs of tokens over the border,
-    where their offset changes by H. Wrapping takes offsets modulo (H, W), HW of them: equivariant to every circular
-    shift of the tokens (as in Rojas-Gomez et al. 2024, section 4). The table is normal with deviation 0.02 at first.
+    Without wrapping there are (2H − 1)(2W − 1) offsets, from −(H − 1) to H − 1 and likewise for W (Liu et al. 2021,
+    section 3.2, equation 4). That is not equivariant to circular shifts, which move pairs of tokens across the border,
+    where their offset changes by H. With wrapping, offsets are taken modulo (H, W): equivariant to every circular shift
+    of the tokens (Rojas-Gomez et al. 2024, section 4). The table starts normal with deviation 0.02.
 
     Args:
-        heads: of the attention.
-        grid: (H, W) of the map of tokens.
+        heads: heads of the attention.
+        grid: (H, W) of the token map.
         wrap: whether offsets wrap around.
-        rngs: of the initial weights.
+        rngs: for the initial weights.
     """
 
     def __init__(self, heads: int, grid: tuple[int, int], *, wrap: bool, rngs: nnx.Rngs) -> None:
@@ -28,12 +28,12 @@ class RelativePosition(nnx.Module):
         self.grid, self.wrap = grid, wrap
 
     def __call__(self) -> Float[Array, "heads t t"]:
-        """B, with tokens row by row."""
+        """Return B, with tokens row by row."""
         return self.table[...][:, offset_index(self.grid, wrap=self.wrap)]
 
 
 def offset_index(grid: tuple[int, int], *, wrap: bool) -> Int[np.ndarray, "t t"]:
-    """Index into the table of every pair of tokens (query, key): the offset's row · columns + the offset's column."""
+    """Return the table index of every pair of tokens (query, key): offset row · columns + offset column."""
     down, across = (_along(size, wrap=wrap) for size in grid)
     columns = grid[1] if wrap else 2 * grid[1] - 1
     tokens = grid[0] * grid[1]
@@ -41,5 +41,5 @@ def offset_index(grid: tuple[int, int], *, wrap: bool) -> Int[np.ndarray, "t t"]
 
 
 def _along(size: int, *, wrap: bool) -> Int[np.ndarray, "s s"]:
-    apart = np.arange(size)[:, None] - np.arange(size)[None]
-    return apart % size if wrap else apart + size - 1
+    offset = np.arange(size)[:, None] - np.arange(size)[None]
+    return offset % size if wrap else offset + size - 1

@@ -1,8 +1,9 @@
-"""Ideal resampling on the torus: a map as the sum of its frequencies, seen on another grid.
+"""Ideal resampling of maps with circular borders.
 
-The inverse transform of a part of the forward transform is one linear map per axis, and real where every frequency goes
-with its mirror image: a matrix product. On maps of up to 32 pixels it takes a third of the time of the transforms
-(8 channels, 32×32, one axis: 35 µs an image against 157 µs for both transforms), and rounds alike.
+A map is the sum of its Fourier components, evaluated at the positions of another grid. Along each axis that is one
+linear map, and a real one if every frequency is paired with its conjugate. A matrix product is faster than two Fourier
+transforms on maps of up to 32 pixels, with the same rounding (8 channels, 32×32, one axis: 35 µs per image against
+157 µs).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ def resample(
     rows: Float[np.ndarray, "H h"] | None,
     columns: Float[np.ndarray, "W w"] | None,
 ) -> Float[Array, "n H W c"]:
-    """Apply a matrix to each axis; None leaves it as it is."""
+    """Multiply each axis by a matrix; None leaves the axis unchanged."""
     if rows is not None:
         x = jnp.einsum("ih,nhwc->niwc", jnp.asarray(rows, x.dtype), x)
     if columns is not None:
@@ -28,41 +29,40 @@ def resample(
 
 
 @functools.cache
-def downsampling_matrix(size: int, stride: int, *, highest: bool) -> Float[np.ndarray, "m n"]:
-    """Ideal low-pass to what m = n / s pixels hold, at every s-th pixel: y[j] = Σ_k X[k] e^(2πi k s j / n) / n.
+def downsampling_matrix(size: int, stride: int, *, nyquist: bool) -> Float[np.ndarray, "m n"]:
+    """Return the matrix of an ideal low-pass filter and a stride: y[j] = Σ_k X[k] e^(2πi k s j / n) / n.
 
-    X is the Fourier transform; the sum is over |k| < m/2. An even m has a frequency m/2, of whose two signs a grid of m
-    pixels can hold one.
+    X is the Fourier transform and m = n / s the number of outputs; the sum is over |k| < m/2.
 
     Args:
         size: n, a multiple of the stride.
         stride: s.
-        highest: keep that one with one sign, of which the real part is taken: half of its amplitude. Otherwise it is
-            dropped, and the result commutes with shifts by any fraction.
+        nyquist: whether to keep the frequency m/2 of an even m with one of its signs; the real part has half of its
+            amplitude. Without it, the result commutes with fractional shifts.
     """
     kept = size // stride
-    return _interpolation(size, np.arange(kept) * stride, kept, 1.0 if highest else 0.0)
+    return _interpolation(size, np.arange(kept) * stride, kept, 1.0 if nyquist else 0.0)
 
 
 @functools.cache
 def half_pixel_shift_matrix(size: int) -> Float[np.ndarray, "n n"]:
-    """The map half a pixel further on, y[i] = x[i + ½]; the highest frequency n/2 of an even n is dropped."""
+    """Return the matrix of y[i] = x[i + ½]; the Nyquist frequency n/2 of an even n is dropped."""
     return _interpolation(size, np.arange(size) + 0.5, size, 0.0)
 
 
-def _interpolation(size: int, at: np.ndarray, band: int, highest: float) -> np.ndarray:
-    """[i, j]: weight of x[j] in the sum of frequencies |k| < band / 2 at position at[i], and ± band / 2 once."""
+def _interpolation(size: int, at: np.ndarray, band: int, nyquist: float) -> np.ndarray:
+    """Return [i, j], the weight of x[j] at position at[i] in the sum of |k| < band / 2, and of k = band / 2 once."""
     turns = 2 * np.pi * (at[:, None] - np.arange(size)[None]) / size
     total = np.ones(turns.shape)
     for k in range(1, (band + 1) // 2):
         total += 2 * np.cos(k * turns)
     if band % 2 == 0:
-        total = total + highest * np.cos(band // 2 * turns)
+        total = total + nyquist * np.cos(band // 2 * turns)
     return total / size
 
 
 def remove_nyquist(x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
-    """The map without the highest frequency of an even size, which no real shift moves by a fraction."""
+    """Remove the Nyquist frequency of axes of even size, which has no real fractional shift."""
     for axis in (1, 2):
         if x.shape[axis] % 2 == 0:
             signs = jnp.where(jnp.arange(x.shape[axis]) % 2 == 0, 1, -1).astype(x.dtype)

@@ -1,4 +1,4 @@
-"""A shortcut past a layer whose padding does not keep the size of a map."""
+"""The shortcut past a layer whose padding changes the size of a map."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from cnnshift.models.layers.padding import Padding, pad_widths, pad_zeros
 
 
 def align_shortcut(x: Float[Array, "n h w c"], window: int, padding: Padding) -> Float[Array, "n H W c"]:
-    """The map, position for position beside the output at stride 1 of a layer with that odd window.
+    """Crop or zero-pad a map to the output of a layer of stride 1 with that odd window and padding.
 
-    `valid` leaves the border out, as the layer does; `full` surrounds it with zeros; the others keep the size, and then
-    this is the identity.
+    `valid` crops the border and `full` adds zeros; the other paddings keep the size, and the map is returned unchanged.
     """
-    more = pad_widths(window, padding)[0] - (window - 1) // 2
-    return pad_zeros(x, ((more, more), (more, more))) if more else x
+    margin = pad_widths(window, padding)[0] - (window - 1) // 2
+    return pad_zeros(x, ((margin, margin), (margin, margin))) if margin else x

@@ -3,20 +3,20 @@
 from typing import ClassVar
 
 from jaxtyping import Array, Float
+from typing_extensions import override
 
 from cnnshift.models.layers.downsampler import Downsampler
 
 
 class Subsample(Downsampler):
-    """x[s·i, s·j], ⌈h/s⌉ × ⌈w/s⌉: what a stride of s keeps.
+    """y[i, j] = x[s·i, s·j], ⌈h/s⌉ × ⌈w/s⌉. Equivariant to multiples of s only.
 
-    Equivariant to multiples of s only. Behind a convolution the stride is the convolution's: batch normalisation
-    then sees the pixels that are kept.
+    After a convolution, the convolution takes the stride, so that batch normalization reads the remaining pixels only.
     """
 
     selects: ClassVar[bool] = True
     is_stride: ClassVar[bool] = True
 
+    @override
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
-        """Divide the resolution."""
         return x[:, :: self.stride, :: self.stride]

@@ -1,19 +1,20 @@
-"""`pool=tips`: translation invariant polyphase sampling (Saha & Gokhale 2025, section 3)."""
+"""`pool=tips`: translation-invariant polyphase sampling (Saha & Gokhale 2025, section 3)."""
 
 from __future__ import annotations
 
 import functools
 import math
 import operator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
+from typing_extensions import override
 
-from cnnshift.models.base import Options
 from cnnshift.models.layers.downsampler import Downsampler
-from cnnshift.models.layers.padding import Padding, pad_margins
+from cnnshift.models.layers.padding import pad_margins
 from cnnshift.models.layers.polyphase import crop_to_multiple, polyphase_components
 
 _TAPS = [(a, b) for a in range(3) for b in range(3)]
@@ -22,53 +23,42 @@ _TAPS = [(a, b) for a in range(3) for b in range(3)]
 class TipsPool(Downsampler):
     """Dense maximum, then a weighted sum of the polyphase components: y = Σ_k τ_k z_k, Σ_k τ_k = 1, per channel.
 
-    τ is the softmax, over the components, of v · mean(relu(k ∗ z)), k a circular 3×3 kernel and v a weight of every
-    channel, the mean over the positions of the component. All components share k and v, so that τ moves along when a
-    shift permutes them, and the sum does not depend on their order. (The published code takes the means over the
-    corners of the whole map instead, of which a shift makes no permutation.) Kernels start He-normal over their nine
-    taps, v at 1: components that are alike get nearly equal weights, and the layer starts near to a mean.
+    τ is the softmax over the components of v · mean(relu(k ∗ z)): k a circular 3×3 kernel and v a weight per channel,
+    the mean over the positions of the component. All components share k and v, so that τ follows the components when a
+    shift permutes them, and the sum does not depend on their order. (The published code averages over the quadrants of
+    the whole map instead, which a shift does not permute.) Kernels start He-normal over their nine taps, v at 1:
+    similar components get nearly equal weights, and the layer starts close to a mean.
 
-    With circular padding and sizes that the stride s divides it is equivariant to multiples of s. A shift that s does
-    not divide permutes the components and moves some of them by one position more than others: their means, and the
-    means of the output, are the same, the sum is another one. It is equivariant to every shift, up to a shift, exactly
-    where each channel has all of its weight on one and the same component; trained without a push in that direction it
-    is not. The paper's regularisers (L_FM, which keeps τ from being uniform or all on one component, and L_undo) belong
-    to the loss, which is one for all models here: they are left out.
+    With circular padding and sizes that the stride s divides, the layer is equivariant to multiples of s. Any other
+    shift permutes the components and moves some of them one position further than others: their means and the mean of
+    the output stay the same, the output itself does not. The layer is equivariant to every shift, up to a shift of its
+    output, only where each channel has all of its weight on a single component, which training does not enforce. The
+    paper's regularizers L_FM (keeps τ from being uniform or on one component) and L_undo are left out, because all
+    models are trained with the same loss.
     """
 
-    def __init__(
-        self,
-        channels: int,
-        *,
-        padding: Padding,
-        options: Options,
-        rngs: nnx.Rngs,
-        maximum: bool = True,
-        stride: int = 2,
-    ) -> None:
-        super().__init__(channels, padding=padding, options=options, rngs=rngs, maximum=maximum, stride=stride)
+    @override
+    def _setup(self, channels: int, options: Any, rngs: nnx.Rngs) -> None:
         self.kernel = nnx.Param(nnx.initializers.normal(math.sqrt(2 / 9))(rngs.params(), (9, channels)))
         self.weights = nnx.Param(jnp.ones(channels))
 
+    @override
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
-        """Divide the resolution."""
         x = crop_to_multiple(self._dense_maximum(x), self.stride)
-        shares = self._shares(x)[:, :, None, None]
-        return functools.reduce(
-            operator.add,
-            (share * part for share, part in zip(shares, polyphase_components(x, self.stride), strict=True)),
-        )
+        weights = self._component_weights(x)[:, :, None, None]
+        components = polyphase_components(x, self.stride)
+        return functools.reduce(operator.add, (tau * z for tau, z in zip(weights, components, strict=True)))
 
-    def _shares(self, x: Float[Array, "n h w c"]) -> Float[Array, "p n c"]:
-        """τ of the components of a map whose sizes the stride divides."""
+    def _component_weights(self, x: Float[Array, "n h w c"]) -> Float[Array, "p n c"]:
+        """Return τ for the components of a map whose sizes the stride divides."""
         count, height, width, channels = x.shape
         step, kernel = self.stride, self.kernel[...]
-        # A neighbour in a component is s pixels away: one pass over the map serves all components.
-        wide = pad_margins(x, ((step, step), (step, step)), "circular")
+        # Neighbours in a component are s pixels apart: one dilated pass over the map serves all components.
+        padded = pad_margins(x, ((step, step), (step, step)), "circular")
         filtered = functools.reduce(
             operator.add,
             (
-                wide[:, step * a : step * a + height, step * b : step * b + width] * kernel[tap][None, None, None]
+                padded[:, step * a : step * a + height, step * b : step * b + width] * kernel[tap][None, None, None]
                 for tap, (a, b) in enumerate(_TAPS)
             ),
         )

@@ -1,4 +1,4 @@
-"""An MLP along the positions: every position has weights of its own."""
+"""An MLP along the positions, with separate weights for every position."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from jaxtyping import Array, Float
 class TokenMixing(nnx.Module):
     """y[t] = b₂[t] + Σ_s W₂[s, t] gelu(b₁[s] + Σ_u W₁[u, s] x[u]), the same for every channel (Tolstikhin et al. 2021).
 
-    Section 2, equation 1, first line, without its norm and skip. The weights tell positions apart: no shift of the
-    tokens commutes with it. Weights start Glorot-uniform, biases at 0.
+    Section 2, equation 1, first line, without its normalization and skip connection. Not equivariant to shifts of the
+    tokens. Weights start Glorot-uniform, biases at 0.
 
     Args:
         tokens: number of positions.
-        hidden: units in between, D_S.
-        rngs: of the initial weights.
+        hidden: hidden units D_S.
+        rngs: for the initial weights.
     """
 
     def __init__(self, tokens: int, hidden: int, *, rngs: nnx.Rngs) -> None:
@@ -28,7 +28,6 @@ class TokenMixing(nnx.Module):
         self.bias2 = nnx.Param(jnp.zeros(tokens))
 
     def __call__(self, x: Float[Array, "n t c"]) -> Float[Array, "n t c"]:
-        """Mix the tokens of every image."""
-        # Not `MlpBlock` on the transpose: the layer stays one thing to look into, whose output has its tokens in place.
+        # Not `MlpBlock` on the transpose: the layer probe needs one layer whose output has the token axis in place.
         hidden = jnp.einsum("nuc,us->nsc", x, self.kernel1[...]) + self.bias1[...][None, :, None]
         return jnp.einsum("nsc,st->ntc", jax.nn.gelu(hidden), self.kernel2[...]) + self.bias2[...][None, :, None]

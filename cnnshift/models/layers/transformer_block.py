@@ -1,4 +1,4 @@
-"""A block of a transformer: attention between tokens, then an MLP on each of them."""
+"""A transformer block: attention between tokens, then an MLP on every token."""
 
 from __future__ import annotations
 
@@ -17,16 +17,15 @@ from cnnshift.models.layers.relative_position import RelativePosition
 class TransformerBlock(nnx.Module):
     """z = x + attention(LN x), y = z + mlp(LN z): pre-norm (Dosovitskiy et al. 2021, section 3.1, equations 2 and 3).
 
-    As equivariant as its attention: to every circular shift of the map of tokens without a relative position, or with
-    one that wraps around.
+    Without a relative position, or with a circular one, equivariant to every circular shift of the token map.
 
     Args:
         width: channels C.
-        heads: of the attention.
+        heads: heads of the attention.
         ratio: hidden units of the MLP per channel.
-        relative: bias of the attention; of the tokens after a class token, to and from which there is none: where only
-            the class token is read, that of the last block has no effect.
-        rngs: of the initial weights.
+        relative: bias of the attention between patch tokens. A class token has none, so that the bias of the last block
+            has no effect if only the class token is read.
+        rngs: for the initial weights.
     """
 
     def __init__(
@@ -39,7 +38,6 @@ class TransformerBlock(nnx.Module):
         self.mlp = MlpBlock(width, ratio * width, rngs=rngs)
 
     def __call__(self, x: Float[Array, "n t c"]) -> Float[Array, "n t c"]:
-        """One block."""
         x = x + self.attention(self.norm1(x), self._bias(x.shape[1]))
         return x + self.mlp(self.norm2(x))
 

@@ -147,7 +147,7 @@ def test_paddings_that_change_the_size_keep_shortcuts_beside_their_branch(paddin
 
 
 def test_a_trunk_that_leaves_nothing_says_where():
-    with pytest.raises(InputError, match=r"^depth is 7, but block 3 of 6 leaves nothing of its 1×1 map; choose fewer"):
+    with pytest.raises(InputError, match=r"^depth is 7, but block 3 of 6 leaves no pixel of its 1×1 map; choose fewer"):
         abstract("vgg:width=2,padding=valid", (6, 6, 1), 4)
 
 

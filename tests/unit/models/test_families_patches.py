@@ -13,7 +13,7 @@ from cnnshift.models.base import build, parse_model
 from cnnshift.models.layers.attention import Attention
 from cnnshift.models.layers.conditional_position import ConditionalPosition
 from cnnshift.models.layers.patch_embedding import PatchEmbedding, dense_patch_embedding
-from cnnshift.models.layers.polyphase_anchoring import largest_norm_phase, roll_back
+from cnnshift.models.layers.polyphase_anchoring import largest_component, roll_back
 from cnnshift.models.layers.position_embedding import sine_cosine
 from cnnshift.models.layers.relative_position import RelativePosition
 from cnnshift.models.layers.token_mixing import TokenMixing
@@ -236,7 +236,7 @@ def test_the_anchor_is_the_phase_of_largest_norm():
     x = draw(3, 6, 9, 2)
     phases = [(a, b) for a in range(3) for b in range(3)]
     expected = [max(phases, key=lambda a: np.square(one[a[0] :: 3, a[1] :: 3]).sum()) for one in x]
-    found = largest_norm_phase(jnp.asarray(x), 3)
+    found = largest_component(jnp.asarray(x), 3)
     np.testing.assert_array_equal(found, expected)
     rolled = [np.roll(one, (-a, -b), axis=(0, 1)) for one, (a, b) in zip(x, expected, strict=True)]
     np.testing.assert_array_equal(roll_back(jnp.asarray(x), found, 3), rolled)

@@ -163,9 +163,12 @@ def test_the_total_stride_is_the_product_of_the_blocks(text, stride):
         ("cnn:pool=aps,aps=l3", "aps is 'l3'"),
         ("cnn:kernel=4", "kernel is '4'"),
         ("cnn:depth=0", "depth is '0'"),
-        ("cnn:depth=5", "depth is 5, but block 4 of 5 leaves nothing of its 1×1 map; choose fewer blocks"),
+        ("cnn:depth=5", "depth is 5, but block 4 of 5 leaves no pixel of its 1×1 map; choose fewer blocks"),
         ("mlp:pool=max", "no option 'pool'"),
-        ("locally_connected:padding=valid,kernel=31,depth=2", "depth is 2, but block 1 of 2 leaves nothing of its 8×8"),
+        (
+            "locally_connected:padding=valid,kernel=31,depth=2",
+            "depth is 2, but block 1 of 2 leaves no pixel of its 8×8",
+        ),
     ],
 )
 def test_mistakes_are_one_sentence(text, words):
