@@ -118,7 +118,7 @@ def test_lps_gives_the_same_in_training_and_a_gradient_to_its_scores():
 
 
 def shares_of(layer, x):
-    return np.asarray(nnx.jit(lambda layer, x: layer._shares(x))(layer, jnp.asarray(x)))
+    return np.asarray(nnx.jit(lambda layer, x: layer._component_weights(x))(layer, jnp.asarray(x)))
 
 
 def test_tips_weighs_every_component_by_what_is_in_it():
