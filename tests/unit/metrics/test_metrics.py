@@ -251,7 +251,7 @@ def test_metrics_that_random_shifts_do_not_support_have_a_reason(name: str, reas
 def test_flip_probability_needs_adjacent_shifts() -> None:
     _, table = run("grid")
     isolated = replace(table, neighbours=np.zeros((0, 2), dtype=np.int32))
-    assert "one step distance" in METRICS.load("flip_probability").summarize(isolated).reason
+    assert "one step apart" in METRICS.load("flip_probability").summarize(isolated).reason
 
 
 def test_feature_cosine_needs_features() -> None:
