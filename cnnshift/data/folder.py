@@ -8,15 +8,14 @@ import os
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import numpy as np
 import pydantic
 from jaxtyping import Int, UInt8
-from typing_extensions import override
 
 from cnnshift.data.background import Background, background_rgb, resolve_background
-from cnnshift.data.base import DatasetOptions, SubsetDataset, check_split
+from cnnshift.data.base import Dataset, DatasetOptions
 from cnnshift.data.image_files import SUFFIXES, ImageHeader, decode_images, read_header
 from cnnshift.data.limits import MAX_SIDE, check_classes, check_memory
 from cnnshift.data.silence import no_warnings
@@ -37,10 +36,7 @@ class FolderOptions(DatasetOptions):
     background: Background = "black"
 
 
-DEFAULTS = FolderOptions()
-
-
-class Folder(SubsetDataset):
+class Folder(Dataset[FolderOptions]):
     """Image files in DIR/train/CLASS and DIR/test/CLASS, or in DIR/CLASS, which are then all test images.
 
     - Images: every file with an image suffix, also in subdirectories, with its EXIF orientation applied, in a seeded
@@ -57,33 +53,27 @@ class Folder(SubsetDataset):
         background: value of empty pixels, for the protocol `zero`, canvases and transparent pixels.
     """
 
-    name: ClassVar[str] = "folder"
-    version: ClassVar[str] = "1.0.0"
-    licence: ClassVar[str] = "that of the images"
-    citation: ClassVar[str] = "the user's own images"
-    options_type: ClassVar[type[DatasetOptions]] = FolderOptions
+    name = "folder"
+    version = "1.0.0"
+    licence = "that of the images"
+    citation = "the user's own images"
+    options_type = FolderOptions
 
-    def __init__(self, argument: str, options: FolderOptions = DEFAULTS) -> None:
+    def __init__(self, argument: str, options: FolderOptions | None = None) -> None:
+        super().__init__(options)
         root = Path(argument).expanduser()
         if not root.is_dir():
             raise InputError(f"folder:{argument}: not a directory; allowed: DIR with DIR/CLASS/IMAGE.")
         self.argument = root.resolve().name
-        self._options = options
-        self._folders = _find_splits(root, options.split)
+        self._folders = _find_splits(root, self.options.split)
+        self.splits = tuple(self._folders)
         self._headers: dict[Path, ImageHeader] = {}
 
-    @property
-    def splits(self) -> tuple[str, ...]:
-        """`test`, and `train` if it exists."""
-        return tuple(self._folders)
-
-    @override
-    def load_subset(self, split: str, limit: int | None) -> Split:
-        check_split(self.name, split, self.splits)
+    def _load(self, split: str, limit: int | None) -> Split:
         with no_warnings():
             images, labels = self._decode(split, limit)
-            background = resolve_background(self._options.background, images.shape[-1], self._sample_images)
-        return Split(images, labels, self._classes, background, self._options.context)
+            background = resolve_background(self.options.background, images.shape[-1], self._sample_images)
+        return Split(images, labels, self._classes, background, self.options.context)
 
     def _decode(self, split: str, limit: int | None) -> tuple[UInt8[np.ndarray, "n h w c"], Int[np.ndarray, " n"]]:
         paths, labels = self._list_images(split)
@@ -92,7 +82,7 @@ class Folder(SubsetDataset):
         shape = (height, width, self._channels)
         check_memory(str(self._folders[split]), (len(indices), *shape))
         subset = [paths[index] for index in indices]
-        options = self._options
+        options = self.options
         background = background_rgb(options.background)
         return decode_images(subset, shape, resize=options.size is not None, background=background), labels[indices]
 
@@ -126,7 +116,7 @@ class Folder(SubsetDataset):
         return 1 if all(self._header(path).grey for path in paths) else 3
 
     def _image_size(self, split: str) -> tuple[int, int]:
-        size, context = self._options.size, self._options.context
+        size, context = self.options.size, self.options.context
         if size is not None:
             return size + 2 * context, size + 2 * context
         first = self._list_images("test")[0][0]
@@ -151,7 +141,7 @@ def _find_splits(root: Path, test: str) -> dict[str, Path]:
         # Never train on the test images.
         has_train = train.is_dir() and not train.samefile(root / test)
         return {"test": root / test} | ({"train": train} if has_train else {})
-    if (root / "train").is_dir() or test != DEFAULTS.split:
+    if (root / "train").is_dir() or test != FolderOptions.model_fields["split"].default:
         others = [path.name for path in _list_visible(root) if path.is_dir() and path.name != "train"]
         hint = f"; allowed: split={'|'.join(others)}" if others else ""
         raise InputError(f"{root} has no directory '{test}' of test images{hint}.")

@@ -6,13 +6,13 @@ import functools
 import hashlib
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import numpy as np
 import pydantic
 from jaxtyping import UInt8
 
-from cnnshift.data.base import DatasetOptions, check_split
+from cnnshift.data.base import Dataset, DatasetOptions
 from cnnshift.data.package_files import damaged_file, package_file
 from cnnshift.data.split import Split
 
@@ -35,10 +35,7 @@ class Imagenet20Options(DatasetOptions):
     context: Annotated[int, pydantic.Field(ge=0, le=64)] = 16
 
 
-DEFAULTS = Imagenet20Options()
-
-
-class Imagenet20:
+class Imagenet20(Dataset[Imagenet20Options]):
     """Twenty photographs, resized and centre-cropped so that real pixels surround the window.
 
     They show how predictions change under shifts and whether the preprocessing of a model is right; twenty images are
@@ -52,33 +49,24 @@ class Imagenet20:
     - Fingerprint with the default options: test 73afcded118d….
     """
 
-    name: ClassVar[str] = "imagenet20"
-    version: ClassVar[str] = "1.0.0"
-    licence: ClassVar[str] = "that of the photographs' owners; foolbox (MIT) ships them, cnnshift does not"
-    citation: ClassVar[str] = (
+    name = "imagenet20"
+    version = "1.0.0"
+    licence = "that of the photographs' owners; foolbox (MIT) ships them, cnnshift does not"
+    citation = (
         "O. Russakovsky et al., ImageNet large scale visual recognition challenge, IJCV 115, 2015; "
         "photographs chosen by J. Rauber et al., Foolbox, 2017"
     )
-    options_type: ClassVar[type[DatasetOptions]] = Imagenet20Options
-    splits: ClassVar[tuple[str, ...]] = ("test",)
+    options_type = Imagenet20Options
+    splits = ("test",)
 
-    def __init__(self, options: Imagenet20Options = DEFAULTS) -> None:
-        self.size, self.context = options.size, options.context
-
-    def load(self, split: str) -> Split:
-        """Return the photographs of `test`.
-
-        Raises:
-            InputError: there is no such split, or the package foolbox is missing or contains other files.
-        """
-        check_split(self.name, split, self.splits)
-        side = self.size + 2 * self.context
+    def _load(self, split: str, limit: int | None) -> Split:
+        side = self.options.size + 2 * self.options.context
         return Split(
             images=np.stack([_load_square(path, side) for path in _find_files()]),
             labels=np.array(LABELS, np.int32),
             classes=imagenet_classes(),
             background=BACKGROUND,
-            context=self.context,
+            context=self.options.context,
         )
 
 

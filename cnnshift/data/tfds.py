@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import pydantic
 from jaxtyping import UInt8
-from typing_extensions import override
 
 from cnnshift.data.background import Background, resolve_background
-from cnnshift.data.base import DatasetOptions, SubsetDataset, check_split
-from cnnshift.data.image_cache import Decoded, read_decoded, write_decoded
-from cnnshift.data.limits import MAX_SIDE, check_classes, check_context
+from cnnshift.data.base import Dataset, DatasetOptions
+from cnnshift.data.image_cache import Decoded, cache_path, read_images, write_images
+from cnnshift.data.limits import MAX_SIDE, check_classes
 from cnnshift.data.split import Split, subset_indices
 from cnnshift.errors import InputError
 
@@ -45,10 +43,7 @@ class TfdsOptions(DatasetOptions):
     raw_dir: Annotated[str | None, pydantic.Field(exclude=True)] = None
 
 
-DEFAULTS = TfdsOptions()
-
-
-class Tfds(SubsetDataset):
+class Tfds(Dataset[TfdsOptions]):
     """NAME[:CONFIG][:VERSION] of tensorflow-datasets, with one class label per image, as array_record or tfrecord.
 
     A missing mnist, fashion_mnist, cifar10, cifar100 or svhn_cropped is prepared, with the name, version and checksums
@@ -62,62 +57,46 @@ class Tfds(SubsetDataset):
         size, context, background: as for `folder`.
     """
 
-    name: ClassVar[str] = "tfds"
-    version: ClassVar[str] = "1.0.0"
-    licence: ClassVar[str] = "that of the data set"
-    citation: ClassVar[str] = "TensorFlow Datasets, and the citation of the data set"
-    options_type: ClassVar[type[DatasetOptions]] = TfdsOptions
+    name = "tfds"
+    version = "1.0.0"
+    licence = "that of the data set"
+    citation = "TensorFlow Datasets, and the citation of the data set"
+    options_type = TfdsOptions
 
-    def __init__(self, argument: str, options: TfdsOptions = DEFAULTS) -> None:
+    def __init__(self, argument: str, options: TfdsOptions | None = None) -> None:
+        super().__init__(options)
         match = _ARGUMENT.fullmatch(argument)
         if not match:
             raise InputError(f"The data set is 'tfds:{argument}'; allowed: tfds:NAME[:CONFIG][:VERSION].")
         self._name, self._config, self._version = (part or "" for part in match.group("name", "config", "version"))
-        self._options = options
+        self._directory = self._open()
+        path = self._directory.path
+        config = [] if path.parent.name == self._name else [path.parent.name]
+        self.argument = ":".join([self._name, *config, path.name])
+        has_train = self.options.train_split is not None or "train" in self._directory.splits
+        self.splits = ("test", "train") if has_train else ("test",)
 
-    @property
-    def argument(self) -> str:
-        """Name, configuration and version of the directory that was found."""
-        directory = self._directory.path
-        config = [] if directory.parent.name == self._name else [directory.parent.name]
-        return ":".join([self._name, *config, directory.name])
-
-    @property
-    def splits(self) -> tuple[str, ...]:
-        """`test`, and `train` if there are training images."""
-        return ("test", "train") if self._options.train_split or "train" in self._directory.splits else ("test",)
-
-    @override
-    def load_subset(self, split: str, limit: int | None) -> Split:
-        check_split(self.name, split, self.splits)
+    def _load(self, split: str, limit: int | None) -> Split:
         images, labels = self._decode(split, limit)
-        source, context = f"'tfds:{self.argument}'", self._options.context
-        check_context(source, context, images.shape[1:3])
-        classes = check_classes(source, self._directory.classes)
-        background = resolve_background(self._options.background, images.shape[-1], self._sample_images)
-        return Split(images, labels, classes, background, context)
+        classes = check_classes(f"'tfds:{self.argument}'", self._directory.classes)
+        background = resolve_background(self.options.background, images.shape[-1], self._sample_images)
+        return Split(images, labels, classes, background, self.options.context)
 
     def _decode(self, split: str, limit: int | None) -> Decoded:
-        name, options = self._split_name(split), self._options
+        name, options = self._split_name(split), self.options
         side = None if options.size is None else options.size + 2 * options.context
         count = self._directory.count(name)
         size = count if limit is None else min(limit, count)
         # Before memory is allocated: the count is not verified yet.
         self._directory.check_shape(size, side)
         indices = subset_indices(count, size)
-        key = {
-            "version": self.version,
-            "data_set": self.argument,
-            "split": name,
-            "side": side,
-            "files": self._directory.files_digest,
-        }
-        cached = read_decoded(self._name, key)
-        if cached is not None:
+        key = {"version": self.version, "data_set": self.argument, "split": name, "side": side}
+        path = cache_path(self._name, {**key, "files": self._directory.files_digest})
+        if (cached := read_images(path)) is not None:
             return cached[0][indices], cached[1][indices]
         decoded = self._directory.decode(name, indices, side)
         if len(indices) == count:
-            write_decoded(self._name, key, decoded)
+            write_images(path, decoded)
         return decoded
 
     def _sample_images(self, count: int) -> UInt8[np.ndarray, "n h w c"]:
@@ -126,7 +105,7 @@ class Tfds(SubsetDataset):
     def _split_name(self, split: str) -> str:
         """Return the name of the test or training split in the directory."""
         names = self._directory.splits
-        test = self._options.split or next((name for name in TEST_SPLITS if name in names), None)
+        test = self.options.split or next((name for name in TEST_SPLITS if name in names), None)
         if test is None:
             raise InputError(
                 f"'tfds:{self.argument}' has no test split, only {', '.join(names)}; divide one, as "
@@ -134,7 +113,7 @@ class Tfds(SubsetDataset):
             )
         if split == "test":
             return test
-        train = self._options.train_split or "train"
+        train = self.options.train_split or "train"
         if self._directory.overlap(train, test):
             raise InputError(
                 f"The training images '{train}' of 'tfds:{self.argument}' overlap the test images '{test}'; set "
@@ -142,11 +121,10 @@ class Tfds(SubsetDataset):
             )
         return train
 
-    @functools.cached_property
-    def _directory(self) -> TfdsDirectory:
+    def _open(self) -> TfdsDirectory:
         from cnnshift.data.tfds_directory import find_directory, open_directory
 
-        options = self._options
+        options = self.options
         root = Path(options.data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
         path = find_directory(root, self._name, self._config, self._version)
         return open_directory(path or self._prepare(root))
@@ -162,8 +140,8 @@ class Tfds(SubsetDataset):
 
         if self._version not in ("", version := str(BUILDERS[self._name].VERSION)):
             raise InputError(f"'tfds:{argument}' is not prepared in {root}; cnnshift can prepare version {version}.")
-        raw_dir = None if self._options.raw_dir is None else Path(self._options.raw_dir).expanduser()
+        raw_dir = None if self.options.raw_dir is None else Path(self.options.raw_dir).expanduser()
         if raw_dir is not None and not raw_dir.is_dir():
-            raise InputError(f"raw_dir is '{self._options.raw_dir}', which is not a directory.")
+            raise InputError(f"raw_dir is '{self.options.raw_dir}', which is not a directory.")
         _log.info("preparing %s in %s", self._name, root)
         return prepare(self._name, root, raw_dir)

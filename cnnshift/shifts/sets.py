@@ -111,14 +111,6 @@ def enumerate_shifts(
     reach, period = int(max_shift // step) * spacing, (height * denominator, width * denominator)
     offsets = range(-reach, reach + 1, spacing)
     grid = _lattice(offsets, offsets)
-    if name == "grid":
-        return _enumerated(name, grid, spacing, period, wraps, exhaustive=step == 1, denominator=denominator)
-    if name == "axis":
-        axes = grid[(grid == 0).any(axis=1)]
-        return _enumerated(name, axes, spacing, period, wraps, denominator=denominator)
-    if name == "diagonal":
-        diagonals = grid[abs(grid[:, 0]) == abs(grid[:, 1])]
-        return _enumerated(name, diagonals, spacing, period, wraps, denominator=denominator)
     kind, _, count = name.partition(":")
     if kind == "random":
         grid = _canonical(grid, period, wraps)
@@ -128,7 +120,14 @@ def enumerate_shifts(
         draws = np.random.RandomState(seed).random_sample((images, len(grid)))
         chosen = np.argsort(draws, axis=1, kind="stable")[:, : int(count)]
         return ShiftSet(name, grid[chosen], None, exhaustive=False, step=Fraction(step))
-    raise InputError(f"Unknown shift set '{name}'; allowed: {', '.join(NAMES)}.")
+    if name == "axis":
+        grid = grid[(grid == 0).any(axis=1)]
+    elif name == "diagonal":
+        grid = grid[abs(grid[:, 0]) == abs(grid[:, 1])]
+    elif name != "grid":
+        raise InputError(f"Unknown shift set '{name}'; allowed: {', '.join(NAMES)}.")
+    exhaustive = name == "grid" and step == 1
+    return _enumerated(name, grid, spacing, period, wraps, exhaustive=exhaustive, denominator=denominator)
 
 
 def _check_lengths(max_shift: int | Fraction, step: int | Fraction, size: tuple[int, int], *, fractional: bool) -> None:

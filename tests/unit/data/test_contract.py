@@ -163,7 +163,7 @@ def test_canvas_is_an_option_of_every_data_set(name, loaded, monkeypatch, spec_o
     split = loaded[0][name, "test"]
     canvas = split.size[0] + 16
     opened = create_dataset(spec_of(name, canvas=str(canvas)))
-    monkeypatch.setattr(type(opened.dataset), "load", lambda self, _: split)
+    monkeypatch.setattr(type(opened), "_load", lambda *_: split)
     assert opened.load("test").fingerprint == split.on_canvas(canvas).fingerprint
 
 
@@ -193,7 +193,7 @@ def test_unknown_option_names_the_allowed_ones(name, spec_of):
 @pytest.mark.parametrize("name", NAMES)
 def test_unknown_split_names_the_allowed_ones(name, spec_of):
     with pytest.raises(InputError, match=f"'{name}' has no split 'holdout'; allowed: .*test"):
-        create_dataset(spec_of(name)).dataset.load("holdout")
+        create_dataset(spec_of(name)).load("holdout")
 
 
 @pytest.mark.parametrize("name", INSTALLED)

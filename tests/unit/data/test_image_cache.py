@@ -1,21 +1,18 @@
-"""Checked array files: only intact content is read, and nothing in a file is ever executed."""
+"""The cache of decoded images: only intact files are read, and nothing in a file is executed."""
 
-import hashlib
-import io
 import os
 
 import numpy as np
 import pytest
 
-from cnnshift.data.image_cache import read_array, write_array
-from cnnshift.errors import SaveError
+from cnnshift.data.image_cache import read_images, write_images
 
-ARRAY = np.arange(60, dtype=np.uint8).reshape(12, 5)
-DIGEST = hashlib.sha256(ARRAY).hexdigest()
+IMAGES = np.arange(60, dtype=np.uint8).reshape(4, 3, 5, 1)
+LABELS = np.array([0, 1, 0, 2], np.int32)
 
 
 class Trap:
-    """Unpickling this makes a folder."""
+    """Unpickling this creates a directory."""
 
     def __init__(self, path):
         self.path = str(path)
@@ -26,76 +23,82 @@ class Trap:
 
 @pytest.fixture
 def path(tmp_path):
-    write_array(tmp_path / "array.npy", ARRAY)
-    return tmp_path / "array.npy"
+    write_images(tmp_path / "images.npz", (IMAGES, LABELS))
+    return tmp_path / "images.npz"
+
+
+def is_original(decoded):
+    images, labels = decoded
+    return np.array_equal(images, IMAGES) and np.array_equal(labels, LABELS)
 
 
 def test_reads_what_was_written(path):
-    assert np.array_equal(read_array(path, DIGEST), ARRAY)
-    assert np.array_equal(np.load(path, allow_pickle=False), ARRAY)
-    assert os.listdir(path.parent) == ["array.npy"]
+    images, labels = read_images(path)
+    assert is_original((images, labels))
+    assert (images.dtype, labels.dtype) == (np.uint8, np.int32)
+    with np.load(path, allow_pickle=False) as arrays:
+        assert is_original((arrays["images"], arrays["labels"]))
+    assert os.listdir(path.parent) == ["images.npz"]
 
 
-def test_missing_file(tmp_path):
-    assert read_array(tmp_path / "none.npy", DIGEST) is None
+def test_missing_file(tmp_path, caplog):
+    assert read_images(tmp_path / "none.npz") is None
+    assert not caplog.records
 
 
-def test_every_flipped_byte_is_noticed_or_harmless(path):
+def test_every_flipped_byte_is_detected_or_harmless(path):
     content = path.read_bytes()
     for index in range(len(content)):
         damaged = bytearray(content)
         damaged[index] ^= 0xFF
         path.write_bytes(damaged)
-        array = read_array(path, DIGEST)
-        assert array is None or np.array_equal(array, ARRAY), index
+        decoded = read_images(path)
+        assert decoded is None or is_original(decoded), index
 
 
-def test_every_truncation_is_noticed(path):
+def test_every_truncation_is_detected(path):
     content = path.read_bytes()
     for length in range(len(content)):
         path.write_bytes(content[:length])
-        assert read_array(path, DIGEST) is None, length
+        assert read_images(path) is None, length
 
 
-@pytest.mark.parametrize(
-    "other", [ARRAY + 1, ARRAY.astype(np.int8), ARRAY.ravel(), np.asfortranarray(ARRAY[::-1]), np.float32(1)], ids=str
-)
-def test_other_arrays_are_refused(path, other):
-    np.save(path, other)
-    assert read_array(path, DIGEST) is None
+@pytest.mark.parametrize("arrays", [{"images": IMAGES}, {"labels": LABELS}, {"pictures": IMAGES, "labels": LABELS}])
+def test_files_with_other_arrays_are_refused(path, arrays, caplog):
+    np.savez(path, **arrays)
+    assert read_images(path) is None
+    assert f"{path} is damaged and will be replaced." in caplog.text
 
 
-def test_an_archive_is_refused(path):
-    np.savez(path.with_suffix(".npz"), ARRAY)
-    os.replace(path.with_suffix(".npz"), path)
-    assert read_array(path, DIGEST) is None
+def test_a_single_array_is_refused(path):
+    with path.open("wb") as file:
+        np.save(file, IMAGES)
+    assert read_images(path) is None
 
 
 def test_a_pickle_is_not_executed(path, tmp_path):
     trap = np.array([Trap(tmp_path / "sprung")], dtype=object)
-    np.save(path, trap, allow_pickle=True)
-    assert read_array(path, DIGEST) is None
+    np.savez(path, images=trap, labels=LABELS)
+    assert read_images(path) is None
+    with path.open("wb") as file:
+        np.save(file, trap, allow_pickle=True)
+    assert read_images(path) is None
     assert not (tmp_path / "sprung").exists()
 
 
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(path, monkeypatch):
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(path, monkeypatch, caplog):
     def fail(*_, **__):
         raise OSError("no space left on device")
 
     monkeypatch.setattr(np.lib.format, "write_array", fail)
-    with pytest.raises(SaveError, match="no space"):
-        write_array(path, ARRAY + 1)
-    assert os.listdir(path.parent) == ["array.npy"]
-    assert np.array_equal(read_array(path, DIGEST), ARRAY)
+    write_images(path, (IMAGES + 1, LABELS))
+    assert "The decoded images were not cached. Cannot write" in caplog.text
+    assert "no space" in caplog.text
+    assert os.listdir(path.parent) == ["images.npz"]
+    assert is_original(read_images(path))
 
 
-def test_files_are_as_readable_as_any_other(path, tmp_path):
+def test_files_have_the_usual_permissions(path, tmp_path):
     """A cache may be shared: its files must not be private as temporary files are."""
     (tmp_path / "plain").write_bytes(b"")
     assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
-
-
-def test_content_is_a_plain_npy_file(path):
-    plain = io.BytesIO()
-    np.save(plain, ARRAY)
-    assert path.read_bytes() == plain.getvalue()

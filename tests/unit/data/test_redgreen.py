@@ -102,7 +102,8 @@ def test_defaults_are_fresh_and_similar():
 def test_options_come_from_the_spec():
     opened = create_dataset(DatasetSpec.parse("redgreen:sets=published,test=dissimilar,canvas=48"))
     assert opened.load("test").size == (48, 48)
-    assert opened.dataset.load("test").fingerprint == load("test", sets="published", test="dissimilar").fingerprint
+    expected = load("test", sets="published", test="dissimilar").on_canvas(48)
+    assert opened.load("test").fingerprint == expected.fingerprint
 
 
 @pytest.mark.parametrize(
