@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,13 +46,8 @@ class IsolatedErrors:
     off_grid_error: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Trial:
-    """Errors under one roll, and how many positions from a seam they reach; None where nothing was affected."""
-
-    error: float
-    reach: int | None
-    off_grid_error: float | None
+_Trial = tuple[float, int | None, float | None]
+"""Under one roll: the error, the distance from a seam that it reaches (None without errors), the off-grid error."""
 
 
 def measure_isolated(
@@ -82,23 +77,29 @@ def measure_isolated(
         None for a layer whose input is a vector, whose stride is unknown or smaller than that of its input, or whose
         map does not have the size that its stride implies.
     """
-    # The image comes first, because the source of a section counts from -1.
-    outputs: list[LayerOutput] = [
-        (Layout((images.shape[1], images.shape[2])), 1.0, images),
-        *zip(layouts, strides, unshifted, strict=True),
-    ]
-    steps = [_own_stride(outputs[section.source + 1], outputs[index + 1]) for index, section in enumerate(sections)]
-    reaches = [_window_reach(section.source, index, fields, strides) for index, section in enumerate(sections)]
-    run = jax.jit(_rolled_sections(sections, outputs, steps))
+    targets: list[LayerOutput] = list(zip(layouts, strides, unshifted, strict=True))
+    image: LayerOutput = (Layout((images.shape[1], images.shape[2])), 1.0, images)
+    inputs = [image if section.source < 0 else targets[section.source] for section in sections]
+    steps = [_own_stride(before, target) for before, target in zip(inputs, targets, strict=True)]
     trials: list[list[_Trial]] = [[] for _ in sections]
+
+    @jax.jit
+    def run(state: Any, rolls: list[Array], direction: Array) -> list[tuple[Array, Array | None] | None]:
+        results: list[tuple[Array, Array | None] | None] = []
+        for section, before, (layout, _, _), step, q in zip(sections, inputs, targets, steps, rolls, strict=True):
+            moved = functools.partial(_run_rolled, section, before, layout, state)
+            results.append(None if step is None else (moved(step * q), moved(direction) if step > 1 else None))
+        return results
+
     for half in (False, True):
         for direction in DIRECTIONS:
-            rolls = [_roll(outputs[section.source + 1][0], target[0], direction, half=half)
-                     for section, target in zip(sections, outputs[1:], strict=True)]  # fmt: skip
+            rolls = [_roll(before[0], target[0], direction, half=half)
+                     for before, target in zip(inputs, targets, strict=True)]  # fmt: skip
             moved = run(state, [jnp.array(q) for q in rolls], jnp.array(direction))
             for index, values in enumerate(moved):
                 if values is not None:
-                    trials[index].append(_compare(outputs[index + 1], rolls[index], *values, half=half))
+                    trials[index].append(_compare(targets[index], rolls[index], *values, half=half))
+    reaches = [_window_reach(section.source, index, fields, strides) for index, section in enumerate(sections)]
     return [_summarize(each, reach) if each else None for each, reach in zip(trials, reaches, strict=True)]
 
 
@@ -113,7 +114,7 @@ def _window_reach(
         before, stride_before = fields[source].rows, strides[source]
     if rows is None or before is None or stride is None or stride_before is None:
         return None
-    if not untruncated(rows).any() or not untruncated(before).any():
+    if not (untruncated(rows).any() and untruncated(before).any()):
         return None
     widths = [int(each.sum(axis=0)[untruncated(each)].max()) for each in (before, rows)]
     window = (widths[1] - widths[0]) / stride_before + 1
@@ -141,24 +142,6 @@ def _roll(source: Layout, target: Layout, direction: tuple[int, int], *, half: b
     return (direction[0] * (size[0] // 2 if half else 1), direction[1] * (size[1] // 2 if half else 1))
 
 
-def _rolled_sections(
-    sections: Sequence[Section], outputs: Sequence[LayerOutput], steps: Sequence[int | None]
-) -> Callable[..., Any]:
-    """Build (state, rolls, direction) → for every layer the outputs for inputs rolled on and off its grid."""
-
-    def run(state: Any, rolls: list[Array], direction: Array) -> list[tuple[Array, Array | None] | None]:
-        results: list[tuple[Array, Array | None] | None] = []
-        for section, (layout, _, _), step, q in zip(sections, outputs[1:], steps, rolls, strict=True):
-            if step is None:
-                results.append(None)
-                continue
-            moved = functools.partial(_run_rolled, section, outputs[section.source + 1], layout, state)
-            results.append((moved(step * q), moved(direction) if step > 1 else None))
-        return results
-
-    return run
-
-
 def _run_rolled(section: Section, source: LayerOutput, layout: Layout, state: Any, roll: Array) -> Array:
     before, _, value = source
     return layout.fold(section.run(state, before.roll(value, roll)))
@@ -170,23 +153,22 @@ def _compare(
     layout, _, output = target
     unshifted, moved = to_numpy(layout.fold(output)), to_numpy(on_grid)
     expected = unshifted if layout.size is None else np.roll(unshifted, roll, axis=(1, 2))
-    error = float(equivariance_error(moved, expected).max())
-    off_grid_error = None
+    error, off_grid_error = float(equivariance_error(moved, expected).max()), None
     if off_grid is not None and not half:
         off_grid_error = float(equivariance_error(to_numpy(off_grid), align(unshifted, to_numpy(off_grid))).mean())
     affected = np.abs(moved - expected) > _THRESHOLD * np.abs(expected).max(initial=1e-30)
     reach = None if layout.size is None or not affected.any() else seam_reach(affected.any(axis=(0, 3)), roll)
-    return _Trial(error, reach, off_grid_error)
+    return error, reach, off_grid_error
 
 
 def _summarize(trials: Sequence[_Trial], window: int | None) -> IsolatedErrors:
     # Rolls by half of the map have four seams close to each other. They decide only where the content near the border
     # hides the errors of the rolls by one position.
-    near, far = ([trial.reach for trial in half if trial.reach is not None] for half in (trials[:3], trials[3:]))
+    near, far = ([reach for _, reach, _ in half if reach is not None] for half in (trials[:3], trials[3:]))
     reached = near or far
-    off_grid = [trial.off_grid_error for trial in trials if trial.off_grid_error is not None]
+    off_grid = [error for _, _, error in trials if error is not None]
     return IsolatedErrors(
-        max(trial.error for trial in trials),
+        max(error for error, _, _ in trials),
         max(reached) <= window if reached and window is not None else None,
         float(np.mean(off_grid)) if off_grid else 0.0,
     )

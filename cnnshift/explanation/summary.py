@@ -15,7 +15,7 @@ from cnnshift.results.schema import Run
 _SMALLEST_GAIN = 0.01
 """A smaller gain in consistency is no reason to recommend a change: every network is trained once."""
 
-_REMEDIES: dict[Cause, str] = {
+_RECOMMENDATIONS: dict[Cause, str] = {
     "spatial readout": "pool over all positions before the first fully connected layer",
     "positional weights": "share weights between positions and remove position embeddings",
     "aliasing": "low-pass filter before every stride, or choose the sampling grid adaptively (polyphase sampling)",
@@ -137,22 +137,13 @@ def _padding(explanation: Explanation) -> Iterator[str]:
     if not layers:
         return
     errors = [error for layer in layers for error in layer.by_radius.interior_error if error is not None]
-    confined = bool(errors) and max(errors) <= explanation.tolerance_whole
     names = _join([layer.name for layer in layers])
-    yield (
-        (
-            f"Padding: the errors of {names} are confined to the border (interior error {_short(max(errors))})"
-            if confined
-            else f"Padding: {names} {_verb(layers, 'have')} errors at the border"
-        )
-        + ", because the padding is not circular."
-        + _largest_isolated(layers, explanation)
-    )
-    if wide := [layer for layer in layers if layer.isolated_at_border is None and layer.isolated_error]:
-        yield (
-            f"Every window of {_join([layer.name for layer in wide])} reaches the border; unshared weights would cause "
-            "the same errors."
-        )
+    where = f"{names} {_verb(layers, 'have')} errors at the border"
+    if errors and max(errors) <= explanation.tolerance_whole:
+        where = f"the errors of {names} are confined to the border (interior error {_short(max(errors))})"
+    yield f"Padding: {where}, because the padding is not circular.{_isolated_error(layers, explanation)}"
+    if wide := [layer.name for layer in layers if layer.isolated_at_border is None and layer.isolated_error]:
+        yield f"Every window of {_join(wide)} reaches the border; unshared weights would cause the same errors."
 
 
 def _positional_weights(explanation: Explanation) -> Iterator[str]:
@@ -161,7 +152,7 @@ def _positional_weights(explanation: Explanation) -> Iterator[str]:
         yield (
             f"Positional weights: {_join([_described(layer) for layer in layers])} {_verb(layers, 'depend')} on the "
             "absolute position, in the interior as well as at the border, as unshared weights and position embeddings "
-            "do." + _largest_isolated(layers, explanation)
+            f"do.{_isolated_error(layers, explanation)}"
         )
 
 
@@ -183,11 +174,13 @@ def _readout(explanation: Explanation) -> Iterator[str]:
     vector, logits = layers[last + 1], layers[-1]
     spatial = next((layer for layer in layers if "spatial readout" in layer.causes), None)
     # With an adaptive sampling grid every whole-pixel shift is on-grid.
-    aliasing = any("aliasing" in layer.causes for layer in layers)
-    radius, error = _smallest_on_grid_shift(logits, Fraction(logits.period) if aliasing else Fraction(1))
-    if radius is None or error is None:
+    period = Fraction(logits.period if any("aliasing" in layer.causes for layer in layers) else 1)
+    pairs = zip(logits.by_radius.radius, logits.by_radius.equivariance_error, strict=True)
+    on_grid = [(r, e) for r, e in pairs if r >= 1 and e is not None and (Fraction(r) / period).denominator == 1]
+    if not on_grid:
         return
-    shift = f"a shift by {radius:g} px" + (", a multiple of all strides," if aliasing and logits.period != "1" else "")
+    radius, error = on_grid[0]
+    shift = f"a shift by {radius:g} px" + (", a multiple of all strides," if period > 1 else "")
     effect, context = f"changes the logits by {_relative(error)} of their norm", _layer_context(explanation)
     if spatial is not None:
         yield (
@@ -260,9 +253,9 @@ def _recommendation(explanation: Explanation) -> Iterator[str]:
     baseline = ablation.baseline
     if not usable:
         causes = {cause for layer in explanation.layers for cause in layer.causes}
-        remedies = [remedy for cause, remedy in _REMEDIES.items() if cause in causes]
-        if baseline.pairwise_consistency < 1 and remedies:
-            yield f"Recommendation: {'; '.join(remedies)}."
+        recommendations = [text for cause, text in _RECOMMENDATIONS.items() if cause in causes]
+        if baseline.pairwise_consistency < 1 and recommendations:
+            yield f"Recommendation: {'; '.join(recommendations)}."
         return
     scored = [(each.replacement, each.replaced_alone) for each in usable if each.replaced_alone is not None]
     best = max(scored, key=lambda item: item[1].pairwise_consistency, default=None)
@@ -306,28 +299,18 @@ def _described(layer: LayerRecord) -> str:
     return f"{layer.name} ({layer.description})" if layer.description != "function" else layer.name
 
 
-def _largest_isolated(layers: Sequence[LayerRecord], explanation: Explanation) -> str:
+def _isolated_error(layers: Sequence[LayerRecord], explanation: Explanation) -> str:
     worst = max(layers, key=lambda layer: layer.isolated_error or 0.0)
     if worst.isolated_error is None:
         return ""
-    of = f", of {worst.name}" if len(layers) > 1 else ""
-    size = "largest isolated error is" if len(layers) > 1 else "isolated error is up to"
-    return f" The {size} {_relative(worst.isolated_error)}{of} {_layer_context(explanation)}."
+    error, context = _relative(worst.isolated_error), _layer_context(explanation)
+    return f" The isolated error of {worst.name} is up to {error} {context}."
 
 
 def _invariance_error(layer: LayerRecord, radius: int) -> float:
     """Return the invariance error at a radius; 0 if it was not measured."""
     errors = layer.by_radius
     return (errors.invariance_error[errors.radius.index(radius)] or 0.0) if radius in errors.radius else 0.0
-
-
-def _smallest_on_grid_shift(layer: LayerRecord, period: Fraction) -> tuple[float | None, float | None]:
-    """Return the smallest measured multiple of the period in pixels, and the equivariance error there."""
-    errors = layer.by_radius
-    for radius, error in zip(errors.radius, errors.equivariance_error, strict=True):
-        if radius >= 1 and error is not None and (Fraction(radius) / period).denominator == 1:
-            return radius, error
-    return None, None
 
 
 def _join(names: Sequence[str]) -> str:

@@ -23,16 +23,14 @@ Cause = Literal["aliasing", "padding", "positional weights", "spatial readout", 
 
 
 class ErrorsByRadius(Record):
-    """Errors of all layers up to one, at every radius |d|∞ in pixels; means over images and directions.
+    """Errors of all layers up to one at every radius |d|∞ in pixels (⅓ and whole), means over images and directions.
 
     Attributes:
-        radius: |d|∞ in pixels, ascending: ⅓ and whole pixels.
         invariance_error: ‖φ(T_d x) − φ(x)‖ / ‖φ(x)‖.
-        equivariance_error: ‖φ(T_d x) − T_{d/s} φ(x)‖ / ‖φ(x)‖, see `cnnshift.explanation.equivariance`.
+        equivariance_error: ‖φ(T_d x) − T_{d/s} φ(x)‖ / ‖φ(x)‖ for the stride s.
         interior_error: the same over the positions that the border cannot affect; null if there are none or the stride
             does not divide the shift.
-        aligned_error: ‖φ(T_d x) − T_q φ(x)‖ / ‖φ(x)‖ for the best whole roll q of every map: 0 if an adaptive choice of
-            the sampling grid moves a map by whole positions. Null for a vector.
+        aligned_error: ‖φ(T_d x) − T_q φ(x)‖ / ‖φ(x)‖ for the best whole roll q of every map; null for a vector.
         eq_t: EQ-T in decibels (Karras et al. 2021); null if the error is 0.
     """
 
@@ -59,34 +57,26 @@ class ErrorsByRadius(Record):
 class LayerRecord(Record):
     """Errors of one layer and their causes.
 
-    A shift is on-grid if it is a whole number of pixels and a multiple of `period`. Errors are null where they are not
-    defined or not finite. Those whose names begin with `isolated` belong to the layer alone, the others to all layers
-    up to and including it.
+    A shift is on-grid if it is a whole multiple of `period`. Errors are null if they are not defined or not finite.
+    `isolated_*` belongs to the layer alone, the other errors to all layers up to and including it.
 
     Attributes:
         name: path of the module, or name of the function.
         type: class of the module, or `function`.
         location: source location of a function, such as `net.py:12`; empty for a module.
-        shape: shape of one image's output.
-        stride: cumulative stride in pixels, a whole number or a fraction such as 1/2; that of the last map for a
-            vector; null if unknown.
+        shape: of one image's output.
+        stride: cumulative, in pixels, such as 4 or 1/2; that of the last map for a vector; null if unknown.
         period: least common multiple of the strides up to this layer, in pixels.
         is_map: whether the output is a feature map or a sequence of tokens, not a vector.
         source: index of the nearest earlier layer that determines this one; -1 for the image.
         through: indices of the layers between the two.
         causes: why the layer is not equivariant; empty if it is, or if earlier layers explain its errors.
         isolated_error: largest error under rolls of the layer's input by multiples of its own stride.
-        isolated_at_border: whether the isolated error is confined to the border; null if there is none, or every window
-            reaches the border.
-        isolated_off_grid_error: mean error under rolls of the input by one position, against the best whole roll of the
-            output.
-        on_grid_error: largest equivariance error at on-grid shifts.
-        interior_error: largest interior error at on-grid shifts.
-        off_grid_error: largest equivariance error at the other whole-pixel shifts.
+        isolated_at_border: whether that error is confined to the border; null if every window reaches the border.
+        isolated_off_grid_error: mean error under rolls of the input by one position, against the best whole roll.
+        on_grid_error, interior_error, off_grid_error: largest errors at on-grid and at other whole-pixel shifts.
         subpixel_error: equivariance error at ⅓ px.
-        by_radius: the errors at every radius.
-        normalized_variance: variance of the values over whole-pixel shifts relative to that over images (Quiroga et al.
-            2021).
+        normalized_variance: variance over shifts relative to that over images (Quiroga et al. 2021).
         lie_derivative: mean square of the Lie derivative (Gruver et al. 2023, equation 4).
         lie_derivative_abs: mean absolute value of the Lie derivative.
     """
@@ -120,13 +110,10 @@ class LayerRecord(Record):
 
 
 class AblationScores(Record):
-    """Scores of one network of an ablation.
+    """Pairwise consistency under whole-pixel circular shifts, accuracy, and sub-pixel error of one network.
 
-    Attributes:
-        pairwise_consistency: under whole-pixel circular shifts.
-        accuracy: on unshifted images.
-        subpixel_error: mean of ‖f(T_d x) − f(x)‖ / ‖f(x)‖ over images and directions for the logits f, |d|∞ = ⅓, by
-            Fourier shift; null if it is not finite.
+    `subpixel_error` is the mean of ‖f(T_d x) − f(x)‖ / ‖f(x)‖ over images and directions for the logits f and |d|∞ = ⅓,
+    by Fourier shift; null if it is not finite.
     """
 
     pairwise_consistency: float
@@ -138,10 +125,10 @@ class Intervention(Record):
     """Replacement of one component by an equivariant one, and its effect. All networks share recipe and seed.
 
     Attributes:
-        component: stride, padding, head, activation or position embedding.
+        component: such as stride, padding or head.
         replacement: the changed options, such as `pool=aps`.
-        replaced_alone: scores with only this component replaced; null with a reason if there is no such network.
-        kept_alone: scores with all other components replaced and this one kept. The activation is never replaced here.
+        replaced_alone: scores with only this component replaced.
+        kept_alone: scores with all other components but the activation replaced, and this one kept.
         reason: why a score is null.
     """
 
@@ -153,13 +140,10 @@ class Intervention(Record):
 
 
 class Ablation(Record):
-    """Scores of a network with none, one, all but one, and all of its components replaced.
+    """Scores of a network, and of its variants with one, all but one, and all components replaced.
 
-    Attributes:
-        shifts: protocol and shift set of the consistency.
-        baseline: scores of the network itself.
-        all_replaced: scores with all components but the activation replaced; null if there is no such network.
-        interventions: one per component; empty without an ablation.
+    `shifts` describes the shifts of the consistency. The activation is not among "all components". A network without
+    variants has no interventions.
     """
 
     shifts: str
@@ -173,15 +157,13 @@ class Explanation(Record):
 
     Attributes:
         images: number of images for the layers.
-        floor_whole: error of an exactly equivariant network on the same device at the same precision, at whole-pixel
-            shifts.
-        floor_subpixel: the same at ⅓ px.
-        tolerance_whole: errors at whole-pixel shifts up to this count as rounding.
-        tolerance_subpixel: the same at ⅓ px.
+        floor_whole, floor_subpixel: errors of an exactly equivariant network on the same device at the same precision,
+            at whole-pixel shifts and at ⅓ px.
+        tolerance_whole, tolerance_subpixel: errors up to this count as rounding.
         layers: in order of computation.
         ablation: scores of the network and of its variants.
         run: predictions under the chosen protocol and shifts.
-        certificate: predictions under all circular shifts, for a network that can share forward passes between shifts.
+        certificate: predictions under all circular shifts, if the network can share forward passes between shifts.
         summary: the findings as sentences.
     """
 

@@ -12,7 +12,7 @@ from cnnshift.explanation.equivariance import equivariance_error
 SIZE, PATCH, WIDTH, CLASSES = 16, 4, 8, 5
 
 
-def transformer_error(shift: int, *, embedded: bool) -> float:
+def vit_error(shift: int, *, embedded: bool) -> float:
     """Measure the change of the logits under a circular shift by (shift, −shift) pixels, relative to their norm.
 
     The network embeds patches of 4×4 pixels, applies one layer of self-attention and averages over the tokens.

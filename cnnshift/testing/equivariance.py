@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 from cnnshift.data.split import to_unit_range
 from cnnshift.errors import InputError, MeasurementError
@@ -77,44 +76,20 @@ def assert_shift_equivariant(
     model = as_pure_model(layer)
     _check_output(output_shape(model, pixels.shape, "layer"), pixels.shape, strides)
     with jax.default_matmul_precision(PRECISION):
-        violations = _search(model, pixels, enumerated, strides, (atol, rtol), batch_size or BATCH_SIZE)
-    if violations is not None:
-        raise AssertionError(_message(violations, len(pixels), enumerated, strides))
+        message = _find_violations(model, pixels, enumerated, strides, (atol, rtol), batch_size or BATCH_SIZE)
+    if message is not None:
+        raise AssertionError(message)
 
 
-@dataclass
-class _Violations:
-    """Errors that exceed the tolerance.
-
-    Attributes:
-        nearest: the smallest failing shift.
-        positions: output positions that fail there for any image; None for a vector.
-        images: images that fail at any shift.
-        count: number of failing shifts.
-        error, image, shift, position: the largest error, the first among equals.
-        allowed, scale: tolerance and ‖f(x)‖∞ of that image.
-    """
-
-    nearest: Int[np.ndarray, " 2"]
-    positions: Bool[np.ndarray, "h w"] | None
-    images: Bool[np.ndarray, " n"]
-    shift: Int[np.ndarray, " 2"]
-    count: int = 0
-    error: float = -1.0
-    image: int = 0
-    position: tuple[int, ...] = ()
-    allowed: float = 0.0
-    scale: float = 0.0
-
-
-def _search(
+def _find_violations(
     model: PureModel,
     pixels: Float[np.ndarray, "n h w c"],
     shifts: Int[np.ndarray, "s 2"],
     strides: tuple[int, int],
     tolerance: tuple[float | int, float | int],
     limit: int,
-) -> _Violations | None:
+) -> str | None:
+    """Return a description of the errors that exceed the tolerance, or None."""
     total = len(pixels)
     count = math.ceil(total / limit)
     size = math.ceil(total / count)
@@ -129,48 +104,56 @@ def _search(
 
     @jax.jit
     def compare(unshifted: Array, moved: Array, d: Array) -> tuple[Array, Array]:
-        expected = jnp.roll(unshifted, d, axis=(1, 2)) if unshifted.ndim == 4 else unshifted
-        error = jnp.abs(moved - expected)
+        error = jnp.abs(moved - (jnp.roll(unshifted, d, axis=(1, 2)) if unshifted.ndim == 4 else unshifted))
         return error, error.max(axis=tuple(range(1, error.ndim)))
+
+    def errors(d: np.ndarray, part: int) -> np.ndarray:
+        d_out = (d // np.array(strides)).astype(np.int32)
+        results = [
+            compare(before, run(model.state, batch, d), d_out) for before, batch in zip(unshifted, batches, strict=True)
+        ]
+        return np.concatenate([np.asarray(result[part]) for result in results])[:total]
 
     # Unshifted and shifted images run through the same program, so that they round alike.
     unshifted = [run(model.state, batch, np.zeros(2, np.int32)) for batch in batches]
     scale = np.concatenate([np.abs(np.asarray(each)).reshape(size, -1).max(axis=1) for each in unshifted])[:total]
     _check_finite(scale, np.zeros(2, np.int32))
     allowed = tolerance[0] + tolerance[1] * scale.astype(np.float64)
-    violations = None
-    for d in shifts:
-        d_out = (d // np.array(strides)).astype(np.int32)
-        results = [
-            compare(before, run(model.state, batch, d), d_out) for before, batch in zip(unshifted, batches, strict=True)
-        ]
-        largest = np.concatenate([np.asarray(each) for _, each in results])[:total]
-        _check_finite(largest, d)
-        failing = largest > allowed
-        if not failing.any():
-            continue
-        if violations is None:
-            violations = _Violations(d, None, np.zeros(total, bool), d)
-            errors = np.concatenate([np.asarray(error) for error, _ in results])[:total]
-            if errors.ndim == 4:
-                violations.positions = np.asarray((errors > allowed[:, None, None, None]).any(axis=(0, 3)))
-        violations.count += 1
-        violations.images |= failing
-        image = int(np.where(failing, largest, -1.0).argmax())
-        if largest[image] > violations.error:
-            error = np.asarray(results[image // size][0][image % size])
-            violations.error, violations.shift, violations.image = float(largest[image]), d, image
-            violations.allowed, violations.scale = float(allowed[image]), float(scale[image])
-            violations.position = tuple(int(i) for i in np.unravel_index(error.argmax(), error.shape))
-    return violations
+    largest = np.stack([_check_finite(errors(d, 1), d) for d in shifts])
+    failing = largest > allowed
+    if not failing.any():
+        return None
+    worst, image = (int(i) for i in np.unravel_index(np.where(failing, largest, -1.0).argmax(), largest.shape))
+    error = errors(shifts[worst], 0)[image]
+    position = np.unravel_index(error.argmax(), error.shape)
+    names = ("row", "column", "channel") if error.ndim == 3 else ("component",)
+    ratio = (
+        f"{largest[worst, image] / scale[image]:.3g} of the largest unshifted output"
+        if scale[image]
+        else "the unshifted output is 0"
+    )
+    extent = ""
+    if error.ndim == 3:
+        nearest = shifts[failing.any(axis=1).argmax()]
+        positions = (errors(nearest, 0) > allowed[:, None, None, None]).any(axis=(0, 3))
+        extent = describe_extent(positions, nearest // np.array(strides))
+        extent = f" The smallest of these shifts, {format_shift(nearest)}, {extent}."
+    stride = strides[0] if strides[0] == strides[1] else strides
+    return (
+        f"layer is not shift {'equivariant' if extent else 'invariant'} [circular, stride {stride}]: the largest error "
+        f"is {largest[worst, image]:.3g} ({ratio}), allowed {allowed[image]:.3g}, for image {image} at shift "
+        f"{format_shift(shifts[worst])}, output {', '.join(f'{n} {i}' for n, i in zip(names, position, strict=True))}. "
+        f"{failing.any(axis=1).sum()} of {len(shifts)} shifts and {failing.any(axis=0).sum()} of {total} images exceed "
+        f"the tolerance.{extent}"
+    )
 
 
-def _check_finite(values: Float[np.ndarray, " n"], d: np.ndarray) -> None:
-    wrong = np.flatnonzero(~np.isfinite(values))
-    if len(wrong):
+def _check_finite(values: Float[np.ndarray, " n"], d: np.ndarray) -> Float[np.ndarray, " n"]:
+    if len(wrong := np.flatnonzero(~np.isfinite(values))):
         raise MeasurementError(
             f"The layer returned values that are not finite for image {wrong[0]} at shift {format_shift(d)}."
         )
+    return values
 
 
 def _parse_stride(stride: int | tuple[int, int], size: tuple[int, ...]) -> tuple[int, int]:
@@ -221,25 +204,3 @@ def _check_output(shape: tuple[int, ...], images: tuple[int, ...], strides: tupl
             f"layer returns maps of {shape[1]}×{shape[2]} for images of {images[1]}×{images[2]}, "
             f"and stride is {strides}; allowed: maps of {expected[0]}×{expected[1]}{hint}."
         )
-
-
-def _message(violations: _Violations, images: int, shifts: np.ndarray, strides: tuple[int, int]) -> str:
-    names = ("row", "column", "channel") if len(violations.position) == 3 else ("component",)
-    position = ", ".join(f"{name} {index}" for name, index in zip(names, violations.position, strict=True))
-    relative = (
-        f"{violations.error / violations.scale:.3g} of the largest unshifted output"
-        if violations.scale
-        else "the unshifted output is 0"
-    )
-    noun, extent = "invariant", ""
-    if violations.positions is not None:
-        noun = "equivariant"
-        extent = describe_extent(violations.positions, violations.nearest // np.array(strides))
-        extent = f" The smallest of these shifts, {format_shift(violations.nearest)}, {extent}."
-    stride = strides[0] if strides[0] == strides[1] else strides
-    return (
-        f"layer is not shift {noun} [circular, stride {stride}]: the largest error is {violations.error:.3g} "
-        f"({relative}), allowed {violations.allowed:.3g}, for image {violations.image} at shift "
-        f"{format_shift(violations.shift)}, output {position}. {violations.count} of {len(shifts)} shifts and "
-        f"{violations.images.sum()} of {images} images exceed the tolerance.{extent}"
-    )
