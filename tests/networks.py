@@ -1,4 +1,4 @@
-"""Small networks of a stranger's own: what no family of the zoo holds."""
+"""Small networks that no family of the package contains."""
 
 from functools import partial
 
@@ -8,12 +8,12 @@ from flax import nnx
 
 from cnnshift.models.layers.initializers import lecun_normal
 
-# The library's numbers, from one compiled program for all shapes.
+# Initial values of flax, from one compiled program for all shapes.
 Conv, Linear = (partial(layer, kernel_init=lecun_normal()) for layer in (nnx.Conv, nnx.Linear))
 
 
 def made(kind, **options):
-    """A network with its initial weights: made in a test, for what a file makes when it is read every process makes."""
+    """Return a network with its initial weights. Tests call it, so that only they pay for the initialization."""
     return kind(rngs=nnx.Rngs(0), **options)
 
 
@@ -64,7 +64,7 @@ class Patches(nnx.Module):
 
 
 class Residual(nnx.Module):
-    """Two branches with a stride each that meet in a sum."""
+    """A sum of two strided branches."""
 
     def __init__(self, *, rngs):
         self.c1 = Conv(1, 4, (3, 3), padding="CIRCULAR", rngs=rngs)
@@ -79,7 +79,7 @@ class Residual(nnx.Module):
 
 
 class Looped(nnx.Module):
-    """The same statement for every layer."""
+    """A loop over convolution, ReLU and max-pool."""
 
     def __init__(self, *, rngs):
         shapes = ((1, 4), (4, 4))
@@ -93,7 +93,7 @@ class Looped(nnx.Module):
 
 
 class Wrapped(nnx.Module):
-    """Convolutions without a margin, behind one that wraps around."""
+    """Convolutions without padding, each after separate circular padding."""
 
     def __init__(self, *, rngs):
         self.c1 = Conv(1, 4, (3, 3), padding="VALID", rngs=rngs)
@@ -107,14 +107,14 @@ class Wrapped(nnx.Module):
 
 
 class Branches(nnx.Module):
-    """Two branches from the image, one zero-padded or strided, one exact, whose pooled values are added."""
+    """Two branches whose averages are added: one with zero padding or a stride, one equivariant."""
 
     def __init__(self, *, strided: bool, rngs):
         padding, strides = ("CIRCULAR", 4) if strided else ("SAME", 1)
         self.main = Conv(1, 4, (3, 3), strides=strides, padding=padding, rngs=rngs)
-        self.beside = Conv(1, 4, (3, 3), padding="CIRCULAR", rngs=rngs)
+        self.other = Conv(1, 4, (3, 3), padding="CIRCULAR", rngs=rngs)
         self.out = Linear(4, 5, rngs=rngs)
 
     def __call__(self, x):
-        main, beside = nnx.relu(self.main(x)), nnx.relu(self.beside(x))
-        return self.out(main.mean(axis=(1, 2)) + beside.mean(axis=(1, 2)))
+        main, other = nnx.relu(self.main(x)), nnx.relu(self.other(x))
+        return self.out(main.mean(axis=(1, 2)) + other.mean(axis=(1, 2)))

@@ -19,7 +19,7 @@ from cnnshift.bench.networks import (
     ready_as_is,
     ready_to_measure,
 )
-from cnnshift.bench.plan import ShiftPlan, plan_shifts
+from cnnshift.bench.plan import plan_shifts
 from cnnshift.config import MeasureConfig, make_config
 from cnnshift.data.base import create_dataset
 from cnnshift.data.split import Split, to_unit_range
@@ -70,72 +70,25 @@ def explain_model(
     if pretrained is not None:
         test, record = as_seen(pretrained, test, record)
     shift_plan = plan_shifts(config.protocols[0], test, record, config)
+    scores = None
     if pretrained is not None:
         network = prepare_pretrained(pretrained, test)
-    elif not isinstance(model, str):
+    elif spec is None:
         network = ready_as_is(model, name, test)
     elif isinstance(data, str):
-        dataset = create_dataset(DatasetSpec.parse(data))
-        train = dataset.load("train") if dataset.has_train else None
-        return _explain_spec(model, train, test, record, shift_plan, config, ablation, status)
+        network, scores = _train(spec, data, test, record, config, ablation, status)
     else:
         raise InputError(f"The model '{model}' is trained on a data set; name one instead of passing images.")
     if network.subject.outside is not None:
         raise InputError(HIDDEN)
-    return _explain(network, test, record, shift_plan, _baseline(network, test), config, status)
-
-
-def _explain_spec(
-    model: str,
-    train: Split | None,
-    test: Split,
-    record: DatasetRecord,
-    shift_plan: ShiftPlan,
-    config: MeasureConfig,
-    ablation: bool,
-    status: Status,
-) -> Explanation:
-    plan = plan_training(ModelSpec.parse(model), train or test, epochs=config.epochs)
-    if plan.recipe.epochs and not train:
-        raise InputError(no_training_images(record.name, plan.label))
-    images = train or test
-    seed = plan.seed if plan.seed is not None else config.seed
-    training = {key: value for key, value in ModelSpec.parse(model).options.items() if key in ("augment", "epochs")}
-
-    @functools.cache
-    def trained(spec: str) -> Ready:
-        variant = plan_training(ModelSpec.parse(spec), images, epochs=config.epochs)
-        status(f"training {variant.label}, or loading its cached weights")
-        return ready_to_measure(variant, images, seed=seed)
-
-    def train_variant(spec: ModelSpec) -> Callable[[Any], Any]:
-        return trained(str(ModelSpec(spec.name, {**spec.options, **training}))).model
-
-    network = trained(str(ModelSpec(plan.architecture.name, {**plan.architecture.options, **training})))
-    network = replace(network, identity=replace(network.identity, model=plan.label))
-    if ablation:
-        scores = run_ablation(plan.architecture, train_variant, test, _ablation_shifts(test))
-    else:
-        scores = _baseline(network, test)
-    return _explain(network, test, record, shift_plan, scores, config, status)
-
-
-def _explain(
-    network: Ready,
-    test: Split,
-    record: DatasetRecord,
-    shift_plan: ShiftPlan,
-    ablation: Ablation,
-    config: MeasureConfig,
-    status: Status,
-) -> Explanation:
+    scores = scores or _baseline(network, test)
     status("measuring predictions under shifts")
     run, _ = measure_cell(network, test, record, shift_plan, config)
     images = to_unit_range(test.windows[:PROBED_IMAGES])
     status("measuring the numerical floor")
     floor = measure_floor(images)
     status("measuring layers")
-    layers = probe_layers(network.model, images)
+    layers = diagnose(probe_layers(network.model, images), floor)
     status("measuring predictions under all circular shifts")
     is_complete = shift_plan.record.set == "full" and shift_plan.protocol.wraps
     explanation = Explanation(
@@ -146,13 +99,49 @@ def _explain(
         floor_subpixel=floor.subpixel,
         tolerance_whole=floor.whole_tolerance,
         tolerance_subpixel=floor.subpixel_tolerance,
-        layers=diagnose(layers, floor),
-        ablation=ablation,
+        layers=layers,
+        ablation=scores,
         run=run,
         certificate=run if is_complete else _certify(network, test, record),
         summary=[],
     )
     return explanation.model_copy(update={"summary": summarize(explanation)})
+
+
+def _train(
+    spec: ModelSpec,
+    data: str,
+    test: Split,
+    record: DatasetRecord,
+    config: MeasureConfig,
+    ablation: bool,
+    status: Status,
+) -> tuple[Ready, Ablation | None]:
+    """Train a network, and its variants for the ablation; weights are cached."""
+    dataset = create_dataset(DatasetSpec.parse(data))
+    train = dataset.load("train") if dataset.has_train else None
+    images = train or test
+    plan = plan_training(spec, images, epochs=config.epochs)
+    if plan.recipe.epochs and not train:
+        raise InputError(no_training_images(record.name, plan.label))
+    seed = plan.seed if plan.seed is not None else config.seed
+    recipe = {key: value for key, value in spec.options.items() if key in ("augment", "epochs")}
+
+    @functools.cache
+    def train_variant(text: str) -> Ready:
+        variant = plan_training(ModelSpec.parse(text), images, epochs=config.epochs)
+        status(f"training {variant.label}, or loading its cached weights")
+        return ready_to_measure(variant, images, seed=seed)
+
+    def train_architecture(architecture: ModelSpec) -> Ready:
+        return train_variant(str(ModelSpec(architecture.name, {**architecture.options, **recipe})))
+
+    network = train_architecture(plan.architecture)
+    network = replace(network, identity=replace(network.identity, model=plan.label))
+    if not ablation:
+        return network, None
+    shift_set = _ablation_shifts(test)
+    return network, run_ablation(plan.architecture, lambda each: train_architecture(each).model, test, shift_set)
 
 
 def _baseline(network: Ready, test: Split) -> Ablation:

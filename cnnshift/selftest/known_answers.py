@@ -18,6 +18,7 @@ from jaxtyping import Array, Float
 
 from cnnshift.catalog import METRICS, PROTOCOLS
 from cnnshift.data.split import Split
+from cnnshift.explanation.equivariance import equivariance_error
 from cnnshift.metrics.profiles import profile_by_radius
 from cnnshift.models.base import Options, build
 from cnnshift.models.layers.convolution import Convolution
@@ -25,7 +26,6 @@ from cnnshift.models.layers.dense_max import dense_max
 from cnnshift.models.layers.max_pool import MaxPool
 from cnnshift.observations import Observations
 from cnnshift.selftest.subpixel import activation_error, decibel_error
-from cnnshift.selftest.vision_transformer import vit_error
 from cnnshift.spec import ModelSpec
 from cnnshift.sweep.bind_protocol import bind_protocol
 from cnnshift.sweep.device import PRECISION
@@ -229,15 +229,21 @@ def _engines() -> float:
     return float(max(np.abs(getattr(direct, n) - getattr(shared, n)).max() for n in names))
 
 
+def _vision_transformer(shift: int, position: str) -> float:
+    spec = ModelSpec.parse(f"vit:patch=4,depth=1,width=8,heads=2,position={position},head=gap")
+    logits, x = jax.jit(build(spec, (SIZE, SIZE, 2), CLASSES, seed=0)), _pixels()
+    return float(equivariance_error(logits(jnp.roll(x, (shift, -shift), (1, 2))), logits(x)).max())
+
+
 _negative = partial(KnownAnswer, at_least=True)
 
 KNOWN_ANSWERS: Mapping[str, KnownAnswer] = {
     "T": KnownAnswer("a shift (dy, dx) moves content down and right", _direction, 0.0),
     "P": KnownAnswer(f"matrix products have 32-bit precision ('{PRECISION}')", _precision, 1e-6),
     "K1": KnownAnswer("stride 1, circular padding, global average: invariant to every shift", lambda: _pooled("none")),
-    "K1b": KnownAnswer("the same with integer weights: bitwise invariant", _integer_weights, 0.0),
+    "K1b": KnownAnswer("stride 1, circular padding, sum, integer weights: bitwise invariant", _integer_weights, 0.0),
     "K2": KnownAnswer("a circular convolution of stride 2 is equivariant to a 2-px shift", lambda: _stride(2)),
-    "K2c": _negative("the same is not equivariant to a 1-px shift", lambda: _stride(1), 1e-3),
+    "K2c": _negative("a circular convolution of stride 2 is not equivariant to a 1-px shift", lambda: _stride(1), 1e-3),
     "K3": KnownAnswer("total stride S, circular padding: the output depends only on d mod S", _phases),
     "K5": KnownAnswer("adaptive polyphase sampling, untrained: invariant to every shift", lambda: _pooled("aps")),
     "K6": KnownAnswer("a circular max-pool of stride 1 is bitwise equivariant", _dense_maximum, 0.0),
@@ -264,10 +270,19 @@ KNOWN_ANSWERS: Mapping[str, KnownAnswer] = {
     "K15c": _negative("zero padding causes errors", lambda: _zero_padding(interior=False), 1e-3),
     "K18": KnownAnswer("a constant classifier has consistency 1, flip probability 0, MAC 0, kappa 0", _constant, 0.0),
     "K18b": KnownAnswer("worst-case accuracy is at most the mean and does not increase with radius", _worst_case, 0.0),
-    "K19": KnownAnswer("a ViT without position embedding: invariant to 1 patch", lambda: vit_error(4, embedded=False)),
-    "K19c": _negative("the same is not invariant to a 1-px shift", lambda: vit_error(1, embedded=False), 1e-3),
+    "K19": KnownAnswer(
+        "a ViT of 4-px patches without position embedding: invariant to a 4-px shift",
+        lambda: _vision_transformer(4, "none"),
+    ),
+    "K19c": _negative(
+        "a ViT of 4-px patches without position embedding: not invariant to a 1-px shift",
+        lambda: _vision_transformer(1, "none"),
+        1e-3,
+    ),
     "K19p": _negative(
-        "a ViT with position embedding: not invariant to 1 patch", lambda: vit_error(4, embedded=True), 1e-3
+        "a ViT of 4-px patches with position embedding: not invariant to a 4-px shift",
+        lambda: _vision_transformer(4, "learned"),
+        1e-3,
     ),
     "E": KnownAnswer("the shared and the direct engine agree", _engines),
 }
