@@ -147,36 +147,37 @@ DATASETS = Registry(
     "data set",
     "cnnshift.datasets",
     {
-        "mnist5k": Entry("cnnshift.data.mnist5k:Mnist5k", "5,000 real MNIST digits on 32×32, 4,000 train / 1,000 test"),
+        "mnist5k": Entry("cnnshift.data.mnist5k:Mnist5k", "5,000 MNIST digits, 32×32; 4,000 train, 1,000 test"),
         "redgreen": Entry(
             "cnnshift.data.redgreen:RedGreen",
-            "two coloured boxes whose order is the class (sets=fresh|published)",
+            "two coloured boxes whose order is the class, 32×32 (sets=fresh|published)",
             "Kayhan & van Gemert 2020",
         ),
         "cluttered": Entry(
             "cnnshift.data.cluttered:Cluttered",
-            "mnist5k's digits anywhere on 48×48, among pieces of other digits",
+            "mnist5k digits at random positions among fragments of other digits, 48×48",
             "Mnih et al. 2014; Jaderberg et al. 2015",
         ),
         "shapes": Entry(
-            "cnnshift.data.shapes:Shapes", "coloured shapes, 48×48 windows of 64×64 sources: crop has context"
+            "cnnshift.data.shapes:Shapes",
+            "ten kinds of coloured shapes, 48×48 with 8 pixels of context for the protocol crop",
         ),
         "imagenet20": Entry(
             "cnnshift.data.imagenet20:Imagenet20",
-            "20 photographs, 1,000 classes, no train split: for networks with weights (cnnshift[pretrained])",
+            "20 photographs of ImageNet for pretrained models, test only (pip install 'cnnshift[pretrained]')",
             "Russakovsky et al. 2015",
         ),
         "folder": Entry(
             "cnnshift.data.folder:Folder",
-            "your images, one folder per class (size=N, context=K, split=NAME)",
+            "your image files, one directory per class (size=N, context=K, split=NAME)",
             argument="DIR",
         ),
         "npz": Entry(
-            "cnnshift.data.npz:Npz", "your arrays 'images' and 'labels', as np.savez writes them", argument="FILE"
+            "cnnshift.data.npz:Npz", "your arrays 'images' and 'labels' in a file written by np.savez", argument="FILE"
         ),
         "tfds": Entry(
             "cnnshift.data.tfds:Tfds",
-            "a data set of tensorflow-datasets, as mnist or cifar10, without TensorFlow (data_dir=DIR, raw_dir=DIR)",
+            "a data set of tensorflow-datasets, read without TensorFlow (data_dir=DIR, raw_dir=DIR)",
             argument="NAME[:CONFIG][:VERSION]",
         ),
     },
@@ -186,21 +187,27 @@ PROTOCOLS = Registry(
     "protocol",
     "cnnshift.protocols",
     {
-        "circular": Entry("cnnshift.shifts.circular:Circular", "roll; loses nothing", "Chaman & Dokmanić 2021"),
-        "zero": Entry("cnnshift.shifts.zero:Zero", "the background value enters; reports what left"),
+        "circular": Entry(
+            "cnnshift.shifts.circular:Circular", "periodic boundary (roll); nothing is lost", "Chaman & Dokmanić 2021"
+        ),
+        "zero": Entry(
+            "cnnshift.shifts.zero:Zero", "the background value enters; reports the fraction of foreground energy lost"
+        ),
         "crop": Entry(
             "cnnshift.shifts.crop:Crop", "a window slides over a larger image; real pixels enter", "Zhang 2019"
         ),
-        "reflect": Entry("cnnshift.shifts.reflect:Reflect", "the mirrored image enters, border pixel not repeated"),
-        "replicate": Entry("cnnshift.shifts.replicate:Replicate", "the border pixel is repeated"),
+        "reflect": Entry(
+            "cnnshift.shifts.reflect:Reflect", "the mirrored image enters, without repeating the border pixel"
+        ),
+        "replicate": Entry("cnnshift.shifts.replicate:Replicate", "copies of the border pixel enter"),
         "fourier": Entry(
             "cnnshift.shifts.fourier:Fourier",
-            "circular, by fractions of a pixel: every frequency moves; sharp, rings at edges",
+            "fractional shifts by phase factors, periodic boundary; rings at edges",
             "Karras et al. 2021",
         ),
         "bilinear": Entry(
             "cnnshift.shifts.bilinear:Bilinear",
-            "circular, by fractions of a pixel: mean of four neighbours; blurs at fractions",
+            "fractional shifts by bilinear interpolation, periodic boundary; blurs",
         ),
     },
 )

@@ -53,10 +53,9 @@ class Split:
             )
         if len(self.background) != images.shape[-1] or not _in_unit_range(np.array(self.background)):
             raise InputError(f"background is {self.background}; allowed: {images.shape[-1]} values from 0 to 1.")
-        if not 0 <= 2 * self.context < min(images.shape[1:3]):
-            raise InputError(
-                f"context is {self.context}; allowed: less than half of {min(images.shape[1:3])}, the shorter side."
-            )
+        side = min(images.shape[1:3])
+        if not 0 <= 2 * self.context < side:
+            raise InputError(f"context is {self.context}; allowed: less than half of {side}, the shorter side.")
         if images.dtype == np.uint8:
             object.__setattr__(self, "background", tuple(round(255 * value) / 255 for value in self.background))
 

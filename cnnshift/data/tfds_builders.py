@@ -56,10 +56,7 @@ with registered.skip_registration():
 
         def _split_generators(self, dl_manager: Any) -> dict[str, Examples]:
             # The original asks for extracted files, which needs TensorFlow.
-            paths = dl_manager.download(
-                {split: [_url(self, name) for name in names] for split, names in self.files.items()}
-            )
-            return {split: self._generate_examples(*pair) for split, pair in paths.items()}
+            return {split: self._generate_examples(*paths) for split, paths in _download(self, dl_manager).items()}
 
         def _generate_examples(self, images_path: Any, labels_path: Any) -> Examples:
             images = _idx(images_path, 16).reshape(-1, 28, 28)
@@ -79,7 +76,7 @@ with registered.skip_registration():
 
         def _split_generators(self, dl_manager: Any) -> dict[str, Examples]:
             info = self._cifar_info
-            content = _read_archive(dl_manager.download(info.url))
+            content = _read_archive(*_download(self, dl_manager)["all"])
             for key, file in zip(info.label_keys, info.label_files, strict=True):
                 names = content[info.prefix + file].decode().split("\n")
                 self.info.features[key].names = [name for name in names if name]
@@ -94,7 +91,7 @@ with registered.skip_registration():
             records = np.frombuffer(filepaths, np.uint8).reshape(-1, len(keys) + 3072)
             for index, record in enumerate(records):
                 pixels = record[len(keys) :].reshape(3, 32, 32).transpose(1, 2, 0)
-                labels = {key: int(label) for key, label in zip(keys, record, strict=False)}
+                labels = dict(zip(keys, record.tolist(), strict=False))
                 image = Image.fromarray(np.ascontiguousarray(pixels))
                 yield index, {**labels, "id": f"{split_prefix}{index:05d}", "image": image}
 
@@ -125,8 +122,8 @@ with registered.skip_registration():
             )
 
         def _split_generators(self, dl_manager: Any) -> dict[str, Examples]:
-            paths = dl_manager.download({split: _url(self, *names) for split, names in self.files.items()})
-            return {split: self._generate_examples(f"{split}_", path) for split, path in paths.items()}
+            paths = _download(self, dl_manager)
+            return {split: self._generate_examples(f"{split}_", *path) for split, path in paths.items()}
 
         def _generate_examples(self, split_prefix: str, filepath: Any) -> Examples:
             from scipy.io import loadmat
@@ -181,8 +178,10 @@ def prepare(name: str, root: Path, raw_dir: Path | None) -> Path:
         downloader.MAX_RETRIES = retries
 
 
-def _url(builder: Any, name: str) -> str:
-    return next(url for url, info in builder.url_infos.items() if info.filename == name)
+def _download(builder: Any, dl_manager: Any) -> dict[str, list[Any]]:
+    """Return the local paths of the original files by split."""
+    urls = {info.filename: url for url, info in builder.url_infos.items()}
+    return dl_manager.download({split: [urls[name] for name in names] for split, names in builder.files.items()})
 
 
 def _idx(path: Any, header: int) -> Pixels:
@@ -191,10 +190,10 @@ def _idx(path: Any, header: int) -> Pixels:
 
 
 def _read_archive(path: Any) -> dict[str, bytes]:
+    archive: Any
     with tarfile.open(path) as archive:
         # Read without extracting, so that names in the archive cannot address other files.
-        members = ((member.name, archive.extractfile(member)) for member in archive if member.isfile())
-        return {name: file.read() for name, file in members if file}
+        return {member.name: archive.extractfile(member).read() for member in archive if member.isfile()}
 
 
 def _check_files(name: str, raw_dir: Path, files: dict[str, tuple[str, Any]]) -> None:
