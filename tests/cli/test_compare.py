@@ -256,10 +256,10 @@ def test_a_report_fails_where_the_command_fails(arguments, counts, cnnshift):
 
 
 def test_outputs_are_checked_before_anything_is_read(cnnshift):
-    for output, words in (("none/r.xml", "Cannot write none/r.xml"), ("r.docx", "does not say its format")):
+    for output, message in (("none/r.xml", "Cannot write none/r.xml"), ("r.docx", "does not say its format")):
         code, out, err = cnnshift("compare", "missing.json", "-o", output)
         assert (code, out) == (2, "")
-        assert words in err
+        assert message in err
     assert not Path("none").exists()
 
 

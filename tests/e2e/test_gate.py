@@ -96,7 +96,7 @@ def test_perturbed_weights_are_a_regression(measured, tmp_path):
     assert comparison.status == "failed"
     assert any(row.verdict == "regressed" and row.metric == "accuracy" for row in comparison.rows)
     exact = cnnshift.compare(measured, perturbed, exact=True)
-    assert any("weights are not the same" in row.reason for row in exact.rows)
+    assert any("the weights of seed 0 differ" in row.reason for row in exact.rows)
 
 
 def test_damaged_kept_weights_are_an_error_and_stay(tmp_path):

@@ -75,10 +75,10 @@ def test_a_result_is_unchanged_from_itself(both):
 @given(sides())
 def test_swapping_the_sides_reverses_differences_and_verdicts(both):
     base, candidate = map(result, both)
-    there, back = rows(found(base, candidate)), rows(found(candidate, base))
-    assert there.keys() == back.keys() == {"accuracy", "mac", "conditional_consistency"}
-    for id, row in there.items():
-        other = back[id]
+    forward, backward = rows(found(base, candidate)), rows(found(candidate, base))
+    assert forward.keys() == backward.keys() == {"accuracy", "mac", "conditional_consistency"}
+    for id, row in forward.items():
+        other = backward[id]
         assert row.difference == pytest.approx(-other.difference, abs=1e-12)
         assert (row.baseline_value, row.candidate_value) == (other.candidate_value, other.baseline_value)
         assert row.verdict == SWAPPED.get(other.verdict, other.verdict)

@@ -200,8 +200,8 @@ def test_between_models_only_given_gates_fail():
     assert (found.status, found.gated) == ("passed", False)
     assert found.count("regressed") == 2
     assert {finding.level for finding in comparison_document(found).findings} == {"notice"}
-    asked = among(result, gates=["accuracy:1pp"])
-    assert (asked.status, asked.gated) == ("failed", True)
+    with_gate = among(result, gates=["accuracy:1pp"])
+    assert (with_gate.status, with_gate.gated) == ("failed", True)
     # An unmet requirement does not activate the default gates.
     required = among(result, require=["accuracy>=60%"])
     levels = [finding.level for finding in comparison_document(required).findings]

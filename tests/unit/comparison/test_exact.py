@@ -58,18 +58,18 @@ def test_equal_predictions_pass():
 
 
 @pytest.mark.parametrize(
-    ("other", "words"),
+    ("other", "message"),
     [
         (exactly(weights_digest="1" * 64), "exact comparison: the weights of seed 0 differ"),
         (exactly(seed=1), "the seeds differ: [0] → [1]"),
         (exactly(predictions=None), "a run has no predictions (its file has version 1"),
     ],
 )
-def test_runs_that_cannot_be_compared_exactly(other, words):
+def test_runs_that_cannot_be_compared_exactly(other, message):
     found = against(exactly(), other, exact=True)
     assert found.status == "incomparable"
     row = next(row for row in found.rows if row.verdict == "incomparable")
-    assert words in row.reason
+    assert message in row.reason
     assert found.changed_predictions == []
     assert against(exactly(), other, exact=True, incomparable=True).status == "incomparable"
 

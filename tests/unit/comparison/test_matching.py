@@ -12,7 +12,7 @@ from tests.factories import make_metric, make_outcomes, make_result, make_run, m
 
 
 @pytest.mark.parametrize(
-    ("other", "verdict", "words"),
+    ("other", "verdict", "message"),
     [
         (make_run({"accuracy": make_outcomes(50, 100)}, contract="b"), "incomparable", "dataset n 200 → 100"),
         (
@@ -41,14 +41,14 @@ from tests.factories import make_metric, make_outcomes, make_result, make_run, m
         (make_run({"accuracy": make_outcomes(150)}, protocol={"count": 24}), "incomparable", "count 8 → 24"),
     ],
 )  # fmt: skip
-def test_runs_that_were_measured_under_other_conditions(other, verdict, words):
+def test_runs_that_were_measured_under_other_conditions(other, verdict, message):
     if other.protocol.count == 24:
         other = other.model_copy(update={"by_shift": PLAIN.by_shift.model_copy(update={"dy": [], "dx": []})})
         other = other.model_copy(update={"by_shift": type(other.by_shift)(reason="left out")})
     found = against(PLAIN, other)
     assert found.status == "incomparable"
     assert only(found).verdict == verdict
-    assert words in only(found).reason
+    assert message in only(found).reason
     assert only(found).difference is None
     # Allowing it does not help if nothing else was compared.
     allowed = against(PLAIN, other, incomparable=True)
@@ -121,7 +121,7 @@ def test_a_metric_that_only_one_seed_has():
 
 
 def test_metrics_of_another_version_or_definition():
-    for changes, words in (
+    for changes, message in (
         ({"version": 2}, "the versions of the metric differ: 1 and 2"),
         ({"unit": "", "title": "share"}, "the definition of the metric differs: unit 'fraction' → ''"),
         ({"higher_is_better": False}, "higher_is_better True → False"),
@@ -131,7 +131,7 @@ def test_metrics_of_another_version_or_definition():
         for pair in ((PLAIN, other), (other, PLAIN)):
             found = against(*pair)
             assert (found.status, only(found).verdict) == ("incomparable", "incomparable")
-        assert words in only(against(PLAIN, other)).reason
+        assert message in only(against(PLAIN, other)).reason
 
 
 def test_a_metric_without_a_value():

@@ -1,4 +1,4 @@
-"""Heat maps, curves and sparklines as text: exactly what is drawn, within which width, and what colour adds."""
+"""Heat maps, curves and sparklines as text: content, width and colour."""
 
 import doctest
 import importlib
@@ -32,7 +32,7 @@ RAMP = heat_map([[0.0, 0.25, 0.5], [0.7, None, 0.9], [1.0, 0.1, 0.3]], y=[-1, 0,
 
 
 def test_a_small_map_in_shades():
-    # Four characters and two lines for each of 3×3 cells; every shade is a fifth of the scale.
+    # Each of the 3×3 cells has four characters and two lines; each shade is a fifth of the scale.
     assert lines(RAMP) == [
         "consistency",
         "-1 │    ░░░░▒▒▒▒│",
@@ -49,8 +49,8 @@ def test_a_small_map_in_shades():
     ]
 
 
-def test_a_small_map_in_colour():
-    # Four characters and two lines too: four half-blocks a side.
+def test_a_small_map_with_colour():
+    # Each cell has four characters and two lines of half blocks.
     drawn = lines(RAMP, color=True)
     assert drawn[1:7] == [
         "-1 ▀▀▀▀▀▀▀▀▀▀▀▀",
@@ -69,7 +69,7 @@ def test_a_small_map_in_colour():
     ]
 
 
-def test_two_rows_share_a_line_in_colour():
+def test_two_rows_share_a_line_with_colour():
     values = np.linspace(0, 1, 17 * 17).reshape(17, 17)
     picture = heat_map(values.tolist(), y=range(-8, 9), x=range(-8, 9))
     body = draw([picture], color=True, width=None)[2:11]
@@ -81,12 +81,12 @@ def test_two_rows_share_a_line_in_colour():
         for span in spans:
             for _ in span.text:
                 assert span.foreground == color_at(values[2 * index, column])
-                # Beneath the 17th row there is nothing.
+                # Nothing is below the 17th row.
                 assert span.background == (None if index == 8 else color_at(values[2 * index + 1, column]))
                 column += 1
 
 
-def test_a_missing_half_is_left_to_the_background():
+def test_a_missing_half_has_the_default_background():
     values = [[0.5] * 17 for _ in range(4)]
     values[0][3] = values[1][4] = values[2][5] = values[3][5] = None
     first, second = draw([heat_map(values)], color=True, width=None)[2:4]
@@ -104,7 +104,7 @@ def document(*pictures):
     return Document("test", None, [], tables=[Table("t", [Column("a", [])], plots=pictures)])
 
 
-def test_escape_codes_only_with_colour():
+def test_escape_codes_are_written_only_with_colour():
     table = FORMATS.load("table")
     assert "\x1b" not in table(document(RAMP), Style(80))
     in_256 = table(document(RAMP), Style(80, color=True))
@@ -112,13 +112,13 @@ def test_escape_codes_only_with_colour():
     assert "38;2;" not in in_256
     without = re.sub(r"\x1b\[[\d;]*m", "", in_256)
     assert [line.rstrip() for line in without.splitlines()][-11:] == lines(RAMP, color=True)[1:]
-    # Rich remembers how it wrote a colour, so that this one is another.
+    # Rich caches the codes of a colour, so that this map has another colour.
     in_24_bits = table(document(heat_map([[0.37]])), Style(80, color=True, truecolor=True))
     red, green, blue = color_at(0.37)
     assert f"38;2;{red};{green};{blue}" in in_24_bits
 
 
-def test_large_maps_are_reduced_to_means_of_blocks():
+def test_large_maps_are_averaged_over_blocks():
     values = np.arange(96.0 * 96).reshape(96, 96)
     values[:2, :2] = np.nan
     picture = heat_map(values.tolist(), high=96.0 * 96, unit="")
@@ -132,7 +132,7 @@ def test_large_maps_are_reduced_to_means_of_blocks():
 @pytest.mark.parametrize("color", [False, True])
 @pytest.mark.parametrize("width", [20, 33, 60, 80, 120])
 @pytest.mark.parametrize("shape", [(1, 1), (2, 2), (1, 30), (17, 17), (32, 32), (70, 100)], ids=str)
-def test_nothing_is_wider_than_the_place(shape, width, color):
+def test_no_line_exceeds_the_width(shape, width, color):
     rng = np.random.default_rng(0)
     rows, columns = shape
     values = rng.random(shape)
@@ -141,12 +141,12 @@ def test_nothing_is_wider_than_the_place(shape, width, color):
     drawn = lines(picture, picture, curve, color=color, width=width)
     assert max(map(len, drawn)) <= width
     assert drawn[0].startswith("consistency")
-    said = " ".join(drawn)
-    assert "min" in said
-    assert "max" in said
+    text = " ".join(drawn)
+    assert "min" in text
+    assert "max" in text
 
 
-def test_equal_values_have_the_middle_shade_where_the_scale_has_no_extent():
+def test_a_scale_with_equal_limits_gives_the_middle_shade():
     flat = heat_map([[0.4, 0.4]], low=0.4, high=0.4)
     assert lines(flat)[1] == " 0 │▒▒▒▒▒▒▒▒│"
     assert lines(flat)[-2:] == ["min 40.0 % at (dy=0, dx=0)", "max 40.0 % at (dy=0, dx=0)"]
@@ -172,7 +172,7 @@ def test_no_values_at_all():
     assert drawn[-1] == "·: no value"
 
 
-def test_values_beyond_the_scale_have_its_ends():
+def test_values_outside_the_scale_are_clipped():
     drawn = lines(heat_map([[-1.0, 2.0]], low=0.0, high=1.0))
     assert drawn[1] == " 0 │    ████│"
 
@@ -185,7 +185,7 @@ def test_fractions_of_a_pixel_on_the_axes():
     assert "(dy=0, dx=0)" in drawn[-1]
 
 
-def test_maps_stand_side_by_side_as_far_as_there_is_room():
+def test_maps_are_placed_side_by_side_if_they_fit():
     other = heat_map([[0.5] * 3] * 3, title="a longer title than the map is wide")
     both = lines(RAMP, other, width=56)
     assert both[0] == " " * 29 + "a longer title than the map"
@@ -224,7 +224,7 @@ def test_a_missing_end_is_a_dash():
     assert lines(curve)[1] == "a – " + "·" * 16 + "█" * 16 + " 0.5"
 
 
-def test_sparklines_take_the_scale_of_the_caller():
+def test_sparklines_use_the_given_scale():
     assert sparkline([0.0, 0.5, 1.0], 0.0, 1.0) == "▁▅█"
     assert sparkline([0.0, 0.5, 1.0], 0.0, 2.0) == "▁▃▅"
     assert sparkline([5.0, 6.0, 7.0], 5.0, 7.0) == "▁▅█"
@@ -236,14 +236,14 @@ def test_sparklines_take_the_scale_of_the_caller():
 
 @pytest.mark.parametrize("count", [1, 5, 16, 17, 100])
 def test_thinning_keeps_the_ends(count):
-    kept = thin_out(count, 16)
-    assert len(kept) == min(count, 16)
-    assert kept[0] == 0
-    assert kept[-1] == count - 1
-    assert (np.diff(kept) > 0).all()
+    indices = thin_out(count, 16)
+    assert len(indices) == min(count, 16)
+    assert indices[0] == 0
+    assert indices[-1] == count - 1
+    assert (np.diff(indices) > 0).all()
 
 
-def test_markdown_holds_the_shades_in_a_block_that_no_name_can_leave():
+def test_markdown_fences_are_longer_than_backticks_in_names():
     nasty = heat_map([[0.5]], title="```\n# heading `` ````")
     text = FORMATS.load("markdown")(document(RAMP, nasty, CURVE), Style(40, color=True, truecolor=True))
     assert "\x1b" not in text
@@ -256,7 +256,7 @@ def test_markdown_holds_the_shades_in_a_block_that_no_name_can_leave():
 
 
 @pytest.mark.parametrize("name", ["json", "jsonl", "csv", "github", "junit"])
-def test_formats_for_programs_show_no_pictures(name):
+def test_formats_for_programs_have_no_plots(name):
     bare = document()
     assert FORMATS.load(name)(document(RAMP, CURVE), Style()) == FORMATS.load(name)(bare, Style())
 
@@ -268,7 +268,7 @@ def test_formats_for_programs_show_no_pictures(name):
     ("two\nlines", 20, ["two lines"]),
     ("", 5, [""]),
 ])  # fmt: skip
-def test_text_is_broken_where_it_may(text, width, pieces):
+def test_text_is_wrapped_after_spaces_and_commas(text, width, pieces):
     assert wrap(text, width) == pieces
 
 
@@ -279,7 +279,7 @@ def lightness(color):
     return 116 * luminance ** (1 / 3) - 16
 
 
-def test_the_colours_grow_lighter_evenly():
+def test_the_lightness_of_the_colours_increases_evenly():
     assert color_at(0.0) == VIRIDIS[0]
     assert color_at(1.0) == VIRIDIS[-1]
     assert color_at(-1.0) == color_at(0.0)
