@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from cnnshift.models.efficientnet_lite import BlockShape, Scale, block_shapes
+from cnnshift.models.efficientnet_lite import MBConvConfig, Scale, block_configs
 
 
 class Same(nn.Conv2d):
@@ -33,7 +33,7 @@ def norm(channels: int) -> nn.BatchNorm2d:
 class Block(nn.Module):
     """Expand, depthwise, project, each with its normalisation."""
 
-    def __init__(self, shape: BlockShape) -> None:
+    def __init__(self, shape: MBConvConfig) -> None:
         super().__init__()
         inner = shape.inputs * shape.expansion
         self.widens, self.adds = inner != shape.inputs, shape.stride == 1 and shape.inputs == shape.outputs
@@ -56,7 +56,7 @@ class TorchLite(nn.Module):
 
     def __init__(self, scale: Scale) -> None:
         super().__init__()
-        shapes = block_shapes(scale)
+        shapes = block_configs(scale)
         self._conv_stem, self._bn0 = Same(3, 32, 3, 2, bias=False), norm(32)
         self._blocks = nn.ModuleList(map(Block, shapes))
         self._conv_head, self._bn1 = nn.Conv2d(shapes[-1].outputs, 1280, 1, bias=False), norm(1280)

@@ -18,7 +18,14 @@ from cnnshift.errors import InputError
 from cnnshift.explanation.capture import capture
 from cnnshift.loaders import efficientnet_lite
 from cnnshift.loaders.efficientnet_lite import checked_weights, published_file, published_weights
-from cnnshift.models.efficientnet_lite import SCALES, EfficientNetLite, block_shapes, folded, margins, weight_shapes
+from cnnshift.models.efficientnet_lite import (
+    SCALES,
+    EfficientNetLite,
+    block_configs,
+    fold_batch_norm,
+    same_padding,
+    weight_shapes,
+)
 from cnnshift.models.layers import depthwise as depthwise_layer
 from cnnshift.models.layers.depthwise import depthwise
 from cnnshift.spec import DatasetSpec
@@ -61,7 +68,7 @@ def test_number_of_weights(variant):
 
 
 def test_scaling_leaves_the_first_and_the_last_stage_alone():
-    lite0, lite1, lite2 = (block_shapes(SCALES[variant]) for variant in VARIANTS)
+    lite0, lite1, lite2 = (block_configs(SCALES[variant]) for variant in VARIANTS)
     assert [len(blocks) for blocks in (lite0, lite1, lite2)] == [16, 21, 21]
     assert [block.outputs for block in lite0 if block.stride == 2] == [24, 40, 80, 192]
     assert [block.outputs for block in lite2 if block.stride == 2] == [24, 48, 88, 208]
@@ -73,7 +80,7 @@ def test_scaling_leaves_the_first_and_the_last_stage_alone():
 @pytest.mark.parametrize("size", [7, 8, 15, 33, 112])
 def test_margins_are_those_of_same(size, kernel, stride):
     (expected,) = jax.lax.padtype_to_pads((size,), (kernel,), (stride,), "SAME")
-    assert margins(size, kernel, stride) == tuple(expected)
+    assert same_padding(size, kernel, stride) == tuple(expected)
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -96,7 +103,7 @@ def test_depthwise_is_the_librarys(side, stride, size):
 
 def test_folding_is_normalising():
     weights = random_weights(SCALES["lite0"])
-    kernel, bias = folded(weights, "_conv_head", "_bn1")
+    kernel, bias = fold_batch_norm(weights, "_conv_head", "_bn1")
     x = np.random.default_rng(1).normal(size=(5, 320))
     plain = x @ weights["_conv_head.weight"][:, :, 0, 0].T.astype(float)
     gain, offset, mean, variance = (
@@ -119,8 +126,15 @@ def test_shows_its_parts(small):
 
 def test_a_probe_sees_every_layer(small):
     names = [step.name for step in capture(small, jnp.zeros((1, 32, 32, 3))).steps]
-    assert {"stem", "blocks.0.spatial", "blocks.3.expand", "blocks.15.project", "top", "classifier"} <= set(names)
-    assert len([name for name in names if name.endswith(".spatial")]) == 16
+    assert {
+        "stem",
+        "blocks.0.depthwise",
+        "blocks.3.expand",
+        "blocks.15.project",
+        "head_convolution",
+        "classifier",
+    } <= set(names)
+    assert len([name for name in names if name.endswith(".depthwise")]) == 16
 
 
 @pytest.mark.parametrize("name", [name for name in LOADERS if name.startswith("efficientnet-")])
