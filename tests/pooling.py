@@ -1,4 +1,4 @@
-"""Pooling layers and networks as tests build and run them."""
+"""Functions that build and run pooling layers and networks in tests."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -22,7 +22,7 @@ def pool(name, padding="circular", channels=3, stride=2, maximum=True, **options
 
 
 def run(layer, x):
-    """What a layer gives, compiled as one: faster than operation by operation."""
+    """Return the output of a compiled layer."""
     return np.asarray(nnx.jit(lambda layer, x: layer(x))(layer, jnp.asarray(x)))
 
 
@@ -33,5 +33,5 @@ def network(text, shape, classes=3):
 
 
 def distance(one, other):
-    """Largest difference relative to the largest value."""
+    """Return the largest difference relative to the largest value."""
     return float(np.abs(np.asarray(one) - np.asarray(other)).max() / np.abs(np.asarray(other)).max())

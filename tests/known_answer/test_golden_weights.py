@@ -1,4 +1,4 @@
-"""The same options and seed give the same network: if this fails on purpose, bump the family's `version`."""
+"""The same options and seed give the same network. If a change is intended, increase the family's `version`."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from cnnshift.catalog import MODELS
 from cnnshift.models.base import build, parse_model
 from cnnshift.spec import ModelSpec
 
-# Version, number of parameters, mean size of the initial weights and of the logits of one image.
+# Version, number of parameters, mean absolute initial weight, and mean absolute logit of one image.
 GOLDEN = {
     "mlp": (1, 49795, 0.082863, 0.640579),
     "cnn": (1, 6275, 0.109930, 1.619815),
@@ -59,7 +59,7 @@ GOLDEN = {
 }
 
 
-def test_every_family_is_pinned():
+def test_every_family_has_golden_values():
     assert set(MODELS) <= {name.partition(":")[0] for name in GOLDEN}
 
 

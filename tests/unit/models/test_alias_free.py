@@ -1,4 +1,4 @@
-"""Layers that make no aliases, against numpy's transform and under shifts by fractions of a pixel."""
+"""Alias-free layers compared with numpy's Fourier transform, and under fractional shifts."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +17,7 @@ def fourier(x, d):
 
 
 def low_pass(x, axis, kept, *, highest):
-    """One axis through numpy's transform: the lowest `kept` frequencies, at that many pixels; ±kept/2 by name."""
+    """Low-pass one axis with numpy's transform to `kept` pixels; `highest` keeps one sign of kept/2."""
     size, spectrum = x.shape[axis], np.fft.fft(x.astype(np.float64), axis=axis)
     frequencies = np.fft.fftfreq(size, 1 / size)
     part = np.zeros((*x.shape[:axis], kept, *x.shape[axis + 1 :]), complex)
@@ -28,7 +28,7 @@ def low_pass(x, axis, kept, *, highest):
 
 
 def up(x, axis):
-    """One axis at twice the pixels, through numpy's transform, without the highest frequency of an even size."""
+    """Double the pixels of one axis with numpy's transform, without the Nyquist frequency of an even size."""
     size, spectrum = x.shape[axis], np.fft.fft(x, axis=axis)
     part = np.zeros((*x.shape[:axis], 2 * size, *x.shape[axis + 1 :]), complex)
     for source, k in enumerate(np.fft.fftfreq(size, 1 / size).astype(int)):
@@ -48,7 +48,7 @@ def test_ideal_low_pass_equals_numpys_transform(name, highest, height, width, st
 
 @pytest.mark.parametrize(("name", "edge"), [("flc", 0.5), ("afc", 0.0)])
 def test_the_frequency_response_is_a_box(name, edge):
-    # Frequency k of 16 pixels is frequency k of the 8 that are left, and below 4 it comes through as it is.
+    # Frequency k of 16 pixels is frequency k of the remaining 8; below 4 the gain is 1.
     gains = [1, 1, 1, 1, edge, 0, 0, 0, 0]
     waves = np.cos(2 * np.pi * np.outer(np.arange(9), np.arange(16)) / 16)
     out = run(pool(name, channels=1), np.tile(waves[:, :, None, None], (1, 1, 16, 1)).astype(np.float32))
@@ -64,7 +64,7 @@ def test_ideal_low_pass_is_linear(name):
 
 
 @pytest.mark.parametrize("stride", [2, 3])
-def test_afc_moves_its_map_by_the_fraction(stride):
+def test_afc_commutes_with_fractional_shifts(stride):
     layer, x = pool("afc", stride=stride), draw(2, 12, 12, 3)
     still = run(layer, x)
     for d in FRACTIONS:
@@ -72,7 +72,7 @@ def test_afc_moves_its_map_by_the_fraction(stride):
 
 
 @pytest.mark.parametrize(("height", "width"), [(8, 6), (7, 9)])
-def test_the_polynomial_equals_up_square_low_pass_down(height, width):
+def test_polynomial_equals_upsampling_square_and_low_pass(height, width):
     layer, x = Polynomial(3), draw(2, height, width, 3)
     layer.coefficients[...] = jnp.asarray(draw(3, 3))
     a, b, c = np.asarray(layer.coefficients[...], np.float64)
@@ -82,7 +82,7 @@ def test_the_polynomial_equals_up_square_low_pass_down(height, width):
 
 
 @pytest.mark.parametrize("size", [8, 9])
-def test_polynomial_and_alias_free_norm_commute_with_fractions(size):
+def test_polynomial_and_alias_free_norm_commute_with_fractional_shifts(size):
     x = draw(2, size, size, 3)
     for layer in (Polynomial(3), AliasFreeNorm(3)):
         for d in FRACTIONS:
@@ -98,15 +98,15 @@ def test_alias_free_norm_has_mean_0_and_variance_1_per_image():
 
 
 @pytest.mark.parametrize("more", ["norm=alias_free", "norm=batch,stride=4"])
-def test_k11_an_alias_free_network_is_invariant_to_any_fraction(more):
+def test_k11_an_alias_free_network_is_invariant_to_fractional_shifts(more):
     text = "cnn:pool=afc,activation=poly,padding=circular,head=gap,width=4,depth=2"
-    # Noise holds every frequency, the highest one too.
+    # Noise contains every frequency, including Nyquist.
     model, x = network(f"{text},{more}", (16, 16, 2)), rng.random((1, 16, 16, 2)).astype(np.float32)
     still, *moved = run(model, np.concatenate([x, *(fourier(x, d) for d in FRACTIONS)]))
     assert max(distance(one, still) for one in moved) < 1e-5
 
 
-def test_k11_a_rectifier_breaks_an_alias_free_network():
+def test_k11_relu_breaks_the_invariance_of_an_alias_free_network():
     model = network("cnn:pool=afc,padding=circular,head=gap,width=4,depth=2", (16, 16, 2))
     x = rng.random((1, 16, 16, 2)).astype(np.float32)
     still, moved = run(model, np.concatenate([x, fourier(x, (1 / 3, 0))]))

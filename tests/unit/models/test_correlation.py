@@ -1,4 +1,4 @@
-"""The formulations of a convolution: one value, one derivative, and the same bits at every position."""
+"""The formulations of cross-correlation: equal values and derivatives, and bitwise equivariance."""
 
 import functools
 
@@ -21,8 +21,8 @@ rng = np.random.default_rng(0)
 SAME, FULL = ((1, 1), (1, 1)), ((2, 2), (2, 2))
 FORMULATIONS = {
     "shifted_sum": correlation.shifted_sum,
-    "two_pixels": functools.partial(correlation.blocked_rows, pixels=2),
-    "four_pixels": functools.partial(correlation.blocked_rows, pixels=4),
+    "two_pixel_blocks": functools.partial(correlation.blocked_rows, pixels=2),
+    "four_pixel_blocks": functools.partial(correlation.blocked_rows, pixels=4),
     "lax_convolution_on_cpu": correlation.lax_convolution_on_cpu,
     "im2col": correlation.im2col,
 }
@@ -32,18 +32,18 @@ def draw(*shape):
     return jnp.asarray(rng.standard_normal(shape), jnp.float32)
 
 
-def derivatives(function, x, k, towards):
-    """Gradients of both arguments, and the derivative along both."""
+def derivatives(function, x, k, cotangent):
+    """Return the gradients of both arguments, and the directional derivative along both."""
 
     @jax.jit
-    def of(x, k, towards):
-        return [*jax.vjp(function, x, k)[1](towards), jax.jvp(function, (x, k), (x * 0.5, k * 2))[1]]
+    def of(x, k, cotangent):
+        return [*jax.vjp(function, x, k)[1](cotangent), jax.jvp(function, (x, k), (x * 0.5, k * 2))[1]]
 
-    return of(x, k, towards)
+    return of(x, k, cotangent)
 
 
 @pytest.mark.parametrize(("inputs", "outputs", "height", "width"), [(1, 8, 6, 7), (1, 12, 8, 8), (5, 6, 7, 5)])
-def test_every_formulation_computes_the_same(inputs, outputs, height, width):
+def test_all_formulations_agree(inputs, outputs, height, width):
     x, k = draw(2, height, width, inputs), draw(3, 3, inputs, outputs)
 
     @functools.partial(jax.jit, static_argnums=2)
@@ -62,7 +62,7 @@ def test_every_formulation_computes_the_same(inputs, outputs, height, width):
     ("inputs", "outputs", "kernel", "height", "width"),
     [(1, 8, 3, 8, 8), (1, 4, 5, 8, 7), (8, 16, 3, 6, 8), (16, 32, 3, 4, 6)],
 )
-def test_a_map_that_wraps_around(inputs, outputs, kernel, height, width, stride):
+def test_circular_borders(inputs, outputs, kernel, height, width, stride):
     x, k, reach = draw(2, height, width, inputs), draw(kernel, kernel, inputs, outputs), kernel // 2
     margins = ((reach, reach), (reach, reach))
     ours = functools.partial(correlation.correlate, margins=margins, wrap=True, stride=stride)
@@ -73,8 +73,8 @@ def test_a_map_that_wraps_around(inputs, outputs, kernel, height, width, stride)
 
     expected = jax.jit(theirs)(x, k)
     np.testing.assert_allclose(jax.jit(ours)(x, k), expected, rtol=1e-4, atol=1e-4)
-    towards = draw(*expected.shape)
-    for mine, reference in zip(derivatives(ours, x, k, towards), derivatives(theirs, x, k, towards), strict=True):
+    cotangent = draw(*expected.shape)
+    for mine, reference in zip(derivatives(ours, x, k, cotangent), derivatives(theirs, x, k, cotangent), strict=True):
         np.testing.assert_allclose(mine, reference, rtol=1e-3, atol=1e-3)
 
 
@@ -92,7 +92,7 @@ def test_second_derivatives_and_vmap():
     np.testing.assert_allclose(along, jax.jit(jax.vmap(lambda x: theirs(x, k)))(many), rtol=1e-3, atol=1e-3)
 
 
-def test_an_accelerator_takes_the_library(monkeypatch):
+def test_an_accelerator_uses_lax_convolution(monkeypatch):
     x, k = draw(2, 6, 6, 1), draw(3, 3, 1, 4)
     expected = correlation.correlate(x, k, margins=SAME)
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
@@ -106,13 +106,13 @@ def test_an_accelerator_takes_the_library(monkeypatch):
     ("inputs", "outputs", "size"),
     [(1, 8, 32), (3, 8, 16), (8, 16, 16), (16, 32, 8), (16, 16, 7), (3, 32, 9)],
 )
-def test_a_circular_convolution_commutes_with_a_roll_to_the_last_bit(inputs, outputs, size, kernel):
+def test_circular_convolution_is_bitwise_equivariant(inputs, outputs, size, kernel):
     layer = Convolution((size, size, inputs), outputs, kernel, padding="circular", rngs=nnx.Rngs(0))
     x, shifts = draw(3, size, size, inputs), jnp.array([(0, 0), (1, 0), (0, 1), (3, 2), (-1, 4)])
-    # As a sweep does it: inside one compiled loop over traced shifts.
+    # As in a sweep: one compiled loop over traced shifts.
     still, *moved = jax.jit(lambda x: lax.map(lambda d: layer(jnp.roll(x, d, (1, 2))), shifts))(x)
-    for d, seen in zip(shifts[1:], moved, strict=True):
-        np.testing.assert_array_equal(seen, np.roll(still, d, (1, 2)))
+    for d, found in zip(shifts[1:], moved, strict=True):
+        np.testing.assert_array_equal(found, np.roll(still, d, (1, 2)))
 
 
 def test_k6_a_dense_circular_maximum_is_bitwise_equivariant():
@@ -123,26 +123,26 @@ def test_k6_a_dense_circular_maximum_is_bitwise_equivariant():
             np.testing.assert_array_equal(layer(np.roll(x, (dy, dx), (1, 2))), np.roll(still, (dy, dx), (1, 2)))
 
 
-def test_the_gradient_of_a_maximum_is_that_of_automatic_differentiation():
-    x, towards = draw(2, 6, 8, 3), draw(2, 3, 4, 3)
+def test_gradient_of_max_pool_equals_automatic_differentiation():
+    x, cotangent = draw(2, 6, 8, 3), draw(2, 3, 4, 3)
     pool = MaxPool(3, padding="zero", options=Options(), rngs=nnx.Rngs(0))
 
     def plain(x):
         return functools.reduce(jnp.maximum, polyphase_components(x))
 
     def both(function):
-        return jax.jit(lambda x: (jax.vjp(function, x)[1](towards)[0], jax.jvp(function, (x,), (x,))[1]))(x)
+        return jax.jit(lambda x: (jax.vjp(function, x)[1](cotangent)[0], jax.jvp(function, (x,), (x,))[1]))(x)
 
     for found, expected in zip(both(pool), both(plain), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
-def test_what_is_compiled_apart_is_a_call_of_its_own_with_the_same_values():
+def test_jit_noinline_compiles_a_separate_call_with_the_same_values():
     def cube(x):
         return x * x * x
 
-    apart, x = jit_noinline(cube), draw(5)
-    text = jax.jit(lambda x: apart(x + 1) + 1).lower(x).compile().as_text()
+    noinline, x = jit_noinline(cube), draw(5)
+    text = jax.jit(lambda x: noinline(x + 1) + 1).lower(x).compile().as_text()
     assert " call(" in text
-    np.testing.assert_allclose(jax.vmap(jax.grad(apart))(x), 3 * x * x, rtol=1e-5)
-    np.testing.assert_array_equal(apart(x), jax.jit(cube)(x))
+    np.testing.assert_allclose(jax.vmap(jax.grad(noinline))(x), 3 * x * x, rtol=1e-5)
+    np.testing.assert_array_equal(noinline(x), jax.jit(cube)(x))

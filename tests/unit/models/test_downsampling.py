@@ -1,4 +1,4 @@
-"""Downsampling layers by the identities that define them, against numpy, at every stride, and in training."""
+"""Pooling layers: defining identities, comparison with numpy at several strides, and training."""
 
 import itertools
 
@@ -24,11 +24,11 @@ def maximum(x, window):
     )
 
 
-# The others are tested at 2 with the other layers, and against numpy at larger strides below.
+# `test_layers` tests the other pools at stride 2; larger strides are compared with numpy below.
 @pytest.mark.parametrize(("name", "stride"), [*((name, 3) for name in NEW), ("tips", 2)])
-def test_every_new_pool_is_equivariant_to_multiples_of_its_stride(name, stride):
+def test_pools_are_equivariant_to_multiples_of_their_stride(name, stride):
     layer, x = pool(name, channels=4, stride=stride), draw(2, 12, 24, 4)
-    # One call for both: what a shift changes is not what else is in the batch.
+    # One batch for both, so that the batch does not affect the comparison.
     both = run(layer, np.concatenate([x, np.roll(x, (stride, -2 * stride), (1, 2))]))
     assert both.shape == (4, 12 // stride, 24 // stride, 4)
     np.testing.assert_allclose(both[2:], np.roll(both[:2], (1, -2), (1, 2)), atol=2e-6)
@@ -39,13 +39,13 @@ def test_windows_of_larger_strides_equal_numpy(stride):
     x = draw(2, 12, 13, 3)
     fits = x[:, :, :12]
     windows = fits.reshape(2, 12 // stride, stride, 12 // stride, stride, 3)
-    seen = {name: run(pool(name, stride=stride), x) for name in ("max", "avg", "stride")}
-    np.testing.assert_array_equal(seen["max"], windows.max(axis=(2, 4)))
-    np.testing.assert_allclose(seen["avg"], windows.mean(axis=(2, 4)), atol=1e-6)
-    np.testing.assert_array_equal(seen["stride"], x[:, ::stride, ::stride])
+    found = {name: run(pool(name, stride=stride), x) for name in ("max", "avg", "stride")}
+    np.testing.assert_array_equal(found["max"], windows.max(axis=(2, 4)))
+    np.testing.assert_allclose(found["avg"], windows.mean(axis=(2, 4)), atol=1e-6)
+    np.testing.assert_array_equal(found["stride"], x[:, ::stride, ::stride])
 
 
-def test_the_gradient_of_a_larger_maximum_goes_to_where_it_is():
+def test_gradient_of_a_larger_max_pool_goes_to_the_maximum():
     stride, x = 3, draw(2, 12, 12, 2)
     largest = x.reshape(2, 12 // stride, stride, 12 // stride, stride, 2).max(axis=(2, 4)).repeat(stride, 1)
     gradient = jax.jit(jax.grad(lambda x: pool("max", channels=2, stride=stride)(x).sum()))(jnp.asarray(x))
@@ -53,7 +53,7 @@ def test_the_gradient_of_a_larger_maximum_goes_to_where_it_is():
 
 
 @pytest.mark.parametrize("stride", [3, 4])
-def test_a_larger_stride_of_blur_filters_the_maximum_of_its_window(stride):
+def test_blur_with_a_larger_stride_filters_the_dense_maximum(stride):
     x, row = draw(2, 12, 12, 3), np.array([1, 2, 1]) / 4
     dense = maximum(x, stride)
     filtered = sum(
@@ -64,7 +64,7 @@ def test_a_larger_stride_of_blur_filters_the_maximum_of_its_window(stride):
 
 
 @pytest.mark.parametrize(("name", "stride"), [("aps", 3), ("lps", 2), ("lps", 3)])
-def test_selecting_pools_are_equivariant_to_every_shift_up_to_a_shift(name, stride):
+def test_adaptive_pools_are_equivariant_to_every_shift_up_to_a_shift(name, stride):
     layer, x, size = pool(name, stride=stride), draw(1, 12, 12, 3), 12 // stride
     shifts = [(0, 0), (0, 1), (1, 0), (1, 1), (2, 5), (7, 3), (11, 10)]
     still, *moved = run(layer, np.concatenate([np.roll(x, d, (1, 2)) for d in shifts]))
@@ -74,14 +74,14 @@ def test_selecting_pools_are_equivariant_to_every_shift_up_to_a_shift(name, stri
 
 
 @pytest.mark.parametrize("pools", ["aps,stride=4", "lps"])
-def test_a_network_of_selecting_pools_is_invariant_to_every_circular_shift(pools):
+def test_a_network_with_adaptive_pools_is_invariant_to_every_circular_shift(pools):
     model, x = network(f"cnn:pool={pools},padding=circular,head=gap,width=4,depth=2", (16, 16, 1)), draw(16, 16, 1)
     moved = [np.roll(x, d, (0, 1)) for d in itertools.product(range(16), repeat=2)]
     logits = run(model, np.stack(moved))
     np.testing.assert_allclose(logits, np.broadcast_to(logits[:1], logits.shape), rtol=1e-5, atol=1e-6)
 
 
-def test_lps_takes_the_component_that_its_network_scores_highest():
+def test_lps_selects_the_component_with_the_highest_score():
     layer, x = pool("lps", lps="5"), draw(4, 8, 8, 3)
     kernel, bias, weights = (np.asarray(each[...]) for each in (layer.hidden.kernel, layer.hidden.bias, layer.weights))
     dense, chosen = maximum(x, 2), []
@@ -96,32 +96,32 @@ def test_lps_takes_the_component_that_its_network_scores_highest():
     np.testing.assert_array_equal(run(layer, x), np.array(chosen))
 
 
-def test_lps_gives_the_same_in_training_and_a_gradient_to_its_scores():
+def test_lps_has_the_same_value_in_training_and_a_gradient_of_its_scores():
     layer, x = pool("lps", maximum=False), jnp.asarray(draw(2, 8, 8, 3))
-    towards = jnp.asarray(draw(2, 4, 4, 3))
+    cotangent = jnp.asarray(draw(2, 4, 4, 3))
     evaluated = run(layer, x)
-    gradient = nnx.jit(nnx.grad(lambda layer: (layer(x) * towards).sum()))
+    gradient = nnx.jit(nnx.grad(lambda layer: (layer(x) * cotangent).sum()))
     assert not any(np.asarray(leaf).any() for leaf in jax.tree.leaves(gradient(layer)))
     layer.train()
     np.testing.assert_array_equal(run(layer, x), evaluated)
 
     @nnx.jit
     @nnx.grad
-    def announced(layer):
+    def straight_through(layer):
         parts = [x[:, a::2, b::2] for a in (0, 1) for b in (0, 1)]
-        shares = jax.nn.softmax(layer._scores(parts), axis=0)
-        return (jnp.einsum("pn,pnhwc->nhwc", shares, jnp.stack(parts)) * towards).sum()
+        tau = jax.nn.softmax(layer._scores(parts), axis=0)
+        return (jnp.einsum("pn,pnhwc->nhwc", tau, jnp.stack(parts)) * cotangent).sum()
 
-    for found, expected in zip(*map(jax.tree.leaves, (gradient(layer), announced(layer))), strict=True):
+    for found, expected in zip(*map(jax.tree.leaves, (gradient(layer), straight_through(layer))), strict=True):
         assert np.asarray(expected).any()
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
 
-def shares_of(layer, x):
+def component_weights(layer, x):
     return np.asarray(nnx.jit(lambda layer, x: layer._component_weights(x))(layer, jnp.asarray(x)))
 
 
-def test_tips_weighs_every_component_by_what_is_in_it():
+def test_tips_weights_and_output_equal_numpy():
     layer, x = pool("tips", maximum=False), draw(2, 8, 6, 3)
     layer.weights[...] = jnp.asarray(draw(3))
     kernel, weights = np.asarray(layer.kernel[...]).reshape(3, 3, 3), np.asarray(layer.weights[...])
@@ -130,9 +130,9 @@ def test_tips_weighs_every_component_by_what_is_in_it():
         np.roll(parts, (1 - a, 1 - b), (2, 3)) * kernel[a, b] for a, b in itertools.product(range(3), repeat=2)
     )
     scores = np.exp(np.maximum(filtered, 0).mean(axis=(2, 3)) * weights)
-    shares = scores / scores.sum(axis=0)
-    np.testing.assert_allclose(shares_of(layer, x), shares, rtol=1e-5)
-    np.testing.assert_allclose(run(layer, x), (shares[:, :, None, None] * parts).sum(axis=0), atol=1e-5)
+    tau = scores / scores.sum(axis=0)
+    np.testing.assert_allclose(component_weights(layer, x), tau, rtol=1e-5)
+    np.testing.assert_allclose(run(layer, x), (tau[:, :, None, None] * parts).sum(axis=0), atol=1e-5)
 
 
 def test_tips_does_not_depend_on_the_order_of_the_components():
@@ -147,11 +147,11 @@ def test_tips_does_not_depend_on_the_order_of_the_components():
         np.testing.assert_allclose(other, still, atol=1e-6)
 
 
-def test_tips_keeps_its_weights_and_means_under_every_shift_but_not_its_maps():
+def test_shifts_preserve_the_weights_and_means_of_tips_but_not_its_maps():
     layer, x, size = pool("tips", stride=3), draw(1, 12, 12, 3), 4
     moved = np.concatenate([np.roll(x, d, (1, 2)) for d in [(0, 0), (1, 0), (0, 1), (1, 1), (5, 7)]])
-    shares = np.sort(shares_of(layer, moved), axis=0)
-    np.testing.assert_allclose(shares, np.broadcast_to(shares[:, :1], shares.shape), rtol=1e-5)
+    tau = np.sort(component_weights(layer, moved), axis=0)
+    np.testing.assert_allclose(tau, np.broadcast_to(tau[:, :1], tau.shape), rtol=1e-5)
     still, *others = run(layer, moved)
     rolls = [np.roll(still, q, (0, 1)) for q in itertools.product(range(size), repeat=2)]
     for other in others:
@@ -163,7 +163,9 @@ def test_tips_with_all_weight_on_one_component_is_equivariant_to_every_shift_up_
     layer, x = pool("tips", channels=1), draw(1, 8, 8, 1)
     layer.weights[...] = jnp.array([1e5])
     moved = np.concatenate([np.roll(x, d, (1, 2)) for d in itertools.product(range(3), repeat=2)])
-    np.testing.assert_allclose(np.sort(shares_of(layer, moved), axis=0)[..., 0], np.tile([[0], [0], [0], [1]], 9))
+    np.testing.assert_allclose(
+        np.sort(component_weights(layer, moved), axis=0)[..., 0], np.tile([[0], [0], [0], [1]], 9)
+    )
     still, *others = run(layer, moved)
     for other in others:
         assert min(distance(other, np.roll(still, q, (0, 1))) for q in itertools.product((0, 1), repeat=2)) < 1e-5
@@ -187,12 +189,12 @@ def test_ddac_equals_a_loop(size, groups, stride, padding):
 
 
 @pytest.mark.parametrize("name", ["stride", "blur", "ddac"])
-def test_windows_that_overlap_or_start_inside_keep_an_odd_last_row(name):
+def test_some_pools_keep_an_odd_last_row(name):
     assert run(pool(name, channels=4), draw(1, 7, 9, 4)).shape == (1, 4, 5, 4)
 
 
 @pytest.mark.parametrize("name", ["lps", "tips", "flc", "afc"])
-def test_other_pools_leave_an_odd_last_row_out(name):
+def test_other_pools_drop_an_odd_last_row(name):
     layer, x = pool(name, maximum=False), draw(2, 7, 9, 3)
     found = run(layer, x)
     assert found.shape == (2, 3, 4, 3)
@@ -201,7 +203,7 @@ def test_other_pools_leave_an_odd_last_row_out(name):
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ("cnn:stride=5", "stride is '5'"),
         ("cnn:stride=1", "stride is '1'"),
@@ -218,13 +220,13 @@ def test_other_pools_leave_an_odd_last_row_out(name):
         ("mlp:activation=poly", "activation is 'poly'"),
     ],
 )
-def test_mistakes_are_one_sentence(text, words):
-    with pytest.raises(InputError, match=words):
+def test_errors_are_one_sentence(text, message):
+    with pytest.raises(InputError, match=message):
         network(text, (16, 16, 1))
 
 
 @pytest.mark.parametrize("name", ["max", "stride", "afc"])
-def test_the_total_stride_and_the_stages_follow(name):
+def test_total_stride_and_stages_follow_the_stride(name):
     model = network(f"cnn:pool={name},stride=3,depth=2,padding=circular,width=4", (18, 18, 1))
     assert model.total_stride == 9
     stages = model.circular_stages((18, 18))
@@ -235,7 +237,7 @@ def test_the_total_stride_and_the_stages_follow(name):
     np.testing.assert_allclose(moved, np.roll(still, (1, -1), (0, 1)), atol=1e-4)
 
 
-def test_a_stride_of_2_is_not_part_of_a_canonical_spec():
+def test_the_default_stride_is_not_in_the_canonical_spec():
     assert parse_model(ModelSpec.parse("cnn:stride=2"))[1].changed() == {}
     assert parse_model(ModelSpec.parse("locally_connected:stride=3"))[1].changed() == {"stride": "3"}
 
@@ -252,14 +254,14 @@ def test_a_stride_of_2_is_not_part_of_a_canonical_spec():
         ("cnn:pool=flc,padding=circular,head=gap", {"stride", "activation"}),
     ],
 )
-def test_what_is_already_equivariant_needs_no_remedy(text, causes):
+def test_equivariant_parts_need_no_intervention(text, causes):
     family, options = parse_model(ModelSpec.parse(text))
     assert set(family.interventions(options)) == causes
 
 
 @pytest.mark.parametrize("text", ["lps", "tips", "ddac", "afc,activation=poly,norm=alias_free"])
-def test_training_lowers_the_loss_and_moves_the_layers_own_weights(text):
-    """Is the bright bar horizontal or vertical?"""
+def test_training_lowers_the_loss_and_changes_the_weights_of_the_pool(text):
+    """Classify horizontal and vertical bars."""
     model = network(f"cnn:pool={text},padding=circular,head=gap,width=8,depth=1", (8, 8, 1), 2)
     labels, places = rng.integers(0, 2, 32), rng.integers(0, 8, 32)
     images = 0.2 * rng.random((32, 8, 8, 1)).astype(np.float32)

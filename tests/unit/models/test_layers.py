@@ -1,4 +1,4 @@
-"""Layers against plain numpy loops, and against the identity that defines each."""
+"""Layers compared with numpy loops and with their defining identities."""
 
 import math
 
@@ -25,7 +25,7 @@ def draw(*shape):
 
 
 def padded(x, window, padding):
-    """What a layer sees, by numpy's own padding."""
+    """Pad with `np.pad`."""
     if padding == "valid":
         return x
     before, after = (window - 1, window - 1) if padding == "full" else ((window - 1) // 2, window // 2)
@@ -46,7 +46,7 @@ def pool(name, padding="circular", channels=3, **options):
     return layer(channels, padding=padding, options=parsed, rngs=nnx.Rngs(0))
 
 
-# The shapes take every formulation: shifted multiples, pixels together, the library with and without margins.
+# The shapes use every formulation: shifted sum, blocked rows, XLA's convolution with and without margins.
 SHAPES = [
     (1, 8, 3, 8, 8),
     (3, 8, 3, 9, 7),
@@ -70,7 +70,7 @@ def test_convolution_equals_a_loop(padding, inputs, outputs, kernel, height, wid
 
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize(("inputs", "outputs", "kernel", "height", "width"), SHAPES)
-def test_correlation_and_its_gradients_equal_the_library(inputs, outputs, kernel, height, width, stride):
+def test_correlation_and_its_gradients_equal_lax(inputs, outputs, kernel, height, width, stride):
     x, k = jnp.asarray(draw(2, height, width, inputs)), jnp.asarray(draw(kernel, kernel, inputs, outputs))
     margins = ((1, 2), (0, 1)) if kernel == 3 else ((2, 2), (2, 2))
     ours = lambda x, k: correlation.correlate(x, k, margins=margins, stride=stride)  # noqa: E731
@@ -78,7 +78,7 @@ def test_correlation_and_its_gradients_equal_the_library(inputs, outputs, kernel
     towards = jnp.asarray(draw(*jax.eval_shape(theirs, x, k).shape))
 
     def all_of(correlate):
-        """Values, derivatives backwards and forwards, from one program."""
+        """Return values, reverse-mode and forward-mode derivatives, from one program."""
         both = lambda x, k: (correlate(x, k), jax.vjp(correlate, x, k)[1](towards), jax.jvp(correlate, (x, k), (x, k)))  # noqa: E731
         return jax.jit(both)(x, k)
 
@@ -90,7 +90,7 @@ def test_correlation_and_its_gradients_equal_the_library(inputs, outputs, kernel
 
 
 @pytest.mark.parametrize("padding", PADDINGS)
-def test_locally_connected_weights_are_those_of_a_position(padding):
+def test_local_convolution_has_separate_weights_per_position(padding):
     layer = LocalConvolution((5, 6, 2), 3, 3, padding=padding, rngs=nnx.Rngs(0))
     x, seen = draw(2, 5, 6, 2), padded(np.zeros((1, 5, 6, 2)), 3, padding)
     height, width = seen.shape[1] - 2, seen.shape[2] - 2
@@ -103,7 +103,7 @@ def test_locally_connected_weights_are_those_of_a_position(padding):
     np.testing.assert_allclose(run(layer, x), np.array(expected).transpose(2, 0, 1, 3), rtol=1e-4, atol=1e-5)
 
 
-def test_a_locally_connected_layer_with_equal_kernels_is_a_convolution():
+def test_local_convolution_with_equal_kernels_is_a_convolution():
     local = LocalConvolution((6, 6, 2), 3, 3, padding="circular", rngs=nnx.Rngs(0))
     shared = Convolution((6, 6, 2), 3, 3, padding="circular", rngs=nnx.Rngs(1))
     local.kernel[...] = jnp.broadcast_to(shared.kernel[...].reshape(1, 1, 18, 3), local.kernel[...].shape)
@@ -120,7 +120,7 @@ def test_pools_without_overlap_equal_a_loop(name, reduce, shape):
     np.testing.assert_allclose(run(pool(name), x), reduce(windows, axis=(2, 4)), rtol=1e-5, atol=1e-6)
 
 
-def test_ties_of_a_maximum_share_its_gradient():
+def test_ties_of_a_maximum_share_the_gradient():
     gradient = jax.grad(lambda x: pool("max", channels=1)(x).sum())(jnp.zeros((1, 2, 2, 1)))
     np.testing.assert_allclose(gradient, np.full((1, 2, 2, 1), 0.25))
 
@@ -158,7 +158,7 @@ def test_blur_keeps_a_constant(padding):
 
 @pytest.mark.parametrize(("norm", "order"), [("l1", 1), ("l2", 2)])
 @pytest.mark.parametrize("padding", PADDINGS)
-def test_polyphase_pool_takes_the_component_of_largest_norm(norm, order, padding):
+def test_polyphase_pool_selects_the_component_of_largest_norm(norm, order, padding):
     x = draw(5, 8, 8, 3)
     maps = dense(x, padding)
     maps = maps[:, : maps.shape[1] // 2 * 2, : maps.shape[2] // 2 * 2]
@@ -170,7 +170,7 @@ def test_polyphase_pool_takes_the_component_of_largest_norm(norm, order, padding
 
 
 def at_every_shift(layer, x):
-    """What a layer gives of maps [n h w c] at all their circular shifts: (dy, dx) → maps, from one batch."""
+    """Return the outputs of a layer for all circular shifts of maps [n h w c]: (dy, dx) → maps."""
     shifts = list(np.ndindex(x.shape[1:3]))
     moved = run(layer, np.concatenate([np.roll(x, shift, (1, 2)) for shift in shifts]))
     return dict(zip(shifts, np.split(moved, len(shifts)), strict=True))
@@ -203,7 +203,7 @@ def test_k2_a_stride_is_equivariant_for_a_quarter_of_the_shifts():
     assert (len(found), exact) == (64, 64 // 4)
 
 
-def test_k6_an_impulse_survives_a_pixel_with_probability_one_half_per_axis():
+def test_k6_a_max_pooled_impulse_is_unchanged_for_half_of_the_shifts_per_axis():
     layer, impulses = pool("max", channels=1), np.eye(64, dtype=np.float32).reshape(64, 8, 8, 1)
     still = run(layer, impulses)
     for shift in ((1, 0), (0, 1)):
@@ -231,7 +231,7 @@ def test_k1_integer_weights_with_sum_pooling_are_bitwise_invariant():
         np.testing.assert_array_equal(total(np.roll(x, shift, (1, 2))), total(x))
 
 
-def test_k15_zero_padding_errs_in_the_border_rows_and_columns_only():
+def test_k15_zero_padding_has_errors_in_border_rows_and_columns_only():
     layer = Convolution((9, 9, 2), 4, 3, padding="zero", rngs=nnx.Rngs(0))
     x = draw(2, 9, 9, 2)
     moved, rolled = run(layer, np.roll(x, (1, 1), (1, 2))), np.roll(run(layer, x), (1, 1), (1, 2))

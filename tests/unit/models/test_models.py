@@ -1,4 +1,4 @@
-"""Families: what every one of them keeps to, and what their options mean."""
+"""The interface of model families, and the meaning of their options."""
 
 from itertools import pairwise
 
@@ -23,7 +23,7 @@ def make(text, seed=0, shape=SHAPE):
 
 
 def smallest(name):
-    """A family with one block, where it takes any number of them."""
+    """Return the spec of a family with one block, if its depth is free."""
     _, options = parse_model(ModelSpec(name))
     blocks = {line.key: line.allowed for line in describe_options(options)}.get("depth", "")
     return f"{name}:depth=1" if blocks.startswith("1 to") else name
@@ -48,7 +48,7 @@ SPECS = [
 
 @nnx.jit
 def whole_and_parts(model, images):
-    """The logits, those of the parts one after the other, and the embedding in between."""
+    """Return the logits, those of the composed parts, and the penultimate features."""
     embedding = model.embed(model.features(images))
     return model(images), model.classify(embedding), embedding
 
@@ -58,7 +58,7 @@ def test_contract(text):
     model, other = make(text), make(text, seed=1)
     model.eval()
     other.eval()
-    # Compiled as one: operation by operation takes several times as long.
+    # One compiled function: separate operations take several times as long.
     logits, parts, embedding = whole_and_parts(model, IMAGES)
     assert logits.shape == (4, CLASSES)
     assert np.isfinite(logits).all()
@@ -70,11 +70,11 @@ def test_contract(text):
 
 
 @pytest.mark.parametrize("text", SPECS)
-def test_every_weight_can_be_trained_and_the_loss_falls(text):
+def test_every_weight_has_a_gradient_and_training_lowers_the_loss(text):
     model = make(text)
     model.train()
     graph, weights, rest = nnx.split(model, nnx.Param, ...)
-    # Weights that start at zero, as a spatial transformer's last ones do, would hide those before them.
+    # Weights that start at zero, such as the last ones of a spatial transformer, block the gradient of earlier layers.
     weights = jax.tree.map(lambda leaf: np.asarray(leaf + 0.01 * (leaf.ndim > 1 and not leaf.any())), weights)
     labels = jnp.arange(4) % CLASSES
 
@@ -103,13 +103,13 @@ def with_every_head():
 
 
 @pytest.mark.parametrize("text", list(with_every_head()))
-def test_every_family_can_be_built_with_every_head_that_it_names(text):
+def test_every_family_accepts_its_heads(text):
     model = nnx.eval_shape(lambda: make(text))
     assert nnx.eval_shape(lambda m, x: m(x), model, IMAGES).shape == (4, CLASSES)
 
 
 @pytest.mark.parametrize("text", SPECS)
-def test_canonical_options_make_the_same_network(text):
+def test_canonical_options_give_the_same_network(text):
     spec = ModelSpec.parse(text)
     _, options = parse_model(spec)
     again = ModelSpec(spec.name, options.changed())
@@ -153,7 +153,7 @@ def test_the_total_stride_is_the_product_of_the_blocks(text, stride):
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ("lenet5", "Unknown model 'lenet5'"),
         ("cnn:pol=max", "no option 'pol'"),
@@ -171,12 +171,12 @@ def test_the_total_stride_is_the_product_of_the_blocks(text, stride):
         ),
     ],
 )
-def test_mistakes_are_one_sentence(text, words):
-    with pytest.raises(InputError, match=words):
+def test_errors_are_one_sentence(text, message):
+    with pytest.raises(InputError, match=message):
         make(text)
 
 
-def test_options_of_the_pool_are_part_of_what_a_network_is():
+def test_options_of_the_pool_are_serialized():
     dumps = [
         str(parse_model(ModelSpec.parse(f"cnn:pool=blur,blur={taps}"))[1].model_dump(mode="json")) for taps in (3, 5)
     ]
