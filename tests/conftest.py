@@ -81,6 +81,6 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("CNNSHIFT_CACHE_DIR", str(folder))
         # The same programs are compiled in many tests; compiling each once halves the time of the suite.
         # To keep a small program takes longer than to compile it again.
-        patch.setattr(device, "KEPT_SECONDS", 0.05)
+        patch.setattr(device, "MIN_CACHED_COMPILE_SECONDS", 0.05)
         device.prepare_backend(deterministic=False)
         yield folder

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from cnnshift.data.split import Split
+from cnnshift.loaders.loader import load_model
+from cnnshift.spec import ModelSpec
 
 RNG = np.random.RandomState(0)
 KERNEL = RNG.randn(3, 3, 3, 4).astype(np.float32) * 0.3  # h w c f
@@ -178,6 +180,11 @@ def words():
 
 value = 3
 """
+
+
+def load(text):
+    """Load the model of a spec given as text."""
+    return load_model(ModelSpec.parse(text))
 
 
 def write_factories(folder):

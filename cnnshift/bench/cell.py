@@ -6,18 +6,20 @@ from collections.abc import Callable
 from typing import Any
 
 from cnnshift.bench.images import Images, test_images
-from cnnshift.bench.networks import Ready, as_seen, plan_source, prepare_pretrained, ready_as_is
+from cnnshift.bench.models import adapt_model, crop_to_model, load_pretrained, wrap_model
 from cnnshift.bench.plan import ShiftPlan, plan_shifts
 from cnnshift.bench.run_tables import metric_result, phase_table, radius_table, shift_table
 from cnnshift.catalog import METRICS
 from cnnshift.config import MeasureConfig
 from cnnshift.data.split import Split
+from cnnshift.loaded_model import LoadedModel
 from cnnshift.loaders.host_callback import reraise_host_errors
 from cnnshift.metrics.sensitivity import interclass_normalizer
 from cnnshift.observations import Observations
 from cnnshift.results.packing import pack
-from cnnshift.results.schema import DatasetRecord, EngineRecord, Run, Timing
+from cnnshift.results.schema import DatasetRecord, EngineRecord, Run, Timing, TrainingRecord
 from cnnshift.sweep.engine import run_sweep
+from cnnshift.sweep.pure_model import as_pure_model
 
 MAX_PREDICTIONS = 2**24
 """Largest number of predictions that a result keeps; `compare --exact` needs them."""
@@ -27,17 +29,17 @@ def measure_model(model: str | Callable[[Any], Any], data: Images, config: Measu
     """Measure a model that needs no training under the first protocol of the settings; see `cnnshift.measure`."""
     test, dataset = test_images(data, config.limit)
     if isinstance(model, str):
-        plan = plan_source(model)
-        test, dataset = as_seen(plan, test, dataset)
-        ready = prepare_pretrained(plan, test)
+        loaded = load_pretrained(model)
+        test, dataset = crop_to_model(loaded, test, dataset)
+        loaded = adapt_model(loaded, test)
     else:
-        ready = ready_as_is(model, name, test)
+        loaded = adapt_model(wrap_model(model, name), test, more_classes=True)
     shift_plan = plan_shifts(config.protocols[0], test, dataset, config)
-    return measure_cell(ready, test, dataset, shift_plan, config)[0]
+    return measure_cell(loaded, test, dataset, shift_plan, config)[0]
 
 
 def measure_cell(
-    ready: Ready,
+    model: LoadedModel,
     test: Split,
     dataset: DatasetRecord,
     shift_plan: ShiftPlan,
@@ -48,7 +50,7 @@ def measure_cell(
     """Measure a model under one protocol.
 
     Args:
-        ready: the model with its weights.
+        model: the model, adapted to the images.
         test: test images.
         dataset: their entry in the result file.
         shift_plan: protocol and shifts.
@@ -62,9 +64,10 @@ def measure_cell(
         InputError: a model that runs on the host fails; and see `run_sweep`.
         MeasurementError: see `run_sweep`.
     """
+    pure, provenance = as_pure_model(model), model.provenance
     with reraise_host_errors():
         sweep = run_sweep(
-            ready.subject,
+            pure,
             test,
             shift_plan.protocol,
             shift_plan.shift_set,
@@ -73,19 +76,19 @@ def measure_cell(
             engine=config.engine,
             progress=progress,
         )
-    observations, identity = sweep.observations, ready.identity
+    observations = sweep.observations
     normalizer = interclass_normalizer(observations)
     classes = observations.all_predictions
     run = Run(
-        model=identity.model,
-        family=identity.family,
-        family_version=identity.family_version,
-        options=identity.options,
-        params=ready.subject.parameters,
+        model=provenance.name,
+        family=provenance.family,
+        family_version=provenance.family_version,
+        options=dict(provenance.options),
+        params=pure.parameters,
         flops=sweep.flops,
-        weights_digest=ready.subject.digest,
-        seed=identity.seed,
-        training=identity.training,
+        weights_digest=pure.digest,
+        seed=provenance.seed,
+        training=TrainingRecord(recipe=dict(provenance.recipe), cached=provenance.cached, final_loss=provenance.loss),
         dataset=dataset,
         protocol=shift_plan.record,
         contract=shift_plan.contract,
@@ -93,11 +96,11 @@ def measure_cell(
         predictions=pack(classes) if classes.size <= MAX_PREDICTIONS else None,
         by_shift=shift_table(observations, test, shift_plan, normalizer),
         by_radius=radius_table(observations, normalizer),
-        by_phase=phase_table(observations, ready.subject.total_stride(test)),
-        engine=EngineRecord(name=sweep.engine, forward_passes=sweep.forwards),
+        by_phase=phase_table(observations, pure.total_stride(test)),
+        engine=EngineRecord(name=sweep.engine, forward_passes=sweep.forward_passes),
         timing=Timing(
             compile_seconds=sweep.compile_seconds,
-            train_seconds=identity.train_seconds,
+            train_seconds=provenance.seconds,
             sweep_seconds=sweep.sweep_seconds,
             images_per_second=observations.prediction.size / sweep.sweep_seconds,
         ),

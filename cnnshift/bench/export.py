@@ -13,16 +13,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnnshift.bench.images import no_training_images, test_images
-from cnnshift.bench.networks import Ready, as_seen, is_pretrained, plan_pretrained, prepare_pretrained, ready_to_measure
+from cnnshift.bench.models import adapt_model, crop_to_model
 from cnnshift.data.base import create_dataset
 from cnnshift.data.split import Split, to_unit_range
 from cnnshift.errors import InputError, MeasurementError
 from cnnshift.files import write_bytes
-from cnnshift.loaders.extras import optional
+from cnnshift.loaded_model import LoadedModel
+from cnnshift.loaders.extras import import_extra
 from cnnshift.loaders.host_callback import in_batches
+from cnnshift.loaders.loader import is_pretrained, load_model
 from cnnshift.models.layers.export_mode import export_mode
 from cnnshift.spec import DatasetSpec, ModelSpec
-from cnnshift.train.obtain import plan_training
+from cnnshift.sweep.pure_model import as_pure_model
+from cnnshift.train.obtain import obtain, plan_training
 
 CHECKED_IMAGES = 64
 """Test images on which the exported network must say what the original says."""
@@ -85,60 +88,63 @@ def export_onnx(
         SaveError: the file cannot be written.
     """
     for package in ("jax2onnx", "onnxruntime"):
-        optional(package, "export")
-    ready, test = _ready(model, dataset, epochs, seed, say)
+        import_extra(package, "export")
+    loaded, test = _load(model, dataset, epochs, seed, say)
+    pure = as_pure_model(loaded)
     images = to_unit_range(test.windows[:CHECKED_IMAGES])
-    expected = np.asarray(ready.subject.apply(ready.subject.state, jnp.asarray(images))[0])
+    expected = np.asarray(pure.apply(pure.state, jnp.asarray(images))[0])
     if not np.isfinite(expected).all():
-        raise InputError(f"{ready.identity.model}: the model gave logits that are not finite numbers.")
+        raise InputError(f"{loaded.name}: the model gave logits that are not finite numbers.")
     say("writing the graph")
     shape: tuple[int | str, ...] = ("n", *images.shape[1:])
     try:
-        content = _convert(ready, shape)
+        content = _convert(loaded, shape)
     except Exception as problem:
         log.debug("not for any number of images: %s", problem)
         shape = (FIXED, *images.shape[1:])
         try:
-            content = _convert(ready, shape)
+            content = _convert(loaded, shape)
         except Exception as again:
             reason = f"{type(again).__name__}: {again}".partition("\n")[0]
-            raise InputError(f"{ready.identity.model} cannot be expressed in ONNX ({reason}).") from again
+            raise InputError(f"{loaded.name} cannot be expressed in ONNX ({reason}).") from again
     say("comparing it with the original")
     found = _run(content, images, shape[0])
     difference = float(np.abs(found - expected).max() / np.abs(expected).max())
     if not difference <= TOLERATED:
         raise MeasurementError(
-            f"The exported network differs from {ready.identity.model} by {difference:.1e} of the largest logit; "
+            f"The exported network differs from {loaded.name} by {difference:.1e} of the largest logit; "
             f"allowed: {TOLERATED:.0e}. Nothing was written."
         )
     write_bytes(path, content)
     agreeing = int((found.argmax(axis=1) == expected.argmax(axis=1)).sum())
-    return Exported(ready.identity.model, shape, ready.subject.parameters, len(images), agreeing, difference)
+    return Exported(loaded.name, shape, pure.parameters, len(images), agreeing, difference)
 
 
-def _ready(model: str, dataset: str, epochs: int | None, seed: int, say: Callable[[str], None]) -> tuple[Ready, Split]:
+def _load(
+    model: str, dataset: str, epochs: int | None, seed: int, say: Callable[[str], None]
+) -> tuple[LoadedModel, Split]:
     spec = ModelSpec.parse(model)
     test, record = test_images(dataset, None)
     if is_pretrained(spec):
-        plan = plan_pretrained(spec)
+        loaded = load_model(spec)
         if epochs is not None or seed:
             raise InputError(f"{model} comes with its weights; allowed without --epochs and --seed.")
-        test, _ = as_seen(plan, test, record)
-        ready = prepare_pretrained(plan, test)
-        if ready.subject.outside is not None:
+        test, _ = crop_to_model(loaded, test, record)
+        loaded = adapt_model(loaded, test)
+        if as_pure_model(loaded).host is not None:
             raise InputError(f"{model} does not run as arrays of jax; allowed: networks of Flax.")
-        return ready, test
+        return loaded, test
     source = create_dataset(DatasetSpec.parse(dataset))
     train = source.load("train") if source.has_train else test
     training = plan_training(spec, train, epochs=epochs)
     if training.epochs and not source.has_train:
-        raise InputError(no_training_images(record.name, training.label))
-    say(f"training {training.label}, or reading its weights")
-    return ready_to_measure(training, train, seed=seed if training.seed is None else training.seed), test
+        raise InputError(no_training_images(record.name, training.name))
+    say(f"training {training.name}, or reading its weights")
+    return obtain(training, train, seed=seed if training.seed is None else training.seed), test
 
 
-def _convert(ready: Ready, shape: tuple[int | str, ...]) -> bytes:
-    jax2onnx = optional("jax2onnx", "export")
+def _convert(model: LoadedModel, shape: tuple[int | str, ...]) -> bytes:
+    jax2onnx = import_extra("jax2onnx", "export")
     # What was traced before would be taken from a cache, and what is traced now must not be found there later.
     jax.clear_caches()
     try:
@@ -146,14 +152,14 @@ def _convert(ready: Ready, shape: tuple[int | str, ...]) -> bytes:
         logging.getLogger("onnx_ir").setLevel(logging.ERROR)
         with export_mode(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            proto = jax2onnx.to_onnx(ready.model, [shape], input_names=["images"], output_names=["logits"])
+            proto = jax2onnx.to_onnx(model.classifier, [shape], input_names=["images"], output_names=["logits"])
     finally:
         jax.clear_caches()
     return proto.SerializeToString()
 
 
 def _run(content: bytes, images: np.ndarray, batch: int | str) -> np.ndarray:
-    onnxruntime = optional("onnxruntime", "export")
+    onnxruntime = import_extra("onnxruntime", "export")
     quiet = onnxruntime.SessionOptions()
     quiet.log_severity_level = 4
     session = onnxruntime.InferenceSession(content, quiet, providers=["CPUExecutionProvider"])

@@ -11,18 +11,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from cnnshift.bench.images import dataset_record, dataset_spec
-from cnnshift.bench.networks import NetworkPlan, is_pretrained, own_window, plan_pretrained
+from cnnshift.bench.models import window_size
 from cnnshift.catalog import PROTOCOLS
 from cnnshift.config import MeasureConfig
 from cnnshift.data.base import create_dataset
 from cnnshift.data.split import Split, to_unit_range
 from cnnshift.errors import InputError
+from cnnshift.loaded_model import LoadedModel
+from cnnshift.loaders.loader import is_pretrained, load_model
 from cnnshift.results.schema import DatasetRecord, ProtocolRecord
 from cnnshift.shifts.base import ShiftProtocol
 from cnnshift.shifts.sets import ShiftSet
 from cnnshift.spec import ModelSpec
 from cnnshift.sweep.bind_protocol import bind_protocol
-from cnnshift.train.obtain import plan_training
+from cnnshift.train.obtain import TrainingPlan, plan_training
 
 log = logging.getLogger("cnnshift")
 
@@ -48,12 +50,12 @@ class ShiftPlan:
 class BenchCell:
     """A unit of work: one model, trained with one seed, under one protocol."""
 
-    network: NetworkPlan
+    network: TrainingPlan | LoadedModel
     seed: int
     shift_plan: ShiftPlan
 
     def __str__(self) -> str:
-        return f"{self.network.label} seed {self.seed} {self.shift_plan.record.name}"
+        return f"{self.network.name} seed {self.seed} {self.shift_plan.record.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ class BenchPlan:
     train: Split | None
     test: Split
     dataset: DatasetRecord
-    networks: tuple[NetworkPlan, ...]
+    networks: tuple[TrainingPlan | LoadedModel, ...]
     shift_plans: tuple[ShiftPlan, ...]
 
     def cells(self) -> Iterator[BenchCell]:
@@ -83,7 +85,9 @@ class BenchPlan:
                 for shift_plan in self.shift_plans:
                     yield BenchCell(network, seed, shift_plan)
 
-    def _seeds(self, network: NetworkPlan) -> tuple[int, ...]:
+    def _seeds(self, network: TrainingPlan | LoadedModel) -> tuple[int, ...]:
+        if isinstance(network, LoadedModel):
+            return (network.provenance.seed,)
         if network.seed is not None:
             return (network.seed,)
         return tuple(range(self.config.seed, self.config.seed + self.config.seeds))
@@ -97,9 +101,9 @@ def make_plan(config: MeasureConfig) -> BenchPlan:
     """
     dataset = create_dataset(dataset_spec(config))
     models = [ModelSpec.parse(model) for model in config.models]
-    pretrained = {str(spec): plan_pretrained(spec) for spec in models if is_pretrained(spec)}
+    pretrained = {str(spec): load_model(spec) for spec in models if is_pretrained(spec)}
     test = dataset.load("test", limit=config.limit)
-    window = own_window(list(pretrained.values()), test)
+    window = window_size(list(pretrained.values()), test)
     test = test.with_window(window)
     if config.limit is not None and config.limit > len(test):
         log.warning("--limit is %d, but '%s' has %d test images; using all.", config.limit, dataset.spec, len(test))
@@ -107,12 +111,12 @@ def make_plan(config: MeasureConfig) -> BenchPlan:
     train = dataset.load("train").with_window(window) if trains else None
     record = dataset_record(str(dataset.spec), dataset.version, test)
     shift_plans = tuple(plan_shifts(name, test, record, config) for name in dict.fromkeys(config.protocols))
-    networks: dict[str, NetworkPlan] = {}
+    networks: dict[str, TrainingPlan | LoadedModel] = {}
     for model in models:
         network = pretrained.get(str(model)) or plan_training(model, train or test, epochs=config.epochs)
-        if network.label in networks:
-            raise InputError(f"The model '{model}' is listed twice (as {network.label}).")
-        networks[network.label] = network
+        if network.name in networks:
+            raise InputError(f"The model '{model}' is listed twice (as {network.name}).")
+        networks[network.name] = network
     return BenchPlan(config, train, test, record, tuple(networks.values()), shift_plans)
 
 

@@ -72,10 +72,10 @@ def radius_table(observations: Observations, normalizer: float | Unavailable) ->
     )
 
 
-def phase_table(observations: Observations, stride: int | str) -> PhaseTable:
+def phase_table(observations: Observations, stride: int | Unavailable) -> PhaseTable:
     """Compute the values by phase d mod S, for a total stride S or the reason why it is unknown."""
-    if isinstance(stride, str):
-        return PhaseTable(reason=stride)
+    if isinstance(stride, Unavailable):
+        return PhaseTable(reason=stride.reason)
     profile = profile_by_phase(observations, stride)
     if isinstance(profile, Unavailable):
         return PhaseTable(stride=stride, reason=profile.reason)

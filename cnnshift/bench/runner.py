@@ -12,23 +12,18 @@ from typing import Any, Protocol, runtime_checkable
 import cnnshift
 from cnnshift.bench.cell import measure_cell
 from cnnshift.bench.images import no_training_images
-from cnnshift.bench.networks import (
-    PretrainedPlan,
-    Ready,
-    digest_of_given,
-    prepare_pretrained,
-    ready_to_measure,
-    recipe_of_given,
-)
+from cnnshift.bench.models import adapt_model, recorded_recipe
 from cnnshift.bench.plan import BenchCell, BenchPlan
 from cnnshift.catalog import METRICS
 from cnnshift.config import as_dict
 from cnnshift.errors import InputError, NotFiniteError
+from cnnshift.loaded_model import LoadedModel
 from cnnshift.observations import Observations
 from cnnshift.results.environment import describe_environment
 from cnnshift.results.schema import Result, Run
 from cnnshift.sweep.device import describe_device
-from cnnshift.train.obtain import TrainingPlan
+from cnnshift.sweep.pure_model import as_pure_model
+from cnnshift.train.obtain import TrainingPlan, obtain
 from cnnshift.train.weights import kept_path, save_weights
 
 
@@ -83,9 +78,9 @@ def run_plan(
     template = new_result(plan, weights)
     kept = _reusable_runs(plan, earlier, template)
     runs: list[Run] = []
-    last: tuple[str, int, Ready] | None = None
+    last: tuple[str, int, LoadedModel] | None = None
     for cell in plan.cells():
-        key = (cell.network.label, cell.seed, cell.shift_plan.contract)
+        key = (cell.network.name, cell.seed, cell.shift_plan.contract)
         if key in kept:
             runs.append(kept[key])
             callback.on_cell_reused(cell, kept[key])
@@ -93,15 +88,15 @@ def run_plan(
         # Protocols are the innermost loop: a model's weights serve all of them.
         if last is None or last[:2] != key[:2]:
             with _name_model_in_errors(cell, plan):
-                ready = _prepare_model(plan, cell, callback, weights)
-            if save_weights_in and ready.trained:
-                path = kept_path(save_weights_in, cell.network.label, cell.seed)
-                save_weights(ready.trained.model, path, recipe=ready.trained.recipe, loss=ready.trained.loss)
-            last = (*key[:2], ready)
-        ready = last[2]
+                model = _prepare_model(plan, cell, callback, weights)
+            if save_weights_in and isinstance(cell.network, TrainingPlan):
+                path = kept_path(save_weights_in, cell.network.name, cell.seed)
+                save_weights(model.model, path, recipe=model.provenance.recipe, loss=model.provenance.loss)
+            last = (*key[:2], model)
+        model = last[2]
         with _name_model_in_errors(cell, plan):
             run, observations = measure_cell(
-                ready,
+                model,
                 plan.test,
                 plan.dataset,
                 cell.shift_plan,
@@ -117,11 +112,11 @@ def run_plan(
 @contextlib.contextmanager
 def _name_model_in_errors(cell: BenchCell, plan: BenchPlan) -> Iterator[None]:
     """Say which network fails. Logits that are not finite are a failure of one of ours, and bad input of one given."""
-    label = cell.network.label
+    label = cell.network.name
     try:
         yield
     except NotFiniteError as problem:
-        given = isinstance(cell.network, PretrainedPlan)
+        given = isinstance(cell.network, LoadedModel)
         raise (InputError(f"{label}: {problem}") if given else problem) from None
     except InputError as problem:
         if len(plan.networks) == 1 or str(problem).startswith(label):
@@ -135,7 +130,11 @@ def new_result(plan: BenchPlan, weights: Path | None = None) -> Result:
     Raises:
         InputError: a folder of kept weights lacks a model of the plan, or there are no images to train a model on.
     """
-    trained = [network.label for network in plan.networks if network.epochs and not weights]
+    trained = [
+        network.name
+        for network in plan.networks
+        if isinstance(network, TrainingPlan) and network.epochs and not weights
+    ]
     if trained and not plan.train:
         raise InputError(no_training_images(plan.dataset.name, trained[0]))
     return Result(
@@ -150,7 +149,7 @@ def new_result(plan: BenchPlan, weights: Path | None = None) -> Result:
 
 def _config(plan: BenchPlan) -> dict[str, Any]:
     """The settings, without folders of this machine."""
-    named = {"models": [network.label for network in plan.networks], "dataset": plan.dataset.name}
+    named = {"models": [network.name for network in plan.networks], "dataset": plan.dataset.name}
     return as_dict(plan.config) | named | {"data_dir": None, "raw_dir": None}
 
 
@@ -171,13 +170,13 @@ def _reusable_runs(plan: BenchPlan, earlier: Result | None, template: Result) ->
         )
     versions = {id: METRICS.load(id).spec.version for id in plan.config.metric_ids}
     recipes = {
-        network.label: network.recipe.as_dict()
+        network.name: network.recipe.as_dict()
         if isinstance(network, TrainingPlan)
-        else recipe_of_given(network, plan.test)
+        else recorded_recipe(network, plan.test)
         for network in plan.networks
     }
     digests = {
-        network.label: digest_of_given(network) for network in plan.networks if isinstance(network, PretrainedPlan)
+        network.name: as_pure_model(network).digest for network in plan.networks if isinstance(network, LoadedModel)
     }
     return {
         (run.model, run.seed, run.contract): run
@@ -191,7 +190,7 @@ def _reusable_runs(plan: BenchPlan, earlier: Result | None, template: Result) ->
 def _digest_of(plan: BenchPlan, folder: Path) -> str:
     """SHA-256 over the files of kept weights that a plan asks for, found before anything is measured."""
     trained = (cell for cell in plan.cells() if isinstance(cell.network, TrainingPlan))
-    wanted = dict.fromkeys((cell.network.label, cell.seed) for cell in trained)
+    wanted = dict.fromkeys((cell.network.name, cell.seed) for cell in trained)
     paths = [(f"{label} seed {seed}", kept_path(folder, label, seed)) for label, seed in wanted]
     if missing := [f"{whose} ({path.name})" for whose, path in paths if not path.is_file()]:
         raise InputError(f"{folder} holds no weights of {', '.join(missing)}; make them with --save-weights.")
@@ -201,16 +200,16 @@ def _digest_of(plan: BenchPlan, folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _prepare_model(plan: BenchPlan, cell: BenchCell, callback: BenchCallback, weights: Path | None) -> Ready:
+def _prepare_model(plan: BenchPlan, cell: BenchCell, callback: BenchCallback, weights: Path | None) -> LoadedModel:
     network = cell.network
-    if isinstance(network, PretrainedPlan):
-        return prepare_pretrained(network, plan.test)
+    if isinstance(network, LoadedModel):
+        return adapt_model(network, plan.test)
     # Where nothing is trained, the images only say what the network has to fit.
     train = plan.train or plan.test
-    return ready_to_measure(
+    return obtain(
         network,
         train,
         seed=cell.seed,
-        kept=weights and kept_path(weights, network.label, cell.seed),
+        kept=weights and kept_path(weights, network.name, cell.seed),
         progress=callback.on_train_start(cell, 0 if weights else network.recipe.steps(len(train))),
     )

@@ -240,12 +240,12 @@ class _Files:
 
 def _say_preparation(plan: BenchPlan) -> None:
     """What networks that come with their weights are shown: much of it is said in files beside them."""
-    from cnnshift.bench.networks import PretrainedPlan
+    from cnnshift.loaded_model import LoadedModel
 
     for network in plan.networks:
-        if isinstance(network, PretrainedPlan) and (changed := network.network.preprocess.changed()):
+        if isinstance(network, LoadedModel) and (changed := network.preprocess.changed()):
             said = ", ".join(f"{key} {value}" for key, value in changed.items())
-            note(f"{network.label} sees images prepared with {said}")
+            note(f"{network.name} sees images prepared with {said}")
 
 
 def _run(resolved: ResolvedConfig, files: _Files, *, resume: bool, dry_run: bool) -> tuple[BenchPlan, Result | None]:
@@ -285,7 +285,7 @@ def _run(resolved: ResolvedConfig, files: _Files, *, resume: bool, dry_run: bool
     def save_seen(cell: BenchCell, seen: Observations) -> None:
         nonlocal fresh
         if files.observations:
-            name = f"{cell.network.label} seed {cell.seed} {cell.shift_plan.record.name}"
+            name = f"{cell.network.name} seed {cell.seed} {cell.shift_plan.record.name}"
             write_observations(files.observations, name, seen, fresh=fresh)
             fresh = False
 
@@ -354,7 +354,7 @@ def _config_text(resolved: ResolvedConfig) -> str:
 def _plan_text(plan: BenchPlan, *, trains: bool) -> str:
     cells = list(plan.cells())
     lines = [
-        f"{i}. {cell.network.label} seed {cell.seed}: {cell.shift_plan.record.name}, "
+        f"{i}. {cell.network.name} seed {cell.seed}: {cell.shift_plan.record.name}, "
         f"{len(plan.test):,} images × {cell.shift_plan.shift_set.count:,} shifts"
         for i, cell in enumerate(cells, start=1)
     ]

@@ -59,7 +59,7 @@ def _preparation(spec: ModelSpec) -> Iterable[tuple[str, str]]:
     for line in describe_options(network.preprocess):
         said = network.preprocess.changed().get(line.key, line.default)
         yield line.key, f"{said}{f' ({line.allowed})' if line.allowed else ''}"
-    yield "classes", "those of the data" if network.classes is None else f"{len(network.classes):,} of its own"
+    yield "classes", "those of the data" if network.class_names is None else f"{len(network.class_names):,} of its own"
 
 
 def _facts() -> Iterable[tuple[str, str]]:

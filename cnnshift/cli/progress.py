@@ -53,11 +53,11 @@ class ProgressDisplay:
 
     def on_train_start(self, cell: BenchCell, steps: int) -> Callable[[int], None]:
         """See `cnnshift.bench.runner.BenchCallback`."""
-        return self._task(f"training {cell.network.label}", steps)
+        return self._task(f"training {cell.network.name}", steps)
 
     def on_sweep_start(self, cell: BenchCell, image_shifts: int) -> Callable[[int], None]:
         """See `cnnshift.bench.runner.BenchCallback`."""
-        return self._task(f"sweeping {cell.network.label}", image_shifts)
+        return self._task(f"sweeping {cell.network.name}", image_shifts)
 
     def on_cell_end(self, cell: BenchCell, run: Run, result: Result) -> None:
         """See `cnnshift.bench.runner.BenchCallback`."""
@@ -85,7 +85,7 @@ class ProgressDisplay:
     def _line(self, cell: BenchCell, text: str) -> None:
         self._done += 1
         self._bars.update(self._total, completed=self._done)
-        where = f"[{self._done}/{self._cells}] {cell.network.label} seed {cell.seed} {cell.shift_plan.record.name}"
+        where = f"[{self._done}/{self._cells}] {cell.network.name} seed {cell.seed} {cell.shift_plan.record.name}"
         # A stderr that cannot be written must not cost the result.
         with contextlib.suppress(OSError):
             self._bars.console.print(f"{where}: {text}", markup=False, highlight=False, soft_wrap=True)

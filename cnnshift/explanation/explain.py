@@ -10,15 +10,7 @@ from typing import Any
 import cnnshift
 from cnnshift.bench.cell import measure_cell
 from cnnshift.bench.images import Images, no_training_images, test_images
-from cnnshift.bench.networks import (
-    Ready,
-    as_seen,
-    is_pretrained,
-    plan_pretrained,
-    prepare_pretrained,
-    ready_as_is,
-    ready_to_measure,
-)
+from cnnshift.bench.models import adapt_model, crop_to_model, wrap_model
 from cnnshift.bench.plan import plan_shifts
 from cnnshift.config import MeasureConfig, make_config
 from cnnshift.data.base import create_dataset
@@ -29,7 +21,9 @@ from cnnshift.explanation.diagnosis import diagnose
 from cnnshift.explanation.floor import measure_floor
 from cnnshift.explanation.probe import probe_layers
 from cnnshift.explanation.summary import summarize
+from cnnshift.loaded_model import LoadedModel
 from cnnshift.loaders.host_callback import HIDDEN
+from cnnshift.loaders.loader import is_pretrained, load_model
 from cnnshift.results.environment import describe_environment
 from cnnshift.results.explanation import Ablation, Explanation
 from cnnshift.results.schema import DatasetRecord, Run
@@ -38,9 +32,10 @@ from cnnshift.shifts.sets import ShiftSet
 from cnnshift.spec import DatasetSpec, ModelSpec
 from cnnshift.sweep.bind_protocol import bind_protocol
 from cnnshift.sweep.device import describe_device
-from cnnshift.sweep.engine import WORTH_IT
+from cnnshift.sweep.engine import MIN_SAVING
+from cnnshift.sweep.pure_model import as_pure_model
 from cnnshift.sweep.sharing import Sharing, find_sharing
-from cnnshift.train.obtain import plan_training
+from cnnshift.train.obtain import obtain, plan_training
 
 PROBED_IMAGES = 32
 """Number of images for the layers; predictions are measured on all images."""
@@ -66,20 +61,20 @@ def explain_model(
     """Measure which layers break translation equivariance, by how much, and why; see `cnnshift.explain`."""
     test, record = test_images(data, config.limit)
     spec = ModelSpec.parse(model) if isinstance(model, str) else None
-    pretrained = plan_pretrained(spec) if spec is not None and is_pretrained(spec) else None
+    pretrained = load_model(spec) if spec is not None and is_pretrained(spec) else None
     if pretrained is not None:
-        test, record = as_seen(pretrained, test, record)
+        test, record = crop_to_model(pretrained, test, record)
     shift_plan = plan_shifts(config.protocols[0], test, record, config)
     scores = None
     if pretrained is not None:
-        network = prepare_pretrained(pretrained, test)
+        network = adapt_model(pretrained, test)
     elif spec is None:
-        network = ready_as_is(model, name, test)
+        network = adapt_model(wrap_model(model, name), test, more_classes=True)
     elif isinstance(data, str):
         network, scores = _train(spec, data, test, record, config, ablation, status)
     else:
         raise InputError(f"The model '{model}' is trained on a data set; name one instead of passing images.")
-    if network.subject.outside is not None:
+    if as_pure_model(network).host is not None:
         raise InputError(HIDDEN)
     scores = scores or _baseline(network, test)
     status("measuring predictions under shifts")
@@ -88,7 +83,7 @@ def explain_model(
     status("measuring the numerical floor")
     floor = measure_floor(images)
     status("measuring layers")
-    layers = diagnose(probe_layers(network.model, images), floor)
+    layers = diagnose(probe_layers(network.classifier, images), floor)
     status("measuring predictions under all circular shifts")
     is_complete = shift_plan.record.set == "full" and shift_plan.protocol.wraps
     explanation = Explanation(
@@ -116,46 +111,46 @@ def _train(
     config: MeasureConfig,
     ablation: bool,
     status: Status,
-) -> tuple[Ready, Ablation | None]:
+) -> tuple[LoadedModel, Ablation | None]:
     """Train a network, and its variants for the ablation; weights are cached."""
     dataset = create_dataset(DatasetSpec.parse(data))
     train = dataset.load("train") if dataset.has_train else None
     images = train or test
     plan = plan_training(spec, images, epochs=config.epochs)
     if plan.recipe.epochs and not train:
-        raise InputError(no_training_images(record.name, plan.label))
+        raise InputError(no_training_images(record.name, plan.name))
     seed = plan.seed if plan.seed is not None else config.seed
     recipe = {key: value for key, value in spec.options.items() if key in ("augment", "epochs")}
 
     @functools.cache
-    def train_variant(text: str) -> Ready:
+    def train_variant(text: str) -> LoadedModel:
         variant = plan_training(ModelSpec.parse(text), images, epochs=config.epochs)
-        status(f"training {variant.label}, or loading its cached weights")
-        return ready_to_measure(variant, images, seed=seed)
+        status(f"training {variant.name}, or loading its cached weights")
+        return obtain(variant, images, seed=seed)
 
-    def train_architecture(architecture: ModelSpec) -> Ready:
+    def train_architecture(architecture: ModelSpec) -> LoadedModel:
         return train_variant(str(ModelSpec(architecture.name, {**architecture.options, **recipe})))
 
     network = train_architecture(plan.architecture)
-    network = replace(network, identity=replace(network.identity, model=plan.label))
+    network = replace(network, provenance=replace(network.provenance, name=plan.name))
     if not ablation:
         return network, None
     shift_set = _ablation_shifts(test)
-    return network, run_ablation(plan.architecture, lambda each: train_architecture(each).model, test, shift_set)
+    return network, run_ablation(plan.architecture, lambda each: train_architecture(each).classifier, test, shift_set)
 
 
-def _baseline(network: Ready, test: Split) -> Ablation:
+def _baseline(network: LoadedModel, test: Split) -> Ablation:
     shift_set = _ablation_shifts(test)
-    scores = score_network(network.model, test, shift_set)
+    scores = score_network(network.classifier, test, shift_set)
     return Ablation(shifts=describe_shifts(shift_set), baseline=scores, all_replaced=None, interventions=[])
 
 
-def _certify(network: Ready, test: Split, record: DatasetRecord) -> Run | None:
+def _certify(network: LoadedModel, test: Split, record: DatasetRecord) -> Run | None:
     """Measure all circular shifts if the network can share forward passes between them."""
     config = make_config(protocols=["circular"], shifts="full", metrics=[CONSISTENCY])
     shift_plan = plan_shifts("circular", test, record, config)
-    sharing = find_sharing(network.subject, test, shift_plan.protocol, shift_plan.shift_set)
-    if not isinstance(sharing, Sharing) or len(sharing.phases) * WORTH_IT > shift_plan.shift_set.count:
+    sharing = find_sharing(as_pure_model(network), test, shift_plan.protocol, shift_plan.shift_set)
+    if not isinstance(sharing, Sharing) or len(sharing.phases) * MIN_SAVING > shift_plan.shift_set.count:
         return None
     run, _ = measure_cell(network, test, record, shift_plan, config)
     return run

@@ -1,1 +1,1 @@
-"""Networks that come with their weights: what a spec names is opened, not trained."""
+"""Loaders of pretrained models."""

@@ -18,7 +18,7 @@ from typing import Any
 
 from cnnshift.errors import InputError
 from cnnshift.loaders.base import first_line
-from cnnshift.loaders.extras import optional
+from cnnshift.loaders.extras import import_extra
 from cnnshift.loaders.operators import CHECKS, SIZE_OPERATORS, TENSOR_OPERATORS
 
 MAX_PROGRAM_BYTES = 2**28
@@ -169,7 +169,7 @@ class _Reader:
 
     def _tensors(self, folder: str, listed: str) -> dict[str, Any]:
         """The tensors of a folder of the archive by name."""
-        torch = optional("torch", "torch")
+        torch = import_extra("torch", "torch")
 
         if folder + listed not in self.sizes:
             raise InputError(f"{self.path} has no {listed}; export it with PyTorch 2.9 or newer.")
@@ -215,7 +215,7 @@ class _Reader:
 
     def _operator(self, target: str) -> Callable[..., Any] | None:
         """What a node calls; None where it only checks."""
-        torch = optional("torch", "torch")
+        torch = import_extra("torch", "torch")
 
         if target in SIZE_OPERATORS:
             return SIZE_OPERATORS[target]
@@ -234,7 +234,7 @@ class _Reader:
 
 def _argument(said: Mapping[str, Any]) -> Any:
     """An argument of a node, or one of its results: a constant, a name, or a list of them."""
-    torch = optional("torch", "torch")
+    torch = import_extra("torch", "torch")
 
     ((kind, value),) = said.items()
     constants: Mapping[str, Callable[[Any], Any]] = {
@@ -316,7 +316,7 @@ def _function(
         return values[result]
 
     def call(images: Any) -> Any:
-        torch = optional("torch", "torch")
+        torch = import_extra("torch", "torch")
 
         # Of the images, fewer than the least number do no harm.
         for length, (low, high) in zip(images.shape[1:], bounds[1:], strict=True):

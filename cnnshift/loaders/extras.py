@@ -1,4 +1,4 @@
-"""Packages that only some networks need, and that an extra of cnnshift installs."""
+"""Import packages that an extra of cnnshift installs."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 from cnnshift.errors import InputError
 
 
-def optional(package: str, extra: str) -> Any:
-    """Import a package.
+def import_extra(package: str, extra: str) -> Any:
+    """Import a package that only some models need.
 
     Args:
-        package: its name.
-        extra: of cnnshift, which installs it.
+        package: name of the package.
+        extra: name of the extra of cnnshift that installs it.
 
     Raises:
-        InputError: it is not installed.
+        InputError: The package is not installed.
     """
     try:
         return importlib.import_module(package)
     except ImportError:
         raise InputError(
-            f"The package {package} is not installed; it comes with: pip install 'cnnshift[{extra}]'."
+            f"The package {package} is not installed; install it with: pip install 'cnnshift[{extra}]'."
         ) from None

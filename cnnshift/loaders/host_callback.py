@@ -1,4 +1,4 @@
-"""A function of numpy arrays inside a compiled program."""
+"""Functions of numpy arrays inside a compiled program."""
 
 from __future__ import annotations
 
@@ -21,125 +21,170 @@ from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Float
 
 from cnnshift.errors import InputError
-from cnnshift.loaders.base import Network, first_line
+from cnnshift.loaders.base import first_line
 
 HIDDEN = (
-    "The model runs outside of the compiled program, so that its layers and derivatives cannot be seen; allowed here: "
-    "a network of jax arrays. `cnnshift bench` measures any."
+    "The model runs outside of the compiled program, so its layers and derivatives cannot be computed; allowed here: a "
+    "model of jax arrays. `cnnshift bench` measures any model."
 )
-"""Why something that looks into a network refuses one that is called back."""
+"""Message for a model that runs on the host where its layers or derivatives are needed."""
 
 
 @dataclass(frozen=True)
 class HostCallback:
-    """A traceable function, images → logits, that leaves the program for the host and comes back; see `host_callback`.
+    """A traceable function images → logits that runs on the host; see `host_callback`.
 
     Attributes:
-        logits: what is called on the host.
-        classes: shape of an image → number of logits.
-        concurrent: whether several calls may go on at a time.
-        batch: the only number of images that a call takes, to which calls are filled up; None for any.
-        most: images of a call; more are told in several, evened out. None for any number.
+        logits: the function on the host.
+        num_classes: shape of an image → number of logits.
+        concurrent: whether several threads may call it at a time.
+        fixed_batch: the only number of images that it accepts, to which smaller batches are filled up; None for any.
+        max_batch: largest number of images per call; larger batches are split evenly. None for no limit.
     """
 
     logits: Callable[[np.ndarray], np.ndarray]
-    classes: Callable[[tuple[int, ...]], int]
+    num_classes: Callable[[tuple[int, ...]], int]
     concurrent: bool
-    batch: int | None = None
-    most: int | None = None
+    fixed_batch: int | None = None
+    max_batch: int | None = None
 
     def __call__(self, images: Float[Array, "n _ _ _"]) -> Float[Array, "n k"]:
-        """Logits of a batch."""
-        return _host_call.bind(images, function=self._in_parts, classes=self.classes(images.shape[1:]))
+        """Return the logits of a batch."""
+        return _host_call.bind(images, function=self._in_parts, classes=self.num_classes(images.shape[1:]))
 
-    def in_calls_of(self, most: int) -> HostCallback:
-        """The same in calls of at most so many images."""
-        return replace(self, most=most)
+    def with_max_batch(self, max_batch: int) -> HostCallback:
+        """Return the same function with at most `max_batch` images per call."""
+        return replace(self, max_batch=max_batch)
 
     def _in_parts(self, images: Float[np.ndarray, "n _ _ _"]) -> Float[np.ndarray, "n k"]:
-        calls = 1 if self.most is None else math.ceil(len(images) / self.most)
-        return np.concatenate([self.logits(part) for part in np.array_split(images, calls)])
+        parts = 1 if self.max_batch is None else math.ceil(len(images) / self.max_batch)
+        return np.concatenate([self.logits(part) for part in np.array_split(images, parts)])
 
 
 def host_callback(
-    function: Callable[[np.ndarray], Any], *, concurrent: bool = False, batch: int | None = None
+    function: Callable[[np.ndarray], Any], *, concurrent: bool = False, fixed_batch: int | None = None
 ) -> HostCallback:
-    """A traceable function that calls `function` on the host.
+    """Return a traceable function that calls `function` on the host.
 
-    The number of classes is found, once for a shape, by a call with one black image.
+    A call with one black image per image shape determines the number of classes.
 
     Args:
         function: images, a contiguous 32-bit array whose first axis is n → logits [n k].
-        concurrent: whether it may be called from several threads at a time; otherwise it is called in one thread, the
-            same for all such functions.
-        batch: the only number of images that it takes; fewer are filled up with copies of the last.
+        concurrent: whether several threads may call it at a time. Otherwise one thread, shared by all such functions,
+            calls it.
+        fixed_batch: the only number of images that it accepts; smaller batches are filled up with copies of the last
+            image.
 
     Raises:
-        InputError: when traced: the function raises, or gives no [n k] array of numbers. What it raises later, when
-            the program runs, is kept for `reraise_host_errors`.
+        InputError: When traced: the function raises, or does not return an array [n k] of numbers. Inside
+            `reraise_host_errors`, errors of the running program are raised likewise.
     """
-    whole = function if batch is None else in_batches(function, batch)
+    any_batch = function if fixed_batch is None else in_batches(function, fixed_batch)
 
     def call(images: Float[np.ndarray, "n _ _ _"]) -> Float[np.ndarray, "n k"]:
-        return _logits(whole, images) if concurrent else run_in_host_thread(_logits, whole, images)
+        return _logits(any_batch, images) if concurrent else run_in_host_thread(_logits, any_batch, images)
 
     @functools.cache
-    def classes(shape: tuple[int, ...]) -> int:
+    def num_classes(shape: tuple[int, ...]) -> int:
         return call(np.zeros((1, *shape), np.float32)).shape[1]
 
     def logits(images: Float[np.ndarray, "n _ _ _"]) -> Float[np.ndarray, "n k"]:
         try:
             return call(images)
-        except (Exception, SystemExit) as problem:
-            _failures.append(problem)
+        except (Exception, SystemExit) as error:
+            _errors.append(error)
             raise
 
-    return HostCallback(logits, classes, concurrent, batch)
+    return HostCallback(logits, num_classes, concurrent, fixed_batch)
 
 
-# Programs call back from threads that change. OpenMP, hence PyTorch, keeps a team of threads for each that has called
-# it, and once there are two, teams no longer wait awake for their next task: a pass takes up to twice the time.
-_here = threading.local()
-_host_thread = ThreadPoolExecutor(1, "called back", lambda: setattr(_here, "is_host_thread", True))
+def as_traceable(
+    model: Callable[[Any], Any], preprocess: Callable[[Any], Any], shape: tuple[int, int, int]
+) -> Callable[[Any], Any]:
+    """Return the model, wrapped by `host_callback` if it is a function of numpy arrays.
+
+    Args:
+        model: preprocessed images → logits.
+        preprocess: images → preprocessed images.
+        shape: (H, W, channels) of the images before preprocessing.
+    """
+    images = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+    # Other errors occur again, with a message, when the model is checked against the data.
+    with contextlib.suppress(Exception, SystemExit):
+        try:
+            jax.eval_shape(lambda x: model(preprocess(x)), images)
+        except jax.errors.TracerArrayConversionError:
+            return host_callback(model)
+    return model
+
+
+# A program calls the host from changing threads. OpenMP, and hence PyTorch, keeps a team of threads per calling thread;
+# with two teams or more, idle teams sleep instead of spinning, and a forward pass takes up to twice the time.
+_local = threading.local()
+_host_thread = ThreadPoolExecutor(1, "cnnshift-host", lambda: setattr(_local, "is_host_thread", True))
 
 
 def run_in_host_thread(function: Callable[..., Any], *arguments: Any) -> Any:
-    """A call in the thread of all calls that go on one at a time; directly where this is it."""
-    if hasattr(_here, "is_host_thread"):
+    """Call a function in the thread of all functions that are not concurrent; directly if this is that thread."""
+    if hasattr(_local, "is_host_thread"):
         return function(*arguments)
     return _host_thread.submit(function, *arguments).result()
 
 
-# What functions in running programs raise: the runtime passes on no more than a text.
-_failures: deque[BaseException] = deque(maxlen=1)
+# The last exception of a function on the host: the runtime of jax passes on only its text.
+_errors: deque[BaseException] = deque(maxlen=1)
 
 
 @contextlib.contextmanager
 def reraise_host_errors() -> Iterator[None]:
-    """Raise what a function on the host raised, and not what the runtime says of it.
+    """Raise the exceptions of functions on the host instead of the runtime's summary.
 
     Raises:
-        InputError: a function that a program calls back fails, or is what measures here: it would wait for itself.
+        InputError: A function on the host raises, or this is the host thread, which would wait for itself.
     """
-    if hasattr(_here, "is_host_thread"):
-        raise InputError("A model that is called back measures a model itself; allowed: a function images → logits.")
-    _failures.clear()
+    if hasattr(_local, "is_host_thread"):
+        raise InputError("A model that runs on the host measures a model itself; allowed: a function images → logits.")
+    _errors.clear()
     try:
         yield
-    except SystemExit as problem:
-        raise InputError(f"The model cannot be applied to these images: {first_line(problem)}.") from problem
+    except SystemExit as error:
+        raise InputError(f"The model cannot be applied to these images: {first_line(error)}.") from error
     except jax.errors.JaxRuntimeError:
-        if not _failures:
+        if not _errors:
             raise
-        problem = _failures.pop()
-        if isinstance(problem, InputError):
-            raise problem from None
-        raise InputError(f"The model cannot be applied to these images: {first_line(problem)}.") from problem
+        error = _errors.pop()
+        if isinstance(error, InputError):
+            raise error from None
+        raise InputError(f"The model cannot be applied to these images: {first_line(error)}.") from error
 
 
-# Not jax.pure_callback: it hands its function arrays of jax. Those that are large are copied by the threads of the
-# runtime, all of which may be waiting for such a function: a program that never ends (jax-ml/jax#24255). Here it gets
-# numpy's.
+def in_batches(function: Callable[[np.ndarray], Any], size: int) -> Callable[[np.ndarray], Any]:
+    """Return a function of any number of images from one of `size` images; copies of the last image fill it up."""
+
+    def call(images: Float[np.ndarray, "n _ _ _"]) -> Any:
+        padded = np.concatenate([images, np.repeat(images[-1:], -len(images) % size, axis=0)])
+        parts = [function(padded[first : first + size]) for first in range(0, len(padded), size)]
+        return np.concatenate([np.asarray(part) for part in parts])[: len(images)]
+
+    return call
+
+
+def _logits(function: Callable[[np.ndarray], Any], images: np.ndarray) -> Float[np.ndarray, "n k"]:
+    output = function(np.ascontiguousarray(images, np.float32))
+    try:
+        logits = np.asarray(output, np.float32)
+    except (TypeError, ValueError):
+        raise InputError(
+            f"The model returns {type(output).__name__} for {len(images)} images; allowed: an array [n k]."
+        ) from None
+    if logits.ndim != 2 or len(logits) != len(images):
+        n = len(images)
+        raise InputError(f"The model returns shape {logits.shape} for {n} images; allowed: logits [n k], here [{n} k].")
+    return logits
+
+
+# jax.pure_callback would pass arrays of jax to the function. The threads of the runtime copy large ones, and all of
+# these threads may be waiting for such a function: a deadlock (jax-ml/jax#24255). This primitive passes numpy arrays.
 _host_call = Primitive("cnnshift_host_call")
 _host_call.def_impl(lambda images, *, function, classes: jnp.asarray(function(np.asarray(images))))
 _host_call.def_abstract_eval(lambda images, *, function, classes: ShapedArray((images.shape[0], classes), jnp.float32))
@@ -160,7 +205,7 @@ def _lower_host_call(ctx: Any, images: Any, *, function: Callable[..., Any], cla
 
 
 def _batch_host_call(arguments: Any, axes: Any, *, function: Callable[..., Any], classes: int) -> tuple[Array, int]:
-    """Of several batches as of one: images do not see each other."""
+    # Images are independent of each other: several batches can be one.
     images = jnp.moveaxis(arguments[0], axes[0], 0)
     logits = _host_call.bind(images.reshape(-1, *images.shape[2:]), function=function, classes=classes)
     return logits.reshape(*images.shape[:2], classes), 0
@@ -173,46 +218,3 @@ def _differentiate_host_call(values: Any, tangents: Any, **_: Any) -> Any:
 ad.primitive_jvps[_host_call] = _differentiate_host_call
 mlir.register_lowering(_host_call, _lower_host_call, cacheable=False)
 batching.primitive_batchers[_host_call] = _batch_host_call
-
-
-def in_batches(function: Callable[[np.ndarray], Any], size: int) -> Callable[[np.ndarray], Any]:
-    """A function of any number of images, from one that takes `size` at a time: the last ones are repeated."""
-
-    def call(images: Float[np.ndarray, "n _ _ _"]) -> Any:
-        missing = -len(images) % size
-        whole = np.concatenate([images, np.repeat(images[-1:], missing, axis=0)])
-        parts = [function(whole[first : first + size]) for first in range(0, len(whole), size)]
-        return np.concatenate([np.asarray(part) for part in parts])[: len(images)]
-
-    return call
-
-
-def traceable(network: Network, shape: tuple[int, int, int]) -> Network:
-    """The network, through a call back to the host if its function asks for arrays of numpy.
-
-    Args:
-        network: its function takes prepared images.
-        shape: (H, W, channels) of the images before they are prepared.
-    """
-    images = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
-    # What else it raises, it will raise again when it is checked against the data, and be told there.
-    with contextlib.suppress(Exception, SystemExit):
-        try:
-            jax.eval_shape(lambda x: network.model(network.preprocess(x)), images)
-        except jax.errors.TracerArrayConversionError:
-            return replace(network, model=host_callback(network.model))
-    return network
-
-
-def _logits(function: Callable[[np.ndarray], Any], images: np.ndarray) -> Float[np.ndarray, "n k"]:
-    found = function(np.ascontiguousarray(images, np.float32))
-    try:
-        logits = np.asarray(found, np.float32)
-    except (TypeError, ValueError):
-        raise InputError(
-            f"The model gives {type(found).__name__} for {len(images)} images; allowed: an array [n k]."
-        ) from None
-    if logits.ndim != 2 or len(logits) != len(images):
-        n = len(images)
-        raise InputError(f"The model gives shape {logits.shape} for {n} images; allowed: logits [n k], here [{n} k].")
-    return logits

@@ -1,108 +1,120 @@
-"""From a spec to a network with its weights, prepared as the spec, the file beside it, or the network itself says."""
+"""Load a pretrained model, with the preprocessing and class names of its spec and of the TOML file beside it."""
 
 from __future__ import annotations
 
+import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cnnshift.catalog import LOADERS
+from cnnshift.catalog import LOADERS, MODELS
 from cnnshift.errors import InputError
-from cnnshift.loaders.base import Network, Preprocess
-from cnnshift.models.base import parse_options
+from cnnshift.loaded_model import LoadedModel, Provenance
+from cnnshift.loaders.base import PREPROCESS_KEYS
+from cnnshift.options import parse_options
+from cnnshift.preprocess import Preprocess
+from cnnshift.registry import unknown
 from cnnshift.spec import ModelSpec
 
-KEYS = (*Preprocess.model_fields, "classes")
-"""Keys of a spec, and of the file beside a network, that say how its images are prepared and what its classes are."""
 
-
-def load_model(spec: ModelSpec) -> Network:
-    """Open the network of a spec whose name is a source.
-
-    How images are prepared is said by the spec (`onnx:net.onnx:size=224,mean=0.485/0.456/0.406`); what it leaves open,
-    by a file of the same name that ends in .toml beside the network's; the rest, by the network.
+def is_pretrained(spec: ModelSpec) -> bool:
+    """Return whether a spec names a loader rather than a family to train.
 
     Raises:
-        InputError: it cannot be opened, or there is no such option or value.
+        InputError: It names neither.
     """
-    own = {key: value for key, value in spec.options.items() if key not in KEYS}
-    beside = _beside(spec.argument)
-    said = beside | {key: value for key, value in spec.options.items() if key in KEYS}
-    preparation = {key: value for key, value in said.items() if key != "classes"}
-    # Before the network is opened, which costs more than a mistake in an option should.
-    parse_options(Preprocess, spec.name, preparation)
-    network = LOADERS.load(spec.name)(spec.argument, own, preparation)
-    if clash := [key for key in KEYS if key in spec.options and key in network.options]:
-        raise InputError(
-            f"The option {clash[0]} of {spec.argument} is also one of how images are prepared; give the factory's "
-            f"parameter another name, or say the preparation in a TOML file beside it."
-        )
-    classes = said.get("classes")
+    if spec.name in MODELS:
+        return False
+    if spec.name not in LOADERS:
+        raise InputError(unknown("model", spec.name, [*MODELS, *LOADERS]))
+    return True
+
+
+def load_model(spec: ModelSpec) -> LoadedModel:
+    """Load the model of a spec whose name is a loader.
+
+    Preprocessing options of the spec (`onnx:net.onnx:size=224,mean=0.485/0.456/0.406`) override those of a file with
+    the model's name and the suffix .toml; these override what the loader finds in the model. The recorded name has no
+    absolute paths, only their last part.
+
+    Raises:
+        InputError: The model cannot be loaded, or an option or value does not exist.
+    """
+    options = _sidecar_options(spec.argument) | {k: v for k, v in spec.options.items() if k in PREPROCESS_KEYS}
+    classes = options.pop("classes", None)
+    # Check the options first: loading can take long.
+    parse_options(Preprocess, spec.name, options)
+    model = LOADERS.load(spec.name)(spec, options)
     if classes is not None:
-        network = replace(network, classes=_names(classes))
-    if preparation:
-        whole = network.preprocess.model_dump(exclude_defaults=True) | preparation
-        prepared = parse_options(Preprocess, spec.name, whole)
-        network = replace(network, preprocess=prepared)
-    return network
+        model = replace(model, class_names=_class_names(classes))
+    if options:
+        merged = model.preprocess.model_dump(exclude_defaults=True) | options
+        model = replace(model, preprocess=parse_options(Preprocess, spec.name, merged))
+    shown = {key: _without_folders(value) for key, value in spec.options.items()}
+    provenance = Provenance(
+        name=str(ModelSpec(spec.name, shown, _without_folders(spec.argument))),
+        family=spec.name,
+        options=shown,
+        recipe={"preprocess": model.preprocess.changed(), **model.provenance.recipe},
+    )
+    return replace(model, provenance=provenance)
 
 
-def _beside(argument: str) -> dict[str, Any]:
-    """What the file beside a network's says."""
+def _without_folders(text: str) -> str:
+    return Path(text).name if Path(text).is_absolute() else text
+
+
+def _sidecar_options(argument: str) -> dict[str, Any]:
+    """Return the content of the TOML file beside a model; empty if there is none."""
     place, _, name = argument.rpartition(":")
     path = Path(place if name.isidentifier() and place else argument)
-    if not path.is_file() or not (notes := path.with_suffix(".toml")).is_file() or notes == path:
+    if not path.is_file() or not (sidecar := path.with_suffix(".toml")).is_file() or sidecar == path:
         return {}
     try:
-        said = tomllib.loads(notes.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
-        raise InputError(f"{notes} cannot be read: {problem}.") from None
-    if unknown := [key for key in said if key not in KEYS]:
-        raise InputError(f"{notes} has the key '{unknown[0]}'; allowed: {', '.join(KEYS)}.")
-    if isinstance(said.get("classes"), str):
-        said["classes"] = str(notes.parent / said["classes"])
-    return said
+        options = tomllib.loads(sidecar.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"{sidecar} cannot be read: {error}.") from None
+    # `parse_options` refuses renamed keys with their new names.
+    if unknown_keys := options.keys() - {*PREPROCESS_KEYS, *Preprocess.renamed}:
+        raise InputError(f"{sidecar} has the key '{min(unknown_keys)}'; allowed: {', '.join(PREPROCESS_KEYS)}.")
+    if isinstance(options.get("classes"), str):
+        options["classes"] = str(sidecar.parent / options["classes"])
+    return options
 
 
-def _names(classes: Any) -> tuple[str, ...]:
-    """Names of classes: a list, or the path of a text file with one a line."""
+def _class_names(classes: Any) -> tuple[str, ...]:
+    """Return class names from a list, or from a text file with one name per line."""
     if isinstance(classes, str):
         path = Path(classes)
         try:
             classes = path.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as problem:
+        except (OSError, UnicodeDecodeError) as error:
             raise InputError(
-                f"classes is '{path}', which cannot be read ({problem}); allowed: a text file, one a line."
+                f"classes is '{path}', which cannot be read ({error}); allowed: a text file with one name per line."
             ) from None
     if not (isinstance(classes, list) and classes and all(isinstance(name, str) and name.strip() for name in classes)):
-        raise InputError("classes holds something else than names; allowed: one name of a class per line.")
+        raise InputError("classes has entries that are not names; allowed: one class name per line.")
     names = tuple(name.strip() for name in classes)
     if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise InputError(f"classes holds '{twice}' twice; allowed: names that differ.")
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"classes has the name '{repeated}' twice; allowed: distinct names.")
     return names
 
 
-def columns(network: tuple[str, ...], data: tuple[str, ...]) -> tuple[int, ...]:
-    """Where the logit of each class of the data is among the network's classes.
-
-    Args:
-        network: names of the network's classes.
-        data: names of the data's.
+def find_columns(model_classes: Sequence[str], data_classes: Sequence[str]) -> tuple[int, ...]:
+    """Return the index of each class of the data among the classes of a model.
 
     Raises:
-        InputError: the network does not know a class.
+        InputError: The model lacks a class of the data.
     """
-    place: Mapping[str, int] = {name: index for index, name in enumerate(network)}
-    if missing := [name for name in data if name not in place]:
-        import difflib
-
-        near = difflib.get_close_matches(missing[0], network, n=1)
+    index = {name: i for i, name in enumerate(model_classes)}
+    if missing := [name for name in data_classes if name not in index]:
+        near = difflib.get_close_matches(missing[0], model_classes, n=1)
         hint = f" Did you mean '{near[0]}'?" if near else ""
         raise InputError(
-            f"The data have the class '{missing[0]}', which is none of the network's {len(network):,} "
-            f"({len(missing)} of {len(data)} are not); allowed: data whose classes the network has.{hint}"
+            f"The data have the class '{missing[0]}', which is not one of the model's {len(model_classes):,} classes "
+            f"({len(missing)} of {len(data_classes)} are missing); allowed: data whose classes the model has.{hint}"
         )
-    return tuple(place[name] for name in data)
+    return tuple(index[name] for name in data_classes)

@@ -1,4 +1,4 @@
-"""Source `py`: the network that a function of the user's own code returns."""
+"""Loader `py`: the model that a Python function returns."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,56 +17,76 @@ import numpy as np
 from flax import nnx
 
 from cnnshift.errors import InputError
-from cnnshift.loaders.base import Network, digest_of, first_line
+from cnnshift.loaded_model import LoadedModel, Provenance
+from cnnshift.loaders.base import PREPROCESS_KEYS, digest_of, first_line, loader_options, unknown_option
 from cnnshift.loaders.weights import read_weights
+from cnnshift.spec import ModelSpec
 
 
-def open_python(argument: str, options: Mapping[str, str], said: Mapping[str, Any]) -> Network:
-    """Import a module or a file, call its factory with the options, and take what it returns.
+def load_python(spec: ModelSpec, preprocessing: Mapping[str, Any]) -> LoadedModel:
+    """Import a module or a file and call its factory with the options of the spec.
 
-    A factory returns a Flax NNX module, a Flax linen pair (module, variables), or any function images [n h w c] on the
-    scale 0..1 → logits [n k], of jax or of numpy arrays. A value of an option becomes what the factory's annotation
-    says (int, float, bool, str); without one, a number where it reads as a number.
+    The factory returns a Flax NNX module, a Flax linen pair (module, variables), or a function of jax or numpy arrays,
+    images [n h w c] on the scale 0..1 → logits [n k]. The option `weights=FILE` fills an NNX module, see
+    `read_weights`, unless the factory has a parameter of that name.
 
     Args:
-        argument: `package.module:factory`, or `path/to/file.py:factory`. The present folder is searched first.
-        options: of the factory; `weights=FILE` is taken out where the factory does not ask for it itself, see
-            `read_weights`.
-        said: not needed.
+        spec: its argument is `package.module:factory` or `path/to/file.py:factory`. The working directory is searched
+            first.
+        preprocessing: not used.
 
     Raises:
-        InputError: there is no such module, file or factory, it does not take these options, raises, or returns
-            something else.
+        InputError: The module, file or factory does not exist, the factory does not accept the options, raises, or
+            returns another type.
     """
-    module, factory = find_factory("py", argument)
-    arguments = dict(options)
-    weights = None if "weights" in inspect.signature(factory).parameters else arguments.pop("weights", None)
-    made = call_factory("py", argument, factory, arguments)
-    if weights is not None:
-        if not isinstance(made, nnx.Module):
-            raise InputError(f"weights={weights} are for a Flax NNX module; {argument} returned {type(made).__name__}.")
-        read_weights(made, Path(weights))
-    code = code_digest(module, factory, options)
+    module, factory = find_factory(spec)
+    options = loader_options(spec)
+    weights = None if "weights" in inspect.signature(factory).parameters else options.pop("weights", None)
+    made = call_factory(spec, factory, options)
+    code = code_digest(spec, module, factory)
+    provenance = Provenance(recipe={"code": code[:16]})
     if isinstance(made, nnx.Module):
+        if weights is not None:
+            read_weights(made, Path(weights))
         made.eval()
-        network = Network(made)
-    else:
-        network = _as_network(argument, made, code)
-    return replace(network, code=code, options=tuple(inspect.signature(factory).parameters))
+        return LoadedModel(made, provenance=provenance)
+    if weights is not None:
+        raise InputError(
+            f"weights is '{weights}', but {spec.argument} returned {type(made).__name__}; allowed: only for a Flax NNX "
+            "module."
+        )
+    if isinstance(made, tuple) and len(made) == 2 and callable(getattr(made[0], "apply", None)):
+        linen, variables = made
+        leaves = jax.tree_util.tree_leaves_with_path(variables)
+        arrays = ((jax.tree_util.keystr(path), np.asarray(leaf)) for path, leaf in leaves)
+        return LoadedModel(
+            lambda images: linen.apply(variables, images),
+            digest=digest_of(code, arrays),
+            parameters=sum(map(np.size, jax.tree.leaves(variables.get("params", {})))),
+            provenance=provenance,
+        )
+    if callable(made):
+        # The weights of a function are unknown: its code identifies it.
+        return LoadedModel(made, digest=code, provenance=provenance)
+    raise InputError(
+        f"{spec.argument} returned {type(made).__name__}; allowed: a Flax NNX module, a Flax linen pair (module, "
+        "variables), or a function images → logits."
+    )
 
 
-def find_factory(source: str, argument: str) -> tuple[ModuleType, Callable[..., Any]]:
-    """The function that `package.module:factory` or `path/to/file.py:factory` names, and its module.
+def find_factory(spec: ModelSpec) -> tuple[ModuleType, Callable[..., Any]]:
+    """Return the function that `package.module:factory` or `path/to/file.py:factory` names, and its module.
 
     Raises:
-        InputError: there is no such module, file or function, or importing it raises.
+        InputError: The module, file or function does not exist, or importing the module raises.
     """
-    place, _, name = argument.rpartition(":")
+    place, _, name = spec.argument.rpartition(":")
     if not (place and name.isidentifier()):
         raise InputError(
-            f"'{source}' names '{argument}'; write {source}:package.module:factory or {source}:path/to/file.py:factory."
+            f"The argument of '{spec.name}' is '{spec.argument}'; write {spec.name}:package.module:factory or "
+            f"{spec.name}:path/to/file.py:factory."
         )
-    module = _import_file(source, Path(place)) if place.endswith(".py") else _import_module(place)
+    module = _import_file(spec.name, Path(place)) if place.endswith(".py") else _import_module(place)
     factory = getattr(module, name, None)
     if not callable(factory):
         known = [key for key, value in vars(module).items() if inspect.isfunction(value) and not key.startswith("_")]
@@ -75,35 +94,52 @@ def find_factory(source: str, argument: str) -> tuple[ModuleType, Callable[..., 
     return module, factory
 
 
-def call_factory(source: str, argument: str, factory: Callable[..., Any], options: Mapping[str, str]) -> Any:
-    """What a factory returns for these options.
+def call_factory(spec: ModelSpec, factory: Callable[..., Any], options: Mapping[str, str]) -> Any:
+    """Call a factory with options, converted to the types of its annotations (int, float, bool, str).
+
+    Without an annotation, text that is a number becomes a number.
 
     Raises:
-        InputError: it does not take them, or raises.
+        InputError: The factory does not accept the options, one of its parameters has the name of a preprocessing
+            option of the spec, or it raises.
     """
-    values = _values(source, argument, inspect.signature(factory).parameters, options)
+    parameters = inspect.signature(factory).parameters
+    if clash := [key for key in PREPROCESS_KEYS if key in spec.options and key in parameters]:
+        raise InputError(
+            f"{spec.argument} has a parameter '{clash[0]}', which is also a preprocessing option; rename the "
+            "parameter, or write the preprocessing to a TOML file beside the model."
+        )
+    values = _parse_options(spec, parameters, options)
     try:
         return factory(**values)
     except InputError:
         raise
-    except (Exception, SystemExit) as problem:
-        raise InputError(f"{argument} raises {first_line(problem)}.") from problem
+    except (Exception, SystemExit) as error:
+        raise InputError(f"{spec.argument} raises {first_line(error)}.") from error
 
 
-def _import_file(source: str, path: Path) -> ModuleType:
+def code_digest(spec: ModelSpec, module: ModuleType, factory: Callable[..., Any]) -> str:
+    """Return the SHA-256 of a module's source file, the factory's name and the options of the spec."""
+    path = getattr(module, "__file__", None)
+    code = Path(path).read_bytes() if path else module.__name__.encode()
+    call = repr((getattr(factory, "__qualname__", ""), sorted(loader_options(spec).items()))).encode()
+    return hashlib.sha256(hashlib.sha256(code).digest() + call).hexdigest()
+
+
+def _import_file(loader: str, path: Path) -> ModuleType:
     if not path.is_file():
-        raise InputError(f"'{source}' names {path}, which is no file.")
-    # A name of its own, so that it hides no installed package; known under it, as dataclasses and pickles expect.
+        raise InputError(f"'{loader}' got the file '{path}', which does not exist.")
+    # A unique name hides no installed package; dataclasses and pickle look the module up by its name.
     name = f"_cnnshift_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
     found = importlib.util.spec_from_file_location(name, path)
     assert found is not None and found.loader is not None
     module = sys.modules[name] = importlib.util.module_from_spec(found)
-    # What lies beside it can be imported, as if it were run as a script.
+    # The file can import its neighbours, as when it is run as a script.
     sys.path.insert(0, str(path.resolve().parent))
     try:
         found.loader.exec_module(module)
-    except (Exception, SystemExit) as problem:
-        raise InputError(f"{path} cannot be imported: {first_line(problem)}.") from problem
+    except (Exception, SystemExit) as error:
+        raise InputError(f"{path} cannot be imported: {first_line(error)}.") from error
     return module
 
 
@@ -112,83 +148,49 @@ def _import_module(name: str) -> ModuleType:
         sys.path.insert(0, str(Path.cwd()))
     try:
         return importlib.import_module(name)
-    except (Exception, SystemExit) as problem:
-        raise InputError(f"The module {name} cannot be imported: {first_line(problem)}.") from problem
+    except (Exception, SystemExit) as error:
+        raise InputError(f"The module {name} cannot be imported: {first_line(error)}.") from error
 
 
-def _values(
-    source: str, argument: str, parameters: Mapping[str, inspect.Parameter], options: Mapping[str, str]
+def _parse_options(
+    spec: ModelSpec, parameters: Mapping[str, inspect.Parameter], options: Mapping[str, str]
 ) -> dict[str, Any]:
-    """The options as values.
-
-    Raises:
-        InputError: an option that the factory does not have, one that it lacks, or text that is no such value.
-    """
     keywords = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     named = {name: parameter for name, parameter in parameters.items() if parameter.kind in keywords}
     any_name = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values())
     for key in options:
         if key not in named and not any_name:
-            raise InputError(f"{argument} has no option '{key}'; allowed: {', '.join(named) or 'none'}.")
+            raise unknown_option(spec.argument, key, named)
     if missing := [name for name, p in named.items() if p.default is p.empty and name not in options]:
-        raise InputError(f"{argument} needs the option '{missing[0]}'; write {source}:{argument}:{missing[0]}=….")
+        raise InputError(
+            f"{spec.argument} needs the option '{missing[0]}'; write {spec.name}:{spec.argument}:{missing[0]}=…."
+        )
     return {
-        key: _value(argument, key, text, named[key].annotation if key in named else inspect.Parameter.empty)
+        key: _parse_value(spec.argument, key, text, named[key].annotation if key in named else None)
         for key, text in options.items()
     }
 
 
-_TYPES: Mapping[Any, Callable[[str], Any]] = {
-    kind: read
-    for name, read in {
-        "int": int,
-        "float": float,
-        "str": str,
-        "bool": lambda text: {"true": True, "false": False}[text.lower()],
-    }.items()
-    for kind in (name, {"int": int, "float": float, "str": str, "bool": bool}[name])
+_PARSERS: Mapping[str, Callable[[str], Any]] = {
+    "int": int,
+    "float": float,
+    "str": str,
+    "bool": lambda text: {"true": True, "false": False}[text.lower()],
 }
-"""By annotation, which is text where annotations are not evaluated."""
 
 
-def _value(argument: str, key: str, text: str, annotation: Any) -> Any:
-    if annotation in _TYPES:
+def _parse_value(owner: str, key: str, text: str, annotation: Any) -> Any:
+    # Annotations are text under `from __future__ import annotations`.
+    name = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
+    if name in _PARSERS:
         try:
-            return _TYPES[annotation](text)
+            return _PARSERS[name](text)
         except (ValueError, KeyError):
-            name = annotation if isinstance(annotation, str) else annotation.__name__
-            kind = "true, false" if name == "bool" else name
-            raise InputError(f"The option {key} of {argument} is '{text}'; allowed: {kind}.") from None
-    for read in (int, float):
+            allowed = "true, false" if name == "bool" else name
+            raise InputError(f"The option {key} of {owner} is '{text}'; allowed: {allowed}.") from None
+    for parse in (int, float):
         try:
-            return read(text)
+            return parse(text)
         except ValueError:
             continue
     return text
-
-
-def _as_network(argument: str, made: Any, code: str) -> Network:
-    if isinstance(made, tuple) and len(made) == 2 and callable(getattr(made[0], "apply", None)):
-        module, variables = made
-        leaves = jax.tree_util.tree_leaves_with_path(variables)
-        arrays = ((jax.tree_util.keystr(path), np.asarray(leaf)) for path, leaf in leaves)
-        return Network(
-            lambda images: module.apply(variables, images),
-            digest=digest_of(code, arrays),
-            parameters=sum(map(np.size, jax.tree.leaves(variables.get("params", {})))),
-        )
-    if callable(made):
-        # Of a function nothing but its code is known.
-        return Network(made, digest=code)
-    raise InputError(
-        f"{argument} returns {type(made).__name__}; allowed: a Flax NNX module, a Flax linen pair (module, variables), "
-        "or a function images → logits."
-    )
-
-
-def code_digest(module: ModuleType, factory: Callable[..., Any], options: Mapping[str, str]) -> str:
-    """Of the code and of how it was called, all that is known of a function: another file is another network."""
-    path = getattr(module, "__file__", None)
-    code = Path(path).read_bytes() if path else module.__name__.encode()
-    called = repr((getattr(factory, "__qualname__", ""), sorted(options.items()))).encode()
-    return hashlib.sha256(hashlib.sha256(code).digest() + called).hexdigest()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -11,59 +10,58 @@ import numpy as np
 from jaxtyping import Float
 
 from cnnshift.errors import InputError
+from cnnshift.loaded_model import LoadedModel
 from cnnshift.loaders.base import (
-    Network,
-    Preprocess,
+    check_no_options,
     digest_of,
     existing_file,
     file_digest,
     first_line,
-    no_options,
+    loader_options,
 )
 from cnnshift.loaders.exported import load_exported
-from cnnshift.loaders.extras import optional
+from cnnshift.loaders.extras import import_extra
 from cnnshift.loaders.host_callback import host_callback, run_in_host_thread
 from cnnshift.loaders.py import call_factory, code_digest, find_factory
+from cnnshift.preprocess import Preprocess
+from cnnshift.spec import ModelSpec
 
 
-def open_torch(argument: str, options: Mapping[str, str], said: Mapping[str, Any]) -> Network:
-    """A module from a factory, in evaluation mode; or a program that torch.export has saved.
+def load_torch(spec: ModelSpec, preprocessing: Mapping[str, Any]) -> LoadedModel:
+    """Load a module from a factory, in evaluation mode, or a program that torch.export has saved.
 
-    Both take 32-bit images, channels first unless `layout=nhwc` is said, and run on the processor that they are on, in
-    one thread of their own and those that PyTorch keeps for it.
+    Both accept 32-bit images, channels first unless the spec has `layout=nhwc`, and run on the CPU in the host thread.
 
     Args:
-        argument: `package.module:factory`, `path/to/file.py:factory`, or the path of a .pt2 file.
-        options: of the factory, see `open_python`; an exported program has none.
-        said: not needed.
+        spec: its argument is `package.module:factory`, `path/to/file.py:factory`, or the path of a .pt2 file.
+        preprocessing: its `layout` decides whether the size of a program is known.
 
     Raises:
-        InputError: see `open_python` and `load_exported`; or the factory returns no module.
+        InputError: See `find_factory`, `call_factory` and `load_exported`; or the factory does not return a module.
     """
-    torch = optional("torch", "torch")
-    prepared = Preprocess(layout="nchw")
-    if argument.rpartition(":")[0]:
+    torch = import_extra("torch", "torch")
+    preprocess = Preprocess(layout="nchw")
+    if spec.argument.rpartition(":")[0]:
         with _no_team(torch):
-            module, factory = find_factory("torch", argument)
-            made = call_factory("torch", argument, factory, options)
+            module, factory = find_factory(spec)
+            made = call_factory(spec, factory, loader_options(spec))
             if not isinstance(made, torch.nn.Module):
-                raise InputError(f"{argument} returns {type(made).__name__}; allowed: a torch.nn.Module.")
+                raise InputError(f"{spec.argument} returned {type(made).__name__}; allowed: a torch.nn.Module.")
             made.eval()
-            return Network(
-                host_callback(_run(argument, made)),
-                prepared,
-                digest=digest_of(code_digest(module, factory, options), _arrays(made)),
+            return LoadedModel(
+                host_callback(_run(spec.argument, made)),
+                preprocess,
+                digest=digest_of(code_digest(spec, module, factory), _arrays(made)),
                 parameters=sum(weight.numel() for weight in made.parameters()),
-                options=tuple(inspect.signature(factory).parameters),
             )
-    no_options("torch", options)
-    path = existing_file("torch", argument, suffixes=(".pt2",))
+    check_no_options(spec)
+    path = existing_file(spec, suffixes=(".pt2",))
     with _no_team(torch):
         program = load_exported(path)
-    size = program.size if said.get("layout", "nchw") == "nchw" else None
-    return Network(
-        host_callback(_run(argument, program.function), batch=program.batch),
-        prepared.model_copy(update={"size": size}),
+    size = program.size if preprocessing.get("layout", "nchw") == "nchw" else None
+    return LoadedModel(
+        host_callback(_run(spec.argument, program.function), fixed_batch=program.batch),
+        preprocess.model_copy(update={"size": size}),
         digest=file_digest(path),
         parameters=program.parameters,
     )
@@ -82,7 +80,7 @@ def _no_team(torch: Any) -> Iterator[None]:
 
 
 def _run(name: str, module: Callable[..., Any]) -> Callable[[np.ndarray], Any]:
-    torch = optional("torch", "torch")
+    torch = import_extra("torch", "torch")
 
     def call(images: Float[np.ndarray, "n _ _ _"]) -> Any:
         try:
@@ -100,7 +98,7 @@ def _run(name: str, module: Callable[..., Any]) -> Callable[[np.ndarray], Any]:
 
 def _arrays(module: Any) -> Iterator[tuple[str, np.ndarray]]:
     """All weights, as bytes where numpy has no such numbers."""
-    torch = optional("torch", "torch")
+    torch = import_extra("torch", "torch")
     for name, value in module.state_dict().items():
         if isinstance(value, torch.Tensor):
             plain = value.detach().cpu().contiguous()

@@ -1,1 +1,1 @@
-"""The engine: a model over images × shifts, compiled once, reduced to observations on the device."""
+"""Sweeps: a model evaluated over images and shifts by compiled programs, reduced to observations on the device."""

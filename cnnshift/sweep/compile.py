@@ -1,4 +1,4 @@
-"""The programs of a job, compiled for a batch of its images."""
+"""Compile the programs of a sweep for one batch size."""
 
 from __future__ import annotations
 
@@ -9,25 +9,30 @@ from cnnshift.sweep.program import BlockResult, Reference, block_program, refere
 from cnnshift.sweep.sweep_inputs import SweepInputs
 
 
-def compile_reference(job: SweepInputs, batch: int) -> tuple[Callable[..., Reference], float | None]:
-    """The program of `batch` unshifted images, and its floating-point operations for each of them, if it tells."""
-    sources, labels, _ = job.batch(0, batch)
-    lowered = reference_program(job.subject.apply, job.protocol).lower(job.subject.state, sources, labels)
-    flops = None if job.subject.outside is not None else (lowered.cost_analysis() or {}).get("flops")
+def compile_reference(inputs: SweepInputs, batch: int) -> tuple[Callable[..., Reference], float | None]:
+    """Compile the reference program for `batch` images.
+
+    Returns:
+        The program, and its floating-point operations per image as the compiler counts them, if it does.
+    """
+    sources, labels, _ = inputs.batch(0, batch)
+    lowered = reference_program(inputs.model.apply, inputs.protocol).lower(inputs.model.state, sources, labels)
+    flops = None if inputs.model.host is not None else (lowered.cost_analysis() or {}).get("flops")
     return lowered.compile(), None if flops is None else flops / batch
 
 
 def compile_block(
-    job: SweepInputs, reference: Callable[..., Reference], batch: int, width: int
+    inputs: SweepInputs, reference: Callable[..., Reference], batch: int, width: int
 ) -> Callable[..., BlockResult]:
-    """The program of a block of shifts of `batch` images, `width` shifts at once."""
-    per_image = job.shift_set.shifts.ndim == 3
-    program = block_program(job.subject.apply, job.protocol, width=width, per_image=per_image)
-    return program.lower(*first_block(job, reference, batch, width)).compile()
+    """Compile the block program for `batch` images and `width` shifts at once."""
+    per_image = inputs.shift_set.shifts.ndim == 3
+    program = block_program(inputs.model.apply, inputs.protocol, width=width, per_image=per_image)
+    return program.lower(*first_block(inputs, reference, batch, width)).compile()
 
 
-def first_block(job: SweepInputs, reference: Callable[..., Reference], batch: int, width: int) -> tuple[Any, ...]:
-    """Arguments of the first call of the block program."""
-    sources, labels, images_mask = job.batch(0, batch)
-    seen = reference(job.subject.state, sources, labels)
-    return (job.subject.state, sources, labels, seen, images_mask, *job.block(0, job.block_size(width), 0, batch))
+def first_block(inputs: SweepInputs, reference: Callable[..., Reference], batch: int, width: int) -> tuple[Any, ...]:
+    """Return the arguments of the first call of the block program."""
+    sources, labels, images_mask = inputs.batch(0, batch)
+    state = inputs.model.state
+    shifts, shifts_mask = inputs.block(0, inputs.block_size(width), 0, batch)
+    return state, sources, labels, reference(state, sources, labels), images_mask, shifts, shifts_mask

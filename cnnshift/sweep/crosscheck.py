@@ -1,4 +1,4 @@
-"""Whether the shared engine agrees with the model itself, on random pairs of image and shift in every run."""
+"""Compare the shared engine with direct forward passes on random pairs of image and shift, in every shared sweep."""
 
 from __future__ import annotations
 
@@ -12,43 +12,50 @@ from cnnshift.pixel_length import format_shift
 from cnnshift.sweep.program import Reference
 from cnnshift.sweep.sweep_inputs import SweepInputs
 
-TOLERATED = 1e-4
+TOLERANCE = 1e-4
 """Largest difference of probabilities between the engines that rounding explains."""
 
 
-def check_against_direct(
-    job: SweepInputs, seen: Observations, size: int, reference: Callable[..., Reference]
+def find_disagreement(
+    inputs: SweepInputs, observations: Observations, batch: int, reference: Callable[..., Reference]
 ) -> str | None:
-    """Run the model itself on random pairs of image and shift, as many as a batch has: where it disagrees, or None.
+    """Compare observations with the model itself on as many random pairs as a batch has images.
 
     Args:
-        job: what was swept, under a protocol that wraps, by whole pixels.
-        seen: what the shared engine saw.
-        size: images of a batch.
-        reference: the compiled program of unshifted images; these are rolled on the host and go through it.
+        inputs: inputs of the sweep; its protocol wraps, its shifts are whole pixels.
+        observations: those of the shared engine.
+        batch: number of images of a batch.
+        reference: compiled program of unshifted images, applied to images rolled on the host.
+
+    Returns:
+        A description of the largest disagreement beyond `TOLERANCE`, or None.
     """
-    random = np.random.RandomState(len(job.split) + job.shift_set.count)
-    rows = random.randint(len(job.split), size=size)
-    columns = random.randint(job.shift_set.count, size=size)
-    margin, (height, width) = job.protocol.context, job.split.size
-    sources = np.array(job.split.images[rows])
+    split, shift_set = inputs.split, inputs.shift_set
+    random = np.random.RandomState(len(split) + shift_set.count)
+    rows = random.randint(len(split), size=batch)
+    columns = random.randint(shift_set.count, size=batch)
+    margin, (height, width) = inputs.protocol.context, split.size
+    sources = np.array(split.images[rows])
     window = np.s_[margin : margin + height, margin : margin + width]
-    for image, d in zip(sources, job.shift_set.shifts[columns], strict=True):
+    for image, d in zip(sources, shift_set.shifts[columns], strict=True):
         image[window] = np.roll(image[window], tuple(d), axis=(0, 1))
-    direct = reference(job.subject.state, sources, job.split.labels[rows])
+    direct = reference(inputs.model.state, sources, split.labels[rows])
     probability = np.asarray(jax.nn.softmax(direct.logits))
-    shared = seen.prediction[rows, columns]
-    # Two classes that tie but for rounding may change places.
-    lead = probability.max(axis=1) - probability[np.arange(size), shared]
+    shared = observations.prediction[rows, columns]
+    # The predictions of two classes that tie up to rounding may be swapped.
+    lead = probability.max(axis=1) - probability[np.arange(batch), shared]
     gaps = np.maximum(
-        np.abs(np.asarray(direct.label_probability) - seen.label_probability[rows, columns]),
-        np.abs(probability[np.arange(size), seen.reference_prediction[rows]] - seen.probability[rows, columns]),
+        np.abs(np.asarray(direct.label_probability) - observations.label_probability[rows, columns]),
+        np.abs(
+            probability[np.arange(batch), observations.reference_prediction[rows]]
+            - observations.probability[rows, columns]
+        ),
     )
     worst = int(np.argmax(np.maximum(lead, gaps)))
-    if max(lead[worst], gaps[worst]) <= TOLERATED:
+    if max(lead[worst], gaps[worst]) <= TOLERANCE:
         return None
-    shift = format_shift(job.shift_set.shifts[columns[worst]])
+    shift = format_shift(shift_set.shifts[columns[worst]])
     return (
-        f"image {rows[worst]} at shift {shift}: class {direct.prediction[worst]} directly, {shared[worst]} "
-        f"shared, probabilities {gaps[worst]:.2g} apart"
+        f"image {rows[worst]} at shift {shift}: class {direct.prediction[worst]} directly, {shared[worst]} shared, "
+        f"probabilities differ by {gaps[worst]:.2g}"
     )

@@ -1,4 +1,4 @@
-"""The backend: persistent compilation, precision, reproducibility; and what it is."""
+"""Configure and describe the backend of JAX: compilation cache, precision, determinism."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import jax
 from cnnshift.cache import cache_dir
 
 PRECISION = "highest"
-"""Of matrix products: TF32 alone would move an equivariance error to 1e-3."""
+"""Precision of matrix products; TF32 would raise an equivariance error to 1e-3."""
 
-
-KEPT_SECONDS = 0.0
-"""How long a program took to compile that is kept on disk: by default all are."""
+MIN_CACHED_COMPILE_SECONDS = 0.0
+"""Programs that took at least this long to compile are cached on disk."""
 
 
 def prepare_backend(*, deterministic: bool) -> None:
-    """Set the backend up before its first use.
+    """Configure JAX before its first use.
 
-    Compiled programs are kept on disk; `deterministic` asks a GPU for bit-reproducible kernels.
+    Args:
+        deterministic: whether to ask a GPU for bit-reproducible kernels.
     """
     jax.config.update("jax_compilation_cache_dir", str(cache_dir("xla")))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", KEPT_SECONDS)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", MIN_CACHED_COMPILE_SECONDS)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     jax.config.update("jax_default_matmul_precision", PRECISION)
     flag = "--xla_gpu_deterministic_ops=true"
@@ -32,7 +32,7 @@ def prepare_backend(*, deterministic: bool) -> None:
 
 
 def describe_device() -> dict[str, Any]:
-    """Kind and number of devices, dtype and precision of the measurement."""
+    """Return kind and number of devices, and dtype and precision of the measurement."""
     devices = jax.devices()
     return {
         "backend": jax.default_backend(),
@@ -43,7 +43,7 @@ def describe_device() -> dict[str, Any]:
     }
 
 
-def out_of_memory(error: Exception) -> bool:
-    """Whether the memory did not suffice: the device's, or the host's for a model that is called there."""
+def is_out_of_memory(error: Exception) -> bool:
+    """Return whether an exception reports too little memory of the device or of the host."""
     signs = ("resource_exhausted", "out of memory", "unable to allocate", "allocate memory", "memoryerror")
     return any(sign in str(error).lower() for sign in signs)

@@ -1,4 +1,4 @@
-"""The observations while they are being filled."""
+"""A table that collects the results of a sweep's calls."""
 
 from __future__ import annotations
 
@@ -10,14 +10,19 @@ from cnnshift.errors import NotFiniteError
 from cnnshift.observations import Observations
 from cnnshift.sweep.program import BlockResult, Reference
 from cnnshift.sweep.sweep_inputs import SweepInputs
+from cnnshift.unavailable import Unavailable
 
 
 class ObservationTable:
-    """Takes references and blocks in any order; is complete when it holds every image and shift."""
+    """Results of a sweep, entered in any order.
 
-    def __init__(self, job: SweepInputs) -> None:
-        self._split, self._set = job.split, job.shift_set
-        self._stride = job.subject.total_stride(job.split)
+    Attributes:
+        finished: number of image-shifts entered.
+    """
+
+    def __init__(self, inputs: SweepInputs) -> None:
+        self._split, self._set = inputs.split, inputs.shift_set
+        self._stride = inputs.model.total_stride(inputs.split)
         self._arrays: dict[str, np.ndarray] = {}
         self.finished = 0
 
@@ -26,23 +31,23 @@ class ObservationTable:
             self._arrays[name] = np.zeros(shape, dtype or like.dtype)
         return self._arrays[name]
 
-    def put_reference(self, start: int, seen: Reference) -> None:
-        """Enter the unshifted images from `start` on."""
-        n = min(len(seen.prediction), len(self._split) - start)
+    def put_reference(self, start: int, reference: Reference) -> None:
+        """Enter the results of unshifted images from index `start`."""
+        n = min(len(reference.prediction), len(self._split) - start)
         rows = slice(start, start + n)
         for name in ("prediction", "probability", "label_probability", "logits"):
-            values = np.asarray(getattr(seen, name))
+            values = np.asarray(getattr(reference, name))
             self._array(f"reference_{name}", (len(self._split), *values.shape[1:]), values)[rows] = values[:n]
 
     def put(self, start: int, first: int, block: BlockResult) -> int:
-        """Enter a block; returns the number of image-shifts that it holds."""
+        """Enter a block of images from `start` and shifts from `first`; return its number of image-shifts."""
         n = min(block.sums.change.shape[0], len(self._split) - start)
         s = min(block.shift_change.shape[0], self._set.count - first)
         rows, columns = slice(start, start + n), slice(first, first + s)
         total, count, classes = len(self._split), self._set.count, block.sums.change.shape[1]
-        for name, seen in block.seen._asdict().items():
-            if seen is not None:
-                self._array(name, (total, count), seen)[rows, columns] = np.asarray(seen)[:s, :n].T
+        for name, values in block.observation._asdict().items():
+            if values is not None:
+                self._array(name, (total, count), values)[rows, columns] = np.asarray(values)[:s, :n].T
         for name, sums in block.sums._asdict().items():
             self._array(name, (total, classes), sums, np.float64)[rows] += np.asarray(sums)[:n]
         shift_change = np.asarray(block.shift_change)
@@ -51,14 +56,14 @@ class ObservationTable:
         return n * s
 
     def observations(self) -> Observations:
-        """All of it.
+        """Return the complete table.
 
         Raises:
-            NotFiniteError: a logit is not a finite number.
+            NotFiniteError: A logit is not finite.
         """
         a = self._arrays
         if not (np.isfinite(a["reference_logits"]).all() and np.isfinite(a["distance"]).all()):
-            raise NotFiniteError("The model gave logits that are not finite numbers; nothing was measured.")
+            raise NotFiniteError("The model returned logits that are not finite numbers.")
         return Observations(
             shifts=self._set.shifts,
             neighbours=self._set.neighbours,
@@ -75,5 +80,5 @@ class ObservationTable:
             logit_change=a["change"] / self._set.count,
             logit_square_change=a["square"] / self._set.count,
             shift_logit_change=a["shift_change"] / len(self._split),
-            stride=None if isinstance(self._stride, str) else self._stride,
+            stride=None if isinstance(self._stride, Unavailable) else self._stride,
         )

@@ -1,10 +1,10 @@
-"""What a sweep measures: a pure function of weights and images."""
+"""A model as a pure function of weights and images: what a sweep evaluates."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -15,138 +15,158 @@ from jaxtyping import Array, Float
 from cnnshift import cores
 from cnnshift.data.split import Split
 from cnnshift.errors import InputError
+from cnnshift.loaded_model import LoadedModel
+from cnnshift.loaders.base import first_line
+from cnnshift.loaders.host_callback import HostCallback
 from cnnshift.models.base import Classifier, ReadoutKind
 from cnnshift.models.stage import Stage
+from cnnshift.preprocess import with_preprocessing
+from cnnshift.unavailable import Unavailable
 
 Apply = Callable[[Any, Float[Array, "n h w c"]], tuple[Float[Array, "n k"], Float[Array, "n e"] | None]]
 
 
 @dataclass(frozen=True, slots=True)
 class SplitModel:
-    """A model in two parts, for those that show them.
+    """A model split into features and head.
 
     Attributes:
-        features: (state, images) → a map with positions.
-        head: (state, map) → (logits, penultimate features).
-        stages: (state, size) → what the structure promises, see `Classifier.circular_stages`.
-        total_stride: what the structure says, see `Classifier.total_stride`, or why there is none; None where nothing
-            is known of the structure.
-        readout: how the logits depend on where the features are.
-        linear: state → (weights [e k], bias [k]) of a head that is linear in the flattened map, else None.
+        features: (state, images) → feature map.
+        head: (state, feature map) → (logits, penultimate features).
+        stages: (state, size) → stages of the features, see `Classifier.circular_stages`.
+        total_stride: total stride of the features, see `Classifier.total_stride`; None if the structure is unknown.
+        readout: how the logits depend on the positions of the features.
+        linear: state → (weights [e k], bias [k]) of a head that is linear in the flattened map; None for other heads.
     """
 
     features: Callable[[Any, Float[Array, "n h w c"]], Float[Array, "n H W C"]]
     head: Callable[[Any, Float[Array, "n H W C"]], tuple[Float[Array, "n k"], Float[Array, "n e"]]]
     stages: Callable[[Any, tuple[int, int]], Sequence[Stage] | None]
-    total_stride: int | str | None
+    total_stride: int | Unavailable | None
     readout: ReadoutKind
     linear: Callable[[Any], tuple[Float[Array, "e k"], Float[Array, " k"]]] | None
 
 
 @dataclass(frozen=True, slots=True)
 class HostRuntime:
-    """How a model is called that runs outside of the compiled program.
+    """How to call a model that runs outside of the compiled program.
 
     Attributes:
-        in_calls_of: number of images → the model as `PureModel.apply`, in calls of at most so many.
-        concurrent: whether it takes several calls at a time, each on a core of its own.
-        batch: images of a call, where it takes no other number and has its calls filled up.
+        with_max_batch: number of images n → `PureModel.apply` with at most n images per call of the runtime.
+        concurrent: whether several threads may call it at a time, each on its own core.
+        fixed_batch: the only number of images per call, to which the runtime fills smaller batches up; None for any.
     """
 
-    in_calls_of: Callable[[int], Apply]
+    with_max_batch: Callable[[int], Apply]
     concurrent: bool
-    batch: int | None
+    fixed_batch: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class PureModel:
-    """A model as a function.
+    """A model as a pure function.
 
     Attributes:
         apply: (state, images on the scale 0..1) → (logits, penultimate features or None).
-        state: its weights, a pytree of arrays.
-        parts: the same in two parts, or None.
-        own_digest: SHA-256 of what defines it, where its weights are not in the state.
-        outside: how it is called, if it runs outside of the compiled program.
-        own_parameters: number of its trained values, where they are not in the state.
+        state: weights, a pytree of arrays.
+        split_model: the same function in two parts, or None.
+        host: how to call the model if it runs outside of the compiled program, or None.
+        known_digest: SHA-256 of all that defines the model, if the state does not.
+        known_parameters: number of trained values, if the state does not show it.
     """
 
     apply: Apply
     state: Any
-    parts: SplitModel | None = None
-    own_digest: str | None = None
-    outside: HostRuntime | None = None
-    own_parameters: int | None = None
+    split_model: SplitModel | None = None
+    host: HostRuntime | None = None
+    known_digest: str | None = None
+    known_parameters: int | None = None
 
     @property
-    def lanes(self) -> int:
-        """Calls at a time. On CPU one for each core: a single call keeps little more than one of them busy."""
-        alone = self.outside is not None and not self.outside.concurrent
-        return 1 if alone or jax.default_backend() != "cpu" else cores.lanes()
+    def num_workers(self) -> int:
+        """Number of concurrent calls: on a CPU one per core, because one call uses little more than one core."""
+        sequential = self.host is not None and not self.host.concurrent
+        return 1 if sequential or jax.default_backend() != "cpu" else cores.num_workers()
 
     @property
     def parameters(self) -> int | None:
-        """Number of trained values, None for a model that shows none. Running statistics do not count."""
-        if self.own_parameters is not None:
-            return self.own_parameters
+        """Number of trained values without running statistics; None for a model without visible weights."""
+        if self.known_parameters is not None:
+            return self.known_parameters
         leaves = jax.tree.leaves(self.state, is_leaf=lambda leaf: isinstance(leaf, nnx.Variable))
         return None if not leaves else sum(leaf[...].size for leaf in leaves if isinstance(leaf, nnx.Param))
 
     @property
     def digest(self) -> str:
-        """SHA-256 over all weights and their names, or of what else defines the model."""
-        if self.own_digest is not None:
-            return self.own_digest
+        """SHA-256 over names, types, shapes and values of all weights, or `known_digest`."""
+        if self.known_digest is not None:
+            return self.known_digest
         digest = hashlib.sha256()
         for path, leaf in jax.tree_util.tree_leaves_with_path(self.state):
-            key = jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-            array = np.asarray(jax.random.key_data(leaf) if key else leaf)
+            is_key = jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+            array = np.asarray(jax.random.key_data(leaf) if is_key else leaf)
             digest.update(repr((jax.tree_util.keystr(path), array.dtype.str, array.shape)).encode())
             digest.update(array.tobytes())
         return digest.hexdigest()
 
-    def total_stride(self, split: Split) -> int | str:
-        """S, by what the model divides the resolution of these images, or why there is no such number.
+    def total_stride(self, split: Split) -> int | Unavailable:
+        """Return the total stride S of the features on these images.
 
-        Where nothing is known of the structure it is the ratio of the image's size to that of the map of features.
+        For a model of unknown structure, S is the ratio of the size of the images to that of the feature map.
         """
-        if self.parts is None:
-            return "the model does not show its features"
-        if self.parts.total_stride is not None:
-            return self.parts.total_stride
+        if self.split_model is None:
+            return Unavailable("the model does not expose its features")
+        if self.split_model.total_stride is not None:
+            return self.split_model.total_stride
         images = jax.ShapeDtypeStruct((1, *split.size, split.channels), "float32")
-        shape = jax.eval_shape(self.parts.features, self.state, images).shape[1:]
-        return "its features have a single position" if shape[:2] == (1, 1) else stride_of_map(shape, split.size)
+        shape = jax.eval_shape(self.split_model.features, self.state, images).shape[1:]
+        return (
+            Unavailable("its features have a single position") if shape[:2] == (1, 1) else map_stride(shape, split.size)
+        )
 
 
-def stride_of_map(shape: tuple[int, ...], size: tuple[int, int]) -> int | str:
-    """The ratio of an image's size (H, W) to that of a map of shape (h, w, c), or why there is none."""
+def map_stride(shape: tuple[int, ...], size: tuple[int, int]) -> int | Unavailable:
+    """Return the ratio of the size (H, W) of an image to that of a feature map of shape (h, w, c)."""
     if len(shape) != 3 or size[0] % shape[0] or size[1] % shape[1]:
-        return f"its features have shape {shape}, which does not divide {size[0]}×{size[1]} pixels"
+        return Unavailable(f"its features have shape {shape}, which does not divide {size[0]}×{size[1]} pixels")
     if size[0] // shape[0] != size[1] // shape[1]:
-        return "its stride is not the same on both axes"
+        return Unavailable("its stride differs between the two axes")
     return size[0] // shape[0]
 
 
-def as_pure_model(model: Callable[[Array], Array]) -> PureModel:
-    """A subject from a model.
+def as_pure_model(model: LoadedModel | Callable[[Any], Any]) -> PureModel:
+    """Return a model as a pure function.
 
     Args:
-        model: an NNX module (its weights become the state; penultimate features are seen if it has the zoo's
-            `features`, `embed` and `classify`; it is taken in evaluation mode, and itself left as it is), or any
-            traceable function images → logits.
+        model: a loaded model; or an NNX module, whose weights become the state (a copy in evaluation mode; split if it
+            has the methods `features`, `embed` and `classify`); or a traceable function images → logits.
 
     Raises:
-        InputError: it cannot be called.
+        InputError: The model is not callable.
     """
+    if isinstance(model, LoadedModel):
+        pure = as_pure_model(model.classifier)
+        if isinstance(callback := model.model, HostCallback):
+
+            def with_max_batch(max_batch: int) -> Apply:
+                limited = callback.with_max_batch(max_batch)
+                return as_pure_model(with_preprocessing(limited, model.preprocess, model.columns)).apply
+
+            pure = replace(pure, host=HostRuntime(with_max_batch, callback.concurrent, callback.fixed_batch))
+        # The digest is that of the weights alone: preprocessing has its own entry in a result.
+        digest = model.digest or as_pure_model(model.model).digest
+        return replace(pure, known_digest=digest, known_parameters=model.parameters)
     if not callable(model):
-        raise InputError(f"model is {model!r}; a Flax NNX module or a traceable function images → logits is needed.")
+        raise InputError(f"model is {model!r}; allowed: a Flax NNX module or a traceable function images → logits.")
     if not isinstance(model, nnx.Module):
         return PureModel(lambda state, images: (model(images), None), {})
+    return _from_module(model)
+
+
+def _from_module(model: nnx.Module) -> PureModel:
     model = nnx.clone(model)
     model.eval()
     graph, state = nnx.split(model)
-    opens = all(hasattr(model, name) for name in ("features", "embed", "classify"))
 
     def module(state: Any) -> Any:
         return nnx.merge(graph, state)
@@ -158,63 +178,48 @@ def as_pure_model(model: Callable[[Array], Array]) -> PureModel:
     def features(state: Any, images: Array) -> Array:
         return module(state).features(images)
 
-    if not opens:
-        return PureModel(lambda state, images: (module(state)(images), None), state)
-    parts = _parts(model, features, head, module)
-    return PureModel(lambda state, images: head(state, features(state, images)), state, parts)
-
-
-def _parts(model: nnx.Module, features: Any, head: Any, module: Callable[[Any], Any]) -> SplitModel:
-    """What a model of the zoo says of its structure; of another one nothing is known."""
-    if not isinstance(model, Classifier):
-        return SplitModel(features, head, lambda state, size: None, None, "any", None)
+    def stages(state: Any, size: tuple[int, int]) -> Sequence[Stage] | None:
+        return module(state).circular_stages(size)
 
     def linear(state: Any) -> tuple[Array, Array]:
         layer = module(state).classifier
         return layer.kernel[...], layer.bias[...]
 
-    def stages(state: Any, size: tuple[int, int]) -> Sequence[Stage] | None:
-        return module(state).circular_stages(size)
+    if not all(hasattr(model, name) for name in ("features", "embed", "classify")):
+        return PureModel(lambda state, images: (module(state)(images), None), state)
+    if isinstance(model, Classifier):
+        total_stride = model.total_stride or Unavailable("the model is not convolutional")
+        readout = model.readout_kind
+        split = SplitModel(features, head, stages, total_stride, readout, linear if readout == "linear" else None)
+    else:
+        split = SplitModel(features, head, lambda state, size: None, None, "any", None)
+    return PureModel(lambda state, images: head(state, features(state, images)), state, split)
 
-    kind = model.readout_kind
-    total = model.total_stride or "the model is not convolutional"
-    return SplitModel(features, head, stages, total, kind, linear if kind == "linear" else None)
 
-
-def check_fits(subject: PureModel, split: Split, *, exactly: bool = False) -> None:
-    """Find out before the sweep, by abstract evaluation, whether a model takes these images and tells their classes.
-
-    Args:
-        subject: the model.
-        split: the images.
-        exactly: whether more classes than the data have are too many.
+def count_logits(model: PureModel, split: Split) -> int:
+    """Return the number of logits per image of a split, by abstract evaluation.
 
     Raises:
-        InputError: it cannot be traced on a batch of them, or gives no [n k] logits, or fewer classes than there are.
+        InputError: The model cannot be traced on these images, or does not return floating-point logits [n k] of at
+            least as many classes as the data have.
     """
     height, width = split.size
     images = jax.ShapeDtypeStruct((2, height, width, split.channels), "float32")
     try:
-        logits, _ = jax.eval_shape(subject.apply, subject.state, images)
+        logits, _ = jax.eval_shape(model.apply, model.state, images)
     except InputError:
         raise
-    except (Exception, SystemExit) as problem:
-        # Whatever a stranger's model raises, the first line says what it was.
-        reason = str(problem).strip().partition("\n")[0]
+    except (Exception, SystemExit) as error:
         raise InputError(
             f"The model cannot be applied to images of shape (n, {height}, {width}, {split.channels}): "
-            f"{type(problem).__name__}: {reason}"
-        ) from problem
+            f"{first_line(error)}."
+        ) from error
     shape = getattr(logits, "shape", None)
     if shape is None or len(shape) != 2 or shape[0] != 2 or shape[1] < len(split.classes):
         raise InputError(
-            f"The model gives {'no array' if shape is None else f'shape {shape}'} for 2 images; "
-            f"allowed: logits [n k] of at least k = {len(split.classes)} classes, those of the data."
-        )
-    if exactly and shape[1] != len(split.classes):
-        raise InputError(
-            f"The model tells {shape[1]} classes, but the data have {len(split.classes)}; name the model's, one a line "
-            "of a text file, with classes=FILE."
+            f"The model returns {type(logits).__name__ if shape is None else f'shape {shape}'} for 2 images; allowed: "
+            f"logits [n k] with k ≥ {len(split.classes)}, the number of classes of the data."
         )
     if not jax.numpy.issubdtype(logits.dtype, jax.numpy.floating):
-        raise InputError(f"The model gives logits of type {logits.dtype}; allowed: floating-point numbers.")
+        raise InputError(f"The model returns logits of type {logits.dtype}; allowed: floating-point numbers.")
+    return shape[1]

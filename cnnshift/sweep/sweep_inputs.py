@@ -1,4 +1,4 @@
-"""What is to be swept, and how it is cut into batches of images and blocks of shifts."""
+"""The inputs of a sweep, and their division into batches of images and blocks of shifts."""
 
 from __future__ import annotations
 
@@ -13,47 +13,47 @@ from cnnshift.shifts.sets import ShiftSet
 from cnnshift.sweep.pure_model import PureModel
 
 BLOCK_SHIFTS = 64
-"""Most shifts in one call of the block program: the grain of progress and of an interruption."""
+"""Default of `SweepInputs.block_shifts`: progress is reported, and an interruption takes effect, after each block."""
 
 
 @dataclass(frozen=True, slots=True)
 class SweepInputs:
-    """What is to be swept, and how it is cut into batches of images and blocks of shifts.
+    """A model, images and shifts, and their division into batches and blocks.
 
     Attributes:
-        subject: the model.
-        split: the images.
-        protocol: how they move.
-        shift_set: by what.
-        block_shifts: most shifts of a block.
+        model: the model.
+        split: n images.
+        protocol: how images move.
+        shift_set: s shifts, or s per image.
+        block_shifts: largest number of shifts in a call of the block program.
     """
 
-    subject: PureModel
+    model: PureModel
     split: Split
     protocol: ShiftProtocol
     shift_set: ShiftSet
     block_shifts: int = BLOCK_SHIFTS
 
     def batch(self, start: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Images and labels from `start`, filled up to `size` with copies of the first; and the mask."""
+        """Return images and labels from index `start`, padded to `size` with copies of the first, and their mask."""
         images = self.split.images[start : start + size]
         labels = self.split.labels[start : start + size]
         missing = size - len(images)
         if missing:
-            # Copies and not zeros: a model may be undefined on an image that does not exist.
+            # Zeros could give values that are not finite.
             images = np.concatenate([images, np.repeat(images[:1], missing, axis=0)])
             labels = np.concatenate([labels, np.repeat(labels[:1], missing)])
         return images, labels, (np.arange(size) < size - missing).astype(np.float32)
 
     def block_size(self, width: int) -> int:
-        """Shifts per call: at most `block_shifts`, evened out over the calls, a multiple of the width."""
-        calls = math.ceil(self.shift_set.count / self.block_shifts)
-        return width * math.ceil(self.shift_set.count / calls / width)
+        """Return the number of shifts per block: at most `block_shifts`, balanced, a multiple of `width`."""
+        blocks = math.ceil(self.shift_set.count / self.block_shifts)
+        return width * math.ceil(self.shift_set.count / blocks / width)
 
     def block(self, first: int, size: int, start: int, batch: int) -> tuple[np.ndarray, np.ndarray]:
-        """Shifts [s 2], or [s b 2] for per-image sets, from column `first`, filled up with zeros; and their mask.
+        """Return `size` shifts from column `first`, padded with zeros, and their mask [s].
 
-        Whole pixels are 32-bit integers, fractions 32-bit floats.
+        Shifts are [s 2], or [s b 2] for per-image sets: int32 for whole pixels, float32 for fractions.
         """
         whole = self.shift_set.denominator == 1
         shifts = self.shift_set.shifts.astype(np.int32 if whole else np.float32)

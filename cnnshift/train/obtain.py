@@ -15,6 +15,7 @@ from flax import nnx
 
 from cnnshift.data.split import Split
 from cnnshift.errors import InputError, SaveError
+from cnnshift.loaded_model import LoadedModel, Provenance
 from cnnshift.models.base import Classifier, build, parse_model
 from cnnshift.spec import ModelSpec
 from cnnshift.train.augment import parse_augment
@@ -33,14 +34,14 @@ class TrainingPlan:
     """A validated model spec, with the recipe that trains it.
 
     Attributes:
-        label: the canonical spec, architecture first.
+        name: the canonical spec, architecture first.
         architecture: the spec without the recipe's keys.
         options: the family's options that differ from its defaults.
         recipe: how it is trained.
         seed: of the training run, if the spec fixes it.
     """
 
-    label: str
+    name: str
     architecture: ModelSpec
     options: dict[str, str]
     recipe: Recipe
@@ -50,17 +51,6 @@ class TrainingPlan:
     def epochs(self) -> int:
         """Of training; 0 leaves the network untrained."""
         return self.recipe.epochs
-
-
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """A model ready to be measured, how it was trained, and `seconds` of training: 0 when the weights were read."""
-
-    model: Classifier
-    recipe: dict[str, Any]
-    loss: float | None
-    cached: bool
-    seconds: float
 
 
 def plan_training(spec: ModelSpec, split: Split, *, epochs: int | None = None) -> TrainingPlan:
@@ -101,7 +91,7 @@ def obtain(
     seed: int,
     kept: Path | None = None,
     progress: Callable[[int], None] = lambda steps: None,
-) -> Trained:
+) -> LoadedModel:
     """The trained model: its cached weights, or a training run whose weights are then cached.
 
     Args:
@@ -120,9 +110,9 @@ def obtain(
     if kept or path.exists():
         try:
             stored = load_weights(model, path)
-            log.debug("%s seed %d: weights from %s", plan.label, seed, path.name)
+            log.debug("%s seed %d: weights from %s", plan.name, seed, path.name)
             model.eval()
-            return Trained(model, dict(stored.recipe), stored.loss, cached=True, seconds=0.0)
+            return _loaded(plan, model, seed, recipe=stored.recipe, loss=stored.loss, cached=True)
         except InputError as problem:
             if kept:
                 raise
@@ -135,7 +125,19 @@ def obtain(
     except SaveError as problem:
         # A cache that cannot be written costs time, not the measurement.
         log.warning("Weights are not cached: %s", problem)
-    return Trained(model, recipe, loss, cached=False, seconds=time.perf_counter() - started)
+    return _loaded(plan, model, seed, recipe=recipe, loss=loss, seconds=time.perf_counter() - started)
+
+
+def _loaded(plan: TrainingPlan, model: Classifier, seed: int, **training: Any) -> LoadedModel:
+    provenance = Provenance(
+        name=plan.name,
+        family=plan.architecture.name,
+        family_version=type(model).version,
+        options=plan.options,
+        seed=seed,
+        **training,
+    )
+    return LoadedModel(model, provenance=provenance)
 
 
 def _cached_path(plan: TrainingPlan, split: Split, seed: int) -> Path:

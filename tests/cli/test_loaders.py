@@ -30,14 +30,14 @@ def test_a_result(cnnshift, tmp_path):
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
-        ("py:{folder}/pixels.py:nothing", "returns NoneType"),
+        ("py:{folder}/pixels.py:nothing", "returned NoneType"),
         ("py:{folder}/pixels.py:leaves", "raises SystemExit: 0."),
         ("py:{folder}/pixels.py:make:step=x", "allowed: int"),
         ("py:{folder}/pixels.py:make:size=0", "option size is '0'"),
-        ("py:{folder}/missing.py:make", "which is no file"),
+        ("py:{folder}/missing.py:make", "which does not exist"),
         ("py", "write py:package.module:factory"),
-        ("onnx:{folder}/net.onnx", "which is no file"),
-        ("torch:{folder}/net.pth", "a pickle, which is not read"),
+        ("onnx:{folder}/net.onnx", "which does not exist"),
+        ("torch:{folder}/net.pth", "does not read pickles"),
         ("torch:{folder}/empty.pt2", "cannot be read as an exported program"),
         ("onnx:{folder}/empty.onnx", "cannot be read as ONNX"),
     ],
@@ -56,7 +56,7 @@ def test_bad_input(cnnshift, tmp_path, spec, said):
 def test_what_cannot_be_seen_into_cannot_be_explained(cnnshift, tmp_path):
     code, out, err = cnnshift("explain", f"py:{pixels(tmp_path)}:make", "--limit", "10")
     assert (code, out) == (2, "")
-    assert "its layers and derivatives cannot be seen" in " ".join(err.split())
+    assert "its layers and derivatives cannot be computed" in " ".join(err.split())
     # At once.
     assert "watching" not in err
 

@@ -68,7 +68,7 @@ def own_model(folder, monkeypatch):
     for package in ("onnx", "onnxruntime", "torch", "jax2onnx", "orbax.checkpoint"):
         pytest.importorskip(package)
     np.save(folder / "matrix.npy", np.random.RandomState(0).randn(1024, 10).astype(np.float32))
-    entry = Entry("my_package.loaders:open_mine", "from my_package", argument="FILE.npy")
+    entry = Entry("my_package.loaders:load_mine", "from my_package", argument="FILE.npy")
     monkeypatch.setattr(LOADERS, "_plugins", {"mine": entry})
 
 

@@ -36,9 +36,9 @@ def test_own_images_and_a_plain_function():
 @pytest.mark.parametrize(
     ("model", "options", "words"),
     [
-        (lambda images: images, {}, ["gives shape (2, 8, 8, 1)", "at least k = 3"]),
-        (lambda images: linear(images)[:, :2], {}, ["gives shape (2, 2)", "at least k = 3"]),
-        (lambda images: linear(images)[0], {}, ["gives shape (3,)"]),
+        (lambda images: images, {}, ["returns shape (2, 8, 8, 1)", "k ≥ 3"]),
+        (lambda images: linear(images)[:, :2], {}, ["returns shape (2, 2)", "k ≥ 3"]),
+        (lambda images: linear(images)[0], {}, ["returns shape (3,)"]),
         (lambda images: images @ jnp.ones((3, 3)), {}, ["cannot be applied to images of shape (n, 8, 8, 1)"]),
         (linear, {"max_shift": 8}, ["max-shift is 8", "7"]),
         (linear, {"step": 1 / 3}, ["step is 1/3", "Only the protocols fourier and bilinear"]),
@@ -66,7 +66,7 @@ def test_arguments_of_the_wrong_type_are_one_sentence_too():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     said = done.stdout.splitlines()
     assert len(said) == 3
-    assert said[0].startswith("The model 'cnn' would have to be trained")
+    assert said[0].startswith("The model 'cnn' has to be trained")
     assert said[1].startswith("The model ")
     assert said[2].startswith("max_shift is 'two'; allowed: pixels above 0, whole or a fraction such as 1/3")
 
@@ -123,12 +123,12 @@ class Opened(nnx.Module):
 @pytest.mark.parametrize(
     ("model", "stride", "reason"),
     [
-        (linear, None, "does not show its features"),
+        (linear, None, "does not expose its features"),
         (Opened(2, 2), 2, ""),
         (Opened(1, 1), 1, ""),
-        (Opened(2, 1), None, "not the same on both axes"),
+        (Opened(2, 1), None, "differs between the two axes"),
         (Opened(3, 3), None, "(3, 3, 1), which does not divide 8×8 pixels"),
-        (Opened(4, 2), None, "not the same on both axes"),
+        (Opened(4, 2), None, "differs between the two axes"),
     ],
 )
 def test_the_stride_of_a_model_of_ones_own(model, stride, reason):

@@ -5,13 +5,12 @@ import numpy as np
 import pytest
 
 import cnnshift
-from cnnshift.bench.networks import plan_source
 from cnnshift.errors import InputError
-from cnnshift.loaders.base import Preprocess
-from cnnshift.loaders.loader import columns
+from cnnshift.loaders.loader import find_columns
 from cnnshift.models.base import parse_options
+from cnnshift.preprocess import Preprocess
 from tests import external_models
-from tests.external_models import DATA
+from tests.external_models import DATA, load
 
 IMAGES = np.random.RandomState(0).rand(2, 4, 5, 3).astype(np.float32)
 
@@ -32,7 +31,7 @@ def test_preparation_against_numpy():
     found = prepared(mean="0.485/0.456/0.406", std="0.229/0.224/0.225")
     np.testing.assert_allclose(found, (IMAGES - mean) / std, rtol=1e-5, atol=1e-6)
     # The mean is of the colours as they are in the image.
-    found = prepared(mean="0.485/0.456/0.406", order="bgr", layout="nchw")
+    found = prepared(mean="0.485/0.456/0.406", channel_order="bgr", layout="nchw")
     np.testing.assert_allclose(found, (IMAGES - mean)[..., ::-1].transpose(0, 3, 1, 2), rtol=1e-5, atol=1e-6)
 
 
@@ -56,7 +55,7 @@ def test_forms_of_a_size(said, size):
         *({"mean": value} for value in ("a", "0.5/", "nan", "inf", "")),
         *({"std": value} for value in ("0", "-1", "1/0/1", "inf")),
         *({"scale": value} for value in ("0", "-255", "inf", "byte")),
-        {"order": "gbr"},
+        {"channel_order": "gbr"},
         {"layout": "chw"},
     ],
 )
@@ -73,27 +72,27 @@ def test_values_per_channel_have_to_be_as_many_as_channels(own):
 
 
 def test_the_spec_goes_before_the_file_beside_it_and_that_before_the_network(tmp_path, own):
-    own.with_suffix(".toml").write_text('size = 8\nmean = [0.1, 0.2, 0.3]\nstd = 0.5\norder = "bgr"\n')
-    found = plan_source(f"py:{own}:nnx:order=rgb,std=2").network.preprocess
-    assert found == Preprocess(size=(8, 8), mean=(0.1, 0.2, 0.3), std=(2.0,), order="rgb")
-    run = cnnshift.measure(f"py:{own}:nnx:order=rgb,std=2", DATA, max_shift=1)
+    own.with_suffix(".toml").write_text('size = 8\nmean = [0.1, 0.2, 0.3]\nstd = 0.5\nchannel_order = "bgr"\n')
+    found = load(f"py:{own}:nnx:channel_order=rgb,std=2").preprocess
+    assert found == Preprocess(size=(8, 8), mean=(0.1, 0.2, 0.3), std=(2.0,), channel_order="rgb")
+    run = cnnshift.measure(f"py:{own}:nnx:channel_order=rgb,std=2", DATA, max_shift=1)
     assert run.training.recipe.keys() == {"preprocess", "code"}
     assert run.training.recipe["preprocess"] == {"size": "8x8", "mean": "0.1/0.2/0.3", "std": "2"}
     images = (np.float32(DATA.images / 255) - np.float32([0.1, 0.2, 0.3])) / 2
     assert run.metric("accuracy").value == np.mean(external_models.logits(images).argmax(axis=1) == DATA.labels)
-    assert (run.options, run.params) == ({"order": "rgb", "std": "2"}, 132)
+    assert (run.options, run.params) == ({"channel_order": "rgb", "std": "2"}, 132)
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("sizes = 8", "has the key 'sizes'; allowed: size, scale, mean, std, order, layout, classes."),
+        ("sizes = 8", "has the key 'sizes'; allowed: size, scale, mean, std, channel_order, layout, classes."),
         ("[tool]\nsize = 8", "has the key 'tool'"),
         ("size = ", "own.toml cannot be read"),
         ("size = 'a'", "size"),
         ("mean = [0.5, 'a']", "mean"),
-        ("classes = 3", "classes holds something else than names"),
-        ("classes = ['a', 'a']", "classes holds 'a' twice"),
+        ("classes = 3", "classes has entries that are not names"),
+        ("classes = ['a', 'a']", "classes has the name 'a' twice"),
         ("classes = 'names.txt'", "names.txt', which cannot be read"),
         ("size = 1\nsize = 2", "own.toml cannot be read"),
     ],
@@ -101,7 +100,7 @@ def test_the_spec_goes_before_the_file_beside_it_and_that_before_the_network(tmp
 def test_a_bad_file_beside_a_network_is_one_sentence(own, text, said):
     own.with_suffix(".toml").write_text(text)
     with pytest.raises(InputError) as problem:
-        plan_source(f"py:{own}:nnx")
+        load(f"py:{own}:nnx")
     assert said in str(problem.value), problem.value
     assert "\n" not in str(problem.value)
 
@@ -109,7 +108,7 @@ def test_a_bad_file_beside_a_network_is_one_sentence(own, text, said):
 def test_bytes_beside_a_network_that_are_no_text(own):
     own.with_suffix(".toml").write_bytes(b"\xff\xfe")
     with pytest.raises(InputError, match=r"own\.toml cannot be read"):
-        plan_source(f"py:{own}:nnx")
+        load(f"py:{own}:nnx")
 
 
 def test_names_of_classes_pick_the_logits(tmp_path, own):
@@ -124,20 +123,24 @@ def test_names_of_classes_pick_the_logits(tmp_path, own):
     assert run.metric("accuracy").per_image == plain.metric("accuracy").per_image
     # Beside the network, a path is from there.
     own.with_suffix(".toml").write_text("classes = 'names.txt'")
-    assert plan_source(f"py:{own}:six").network.classes == names
+    assert load(f"py:{own}:six").class_names == names
     own.with_suffix(".toml").write_text(f"classes = {list(names)}")
-    assert plan_source(f"py:{own}:six").network.classes == names
+    assert load(f"py:{own}:six").class_names == names
 
 
 def test_columns():
-    assert columns(("a", "b", "c"), ("c", "a")) == (2, 0)
-    with pytest.raises(InputError, match=r"the class 'elk', .*\(1 of 2 are not\).*Did you mean 'elks'\?"):
-        columns(("elks", "bee"), ("bee", "elk"))
+    assert find_columns(("a", "b", "c"), ("c", "a")) == (2, 0)
+    with pytest.raises(InputError, match=r"the class 'elk', .*\(1 of 2 are missing\).*Did you mean 'elks'\?"):
+        find_columns(("elks", "bee"), ("bee", "elk"))
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("ant\nbee\ncat\ndog\nowl\n", "class 'elk'"), ("ant\n\nbee", "something else than names"), ("", "something else")],
+    [
+        ("ant\nbee\ncat\ndog\nowl\n", "class 'elk'"),
+        ("ant\n\nbee", "entries that are not names"),
+        ("", "entries that are not names"),
+    ],
 )
 def test_wrong_names_of_classes(tmp_path, own, text, said):
     (tmp_path / "names.txt").write_text(text)
@@ -151,7 +154,7 @@ def test_wrong_names_of_classes(tmp_path, own, text, said):
 def test_as_many_names_as_logits(tmp_path, own, factory):
     # A list with or without a background class would shift every name.
     (tmp_path / "names.txt").write_text("\n".join(["yak", "cow", *DATA.classes]))
-    with pytest.raises(InputError, match="gives 5 logits, but classes names 7"):
+    with pytest.raises(InputError, match="returns 5 logits, but classes has 7 names"):
         cnnshift.measure(f"py:{own}:{factory}:classes={tmp_path / 'names.txt'}", DATA, max_shift=1)
 
 
@@ -176,7 +179,7 @@ def test_an_option_that_means_two_things(tmp_path):
         "import numpy as np\n\n\ndef make(size: int = 5):\n"
         "    return lambda images: np.asarray(images).reshape(len(images), -1)[:, :size]\n"
     )
-    with pytest.raises(InputError, match=r"option size of .* is also one of how images are prepared"):
-        plan_source(f"py:{tmp_path / 'net.py'}:make:size=5")
+    with pytest.raises(InputError, match=r"has a parameter 'size', which is also a preprocessing option"):
+        load(f"py:{tmp_path / 'net.py'}:make:size=5")
     (tmp_path / "net.toml").write_text("size = 8\n")
-    assert plan_source(f"py:{tmp_path / 'net.py'}:make").network.preprocess.size == (8, 8)
+    assert load(f"py:{tmp_path / 'net.py'}:make").preprocess.size == (8, 8)

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 import cnnshift
-from cnnshift.bench.networks import plan_source
 from cnnshift.errors import InputError
 from tests import external_models
-from tests.external_models import DATA, write_onnx
+from tests.external_models import DATA, load, write_onnx
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -21,7 +20,7 @@ UNIT = np.float32(DATA.images / 255)
 
 @pytest.mark.parametrize("shape", [("n", 3, 8, 8), ("n", 3, "h", "w"), (1, 3, 8, 8), (5, 3, 8, 8), (None, 3, None, 8)])
 def test_any_number_of_images(tmp_path, shape):
-    network = plan_source(f"onnx:{write_onnx(tmp_path / 'net.onnx', shape=shape)}").network
+    network = load(f"onnx:{write_onnx(tmp_path / 'net.onnx', shape=shape)}")
     assert network.preprocess.layout == "nchw"
     assert network.preprocess.size == ((8, 8) if shape[2:] == (8, 8) else None)
     assert network.model.concurrent
@@ -32,20 +31,22 @@ def test_any_number_of_images(tmp_path, shape):
 
 def test_channels_last(tmp_path):
     path = write_onnx(tmp_path / "net.onnx", shape=("n", 8, 8, 3), last=True)
-    network = plan_source(f"onnx:{path}").network
+    network = load(f"onnx:{path}")
     assert (network.preprocess.layout, network.preprocess.size) == ("nhwc", (8, 8))
     np.testing.assert_allclose(network.model(jnp.asarray(UNIT)), external_models.logits(UNIT), rtol=1e-4, atol=1e-5)
 
 
 def test_a_layout_that_has_to_be_said(tmp_path):
     path = write_onnx(tmp_path / "net.onnx", shape=("n", 3, 8, 3))
-    with pytest.raises(InputError, match=r"channels may be first or last; say layout=nchw or nhwc\."):
-        plan_source(f"onnx:{path}")
-    assert plan_source(f"onnx:{path}:layout=nchw").network.preprocess.size == (8, 3)
+    with pytest.raises(
+        InputError, match=r"channels may be the second or the last axis; give layout=nchw or layout=nhwc\."
+    ):
+        load(f"onnx:{path}")
+    assert load(f"onnx:{path}:layout=nchw").preprocess.size == (8, 3)
     (tmp_path / "net.toml").write_text('layout = "nchw"')
-    assert plan_source(f"onnx:{path}").network.preprocess.layout == "nchw"
+    assert load(f"onnx:{path}").preprocess.layout == "nchw"
     with pytest.raises(InputError, match="layout is 'chwn'"):
-        plan_source(f"onnx:{path}:layout=chwn")
+        load(f"onnx:{path}:layout=chwn")
 
 
 def test_the_size_that_a_network_asks_for_is_that_of_the_window(tmp_path):
@@ -60,9 +61,9 @@ def test_the_size_that_a_network_asks_for_is_that_of_the_window(tmp_path):
 BAD = {
     "several inputs": ({"inputs": 2}, "has 2 inputs (x0, x1); allowed: one."),
     "several outputs": ({"outputs": 2}, "has 2 outputs (y0, y1); allowed: one."),
-    "wrong rank": ({"shape": ("n", 3, 8)}, "of shape ['n', 3, 8]; allowed: tensor(float) of four axes"),
-    "wrong type": ({"dtype": 11}, "takes tensor(double)"),
-    "no channels": ({"shape": ("n", 5, 8, 8)}, "say layout=nchw or nhwc"),
+    "wrong rank": ({"shape": ("n", 3, 8)}, "of shape ['n', 3, 8]; allowed: tensor(float) with four axes"),
+    "wrong type": ({"dtype": 11}, "an input tensor(double)"),
+    "no channels": ({"shape": ("n", 5, 8, 8)}, "give layout=nchw or layout=nhwc"),
 }
 
 
@@ -70,7 +71,7 @@ BAD = {
 def test_another_network_is_one_sentence(tmp_path, options, said):
     path = write_onnx(tmp_path / "net.onnx", **options)
     with pytest.raises(InputError) as problem:
-        plan_source(f"onnx:{path}")
+        load(f"onnx:{path}")
     # The runtime may refuse it before it is asked.
     assert said in str(problem.value) or "cannot be read as ONNX" in str(problem.value), problem.value
     assert "\n" not in str(problem.value)
@@ -80,10 +81,10 @@ def test_another_network_is_one_sentence(tmp_path, options, said):
 def test_no_such_file(tmp_path, monkeypatch, spec):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError) as problem:
-        plan_source(f"onnx:{spec}")
+        load(f"onnx:{spec}")
     assert "\n" not in str(problem.value)
     if spec.endswith((".pt", ".pth")):
-        assert "a pickle, which is not read" in str(problem.value) and "torch.export.save" in str(problem.value)
+        assert "does not read pickles" in str(problem.value) and "torch.onnx.export" in str(problem.value)
 
 
 @pytest.mark.parametrize("keep", [0, 1, 50, 200])
@@ -91,7 +92,7 @@ def test_a_truncated_file(tmp_path, keep):
     path = write_onnx(tmp_path / "net.onnx")
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(InputError, match=r"net\.onnx (cannot be read as ONNX|has 0 inputs)"):
-        plan_source(f"onnx:{path}")
+        load(f"onnx:{path}")
 
 
 def test_other_images_than_it_takes(tmp_path):
@@ -105,42 +106,42 @@ def test_other_images_than_it_takes(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("layout=nhwc", r"layout is nhwc, but .*net\.onnx takes images of shape .*; allowed: nchw\."),
-        ("size=16", r"size is 16, but .*net\.onnx takes images of 8x8 pixels only\."),
+        ("layout=nhwc", r"layout is nhwc, but .*net\.onnx has an input of shape .*; allowed: nchw\."),
+        ("size=16", r"size is 16x16, but .*net\.onnx accepts images of 8x8 pixels only\."),
     ],
 )
 def test_a_preparation_that_contradicts_the_file(tmp_path, options, message):
     path = write_onnx(tmp_path / "net.onnx")
     with pytest.raises(InputError, match=message):
-        plan_source(f"onnx:{path}:{options}")
+        load(f"onnx:{path}:{options}")
 
 
 def test_without_the_runtime(tmp_path, monkeypatch):
     path = write_onnx(tmp_path / "net.onnx")
     monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
     with pytest.raises(InputError, match=r"pip install 'cnnshift\[onnx\]'"):
-        plan_source(f"onnx:{path}")
+        load(f"onnx:{path}")
 
 
 def test_the_digest_is_that_of_all_weights(tmp_path):
     path = write_onnx(tmp_path / "net.onnx")
-    inside = plan_source(f"onnx:{path}").network.digest
+    inside = load(f"onnx:{path}").digest
     model = onnx.load(path)
     onnx.save_model(model, path, save_as_external_data=True, location="weights.bin", size_threshold=0)
-    network = plan_source(f"onnx:{path}").network
+    network = load(f"onnx:{path}")
     np.testing.assert_allclose(
         network.model(network.preprocess(jnp.asarray(UNIT))), external_models.logits(UNIT), rtol=1e-4, atol=1e-5
     )
     content = bytearray((tmp_path / "weights.bin").read_bytes())
     content[0] ^= 1
     (tmp_path / "weights.bin").write_bytes(content)
-    assert len({inside, network.digest, plan_source(f"onnx:{path}").network.digest}) == 3
+    assert len({inside, network.digest, load(f"onnx:{path}").digest}) == 3
 
 
 def test_a_fixed_number_of_images_is_used_whole(tmp_path, caplog):
     caplog.set_level(logging.DEBUG, "cnnshift")
     path = write_onnx(tmp_path / "net.onnx", shape=(6, 3, 8, 8))
-    assert plan_source(f"onnx:{path}").network.model.batch == 6
+    assert load(f"onnx:{path}").model.fixed_batch == 6
     cnnshift.measure(f"onnx:{path}", DATA, max_shift=1)
     assert any(message.startswith("sweep: 6 images × ") for message in caplog.messages)
 
@@ -153,4 +154,4 @@ def test_a_place_that_is_no_file_of_weights_is_not_opened(tmp_path, place):
     model = onnx.load(path)
     onnx.helper.set_model_props(model, {"location": place})
     onnx.save_model(model, path)
-    assert plan_source(f"onnx:{path}").network.digest == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert load(f"onnx:{path}").digest == hashlib.sha256(path.read_bytes()).hexdigest()

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 import cnnshift
-from cnnshift.bench.networks import plan_source
 from cnnshift.errors import InputError, MeasurementError
 from cnnshift.loaders.host_callback import host_callback, in_batches
 from tests import external_models
-from tests.external_models import DATA
+from tests.external_models import DATA, load
 
 
 @pytest.fixture
@@ -22,7 +21,7 @@ def own(tmp_path):
 
 @pytest.mark.parametrize("factory", ["nnx", "linen", "plain"])
 def test_what_a_factory_returns(own, factory):
-    network = plan_source(f"py:{own}:{factory}").network
+    network = load(f"py:{own}:{factory}")
     images = np.float32(DATA.images / 255)
     np.testing.assert_allclose(network.model(images), external_models.logits(images), rtol=1e-5, atol=1e-5)
     run = cnnshift.measure(f"py:{own}:{factory}", DATA, max_shift=1)
@@ -37,44 +36,44 @@ def test_a_module_by_its_name(tmp_path, monkeypatch):
     external_models.write_factories(tmp_path).rename(tmp_path / "own_networks.py")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert plan_source("py:own_networks:plain").network.model is external_models.logits
+    assert load("py:own_networks:plain").model is external_models.logits
 
 
 def test_options_become_what_the_factory_says(own):
-    plan_source(f"py:{own}:options:whole=3,part=2,flag=True,text=7,bare=8,number=0.5")
-    plan_source(f"py:{own}:evaluated:a=1,b=two")
+    load(f"py:{own}:options:whole=3,part=2,flag=True,text=7,bare=8,number=0.5")
+    load(f"py:{own}:evaluated:a=1,b=two")
     own.write_text("from __future__ import annotations\n" + own.read_text())
-    plan_source(f"py:{own}:options:whole=3,part=2,flag=true,text=7,bare=8,number=0.5")
+    load(f"py:{own}:options:whole=3,part=2,flag=true,text=7,bare=8,number=0.5")
 
 
 def test_another_code_is_another_network(own):
-    before = plan_source(f"py:{own}:plain").network.digest
+    before = load(f"py:{own}:plain").digest
     own.write_text(own.read_text() + "# changed\n")
-    assert before != plan_source(f"py:{own}:plain").network.digest
+    assert before != load(f"py:{own}:plain").digest
 
 
 BAD = {
     "no factory": ("", "write py:package.module:factory"),
-    "no file": ("missing.py:make", "missing.py, which is no file"),
+    "no file": ("missing.py:make", "missing.py, which does not exist"),
     "no module": ("no_such_module:make", "The module no_such_module cannot be imported: ModuleNotFoundError"),
     "no such function": ("{own}:mkae", "has no function 'mkae'; it has: nnx, normed"),
     "no function": ("{own}:value", "has no function 'value'"),
     "raises": ("{own}:raises", "raises RuntimeError: no such checkpoint."),
     "leaves": ("{own}:leaves", "raises SystemExit: 0."),
-    "nothing": ("{own}:nothing", "returns NoneType; allowed: a Flax NNX module"),
+    "nothing": ("{own}:nothing", "returned NoneType; allowed: a Flax NNX module"),
     "unknown option": ("{own}:nnx:width=3", "has no option 'width'; allowed: hidden, zero."),
     "no options": ("{own}:plain:a=1", "has no option 'a'; allowed: none."),
     "missing option": ("{own}:options", "needs the option 'whole'"),
     "no whole number": ("{own}:options:whole=3.5", "The option whole of", "is '3.5'; allowed: int."),
     "no truth": ("{own}:options:whole=3,flag=yes", "is 'yes'; allowed: true, false."),
-    "weights of a function": ("{own}:plain:weights=w.safetensors", "are for a Flax NNX module"),
+    "weights of a function": ("{own}:plain:weights=w.safetensors", "only for a Flax NNX module"),
 }
 
 
 @pytest.mark.parametrize(("spec", "words"), [(spec, words) for spec, *words in BAD.values()], ids=BAD)
 def test_what_cannot_be_opened_is_one_sentence(own, spec, words):
     with pytest.raises(InputError) as problem:
-        plan_source("py:" + spec.replace("{own}", str(own)))
+        load("py:" + spec.replace("{own}", str(own)))
     assert all(word in str(problem.value) for word in words), problem.value
     assert "\n" not in str(problem.value)
 
@@ -90,17 +89,17 @@ def test_what_cannot_be_opened_is_one_sentence(own, spec, words):
 def test_a_file_that_cannot_be_imported(tmp_path, code, said):
     (tmp_path / "own.py").write_text(code)
     with pytest.raises(InputError, match=r"own\.py cannot be imported") as problem:
-        plan_source(f"py:{tmp_path / 'own.py'}:make")
+        load(f"py:{tmp_path / 'own.py'}:make")
     assert said in str(problem.value) and "\n" not in str(problem.value)
 
 
 @pytest.mark.parametrize(
     ("factory", "said"),
     [
-        ("few", "gives shape (2, 4) for 2 images; allowed: logits [n k] of at least k = 5"),
-        ("many", "tells 6 classes, but the data have 5; name the model's"),
-        ("flat", "gives shape (1,) for 1 images; allowed: logits [n k]"),
-        ("words", "gives list for 1 images; allowed: an array [n k]"),
+        ("few", "returns shape (2, 4) for 2 images; allowed: logits [n k] with k ≥ 5"),
+        ("many", "has 6 classes, but the data have 5; name the model's"),
+        ("flat", "returns shape (1,) for 1 images; allowed: logits [n k]"),
+        ("words", "returns list for 1 images; allowed: an array [n k]"),
     ],
 )
 def test_what_does_not_fit_the_data(own, factory, said):
@@ -150,7 +149,7 @@ def test_a_call_back_in_several_calls():
 
     images = np.random.RandomState(0).rand(7, 4, 4, 2).astype(np.float32)
     whole = host_callback(function)
-    found = jax.jit(whole.in_calls_of(3))(images)
+    found = jax.jit(whole.with_max_batch(3))(images)
     assert sizes == [1, 3, 2, 2]
     np.testing.assert_array_equal(found, jax.jit(whole)(images))
     # Of the one image that tells the classes, no second is asked for.
@@ -205,7 +204,7 @@ def test_no_folder_of_this_machine_is_on_record(own, tmp_path, monkeypatch):
     assert str(tmp_path) not in run.model_dump_json()
     # What was given from the present folder stays: two networks may have one name.
     monkeypatch.chdir(tmp_path.parent)
-    assert plan_source(f"py:{tmp_path.name}/own.py:plain").label == f"py:{tmp_path.name}/own.py:plain"
+    assert load(f"py:{tmp_path.name}/own.py:plain").name == f"py:{tmp_path.name}/own.py:plain"
 
 
 def test_a_function_of_numpy_arrays_is_measured_without_a_spec():
@@ -213,5 +212,5 @@ def test_a_function_of_numpy_arrays_is_measured_without_a_spec():
     assert run.metric("accuracy").value == np.mean(
         external_models.logits(np.float32(DATA.images / 255)).argmax(1) == DATA.labels
     )
-    with pytest.raises(InputError, match="layers and derivatives cannot be seen"):
+    with pytest.raises(InputError, match="layers and derivatives cannot be computed"):
         cnnshift.explain(lambda images: external_models.logits(np.asarray(images)), DATA, max_shift=1)

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 
 import cnnshift
-from cnnshift.bench.networks import plan_source
 from cnnshift.errors import InputError
 from cnnshift.loaders.exported import load_exported
 from tests import external_models
-from tests.external_models import DATA, write_exported, write_onnx
+from tests.external_models import DATA, load, write_exported, write_onnx
 
 torch = pytest.importorskip("torch")
 
@@ -34,12 +33,12 @@ def network(tmp_path):
 
 
 def seen(spec, images=UNIT):
-    network = plan_source(spec).network
+    network = load(spec)
     return np.asarray(network.model(network.preprocess(jnp.asarray(images))))
 
 
 def test_a_factory_is_used_in_evaluation_mode(own):
-    found = plan_source(f"torch:{own}:torch").network
+    found = load(f"torch:{own}:torch")
     assert (found.preprocess.layout, found.preprocess.size) == ("nchw", None)
     np.testing.assert_allclose(seen(f"torch:{own}:torch"), external_models.logits(UNIT), rtol=1e-4, atol=1e-5)
 
@@ -96,7 +95,7 @@ def test_a_torch_module_may_measure_itself_while_it_is_imported(tmp_path):
 )
 def test_a_program_takes_any_number_of_images(tmp_path, network, images, dynamic):
     path = write_exported(tmp_path / "net.pt2", network, images=images, dynamic=dynamic)
-    found = plan_source(f"torch:{path}").network
+    found = load(f"torch:{path}")
     assert found.preprocess.layout == "nchw"
     assert found.preprocess.size == (None if dynamic and 2 in dynamic else (8, 8))
     for n in (1, 4, 12):
@@ -199,21 +198,21 @@ def test_written_by_torch_as_onnx(tmp_path, network):
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
-        ("net.pt", "a pickle, which is not read"),
-        ("net.pth", "torch.export.save"),
-        ("net.zip", "ends in .pt2"),
-        ("net.pt2", "which is no file"),
-        ("", "ends in .pt2"),
+        ("net.pt", "does not read pickles"),
+        ("net.pth", "torch.onnx.export"),
+        ("net.zip", "allowed: *.pt2"),
+        ("net.pt2", "which does not exist"),
+        ("", "allowed: *.pt2"),
         ("net.pt2:width=3", "has no option 'width'"),
-        ("{own}:plain", "returns function; allowed: a torch.nn.Module"),
-        ("{own}:nothing", "returns NoneType"),
+        ("{own}:plain", "returned function; allowed: a torch.nn.Module"),
+        ("{own}:nothing", "returned NoneType"),
         ("{own}:torch:a=1", "has no option 'a'"),
     ],
 )
 def test_what_cannot_be_opened_is_one_sentence(own, monkeypatch, tmp_path, spec, said):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError) as problem:
-        plan_source("torch:" + spec.replace("{own}", str(own)))
+        load("torch:" + spec.replace("{own}", str(own)))
     assert said in str(problem.value)
     assert "\n" not in str(problem.value)
 
@@ -228,7 +227,7 @@ def test_other_images_than_a_program_takes(tmp_path, network):
 def test_training_mode_is_refused(tmp_path, network):
     torch.export.save(torch.export.export(network.train(), (torch.zeros(2, 3, 8, 8),)), tmp_path / "net.pt2")
     with pytest.raises(InputError, match=r"exported in training mode; call eval\(\)"):
-        plan_source(f"torch:{tmp_path / 'net.pt2'}")
+        load(f"torch:{tmp_path / 'net.pt2'}")
 
 
 class Two(torch.nn.Module):
@@ -258,13 +257,13 @@ def test_another_program_is_one_sentence(tmp_path, module, shapes, said):
     program = torch.export.export(module(), tuple(torch.zeros(shape) for shape in shapes))
     torch.export.save(program, tmp_path / "net.pt2")
     with pytest.raises(InputError, match=said):
-        plan_source(f"torch:{tmp_path / 'net.pt2'}")
+        load(f"torch:{tmp_path / 'net.pt2'}")
 
 
 def test_without_torch(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "torch", None)
     with pytest.raises(InputError, match=r"pip install 'cnnshift\[torch\]'"):
-        plan_source("torch:net.pt2")
+        load("torch:net.pt2")
 
 
 class Counting(torch.nn.Module):
@@ -297,12 +296,12 @@ def test_the_digest_is_that_of_all_weights(tmp_path):
     (tmp_path / "seed").write_text("0")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path)
-        before = plan_source("torch:half.py:fixed").network.digest
-        assert plan_source("torch:half.py:fixed").network.digest == before
+        before = load("torch:half.py:fixed").digest
+        assert load("torch:half.py:fixed").digest == before
         (tmp_path / "seed").write_text("1")
-        assert plan_source("torch:half.py:fixed").network.digest != before
+        assert load("torch:half.py:fixed").digest != before
 
 
 def test_a_module_is_measured_by_its_spec(network):
-    with pytest.raises(InputError, match=r"is a PyTorch module \(Sequential\); measure it by a spec"):
+    with pytest.raises(InputError, match=r"is a PyTorch module \(Sequential\); allowed: its spec"):
         cnnshift.measure(network, DATA, max_shift=1)

@@ -5,10 +5,10 @@ import pytest
 import safetensors.numpy
 from flax import nnx
 
-from cnnshift.bench.networks import plan_source
 from cnnshift.errors import InputError
 from cnnshift.models.arrays import arrays_by_name
 from tests import external_models
+from tests.external_models import load
 
 NAMES = {"conv.kernel", "conv.bias", "out.kernel"}
 
@@ -28,7 +28,7 @@ def arrays():
 
 
 def opened(own, weights):
-    return plan_source(f"py:{own}:nnx:zero=true,weights={weights}").network.model
+    return load(f"py:{own}:nnx:zero=true,weights={weights}").model
 
 
 def assert_filled(model, arrays):
@@ -46,7 +46,7 @@ def test_safetensors(tmp_path, own, arrays):
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 def test_orbax(tmp_path, own, arrays):
     ocp = pytest.importorskip("orbax.checkpoint")
-    _, state = nnx.split(plan_source(f"py:{own}:nnx").network.model)
+    _, state = nnx.split(load(f"py:{own}:nnx").model)
     pure = nnx.to_pure_dict(state)
     with ocp.PyTreeCheckpointer() as checkpointer:
         checkpointer.save(tmp_path / "pure", pure)
@@ -102,4 +102,4 @@ def test_a_factory_that_reads_its_own_weights(tmp_path, own):
     own.write_text(
         own.read_text() + "\ndef reads(weights: str):\n    assert weights == 'mine.pth'\n    return plain()\n"
     )
-    assert callable(plan_source(f"py:{own}:reads:weights=mine.pth").network.model)
+    assert callable(load(f"py:{own}:reads:weights=mine.pth").model)

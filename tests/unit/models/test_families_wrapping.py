@@ -289,7 +289,7 @@ def test_shared_passes_equal_direct_ones():
         run_sweep(subject, split, Circular(SIZE, reach=shifts.reach), shifts, engine=engine)
         for engine in ("direct", "shared")
     )
-    assert shared.forwards == 4 * (4**2 + 1)
+    assert shared.forward_passes == 4 * (4**2 + 1)
     np.testing.assert_array_equal(shared.observations.prediction, direct.observations.prediction)
     np.testing.assert_allclose(shared.observations.probability, direct.observations.probability, atol=1e-5)
 

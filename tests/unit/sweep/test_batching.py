@@ -3,7 +3,6 @@
 import sys
 import threading
 import time
-from dataclasses import replace
 
 import jax.numpy as jnp
 import numpy as np
@@ -14,10 +13,11 @@ from cnnshift import cores
 from cnnshift.catalog import PROTOCOLS
 from cnnshift.data.split import Split
 from cnnshift.errors import InputError, MeasurementError
+from cnnshift.loaded_model import LoadedModel
 from cnnshift.loaders.host_callback import host_callback
 from cnnshift.shifts.sets import enumerate_shifts
 from cnnshift.sweep import batching, engine
-from cnnshift.sweep.pure_model import HostRuntime, as_pure_model
+from cnnshift.sweep.pure_model import as_pure_model
 from cnnshift.sweep.sweep_inputs import SweepInputs
 
 
@@ -47,12 +47,11 @@ class Counted:
 
 def sweep(function, n, shifts=8, *, progress=lambda done: None, batch_size=None, width=None, **called):
     call = host_callback(function, **called)
-    outside = HostRuntime(lambda most: as_pure_model(call.in_calls_of(most)).apply, call.concurrent, call.batch)
     test = images(n)
     moves = enumerate_shifts(f"random:{shifts}", max_shift=4, step=1, size=test.size, wraps=True, images=n)
     protocol = PROTOCOLS.load("circular")(test.size, reach=moves.reach)
-    seen = replace(as_pure_model(call), outside=outside)
-    return engine.run_sweep(seen, test, protocol, moves, batch_size=batch_size, width=width, progress=progress)
+    model = as_pure_model(LoadedModel(call))
+    return engine.run_sweep(model, test, protocol, moves, batch_size=batch_size, width=width, progress=progress)
 
 
 @pytest.fixture
@@ -60,7 +59,7 @@ def tried(monkeypatch):
     """Have calls of a size be the fastest, with so many images a second."""
 
     def set_to(size, rate):
-        monkeypatch.setattr(batching, "_fastest_size", lambda job, sizes: (size, rate))
+        monkeypatch.setattr(batching, "_fastest_size", lambda inputs, sizes: (size, rate))
 
     return set_to
 
@@ -96,7 +95,7 @@ def test_long_calls_are_not_put_together(tried):
 
 
 def test_every_lane_has_calls_of_its_own(tried, monkeypatch):
-    monkeypatch.setattr(cores, "lanes", lambda: 2)
+    monkeypatch.setattr(cores, "num_workers", lambda: 2)
     tried(16, 1e5)
     function = Counted(seconds=0.002)
     sweep(function, 20, 9, concurrent=True)
@@ -105,7 +104,7 @@ def test_every_lane_has_calls_of_its_own(tried, monkeypatch):
 
 
 def test_too_little_work_for_a_trial_still_keeps_every_lane_busy(monkeypatch):
-    monkeypatch.setattr(cores, "lanes", lambda: 2)
+    monkeypatch.setattr(cores, "num_workers", lambda: 2)
     function, steps = Counted(seconds=0.002), []
     sweep(function, 4, 6, concurrent=True, progress=steps.append)
     assert function.at_once >= 2
@@ -117,7 +116,7 @@ def test_too_little_work_for_a_trial_still_keeps_every_lane_busy(monkeypatch):
 def test_a_fixed_number_of_images_is_filled_up_no_more_often_than_it_has_to(tried, n, each, width):
     tried(64, 1e9)
     function = Counted()
-    sweep(function, n, 6, batch=64, width=width)
+    sweep(function, n, 6, fixed_batch=64, width=width)
     # Beside the shifts: the classes; and the images as they are, for every batch and once to compile.
     assert set(function.sizes) == {64}
     assert each * 7 <= len(function.sizes) <= each * 7 + 3
@@ -126,7 +125,7 @@ def test_a_fixed_number_of_images_is_filled_up_no_more_often_than_it_has_to(trie
 def test_fewer_images_than_a_call_takes_come_with_several_shifts(tried):
     tried(64, 64 / 0.2)
     function, steps = Counted(), []
-    found = sweep(function, 5, 48, batch=64, progress=steps.append)
+    found = sweep(function, 5, 48, fixed_batch=64, progress=steps.append)
     # Twelve shifts of five images, and no more than five such calls a second.
     assert (set(function.sizes), found.width) == ({64}, 12)
     assert max(steps) <= 5 * 12 * 5
@@ -136,7 +135,7 @@ def test_fewer_images_than_a_call_takes_come_with_several_shifts(tried):
 
 
 def test_calls_of_a_given_size_keep_every_lane_busy_too(monkeypatch):
-    monkeypatch.setattr(cores, "lanes", lambda: 2)
+    monkeypatch.setattr(cores, "num_workers", lambda: 2)
     function, steps = Counted(seconds=0.002), []
     sweep(function, 20, 24, concurrent=True, batch_size=20, progress=steps.append)
     assert function.at_once >= 2
@@ -144,7 +143,7 @@ def test_calls_of_a_given_size_keep_every_lane_busy_too(monkeypatch):
 
 
 def test_nothing_is_timed_where_the_shape_is_given(monkeypatch):
-    monkeypatch.setattr(batching, "_fastest_size", lambda job, sizes: pytest.fail("timed"))
+    monkeypatch.setattr(batching, "_fastest_size", lambda inputs, sizes: pytest.fail("timed"))
     for given in ({"batch_size": 5}, {"width": 1}):
         sweep(Counted(), 10, **given)
 
@@ -161,8 +160,8 @@ def test_the_fastest_size_is_the_one_of_the_highest_throughput():
     test = images(64)
     moves = enumerate_shifts("grid", max_shift=4, step=1, size=test.size, wraps=True, images=64)
     protocol = PROTOCOLS.load("circular")(test.size, reach=moves.reach)
-    seen = replace(as_pure_model(call), outside=HostRuntime(lambda most: as_pure_model(call).apply, False, None))
-    size, rate = batching._fastest_size(SweepInputs(seen, test, protocol, moves), [1, 2, 4, 8, 16, 32])
+    model = as_pure_model(LoadedModel(call))
+    size, rate = batching._fastest_size(SweepInputs(model, test, protocol, moves), [1, 2, 4, 8, 16, 32])
     assert size == 4
     assert 500 < rate <= 1000
 
@@ -193,7 +192,9 @@ def test_a_function_that_measures_a_model_itself_is_refused():
         cnnshift.measure(lambda x: np.asarray(x).reshape(len(x), -1)[:, :5], (test.images, test.labels), max_shift=1)
         return x.reshape(len(x), -1)[:, :5]
 
-    with pytest.raises(InputError, match=r"^A model that is called back measures a model itself; allowed: a function"):
+    with pytest.raises(
+        InputError, match=r"^A model that runs on the host measures a model itself; allowed: a function"
+    ):
         cnnshift.measure(lambda x: outer(np.asarray(x)), (test.images, test.labels), max_shift=1)
 
 
@@ -218,8 +219,8 @@ def test_calls_that_the_memory_does_not_suffice_for_are_not_chosen():
 
 def test_a_fixed_number_of_images_is_not_halved():
     function = Hungry(4)
-    with pytest.raises(MeasurementError, match=r"^A call of 8 images, the only one it takes, does not fit"):
-        sweep(function, 20, 8, batch=8)
+    with pytest.raises(MeasurementError, match=r"^The fixed batch of 8 images does not fit"):
+        sweep(function, 20, 8, fixed_batch=8)
 
 
 def test_a_module_may_measure_itself_while_it_is_imported(tmp_path, monkeypatch):

@@ -21,6 +21,7 @@ from cnnshift.spec import ModelSpec
 from cnnshift.sweep.engine import run_sweep
 from cnnshift.sweep.pure_model import as_pure_model
 from cnnshift.sweep.sharing import Sharing, find_sharing
+from cnnshift.unavailable import Unavailable
 from tests.networks import Conv, Linear
 
 RNG = np.random.RandomState(0)
@@ -61,8 +62,8 @@ def test_shared_and_direct_see_the_same(options, stride, shifts):
     model, chosen = network(options), shift_set(*shifts)
     direct, shared = sweep(model, "direct", chosen), sweep(model, "shared", chosen, batch_size=3)
     phases = {(int(dy) % stride, int(dx) % stride) for dy, dx in chosen.shifts}
-    assert shared.forwards == len(SPLIT) * (len(phases) + 1)
-    assert direct.forwards == len(SPLIT) * (chosen.count + 1)
+    assert shared.forward_passes == len(SPLIT) * (len(phases) + 1)
+    assert direct.forward_passes == len(SPLIT) * (chosen.count + 1)
     np.testing.assert_array_equal(shared.observations.prediction, direct.observations.prediction)
     for field in fields(direct.observations):
         values = [getattr(found.observations, field.name) for found in (direct, shared)]
@@ -79,7 +80,7 @@ def test_shared_and_direct_see_the_same(options, stride, shifts):
 )
 def test_what_is_not_equivariant_is_not_shared(spec):
     model = build(ModelSpec.parse(spec), (16, 16, 2), 4, seed=0)
-    with pytest.raises(InputError, match=r"The shared engine is not possible here: its trunk is not equivariant"):
+    with pytest.raises(InputError, match=r"The shared engine is not possible here: its features are not equivariant"):
         sweep(model, "shared")
     assert sweep(model, "auto", shift_set("axis", 2)).engine == "direct"
 
@@ -89,8 +90,8 @@ def test_sizes_that_the_stride_does_not_divide_are_not_shared():
     chosen = enumerate_shifts("full", max_shift=1, step=1, size=(12, 12), wraps=True, images=7)
     model = build(ModelSpec.parse("cnn:width=2,padding=circular,head=gap"), (12, 12, 2), 4, seed=0)
     found = find_sharing(as_pure_model(model), odd, Circular((12, 12), reach=chosen.reach), chosen)
-    assert isinstance(found, str)
-    assert "odd sizes" in found
+    assert isinstance(found, Unavailable)
+    assert "sizes that the stride does not divide" in found.reason
 
 
 def test_other_protocols_and_shifts_per_image_are_not_shared():
@@ -99,9 +100,12 @@ def test_other_protocols_and_shifts_per_image_are_not_shared():
         model, SPLIT, Zero((16, 16), reach=3, background=(0.0, 0.0)), shift_set(radius=3, wraps=False, name="grid")
     )
     each = find_sharing(model, SPLIT, Circular((16, 16), reach=5), shift_set("random:9"))
-    assert "does not wrap" in zero
-    assert "of its own" in each
-    assert "does not show" in find_sharing(as_pure_model(lambda x: x), SPLIT, Circular((16, 16), reach=5), shift_set())
+    assert "does not wrap" in zero.reason
+    assert "differ between images" in each.reason
+    assert (
+        "does not expose"
+        in find_sharing(as_pure_model(lambda x: x), SPLIT, Circular((16, 16), reach=5), shift_set()).reason
+    )
 
 
 @pytest.mark.parametrize("protocol", [Fourier, Bilinear])
@@ -111,8 +115,8 @@ def test_fractions_are_not_shared_but_whole_pixels_are(protocol):
         "grid", max_shift=1, step=Fraction(1, 3), size=(16, 16), wraps=True, images=len(SPLIT), fractional=True
     )
     found = find_sharing(model, SPLIT, protocol((16, 16), reach=1), thirds)
-    assert isinstance(found, str)
-    assert "fractions" in found
+    assert isinstance(found, Unavailable)
+    assert "fractions" in found.reason
     whole = shift_set()
     direct, shared = (
         run_sweep(model, SPLIT, protocol((16, 16), reach=whole.reach), whole, engine=engine).observations
@@ -136,7 +140,7 @@ def test_a_wrong_promise_is_found_and_measured_directly(caplog):
     with caplog.at_level(logging.WARNING):
         found = sweep(model, "auto", batch_size=64)
     assert found.engine == "direct"
-    assert "does not agree with the direct one (image" in caplog.text
+    assert "does not agree with the direct engine (image" in caplog.text
     np.testing.assert_array_equal(found.observations.prediction, sweep(model, "direct").observations.prediction)
     with pytest.raises(MeasurementError, match=r"image \d+ at shift \(dy="):
         sweep(model, "shared", batch_size=64)
@@ -180,5 +184,5 @@ def test_a_module_that_does_not_commute_with_rolls_is_not_shared():
     found = find_sharing(
         as_pure_model(Patches(sees=False, padding="SAME")), SPLIT, Circular((16, 16), reach=15), shift_set()
     )
-    assert isinstance(found, str)
-    assert "does not commute with a circular shift" in found
+    assert isinstance(found, Unavailable)
+    assert "do not commute with a circular shift" in found.reason

@@ -57,7 +57,7 @@ def net():
 FRACTIONAL = [name for name in PROTOCOLS if PROTOCOLS.load(name).fractional]
 
 
-def sweep(name="circular", shifts="grid", max_shift=2, step=1, subject=None, split=SPLIT, **options):
+def sweep(name="circular", shifts="grid", max_shift=2, step=1, model=None, split=SPLIT, **options):
     protocol = PROTOCOLS.load(name)
     shift_set = enumerate_shifts(
         shifts,
@@ -69,7 +69,7 @@ def sweep(name="circular", shifts="grid", max_shift=2, step=1, subject=None, spl
         fractional=protocol.fractional,
     )
     moving = protocol(split.size, reach=shift_set.reach, context=split.context, background=split.background)
-    return engine.run_sweep(subject or as_pure_model(net()), split, moving, shift_set, **options)
+    return engine.run_sweep(model or as_pure_model(net()), split, moving, shift_set, **options)
 
 
 @functools.cache
@@ -185,7 +185,7 @@ def test_one_compilation_per_sweep(name, step):
         traced.append(images.shape)
         return inner.apply(state, images)
 
-    sweep(name, step=step, subject=PureModel(apply, inner.state), batch_size=3)
+    sweep(name, step=step, model=PureModel(apply, inner.state), batch_size=3)
     # Once in the reference, once in the block of shifts; many shifts and 3 batches add nothing.
     assert traced == [(3, SIZE, SIZE, 3)] * 2
 
@@ -198,7 +198,7 @@ def test_progress_counts_every_image_shift():
 
 def test_out_of_memory_halves_the_batch(monkeypatch):
     tried, progress = [], []
-    inner = engine._direct
+    inner = engine._sweep_direct
 
     def hungry(*arguments):
         tried.append(batch := arguments[-1])
@@ -206,7 +206,7 @@ def test_out_of_memory_halves_the_batch(monkeypatch):
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
         return inner(*arguments)
 
-    monkeypatch.setattr(engine, "_direct", hungry)
+    monkeypatch.setattr(engine, "_sweep_direct", hungry)
     found = sweep(batch_size=7, progress=progress.append, engine="direct")
     assert tried == [7, 3, 1]
     assert found.batch_size == 1
@@ -220,7 +220,7 @@ def test_one_image_too_large_is_an_error(monkeypatch):
     def full(*arguments):
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
 
-    monkeypatch.setattr(engine, "_direct", full)
+    monkeypatch.setattr(engine, "_sweep_direct", full)
     with pytest.raises(MeasurementError, match="One image does not fit"):
         sweep(engine="direct")
 
@@ -229,7 +229,7 @@ def test_other_runtime_errors_are_not_swallowed(monkeypatch):
     def broken(*arguments):
         raise jax.errors.JaxRuntimeError("INTERNAL: boom")
 
-    monkeypatch.setattr(engine, "_direct", broken)
+    monkeypatch.setattr(engine, "_sweep_direct", broken)
     with pytest.raises(jax.errors.JaxRuntimeError, match="boom"):
         sweep(engine="direct")
 
@@ -240,19 +240,19 @@ def test_logits_that_are_not_finite_are_refused(bad):
         return jnp.where(images[:, :1, 0, 0] > 0.9, bad, 0.0) * jnp.ones((1, CLASSES)), None
 
     with pytest.raises(MeasurementError, match="not finite"):
-        sweep(subject=PureModel(apply, {}))
+        sweep(model=PureModel(apply, {}))
 
 
 def test_a_plain_function_has_no_features():
-    seen = sweep(subject=as_pure_model(lambda images: images.mean(axis=(1, 2)) @ jnp.ones((3, CLASSES)))).observations
+    seen = sweep(model=as_pure_model(lambda images: images.mean(axis=(1, 2)) @ jnp.ones((3, CLASSES)))).observations
     assert seen.cosine is None
 
 
 def test_parameters_and_digest_describe_the_weights():
-    subject = as_pure_model(net())
-    assert subject.parameters == (SIZE * SIZE * 3 + 1) * 9 + 10 * CLASSES
-    assert subject.digest == as_pure_model(Net(rngs=nnx.Rngs(0))).digest
-    assert subject.digest != as_pure_model(Net(rngs=nnx.Rngs(1))).digest
+    model = as_pure_model(net())
+    assert model.parameters == (SIZE * SIZE * 3 + 1) * 9 + 10 * CLASSES
+    assert model.digest == as_pure_model(Net(rngs=nnx.Rngs(0))).digest
+    assert model.digest != as_pure_model(Net(rngs=nnx.Rngs(1))).digest
 
 
 def test_width_is_chosen_by_measuring(monkeypatch):
@@ -268,7 +268,7 @@ def test_filled_up_batches_poison_nothing():
         flat = images.reshape(len(images), -1)
         return (flat / jnp.linalg.norm(flat, axis=1, keepdims=True))[:, :CLASSES], None
 
-    whole, parts = (sweep(subject=PureModel(apply, {}), batch_size=size).observations for size in (7, 4))
+    whole, parts = (sweep(model=PureModel(apply, {}), batch_size=size).observations for size in (7, 4))
     np.testing.assert_allclose(parts.shift_logit_change, whole.shift_logit_change, atol=1e-6)
     assert np.isfinite(parts.shift_logit_change).all()
 
@@ -280,8 +280,8 @@ def test_images_from_0_to_1_are_taken_as_they_are():
 
 def test_elongated_images_have_all_their_circular_shifts():
     split = Split(SPLIT.images[:, :4, :], SPLIT.labels, SPLIT.classes, SPLIT.background)
-    subject = as_pure_model(lambda images: images.mean(axis=(1, 2)) @ jnp.ones((3, CLASSES)))
-    assert sweep(shifts="full", split=split, subject=subject).observations.prediction.shape == (N, 4 * 10 - 1)
+    model = as_pure_model(lambda images: images.mean(axis=(1, 2)) @ jnp.ones((3, CLASSES)))
+    assert sweep(shifts="full", split=split, model=model).observations.prediction.shape == (N, 4 * 10 - 1)
 
 
 def test_a_model_with_random_state_has_a_digest():

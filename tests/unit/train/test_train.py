@@ -121,7 +121,7 @@ def test_divergence_is_an_error():
 
 def test_the_label_is_canonical():
     found = plan("mlp:epochs=4,width=8,augment=none")
-    assert found.label == "mlp:width=8,epochs=4"
+    assert found.name == "mlp:width=8,epochs=4"
     assert json.loads(json.dumps(found.options)) == {"width": "8"}
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import cnnshift
-from cnnshift.bench.networks import own_window, plan_source
+from cnnshift.bench.models import load_pretrained, window_size
 from cnnshift.bench.plan import make_plan
 from cnnshift.bench.runner import run_plan
 from cnnshift.config import make_config
@@ -55,26 +55,26 @@ def test_another_size_without_context_is_one_sentence(network):
 
 
 def test_networks_of_two_sizes_are_not_measured_together(network):
-    plans = [plan_source(f"{network}:size={size}") for size in (8, 10)]
+    plans = [load_pretrained(f"{network}:size={size}") for size in (8, 10)]
     with pytest.raises(InputError, match=r"images of different sizes .*8×8.*10×10"):
-        own_window(plans, TEST)
-    assert own_window(plans[:1], TEST) == (8, 8)
-    assert own_window([plan_source(network)], TEST) == (12, 12)
+        window_size(plans, TEST)
+    assert window_size(plans[:1], TEST) == (8, 8)
+    assert window_size([load_pretrained(network)], TEST) == (12, 12)
 
 
 def test_a_family_is_no_network_with_weights():
-    with pytest.raises(InputError, match="'cnn' would have to be trained"):
-        plan_source("cnn")
+    with pytest.raises(InputError, match="'cnn' has to be trained"):
+        load_pretrained("cnn")
     with pytest.raises(InputError, match=r"Unknown model 'onx'.*onnx"):
-        plan_source("onx")
+        load_pretrained("onx")
 
 
 def test_the_fastest_batch_is_measured_and_says_the_same(network, caplog, monkeypatch):
     caplog.set_level(logging.DEBUG, "cnnshift")
     spec = f"{network}:size=8"
     chosen = cnnshift.measure(spec, TEST, protocol="crop", max_shift=2)
-    assert any("in calls of so many: {1:" in message for message in caplog.messages)
-    monkeypatch.setattr(batching, "_fastest_size", lambda job, sizes: pytest.fail("a batch was given"))
+    assert any(message.startswith("sweep: images/s by images per call: {1:") for message in caplog.messages)
+    monkeypatch.setattr(batching, "_fastest_size", lambda inputs, sizes: pytest.fail("a batch was given"))
     given = cnnshift.measure(spec, TEST, protocol="crop", max_shift=2, batch_size=4)
     for one, other in zip(given.metrics, chosen.metrics, strict=True):
         assert one.value == pytest.approx(other.value, rel=1e-6) or one.value is other.value is None
@@ -89,7 +89,7 @@ def sizes_of(network):
 
 def test_calls_are_of_the_fastest_size_within_a_larger_batch(network, caplog, monkeypatch):
     caplog.set_level(logging.DEBUG, "cnnshift")
-    monkeypatch.setattr(batching, "_fastest_size", lambda job, sizes: (2, 1e6))
+    monkeypatch.setattr(batching, "_fastest_size", lambda inputs, sizes: (2, 1e6))
     chosen = cnnshift.measure(f"{network}:size=8", TEST, protocol="crop", max_shift=1)
     assert any(message.startswith("sweep: 6 images × ") for message in caplog.messages)
     # The one image says how many classes there are.
