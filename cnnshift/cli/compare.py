@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,6 +16,10 @@ EXIT_CODES = {"passed": 0, "failed": 1, "incomparable": 4}
 GATES, MATCHING, OUTPUT = "Gates", "Matching", "Output"
 
 
+def _option(panel: str, *names: str, metavar: str | None = None, help: str) -> Any:
+    return typer.Option(*names, metavar=metavar, help=help, rich_help_panel=panel)
+
+
 def compare(
     results: Annotated[
         list[str],
@@ -25,78 +29,66 @@ def compare(
     ],
     reference: Annotated[
         str | None,
-        typer.Option(
-            metavar="MODEL",
-            help="Compare the models of a single result with MODEL. (default: its first model)",
-            rich_help_panel=MATCHING,
-        ),
+        _option(MATCHING, metavar="MODEL", help="Compare the models of one result with MODEL. (default: the first)"),
     ] = None,
     fail_if: Annotated[
         list[str] | None,
-        typer.Option(
+        _option(
+            GATES,
             metavar="METRIC:MARGIN",
-            help="Fail if METRIC gets worse by more than MARGIN: accuracy:0.5pp, mac:5%, *:1pp. "
-            "The last gate that matches a metric applies (repeatable).",
-            rich_help_panel=GATES,
+            help="Fail if METRIC gets worse by more than MARGIN: accuracy:0.5pp, "
+            "mac:5%, *:1pp. The last gate that matches a metric applies (repeatable).",
         ),
     ] = None,
     require: Annotated[
         list[str] | None,
-        typer.Option(
+        _option(
+            GATES,
             metavar="METRIC>=VALUE",
             help="Fail if METRIC of a candidate does not meet VALUE: accuracy>=97% (repeatable).",
-            rich_help_panel=GATES,
         ),
     ] = None,
     on_inconclusive: Annotated[
         str | None,
-        typer.Option(
+        _option(
+            GATES,
             metavar="warn|fail|pass",
             help="Warn, fail or pass if a loss exceeds its margin without being significant. (default: warn)",
-            rich_help_panel=GATES,
         ),
     ] = None,
     exact: Annotated[
-        bool,
-        typer.Option("--exact", help="Require the same weights to give the same predictions.", rich_help_panel=GATES),
+        bool, _option(GATES, "--exact", help="Require the same weights to give the same predictions.")
     ] = False,
-    exit_zero: Annotated[
-        bool, typer.Option("--exit-zero", help="Exit with code 0 even if a gate fails.", rich_help_panel=GATES)
-    ] = False,
+    exit_zero: Annotated[bool, _option(GATES, "--exit-zero", help="Exit with code 0 even if a gate fails.")] = False,
     allow_missing: Annotated[
-        bool,
-        typer.Option("--allow-missing", help="Ignore rows that one of the results lacks.", rich_help_panel=MATCHING),
+        bool, _option(MATCHING, "--allow-missing", help="Ignore rows that one of the results lacks.")
     ] = False,
     allow_incomparable: Annotated[
         bool,
-        typer.Option(
-            "--allow-incomparable",
-            help="Ignore rows that were measured under other conditions.",
-            rich_help_panel=MATCHING,
-        ),
+        _option(MATCHING, "--allow-incomparable", help="Ignore rows that were measured under other conditions."),
     ] = False,
     only_changed: Annotated[
-        bool,
-        typer.Option("--only-changed", help="Hide unchanged rows and print their number.", rich_help_panel=OUTPUT),
+        bool, _option(OUTPUT, "--only-changed", help="Hide unchanged rows and print their number.")
     ] = False,
     format: Annotated[
-        str, typer.Option(metavar="FORMAT", help="Print in FORMAT; see cnnshift list formats.", rich_help_panel=OUTPUT)
+        str, _option(OUTPUT, metavar="FORMAT", help="Print in FORMAT; see cnnshift list formats.")
     ] = "table",
     output: Annotated[
         list[Path] | None,
-        typer.Option(
+        _option(
+            OUTPUT,
             "-o",
             "--output",
             metavar="FILE",
             help="Also write FILE in the format of its suffix, such as .xml (junit) or .md (markdown) (repeatable).",
-            rich_help_panel=OUTPUT,
         ),
     ] = None,
 ) -> None:
     """Compare results with a baseline, or the models of one result with a reference.
 
-    With several results, fail if a headline metric regressed, or as given by --fail-if and --require. With one result,
-    compare its models with --reference, and fail only as given by --fail-if and --require.
+    With several results, fail if a headline metric regressed, or as --fail-if and --require define.
+
+    With one result, compare its models with --reference, and fail only as --fail-if and --require define.
 
     Exit codes: 1 a gate failed, 4 something could not be compared.
 

@@ -108,8 +108,8 @@ def _compare(
                     changed += changed_predictions(match)
                     exactly_compared += 1
                 except ValueError as error:
-                    row = _row(baseline, name, match, "predictions", None, "incomparable", f"exact comparison: {error}")
-                    pending.append(PendingRow(row))
+                    reason = f"exact comparison: {error}"
+                    pending.append((_row(baseline, name, match, "predictions", None, "incomparable", reason), None))
     rows = sorted(assign_verdicts(pending), key=worst_first)
     requirements = [one for name, result in candidates.items() for one in _check_requirements(name, result, policy)]
     status = overall_status(rows, requirements, changed, policy, gated=gated)
@@ -136,26 +136,26 @@ def _compare_metrics(
     baseline: str, candidate: str, match: MatchedRuns | UnmatchedRuns, policy: Policy
 ) -> Iterator[PendingRow]:
     if isinstance(match, UnmatchedRuns):
-        yield PendingRow(_row(baseline, candidate, match, "", None, match.verdict, match.reason))
+        yield _row(baseline, candidate, match, "", None, match.verdict, match.reason), None
         return
     ids = policy.metrics({metric.id: metric.unit for run in match.base for metric in run.metrics})
     if not ids:
         reason = "no gate applies to a metric of the baseline"
-        yield PendingRow(_row(baseline, candidate, match, "", None, "missing", reason))
+        yield _row(baseline, candidate, match, "", None, "missing", reason), None
     for id in ids:
-        base, other = ([metric for run in runs if (metric := run.metric(id))] for runs in (match.base, match.candidate))
+        base, other = ([metric for run in runs if (metric := run.metric(id))] for runs in (match.base, match.runs))
         example = next(iter([*base, *other]), None)
-        if problem := _check_comparable(base, other, len(match.base), len(match.candidate)):
+        if problem := _check_comparable(base, other, len(match.base), len(match.runs)):
             verdict, reason = problem
             # A metric without a value on both sides is omitted, unless a gate names it.
             if verdict != "unchanged" or (policy.explicit and any(gate.pattern == id for gate in policy.gates)):
                 verdict = "missing" if verdict == "unchanged" else verdict
-                yield PendingRow(_row(baseline, candidate, match, id, example, verdict, reason))
+                yield _row(baseline, candidate, match, id, example, verdict, reason), None
             continue
         assert example is not None
         gate = policy.gate(id, example.unit)
         assert gate is not None
-        difference = metric_difference(match.base, match.candidate, id)
+        difference = metric_difference(match.base, match.runs, id)
         update = {
             "baseline_value": difference.base,
             "candidate_value": difference.candidate,
@@ -169,7 +169,7 @@ def _compare_metrics(
             "seed_sd": difference.seed_sd,
         }
         row = _row(baseline, candidate, match, id, example, "unchanged", "")
-        yield PendingRow(row.model_copy(update=update), difference)
+        yield row.model_copy(update=update), difference
 
 
 def _check_comparable(
@@ -198,14 +198,13 @@ def _check_comparable(
 def _without_repeated_accuracy(pending: Sequence[PendingRow]) -> list[PendingRow]:
     """Drop repeated rows of the accuracy, which is measured without shifts and the same under every protocol."""
     keys, unique = set(), []
-    for one in pending:
-        row = one.row
+    for row, difference in pending:
         key = (row.baseline, row.candidate, row.model, row.dataset, row.baseline_value, row.candidate_value)
-        if row.metric == "accuracy" and one.difference is not None:
+        if row.metric == "accuracy" and difference is not None:
             if key in keys:
                 continue
             keys.add(key)
-        unique.append(one)
+        unique.append((row, difference))
     return unique
 
 

@@ -18,7 +18,7 @@ def changed_predictions(matched: MatchedRuns) -> Iterator[ChangedPrediction]:
     Raises:
         ValueError: Seeds or weights differ, or a run has no predictions.
     """
-    base, candidate = ({run.seed: run for run in runs} for runs in (matched.base, matched.candidate))
+    base, candidate = ({run.seed: run for run in runs} for runs in (matched.base, matched.runs))
     if base.keys() != candidate.keys():
         raise ValueError(f"the seeds differ: {sorted(base)} → {sorted(candidate)}")
     for seed, run in base.items():

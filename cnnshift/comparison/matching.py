@@ -13,16 +13,11 @@ from cnnshift.results.validation import same_conditions
 
 @dataclass(frozen=True, slots=True)
 class MatchedRuns:
-    """The runs of one model in the baseline and in the candidate."""
+    """The runs of one model in the baseline (`base`) and in the candidate (`runs`)."""
 
     model: str
     base: tuple[Run, ...]
-    candidate: tuple[Run, ...]
-
-    @property
-    def runs(self) -> tuple[Run, ...]:
-        """The runs of the candidate."""
-        return self.candidate
+    runs: tuple[Run, ...]
 
 
 @dataclass(frozen=True, slots=True)

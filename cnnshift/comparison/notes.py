@@ -53,9 +53,9 @@ def _notes_on_result(name: str, result: Result, base: Result) -> Iterator[str]:
 
 
 def _notes_on_training(name: str, matched: MatchedRuns) -> Iterator[str]:
-    before, after = matched.base[0].training.recipe, matched.candidate[0].training.recipe
+    before, after = matched.base[0].training.recipe, matched.runs[0].training.recipe
     changed = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
-    seeds = [", ".join(str(run.seed) for run in runs) for runs in (matched.base, matched.candidate)]
+    seeds = [", ".join(str(run.seed) for run in runs) for runs in (matched.base, matched.runs)]
     if seeds[0] != seeds[1]:
         yield f"The seeds of {matched.model} differ: {seeds[0]} in the baseline, {seeds[1]} in {name}."
     if changed:
@@ -69,5 +69,5 @@ def _unquoted(value: object) -> str:
 
 
 def _has_single_other_network(matched: MatchedRuns) -> bool:
-    base, candidate = ({run.weights_digest for run in runs} for runs in (matched.base, matched.candidate))
-    return min(len(matched.base), len(matched.candidate)) == 1 and base != candidate
+    base, candidate = ({run.weights_digest for run in runs} for runs in (matched.base, matched.runs))
+    return min(len(matched.base), len(matched.runs)) == 1 and base != candidate

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -17,27 +16,23 @@ from cnnshift.stats.sample_size import required_images
 SIGNIFICANCE = 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class PendingRow:
-    """A row before its verdict; `difference` is None if the verdict does not depend on one."""
-
-    row: ComparedRow
-    difference: Difference | None = None
+PendingRow = tuple[ComparedRow, Difference | None]
+"""A row before its verdict, with its difference; None if the verdict does not depend on one."""
 
 
 def assign_verdicts(pending: Sequence[PendingRow]) -> Iterator[ComparedRow]:
     """Adjust the p-values for the number of rows that have one, and assign the verdicts."""
-    p_values = [one.difference.p for one in pending if one.difference is not None and one.difference.p is not None]
+    p_values = [difference.p for _, difference in pending if difference is not None and difference.p is not None]
     adjusted = iter(holm(np.array(p_values, dtype=float)))
-    for one in pending:
-        if one.difference is None:
-            yield one.row
+    for row, difference in pending:
+        if difference is None:
+            yield row
             continue
-        p_holm = float(next(adjusted)) if one.difference.p is not None else None
-        verdict = _verdict(one.row, p_holm)
-        images, seeds = _sample_size(one.difference, p_holm) if verdict == "inconclusive" else (None, None)
+        p_holm = float(next(adjusted)) if difference.p is not None else None
+        verdict = _verdict(row, p_holm)
+        images, seeds = _sample_size(difference, p_holm) if verdict == "inconclusive" else (None, None)
         update = {"p_holm": p_holm, "verdict": verdict, "images_needed": images, "seeds_needed": seeds}
-        yield one.row.model_copy(update=update)
+        yield row.model_copy(update=update)
 
 
 def _sample_size(difference: Difference, p_holm: float | None) -> tuple[int | None, int | None]:
@@ -76,15 +71,7 @@ def overall_status(
     *,
     gated: bool,
 ) -> Literal["passed", "failed", "incomparable"]:
-    """Return the status of a comparison.
-
-    Args:
-        rows: rows with verdicts.
-        requirements: requirements with values.
-        changed: predictions that changed in an exact comparison.
-        policy: what fails and what is allowed.
-        gated: whether rows can fail the comparison.
-    """
+    """Return the status of a comparison, whose rows can fail it only if it is `gated`."""
     regressed = any(row.verdict == "regressed" for row in rows)
     inconclusive = any(row.verdict == "inconclusive" and row.improvement < 0 for row in rows)
     unmet = any(not one.met and one.value is not None for one in requirements)
