@@ -1,4 +1,4 @@
-"""A small network over images and shifts: its raw logits, and the table that a sweep makes of them."""
+"""Observations of a small random network, and the raw outputs that they summarize."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ENUMERATED = SETS[:-1]
 
 @dataclass(frozen=True)
 class Raw:
-    """A model's outputs: `logits[i][d]` for every shift d of image i, (0, 0) included."""
+    """Outputs of a model: `logits[i][d]` for every shift d of image i, including (0, 0)."""
 
     labels: list[int]
     logits: list[dict[tuple[int, int], np.ndarray]]
@@ -47,7 +47,7 @@ def observe(
     features: np.ndarray | None = None,
     stride: int | None = None,
 ) -> Observations:
-    """The table that a sweep makes of logits [n m k], whose row 0 is the unshifted image."""
+    """Compute observations from logits [n m k], whose index 0 on axis m is the unshifted image."""
     n = len(logits)
     rows = np.arange(n)
     exponentials = np.exp(logits - logits.max(axis=2, keepdims=True))
@@ -81,7 +81,7 @@ def observe(
 
 
 def run(shift_set: str, *, images: int = 14, classes: int = 4, seed: int = 0) -> tuple[Raw, Observations]:
-    """A random two-layer network over random images, rolled by one pixel for every unit of a shift."""
+    """Run a random two-layer network on random images, rolled by one pixel per numerator of a shift."""
     rng = np.random.default_rng(seed)
     name, step = {"coarse": ("grid", 2), "thirds": ("grid", Fraction(1, 3))}.get(shift_set, (shift_set, 1))
     chosen = enumerate_shifts(
@@ -98,10 +98,10 @@ def run(shift_set: str, *, images: int = 14, classes: int = 4, seed: int = 0) ->
         logits.append({})
         features.append({})
         for units in [(0, 0), *((int(a), int(b)) for a, b in of_image)]:
-            seen = np.tanh(np.roll(pixels[i], units, axis=(0, 1)).ravel() @ first)
+            activations = np.tanh(np.roll(pixels[i], units, axis=(0, 1)).ravel() @ first)
             dy, dx = (Fraction(unit, chosen.denominator) for unit in units)
-            features[-1][dy, dx] = seen
-            logits[-1][dy, dx] = 2 * seen @ second
+            features[-1][dy, dx] = activations
+            logits[-1][dy, dx] = 2 * activations @ second
     raw = Raw([int(y) for y in labels], logits, features, step)
     table = observe(
         np.array([list(row.values()) for row in logits]),

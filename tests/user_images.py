@@ -1,4 +1,4 @@
-"""Small data sets of a user's own, for tests: folders, .npz files, prepared directories."""
+"""Small user data sets for tests: directories of images, .npz files, and directories of tensorflow-datasets."""
 
 import struct
 from pathlib import Path
@@ -11,7 +11,7 @@ CLASSES = ("cat", "dog")
 
 
 def pictures(count, *, seed=0, side=SIDE, channels=3):
-    """Noise whose brightest channel is the class, classes in turn."""
+    """Return noise images and alternating labels; channel 0 is dark for class 0 and bright for class 1."""
     rng = np.random.default_rng(seed)
     labels = np.arange(count) % 2
     images = rng.integers(0, 256, (count, side, side, channels), dtype=np.uint8)
@@ -41,7 +41,7 @@ def write_npz(path, *, count=8, **more):
 
 
 def prepare_tfds(root, name="pets", *, count=8, file_format="array_record", shape=(SIDE, SIDE, 3), features=None):
-    """A data set of tensorflow-datasets, prepared below a folder; returns its directory."""
+    """Prepare a data set of tensorflow-datasets and return its directory."""
     import tensorflow_datasets as tfds
 
     from cnnshift.data.silence import silence
@@ -77,7 +77,7 @@ def prepare_tfds(root, name="pets", *, count=8, file_format="array_record", shap
 
 
 def _as_tfrecord(directory, builder):
-    """Rewrite what was prepared as TensorFlow would have: the records are the same, their frames are not."""
+    """Convert a prepared directory to tfrecord: the records stay the same, their framing differs."""
     from array_record.python.array_record_module import ArrayRecordReader
 
     for path in directory.glob("*.array_record*"):

@@ -1,4 +1,4 @@
-"""Images of the user's own on the command line: what runs, and what is refused in one sentence."""
+"""User images on the command line: successful runs, and errors in one sentence."""
 
 import json
 from pathlib import Path
@@ -37,7 +37,7 @@ def test_tfds(cnnshift, here):
     assert (record["name"], record["n"]) == ("tfds:pets:1.2.0:split=test[:50%]", 4)
 
 
-def test_settings_of_the_data_set_come_from_anywhere(cnnshift, here, monkeypatch):
+def test_data_set_settings_come_from_flags_and_the_environment(cnnshift, here, monkeypatch):
     monkeypatch.setenv("CNNSHIFT_DATA_DIR", "prepared")
     code, out, _ = cnnshift("bench", "--raw-dir", "raw", "--split", "val", "--show-config")
     lines = {line.split(" ")[0]: " ".join(line.split()[2:]) for line in out.splitlines()}
@@ -47,7 +47,7 @@ def test_settings_of_the_data_set_come_from_anywhere(cnnshift, here, monkeypatch
     assert lines["split"] == "'val' # flag"
 
 
-def test_weights_need_no_images_to_train_on(cnnshift, here):
+def test_saved_weights_need_no_training_images(cnnshift, here):
     write_folder("photos")
     network = ("bench", "mlp:width=2", "--max-shift", "1", "--metric", "accuracy")
     code, _, err = cnnshift(*network, "--epochs", "1", "--dataset", "folder:photos", "--save-weights", "weights")
@@ -82,7 +82,7 @@ def _truncate():
 
 BAD = {
     "no folder": (lambda: None, "folder:photos", "folder:photos: not a directory"),
-    "nothing after the name": (lambda: None, "folder", "The data set 'folder' has no argument; allowed: folder:DIR"),
+    "no argument": (lambda: None, "folder", "The data set 'folder' has no argument; allowed: folder:DIR"),
     "truncated image": (_folder(_truncate), "folder:photos", "photos/cat/000.png cannot be decoded"),
     "two sizes": (
         _folder(lambda: write_image(Path("photos/cat/9.png"), pictures(1, side=9)[0][0])),
@@ -98,16 +98,16 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize(("make", "dataset", "words"), BAD.values(), ids=BAD)
-def test_bad_input(make, dataset, words, cnnshift, here, monkeypatch):
+@pytest.mark.parametrize(("make", "dataset", "message"), BAD.values(), ids=BAD)
+def test_bad_input(make, dataset, message, cnnshift, here, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(here / "prepared"))
     make()
     code, out, err = cnnshift("bench", *UNTRAINED, "--dataset", dataset)
     assert (code, out) == (2, "")
-    assert words in " ".join(err.split())
+    assert message in " ".join(err.split())
 
 
-def test_list_says_what_follows_the_name(cnnshift):
+def test_list_shows_arguments(cnnshift):
     _, out, _ = cnnshift("list", "datasets")
     assert "folder:DIR" in out
     assert "tfds:NAME[:CONFIG][:VERSION]" in out

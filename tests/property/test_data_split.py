@@ -1,4 +1,4 @@
-"""Properties of a split, whatever its images are."""
+"""Properties of `Split` for random images."""
 
 import numpy as np
 import pytest
@@ -13,9 +13,9 @@ SHAPES = st.tuples(st.integers(1, 40), st.integers(1, 9), st.integers(1, 9), st.
 
 
 def make(shape: tuple[int, int, int, int, int]) -> Split:
-    """Random images of (count, height, width, channels, context), whose labels are their numbers.
+    """Return random images of (count, height, width, channels, context), labelled 0, 1, ….
 
-    Not a strategy of its own: the checks of shapes that tests turn on draw random numbers, which strategies may not.
+    Not a strategy, because the shape checks of the tests draw random numbers, which strategies must not.
     """
     count, height, width, channels, context = shape
     rng = np.random.default_rng(shape)
@@ -42,7 +42,7 @@ def test_take_is_a_seeded_subset_in_order(shape, limit, seed):
 
 @FIXED
 @given(SHAPES, st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32))
-def test_smaller_limits_take_a_part_of_what_larger_ones_take(shape, one, other, seed):
+def test_smaller_limits_take_subsets_of_larger_ones(shape, one, other, seed):
     split = make(shape)
     small, large = (set(split.take(limit, seed=seed).labels) for limit in sorted((one, other)))
     assert small <= large
@@ -54,7 +54,7 @@ def test_take_depends_on_the_seed():
 
 
 @pytest.mark.parametrize("limit", [0, -1])
-def test_take_refuses_less_than_one_image(limit):
+def test_take_refuses_limits_below_one(limit):
     split = Split(np.zeros((3, 1, 1, 1), np.uint8), np.arange(3), ("a", "b", "c"), (0.0,))
     with pytest.raises(InputError, match=f"limit is {limit}; it must be at least 1"):
         split.take(limit)
@@ -62,7 +62,7 @@ def test_take_refuses_less_than_one_image(limit):
 
 @FIXED
 @given(SHAPES, st.integers(0, 12))
-def test_canvas_centres_the_window_or_says_why_not(shape, margin):
+def test_canvas_centres_the_window_or_is_refused(shape, margin):
     split = make(shape)
     height, width = split.size
     side = max(height, width) + margin
@@ -78,7 +78,7 @@ def test_canvas_centres_the_window_or_says_why_not(shape, margin):
     expected[:, top : top + height, left : left + width] = split.windows
     assert np.array_equal(canvas.windows, expected)
     assert canvas.context == min(top, left)
-    # K13 of design.md: within the margin, a window that slides over the source is a roll of the window.
+    # K13: within the margin, sliding the window over the source image equals rolling the window.
     for dy, dx in ((canvas.context, -canvas.context), (0, canvas.context), (-canvas.context, 0)):
         at_y, at_x = canvas.context - dy, canvas.context - dx
         slid = canvas.images[:, at_y : at_y + side, at_x : at_x + side]
@@ -88,7 +88,7 @@ def test_canvas_centres_the_window_or_says_why_not(shape, margin):
 
 @FIXED
 @given(SHAPES, st.integers(-2, 12), st.integers(-2, 12))
-def test_another_window_shows_the_same_images(shape, height, width):
+def test_with_window_keeps_the_images(shape, height, width):
     split = make(shape)
     rows, columns = split.images.shape[1:3]
     if 1 <= height <= rows and rows - height == columns - width and (rows - height) % 2 == 0 and width >= 1:

@@ -1,4 +1,4 @@
-"""Result files that were damaged or made up: read, compared and shown, or refused in one sentence."""
+"""Randomly changed result files are read, compared and rendered, or refused in one sentence."""
 
 import contextlib
 import copy
@@ -55,12 +55,12 @@ KNOWN = {}
 
 
 @pytest.fixture(autouse=True)
-def remembered(monkeypatch):
-    """Most of a damaged file is as it was: the same values are compared with the same ones once, not in every file."""
+def cached_comparisons(monkeypatch):
+    """Cache comparisons, because most values of a changed file are unchanged."""
     paired = differing._paired
 
     def look_up(base, candidate, bounds, *, paired_seeds):
-        # As text, for 0 and -0.0 are one key of a dictionary, but need not give the same.
+        # As text, because 0 and -0.0 are the same dictionary key but can give different results.
         key = (base.shape, base.tobytes(), candidate.shape, candidate.tobytes(), repr(bounds), paired_seeds)
         if key not in KNOWN:
             KNOWN[key] = paired(base, candidate, bounds, paired_seeds=paired_seeds)
@@ -83,7 +83,7 @@ def _parent(document, path):
 
 
 def _change_plausibly(parent, key, rng):
-    """A change after which the document may well be a result."""
+    """Make a change after which the document may still be a valid result."""
     value = parent[key]
     if isinstance(value, bool):
         parent[key] = not value
@@ -106,7 +106,7 @@ def _change_plausibly(parent, key, rng):
 
 
 def _kinds(document):
-    """Paths by kind of field: numbers deep inside are many, and every kind shall have its share."""
+    """Group paths by field, so that all fields are changed equally often."""
     kinds = {}
     for path in _paths(document):
         if path:
@@ -120,7 +120,7 @@ def _choose(kinds, rng):
 
 
 def _mutate(document, kinds, rng):
-    """One structural change somewhere in the document, in place."""
+    """Make one random change in the document, in place."""
     path, other = _choose(kinds, rng), _choose(kinds, rng)
     parent, key = _parent(document, path), path[-1]
     action = rng.integers(20)
@@ -143,7 +143,7 @@ def _mutate(document, kinds, rng):
 
 
 def _compared(original, read, policy, part):
-    """One of the comparisons that a file can be part of."""
+    """Run one of the comparisons of a file."""
     if part == 2:
         return compare_models("a", read, policy)
     pair = {"a": original, "b": read} if part == 0 else {"b": read, "a": original}
@@ -151,7 +151,7 @@ def _compared(original, read, policy, part):
 
 
 def _refusal(call, *arguments):
-    """What a call raises of all that a user can meet, as a sentence, and what it returns; nothing else is caught."""
+    """Return the message of a `CnnshiftError` and the result of a call; other exceptions propagate."""
     try:
         return "", call(*arguments)
     except CnnshiftError as problem:
@@ -159,16 +159,16 @@ def _refusal(call, *arguments):
 
 
 def _use(content, original, turn):
-    """Everything that `cnnshift compare` does with a file; every format takes its turn."""
-    said, read = _refusal(parse_result, content, "fuzzed.json")
-    assert "\n" not in said
-    assert len(said) < 1000
+    """Do everything that `cnnshift compare` does with a file, with alternating formats."""
+    message, read = _refusal(parse_result, content, "fuzzed.json")
+    assert "\n" not in message
+    assert len(message) < 1000
     if read is None:
         return False
     formats = list(FORMATS)
     for part in range(3 if turn % 3 == 0 else 2):
-        said, comparison = _refusal(_compared, original, read, POLICIES[turn % 2], part)
-        assert "\n" not in said
+        message, comparison = _refusal(_compared, original, read, POLICIES[turn % 2], part)
+        assert "\n" not in message
         if comparison is not None:
             document = comparison_document(comparison, only_changed=turn % 3 == 0)
             for format in {formats[(turn + 2 * part) % len(formats)], formats[(turn + 2 * part + 1) % len(formats)]}:
@@ -196,11 +196,11 @@ def test_changed_structures(name, part):
     for turn in range(170):
         document = json.loads(text)
         for _ in range(rng.choice([1, 1, 1, 2, 3])):
-            # An earlier change may have removed what is to be changed now.
+            # An earlier change may have removed the target.
             with contextlib.suppress(KeyError, IndexError, TypeError, AttributeError):
                 _mutate(document, kinds, rng)
         used += _timed(json.dumps(document).encode(), original, turn)
-    # Many changes leave a file that can be read: a recipe, a title, a time.
+    # Many changes leave a readable file.
     assert 10 < used < 160
 
 

@@ -1,4 +1,4 @@
-"""The cluttered digits: golden content, and that digit and distractors lie where they are said to."""
+"""The data set `cluttered`: golden content, and the positions of digits and fragments."""
 
 import numpy as np
 import pytest
@@ -27,13 +27,13 @@ def test_the_digits_are_those_of_mnist5k_in_its_order(splits):
         plain = Mnist5k().load(name)
         assert split.images.shape == (len(plain), SIDE, SIDE, 1)
         np.testing.assert_array_equal(split.labels, plain.labels)
-        # Somewhere on the canvas is the digit, nowhere darker than it was.
+        # At some position the canvas contains the digit or lighter pixels.
         for image, digit in zip(split.images[:20, :, :, 0], plain.images[:20, 2:30, 2:30, 0], strict=True):
             windows = np.lib.stride_tricks.sliding_window_view(image, (DIGIT, DIGIT))
             assert (windows >= digit).all(axis=(2, 3)).any()
 
 
-def test_digits_are_everywhere_and_distractors_few(monkeypatch):
+def test_digits_have_every_position_and_fragments_add_few_pixels(monkeypatch):
     rng = np.random.RandomState(0)
     digits = np.full((2000, DIGIT, DIGIT), 100, np.uint8)
     monkeypatch.setattr(cluttered, "FRAGMENTS", 0)
@@ -49,11 +49,10 @@ def test_digits_are_everywhere_and_distractors_few(monkeypatch):
     assert 0 <= extra.min() < extra.max() <= FRAGMENTS * FRAGMENT**2
 
 
-def test_distractors_come_from_other_images():
-    """Every image has a value of its own: the digit's is one, and what the distractors show is never it."""
+def test_fragments_come_from_other_images():
+    """Every digit has a distinct grey value, which must not occur outside its own square."""
     digits = np.arange(1, 41, dtype=np.uint8)[:, None, None] * np.ones((1, DIGIT, DIGIT), np.uint8)
     images = cluttered._draw(digits, np.random.RandomState(1))
     for value, image in enumerate(images, start=1):
         rows, columns = np.nonzero(image == value)
-        # The digit's own value stays inside one square of its size.
         assert max(np.ptp(rows), np.ptp(columns)) < DIGIT

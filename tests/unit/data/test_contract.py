@@ -1,4 +1,4 @@
-"""What every registered data set promises: the tests iterate over the registry."""
+"""The contract of `Dataset`, tested for every registered data set."""
 
 from dataclasses import replace
 from importlib.util import find_spec
@@ -21,19 +21,19 @@ INSTALLED = [name for name in NAMES if name not in NEEDS or find_spec(NEEDS[name
 
 
 def splits_of(name):
-    # Of images of the user's own, an object says; the examples here have both.
+    # The splits of a data set with an argument depend on the argument; the examples here have both.
     return SPLITS if DATASETS[name].argument else tuple(s for s in SPLITS if s in DATASETS.load(name).splits)
 
 
 KEYS = [(name, split) for name in INSTALLED for split in splits_of(name)]
 TRAINED_ON = [name for name in INSTALLED if splits_of(name) == SPLITS]
 TRAINED_ON_KEYS = [key for key in KEYS if key[0] in TRAINED_ON]
-"""A set without a split to train on need not hold every class."""
+"""A data set without a train split need not contain every class."""
 
 
 @pytest.fixture(scope="session")
 def spec_of(tmp_path_factory):
-    """The spec of a data set with options; names that take an argument stand for small images of the user's own."""
+    """Return a function that makes the spec of a data set with options; arguments name small examples."""
     folder = tmp_path_factory.mktemp("own")
     prepare_tfds(folder / "prepared")
     arguments = {"folder": write_folder(folder / "photos"), "npz": write_npz(folder / "photos.npz"), "tfds": "pets"}
@@ -49,11 +49,10 @@ def spec_of(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def loaded(spec_of):
-    """Every data set, loaded once and protected from the tests."""
+    """Return every split, read-only, and its fingerprint when loaded again."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("socket.socket.connect", _no_network)
         sets = {(name, split): create_dataset(spec_of(name)).load(split) for name, split in KEYS}
-        # Anything that must be read a second time finds the cache of the first.
         again = {key: create_dataset(spec_of(key[0])).load(key[1]).fingerprint for key in sets}
     for split in sets.values():
         split.images.flags.writeable = False
@@ -71,7 +70,7 @@ def split(request, loaded) -> Split:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_says_what_it_is(name):
+def test_class_attributes(name):
     source = DATASETS.load(name)
     assert source.name == name
     assert source.version.count(".") == 2
@@ -93,7 +92,7 @@ def test_images_and_labels(split):
     assert split.images.min() < split.images.max() > 200
 
 
-def test_classes_are_named(split):
+def test_class_names_are_distinct(split):
     assert len(set(split.classes)) == len(split.classes) >= 2
 
 
@@ -105,14 +104,14 @@ def test_classes_are_balanced(split):
 
 
 @pytest.mark.parametrize("split", TRAINED_ON_KEYS, ids="-".join, indirect=True)
-def test_any_two_hundred_images_hold_every_class(split):
-    """A limit or an unshuffled batch must not see a part of the classes only."""
+def test_any_two_hundred_images_contain_every_class(split):
+    """A limit or an unshuffled batch must contain all classes."""
     for start in range(0, len(split), 200):
         assert set(split.labels[start : start + 200]) == set(range(len(split.classes)))
 
 
 @pytest.mark.parametrize("name", TRAINED_ON)
-def test_train_and_test_agree_on_everything_but_the_images(name, loaded):
+def test_train_and_test_differ_in_images_and_labels_only(name, loaded):
     train, test = (loaded[0][name, split] for split in SPLITS)
     assert replace(train, images=test.images, labels=test.labels).fingerprint == test.fingerprint
     assert train.fingerprint != test.fingerprint
@@ -123,7 +122,7 @@ def test_fingerprint_is_stable_under_reload(loaded):
     assert {key: split.fingerprint for key, split in sets.items()} == again
 
 
-def test_fingerprint_changes_with_one_pixel_and_with_one_label(split):
+def test_fingerprint_depends_on_every_attribute(split):
     images, labels = split.images.copy(), split.labels.copy()
     images[-1, -1, -1, -1] ^= 1
     labels[-1] = (labels[-1] + 1) % len(split.classes)
@@ -136,11 +135,11 @@ def test_fingerprint_changes_with_one_pixel_and_with_one_label(split):
     assert len({split.fingerprint, *(other.fingerprint for other in changed)}) == 1 + len(changed)
 
 
-def test_fingerprint_does_not_depend_on_how_labels_are_stored(split):
+def test_fingerprint_does_not_depend_on_the_type_of_labels(split):
     assert replace(split, labels=split.labels.astype(np.int64)).fingerprint == split.fingerprint
 
 
-def test_on_canvas_keeps_the_window_and_surrounds_it_with_background(split):
+def test_on_canvas_surrounds_the_window_with_background(split):
     height, width = split.size
     canvas = split.on_canvas(height + 16)
     assert canvas.size == (height + 16, width + 16)
@@ -152,7 +151,7 @@ def test_on_canvas_keeps_the_window_and_surrounds_it_with_background(split):
     assert (images == np.round(np.array(split.background) * 255)).all()
 
 
-def test_canvas_of_its_own_size_drops_the_context_only(split):
+def test_a_canvas_of_the_window_size_drops_only_the_context(split):
     canvas = split.on_canvas(split.size[0])
     assert canvas.context == 0
     assert np.array_equal(canvas.images, split.windows)
@@ -171,7 +170,7 @@ def test_canvas_is_an_option_of_every_data_set(name, loaded, monkeypatch, spec_o
     ("difference", "message"),
     [(1, "even number of pixels"), (-2, "allowed: from"), (-1, "allowed: from")],
 )
-def test_canvas_that_does_not_fit(split, difference, message):
+def test_canvas_of_an_invalid_size_is_refused(split, difference, message):
     canvas = split.size[0] + difference
     with pytest.raises(InputError, match=f"canvas is {canvas}.*{message}"):
         split.on_canvas(canvas)
@@ -179,36 +178,36 @@ def test_canvas_that_does_not_fit(split, difference, message):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("canvas", ["wide", "-4", "48.5", "4 8", ""])
-def test_canvas_that_is_no_number(name, canvas, spec_of):
+def test_canvas_that_is_not_a_number_is_refused(name, canvas, spec_of):
     with pytest.raises(InputError, match=f"canvas is '{canvas}'; input should be"):
         create_dataset(spec_of(name, canvas=canvas))
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_unknown_option_names_the_allowed_ones(name, spec_of):
+def test_unknown_option_lists_the_allowed_ones(name, spec_of):
     with pytest.raises(InputError, match=f"'{name}' has no option 'colour'; allowed: .*canvas"):
         create_dataset(spec_of(name, colour="red"))
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_unknown_split_names_the_allowed_ones(name, spec_of):
+def test_unknown_split_lists_the_allowed_ones(name, spec_of):
     with pytest.raises(InputError, match=f"'{name}' has no split 'holdout'; allowed: .*test"):
         create_dataset(spec_of(name)).load("holdout")
 
 
 @pytest.mark.parametrize("name", INSTALLED)
-def test_a_limit_takes_what_the_whole_split_would_give(name, loaded, spec_of):
+def test_load_with_a_limit_equals_take(name, loaded, spec_of):
     part = create_dataset(spec_of(name)).load("test", limit=5)
     assert part.fingerprint == loaded[0][name, "test"].take(5).fingerprint
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if DATASETS[name].argument])
-def test_a_name_that_lacks_its_argument(name):
+def test_a_missing_argument_is_refused(name):
     with pytest.raises(InputError, match=f"has no argument; allowed: {name}:"):
         create_dataset(DatasetSpec(name))
 
 
-def test_unknown_data_set_suggests_the_nearest():
+def test_unknown_data_set_suggests_the_closest_name():
     with pytest.raises(InputError, match=r"Unknown data set 'mnist'.*Did you mean 'mnist5k'"):
         create_dataset(DatasetSpec("mnist"))
 
@@ -217,7 +216,7 @@ IMAGES = np.zeros((2, 4, 4, 1), np.uint8)
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "message"),
     [
         ({"images": IMAGES[:0], "labels": np.zeros(0, np.int32)}, "none of them 0"),
         ({"images": IMAGES.astype(np.float32) + 2}, "floats from 0 to 1"),
@@ -227,12 +226,12 @@ IMAGES = np.zeros((2, 4, 4, 1), np.uint8)
         ({"context": 2}, "less than half of 4"),
     ],
 )
-def test_parts_that_do_not_fit_are_refused(changes, words):
-    parts = {"images": IMAGES, "labels": np.array([0, 1], np.int32), "classes": ("a", "b"), "background": (0.0,)}
-    with pytest.raises(InputError, match=words):
-        Split(**(parts | changes))
+def test_inconsistent_attributes_are_refused(changes, message):
+    attributes = {"images": IMAGES, "labels": np.array([0, 1], np.int32), "classes": ("a", "b"), "background": (0.0,)}
+    with pytest.raises(InputError, match=message):
+        Split(**(attributes | changes))
 
 
-def test_names_are_canonical():
+def test_specs_are_canonical():
     assert str(create_dataset(DatasetSpec.parse("redgreen:sets=fresh")).spec) == "redgreen"
     assert str(create_dataset(DatasetSpec.parse("mnist5k:canvas=048")).spec) == "mnist5k:canvas=48"

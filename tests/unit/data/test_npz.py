@@ -1,4 +1,4 @@
-"""Arrays of the user's own: what is read, and that no header is believed."""
+"""The data set `npz`: which arrays it reads, and the verification of their headers."""
 
 import io
 import tracemalloc
@@ -23,7 +23,7 @@ def path(tmp_path):
     return tmp_path / "pets.npz"
 
 
-def test_arrays_stay_as_they_are(path):
+def test_arrays_are_not_changed(path):
     source = opened(write_npz(path), context=2)
     assert str(source.spec) == "npz:pets.npz:context=2"
     test, (images, labels) = source.load("test"), pictures(8)
@@ -34,7 +34,7 @@ def test_arrays_stay_as_they_are(path):
     assert np.array_equal(source.load("train").images, pictures(8, seed=1)[0])
 
 
-def test_without_names_and_without_images_to_train_on(path):
+def test_without_class_names_and_training_images(path):
     source = opened(write_npz(path, classes=None, train_images=None))
     assert source.load("test").classes == ("0", "1")
     assert not source.has_train
@@ -51,7 +51,7 @@ def test_floats_without_a_channel_axis(path, dtype, order):
     assert opened(path).load("test", limit=3).fingerprint == test.take(3).fingerprint
 
 
-def test_compressed_and_in_many_pieces(path, monkeypatch):
+def test_compressed_files_and_many_chunks(path, monkeypatch):
     monkeypatch.setattr("cnnshift.data.npz_reader._CHUNK", 1000)
     write_npz(path)
     plain = opened(path).load("test").fingerprint
@@ -73,7 +73,7 @@ def test_a_limit_never_holds_all_images(path, monkeypatch):
 @pytest.mark.parametrize(
     ("dtype", "order", "itemsize"), [("f2", "C", 4), ("f8", "C", 4), ("f2", "F", 4), ("f8", "F", 8), ("u1", "F", 1)]
 )
-def test_what_is_kept_in_memory_counts(path, monkeypatch, dtype, order, itemsize):
+def test_the_memory_limit_counts_the_converted_array(path, monkeypatch, dtype, order, itemsize):
     write_npz(path, images=np.zeros((8, 16, 16, 3), dtype, order), train_images=None)
     monkeypatch.setattr("cnnshift.data.limits.MAX_BYTES", 8 * 16 * 16 * 3 * itemsize)
     assert len(opened(path).load("test")) == 8
@@ -123,7 +123,7 @@ def test_arrays_that_are_refused(path, changes, message):
     assert "pets.npz" in str(caught.value)
 
 
-def test_context_that_leaves_no_window(path):
+def test_a_context_that_leaves_no_window_is_refused(path):
     with pytest.raises(InputError, match=r"context is 8; allowed: less than half of 16"):
         opened(write_npz(path), context=8).load("test")
 
@@ -144,8 +144,8 @@ def labels_of(count):
     return header((count,)) + bytes(index % 2 for index in range(count))
 
 
-@pytest.mark.parametrize("honest", [False, True], ids=["a lie", "a bomb"])
-def test_two_gigabytes_are_refused_before_memory_is_asked_for(path, honest):
+@pytest.mark.parametrize("honest", [False, True], ids=["wrong header", "zip bomb"])
+def test_two_gigabytes_are_refused_before_memory_is_allocated(path, honest):
     count = 2000
     content = header((count, 1024, 1024, 1)) + (bytes(2**20) if honest else b"")
     write_members(path, images=content, labels=labels_of(count))
@@ -162,7 +162,7 @@ def test_two_gigabytes_are_refused_before_memory_is_asked_for(path, honest):
 
 
 def _claim(path, size, crc=None):
-    """Rewrite what the zip file says of the length of its first member."""
+    """Rewrite the size of the first member in the zip file."""
     content = bytearray(path.read_bytes())
     central = content.index(b"PK\x01\x02")
     for place, offset in ((0, 14), (central, 16)):
@@ -172,31 +172,31 @@ def _claim(path, size, crc=None):
     path.write_bytes(bytes(content))
 
 
-def test_a_member_that_inflates_to_more_than_it_says(path):
+def test_a_member_larger_than_stated_is_refused(path):
     content = header((8, 64, 64, 1)) + bytes(8 * 64 * 64)
     write_members(path, images=content + bytes(10**6), labels=labels_of(8))
-    # With a checksum that fits, so that only the length gives it away.
+    # The checksum matches, so that only the size is wrong.
     _claim(path, len(content), zlib.crc32(content + b"\0"))
     with pytest.raises(InputError, match="decompresses to more bytes than the file states"):
         opened(path).load("test")
 
 
 @pytest.mark.parametrize("shape", [(-8, -4, 4, 1), (8, 4, 4, 2**70)])
-def test_shapes_that_no_array_has(path, shape):
+def test_impossible_shapes_are_refused(path, shape):
     write_members(path, images=header(shape) + bytes(128), labels=labels_of(8))
     with pytest.raises(InputError, match=r"pets\.npz"):
         opened(path).load("test")
 
 
 @pytest.mark.parametrize("cut", [0, 10, 100, 2000, -30])
-def test_files_that_end_early(path, cut):
+def test_truncated_files_are_refused(path, cut):
     write_npz(path)
     path.write_bytes(path.read_bytes()[:cut])
     with pytest.raises(InputError, match=r"pets\.npz is not a file written by np\.savez"):
         opened(path).load("test")
 
 
-def test_changed_bytes_are_noticed(path):
+def test_changed_bytes_are_detected(path):
     write_npz(path)
     content = bytearray(path.read_bytes())
     content[400] ^= 255
@@ -205,12 +205,12 @@ def test_changed_bytes_are_noticed(path):
         opened(path).load("test")
 
 
-def test_no_file(path):
+def test_missing_file(path):
     with pytest.raises(InputError, match=r"npz:.*pets\.npz: not a file"):
         opened(path)
 
 
-def test_the_length_of_a_header_is_read_before_the_header(path):
+def test_the_length_of_a_header_is_checked_before_it_is_read(path):
     content = b"\x93NUMPY\x02\x00" + (2**26).to_bytes(4, "little") + b" " * 2**26
     write_members(path, images=content, labels=labels_of(8))
     tracemalloc.start()

@@ -1,4 +1,4 @@
-"""The Red-Green task: what the images are, the leak of the published sets, and its absence in the fresh ones."""
+"""The data set `redgreen`: its images, and the leak of the published sets that the fresh sets do not have."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from cnnshift.data.redgreen import RedGreen, RedGreenOptions
 from cnnshift.errors import InputError
 from cnnshift.spec import DatasetSpec
 
-# The training images are those of the authors' program: this digest was compared with its images, pixel by pixel.
+# Fingerprint of the training images of the authors' program, compared pixel by pixel.
 TRAIN = "5f2e15b7"
 
 
@@ -17,33 +17,33 @@ def load(split, **options):
 
 
 def corners(split):
-    """(row, column) of the top left pixel of each box: [n, red or green, 2]."""
+    """Return (row, column) of the upper left pixel of each box: [n, red or green, 2]."""
     drawn = split.images[..., :2] > 0
     rows, columns = (drawn.any(axis=axis).argmax(axis=1) for axis in (2, 1))
     return np.stack([rows, columns], axis=-1)
 
 
 def overlap(split, other):
-    """Fraction of images that also occur among those of the other split."""
+    """Return the fraction of images that also occur in the other split."""
     known = {image.tobytes() for image in other.images}
     return np.mean([image.tobytes() in known for image in split.images])
 
 
 @pytest.mark.parametrize("sets", ["fresh", "published"])
 @pytest.mark.parametrize(("split", "count"), [("train", 2000), ("validation", 1000), ("test", 1000)])
-def test_two_boxes_where_the_paper_puts_them(sets, split, count):
+def test_the_boxes_match_the_paper(sets, split, count):
     data = load(split, sets=sets)
     assert data.images.shape == (count, 32, 32, 3)
     assert data.size == (32, 32)
     assert data.classes == ("red-green", "green-red")
     assert set(np.unique(data.images)) == {0, 255}
-    # Two boxes of 16 pixels in one channel each, wherever they are.
+    # Two boxes of 16 pixels, in one channel each.
     assert (data.images > 0).sum(axis=(1, 2)).tolist() == [[16, 16, 0]] * count
     at = corners(data)
     for axis in (1, 2):
         extent = (data.images[..., :2] > 0).any(axis=axis).sum(axis=1)
         assert (extent == 4).all()
-    # The class is the order from the left, by the published distances.
+    # The class is the order of the boxes, at the published distances.
     left = np.take_along_axis(at[..., 1], data.labels[:, None], axis=1)[:, 0]
     right = np.take_along_axis(at[..., 1], 1 - data.labels[:, None], axis=1)[:, 0]
     assert set(left) == set(range(10))
@@ -55,7 +55,7 @@ def test_two_boxes_where_the_paper_puts_them(sets, split, count):
 
 
 @pytest.mark.parametrize("sets", ["fresh", "published"])
-def test_dissimilar_puts_each_class_at_the_rows_of_the_other(sets):
+def test_dissimilar_swaps_the_rows_of_the_classes(sets):
     data = load("test", sets=sets, test="dissimilar")
     rows = corners(data)[..., 0]
     assert set(rows[data.labels == 0].ravel()) == set(range(19, 27))
@@ -68,12 +68,12 @@ def test_published_sets_leak():
     assert np.array_equal(similar.images, train.images[:1000])
     assert np.array_equal(similar.labels, train.labels[:1000])
     assert similar.fingerprint == load("validation", sets="published").fingerprint
-    # On 32 rows, 16 rows up and 16 rows down are the same roll.
+    # On 32 rows, shifts by 16 rows up and down are the same circular shift.
     assert np.array_equal(dissimilar.images, np.roll(similar.images, 16, axis=1))
     assert np.array_equal(dissimilar.labels, similar.labels)
 
 
-def test_training_images_are_the_same_in_both_sets_and_those_of_the_original():
+def test_training_images_are_those_of_the_original_in_both_sets():
     assert load("train", sets="fresh").fingerprint == load("train", sets="published").fingerprint
     assert load("train").fingerprint.startswith(TRAIN)
 
@@ -83,11 +83,11 @@ def test_fresh_sets_are_independent():
     held_out = [load("validation"), load("test", test="similar"), load("test", test="dissimilar")]
     moved = np.roll(held_out[1].images, 16, axis=1)
     for other in held_out:
-        # No image stands where the leak would put it; one in hundreds may meet its like there by chance.
+        # Fewer than 1 % of the images equal by chance the image that the leak would put there.
         for leaked in (train.images[:1000], train.images[1000:], moved):
             assert (other.images == leaked).all(axis=(1, 2, 3)).mean() < 0.01
     validation, similar, dissimilar = held_out
-    # Independent draws from 11,840 images of a class meet by chance: rarely, and never at the other's rows.
+    # Independent draws from the 11,840 images of a class coincide by chance, but never with swapped rows.
     assert 0.05 < overlap(similar, train) < 0.15
     assert 0.05 < overlap(validation, train) < 0.15
     assert overlap(dissimilar, train) == 0
@@ -99,7 +99,7 @@ def test_defaults_are_fresh_and_similar():
     assert load("test").fingerprint == load("test", sets="fresh", test="similar").fingerprint
 
 
-def test_options_come_from_the_spec():
+def test_options_of_the_spec_are_used():
     opened = create_dataset(DatasetSpec.parse("redgreen:sets=published,test=dissimilar,canvas=48"))
     assert opened.load("test").size == (48, 48)
     expected = load("test", sets="published", test="dissimilar").on_canvas(48)

@@ -1,4 +1,4 @@
-"""The drawn shapes: golden content, and what a fair data set for `crop` must look like."""
+"""The data set `shapes`: golden content, and the properties that a data set for `crop` needs."""
 
 import time
 
@@ -35,28 +35,28 @@ def test_drawing_is_fast():
     assert time.process_time() - start < 2
 
 
-def test_every_image_is_another(shapes):
+def test_all_images_are_distinct(shapes):
     images = [image.tobytes() for split in shapes.values() for image in split.images]
     assert len(set(images)) == len(images)
 
 
 def test_real_pixels_surround_every_window(shapes):
-    """The texture goes on through the context: it is as lively there as in the corners of the window."""
+    """The texture continues into the context with the same variation."""
     images = shapes["test"].images.astype(float)
-    outside = np.concatenate([images[:, :CONTEXT].reshape(500, -1, 3), images[:, -CONTEXT:].reshape(500, -1, 3)], 1)
-    assert (outside.std(axis=1).max(axis=1) > 4).all()
-    # Smooth: no seam where the window begins.
+    margin = np.concatenate([images[:, :CONTEXT].reshape(500, -1, 3), images[:, -CONTEXT:].reshape(500, -1, 3)], 1)
+    assert (margin.std(axis=1).max(axis=1) > 4).all()
+    # No discontinuity at the border of the window.
     steps = np.abs(np.diff(images, axis=1)).mean(axis=(0, 2, 3))
     assert steps[CONTEXT - 1] < 1.2 * steps[:CONTEXT].mean()
 
 
 def test_shapes_stay_inside_the_window_and_reach_its_border(shapes):
-    """Shapes are lighter than 152 somewhere in every channel; backgrounds are hardly ever, and never in all three."""
+    """A shape has pixels above 0.59·255 in all three channels; the texture has almost none."""
     split = shapes["train"]
     light = (split.images > 0.59 * 255).all(axis=-1)
-    outside = light.copy()
-    outside[:, CONTEXT:-CONTEXT, CONTEXT:-CONTEXT] = False
-    assert outside.mean() < 1e-3
+    margin = light.copy()
+    margin[:, CONTEXT:-CONTEXT, CONTEXT:-CONTEXT] = False
+    assert margin.mean() < 1e-3
     assert (light.sum(axis=(1, 2)) > 30).all()
     for axis in (1, 2):
         profile = light.any(axis=axis).mean(axis=0)[CONTEXT:-CONTEXT]
@@ -64,7 +64,7 @@ def test_shapes_stay_inside_the_window_and_reach_its_border(shapes):
         assert profile[-3] > 0
 
 
-def test_place_and_colour_do_not_tell_the_class(shapes):
+def test_position_and_texture_are_independent_of_the_class(shapes):
     split = shapes["train"]
     light = (split.images > 0.59 * 255).all(axis=-1)
     weights = light / light.sum(axis=(1, 2), keepdims=True)
@@ -78,8 +78,8 @@ def test_place_and_colour_do_not_tell_the_class(shapes):
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_every_shape_fits_its_circle_and_holds_a_fair_part_of_it(name):
-    """A shape that left the unit circle could leave the window, or the square it is drawn in."""
+def test_every_shape_fits_the_unit_circle_and_fills_much_of_it(name):
+    """A shape outside the unit circle could leave the window or its patch."""
     at = np.linspace(-2, 2, 801)
     u, v = np.meshgrid(at, at)
     inside = SHAPES[name](u[None], v[None])[0] < 0
@@ -87,5 +87,5 @@ def test_every_shape_fits_its_circle_and_holds_a_fair_part_of_it(name):
     assert 0.2 < inside.sum() / (np.hypot(u, v) < 1).sum() < 0.9
 
 
-def test_the_square_holds_the_largest_shape_and_its_soft_edge():
+def test_the_patch_contains_the_largest_shape_and_its_soft_edge():
     assert RADII[1] + 0.5 <= PATCH // 2 - 1

@@ -1,4 +1,4 @@
-"""Prepared data sets of tensorflow-datasets, read without TensorFlow, and without a network."""
+"""The data set `tfds`: prepared directories, read without TensorFlow and without a network."""
 
 import json
 import re
@@ -38,16 +38,16 @@ def opened(argument, root, **options):
 
 
 @pytest.mark.parametrize("name", ["pets", "frames", "free"])
-def test_both_formats_give_what_was_written(root, name):
+def test_both_formats_read_the_written_images(root, name):
     options = {"size": "16"} if name == "free" else {}
     source = opened(name, root, **options)
     assert str(source.spec) == f"tfds:{name}:1.2.0" + (":size=16" if options else "")
     for seed, split in enumerate(("train", "test")):
         found = source.load(split)
         images, labels = pictures(8, seed=seed)
-        there = {image.tobytes(): label for image, label in zip(images, labels, strict=True)}
-        assert [there.pop(image.tobytes()) for image in found.images] == found.labels.tolist()
-        assert not there
+        label_of = {image.tobytes(): label for image, label in zip(images, labels, strict=True)}
+        assert [label_of.pop(image.tobytes()) for image in found.images] == found.labels.tolist()
+        assert not label_of
         assert found.classes == ("cat", "dog")
     assert "tensorflow" not in sys.modules
 
@@ -56,10 +56,10 @@ def test_both_formats_give_what_was_written(root, name):
     ("seed", "split", "order"),
     [(0, "train", [6, 5, 4, 10, 0, 8, 3, 1, 9, 7, 11, 2]), (1, "test", [6, 1, 4, 3, 2, 7, 5, 0])],
 )
-def test_what_tensorflow_has_written(seed, split, order):
-    """Two shards a split, written by tensorflow-datasets 4.9.10 with TensorFlow 2.21, in the order in which they read.
+def test_directories_written_by_tensorflow(seed, split, order):
+    """Read two shards per split, written by tensorflow-datasets 4.9.10 with TensorFlow 2.21.
 
-    Image i is the i-th drawn from the split's seed, and its class i mod 4.
+    Image i is the i-th drawn from the split's seed, its class is i mod 4, and `order` is the order in the files.
     """
     random = np.random.RandomState(seed)
     images = np.stack([random.randint(0, 256, (8, 8, 3), dtype=np.uint8) for _ in order])
@@ -71,10 +71,10 @@ def test_what_tensorflow_has_written(seed, split, order):
 
 @pytest.mark.parametrize("name", ["pets", "frames"])
 def test_parts_of_splits(root, name):
-    whole = opened(name, root).load("test")
+    full = opened(name, root).load("test")
     source = opened(name, root, split="test[25%:75%]", train_split="train[:4]")
     part = source.load("test")
-    assert np.array_equal(part.images, whole.images[2:6])
+    assert np.array_equal(part.images, full.images[2:6])
     assert len(source.load("train")) == 4
     assert part.take(2).fingerprint == source.load("test", limit=2).fingerprint
 
@@ -90,7 +90,7 @@ def test_parts_of_splits(root, name):
         ({"train_split": "all"}, "all"),
     ],
 )
-def test_images_to_test_on_are_never_trained_on(root, name, options, train):
+def test_overlapping_train_and_test_images_are_refused(root, name, options, train):
     source = opened(name, root, **options)
     assert source.load("test")
     test = options.get("split", "test")
@@ -100,15 +100,15 @@ def test_images_to_test_on_are_never_trained_on(root, name, options, train):
 
 
 def test_parts_of_several_shards():
-    parts = {"split": "train[4:8]", "train_split": "train[:4]+train[8:]"}
-    source = opened("shapes4", Path(__file__).parents[2] / "data" / "tfrecord", **parts)
+    options = {"split": "train[4:8]", "train_split": "train[:4]+train[8:]"}
+    source = opened("shapes4", Path(__file__).parents[2] / "data" / "tfrecord", **options)
     assert (len(source.load("test")), len(source.load("train"))) == (4, 8)
-    source = opened("shapes4", Path(__file__).parents[2] / "data" / "tfrecord", **(parts | {"split": "train[4:9]"}))
+    source = opened("shapes4", Path(__file__).parents[2] / "data" / "tfrecord", **(options | {"split": "train[4:9]"}))
     with pytest.raises(InputError, match="set train_split"):
         source.load("train")
 
 
-def test_a_limit_before_anything_is_cached(root):
+def test_a_limit_before_the_split_is_cached(root):
     part = opened("frames", root, split="test[1:]").load("test", limit=3)
     assert part.fingerprint == opened("frames", root, split="test[1:]").load("test").take(3).fingerprint
 
@@ -119,8 +119,8 @@ def test_decoded_images_are_cached_until_the_files_change(root, tmp_path, monkey
     with monkeypatch.context() as patch:
         patch.setattr("cnnshift.data.tfds_directory.TfdsDirectory.decode", None)
         assert opened("cached", tmp_path).load("test").fingerprint == first
-    card = next(directory.glob("cached-test*"))
-    card.write_bytes(card.read_bytes())
+    file = next(directory.glob("cached-test*"))
+    file.write_bytes(file.read_bytes())
     decoded = []
     monkeypatch.setattr("cnnshift.data.tfds.write_images", lambda *args: decoded.append(args))
     assert opened("cached", tmp_path).load("test").fingerprint == first
@@ -147,13 +147,13 @@ def test_a_full_disk_does_not_stop_the_run(tmp_path, monkeypatch, caplog):
     assert "The decoded images were not cached. Cannot write: no space left." in caplog.text
 
 
-def test_a_damaged_cache_is_made_again(tmp_path, cache, caplog):
+def test_a_damaged_cache_is_replaced(tmp_path, cache, caplog):
     prepare_tfds(tmp_path, "broken")
     first = opened("broken", tmp_path).load("test").fingerprint
-    (kept,) = (cache / "data" / "decoded" / "broken").glob("*.npz")
-    content = bytearray(kept.read_bytes())
+    (path,) = (cache / "data" / "decoded" / "broken").glob("*.npz")
+    content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 0xFF
-    kept.write_bytes(content)
+    path.write_bytes(content)
     assert opened("broken", tmp_path).load("test").fingerprint == first
     assert "is damaged and will be replaced" in caplog.text
 
@@ -164,12 +164,12 @@ def test_size_and_context(root):
     assert split.size == (8, 8)
 
 
-def test_the_folder_of_tensorflow_datasets_is_the_default(root, monkeypatch):
+def test_the_default_directory_is_that_of_tensorflow_datasets(root, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(root))
     assert len(create_dataset(DatasetSpec.parse("tfds:pets:split=test[:50%]")).load("test")) == 4
 
 
-def test_the_newest_version_and_the_only_configuration(tmp_path):
+def test_the_newest_version_and_the_only_configuration_are_the_defaults(tmp_path):
     made = prepare_tfds(tmp_path)
     for version in ("1.9.0", "1.10.0"):
         shutil.copytree(made, made.with_name(version))
@@ -184,19 +184,19 @@ def test_the_newest_version_and_the_only_configuration(tmp_path):
 
 
 REFUSED = {
-    "form": ("../pets", {}, r"The data set is 'tfds:\.\./pets'; allowed: tfds:NAME\[:CONFIG\]\[:VERSION\]"),
-    "not there": (
+    "syntax": ("../pets", {}, r"The data set is 'tfds:\.\./pets'; allowed: tfds:NAME\[:CONFIG\]\[:VERSION\]"),
+    "not prepared": (
         "cats",
         {},
         "'tfds:cats' is not prepared in .*; set data_dir=DIR.*mnist, fashion_mnist",
     ),
     "version": ("pets:9.9.9", {}, "'tfds:pets:9.9.9' is not prepared in"),
-    "version prepared here": ("mnist:9.9.9", {}, "cnnshift can prepare version 3.0.1"),
+    "version of a builder": ("mnist:9.9.9", {}, "cnnshift can prepare version 3.0.1"),
     "split": ("pets", {"split": "val"}, r"split is 'val', which .* allowed: .*test.*, or a part as"),
     "slice": ("pets", {"split": "test[:0]"}, "which is empty or not in"),
     "sizes": ("free", {}, "vary in size; set the option size=N"),
     "context": ("pets", {"context": "8"}, "context is 8; allowed: less than half of 16"),
-    "no folder": ("mnist", {"raw_dir": "none"}, "raw_dir is 'none', which is not a directory"),
+    "no directory": ("mnist", {"raw_dir": "none"}, "raw_dir is 'none', which is not a directory"),
     "no network": (
         "mnist",
         {},
@@ -206,12 +206,12 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("argument", "options", "message"), REFUSED.values(), ids=REFUSED)
-def test_what_is_refused(root, argument, options, message):
+def test_specs_that_are_refused(root, argument, options, message):
     with pytest.raises(InputError, match=message):
         opened(argument, root, **options).load("test")
 
 
-def test_examples_that_are_no_images_with_a_class(tmp_path):
+def test_examples_without_a_class_label_are_refused(tmp_path):
     import tensorflow_datasets as tfds
 
     features = {"image": tfds.features.Image(shape=(16, 16, 3)), "label": tfds.features.Scalar(np.int64)}
@@ -231,7 +231,7 @@ def test_damaged_directories(tmp_path):
         opened("pets", tmp_path)
 
 
-def test_images_of_another_size_than_promised(tmp_path):
+def test_images_of_another_size_than_declared(tmp_path):
     path = prepare_tfds(tmp_path) / "features.json"
     path.write_text(path.read_text().replace('"16"', '"1"', 1))
     with pytest.raises(
@@ -244,15 +244,15 @@ def test_images_of_another_size_than_promised(tmp_path):
 FOREIGN = {
     "nested": ("features.json", {"featuresDict": {"features": {"a": {"pythonClassName": "canary.A", "text": {}}}}}),
     "other spelling": ("features.json", {"python_class_name": "canary.A"}),
-    "alike": ("features.json", {"pythonClassName": "tensorflow_datasets.core.features.canary.A"}),
-    "old form": ("features.json", {"type": "canary.A", "content": {}}),
-    "text": ("features.json", {"jsonFeature": {"json": json.dumps({"a": {"type": "canary.A", "content": {}}})}}),
-    "elsewhere": ("dataset_info.json", {"features": {"pythonClassName": "canary.A"}}),
+    "similar name": ("features.json", {"pythonClassName": "tensorflow_datasets.core.features.canary.A"}),
+    "old format": ("features.json", {"type": "canary.A", "content": {}}),
+    "nested text": ("features.json", {"jsonFeature": {"json": json.dumps({"a": {"type": "canary.A", "content": {}}})}}),
+    "other file": ("dataset_info.json", {"features": {"pythonClassName": "canary.A"}}),
 }
 
 
 @pytest.mark.parametrize(("file", "changes"), FOREIGN.values(), ids=FOREIGN)
-def test_what_a_directory_names_is_never_imported(tmp_path, monkeypatch, file, changes):
+def test_classes_named_in_a_directory_are_never_imported(tmp_path, monkeypatch, file, changes):
     (tmp_path / "canary.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
     path = prepare_tfds(tmp_path) / file
@@ -272,13 +272,13 @@ def test_the_module_that_prepared_a_directory_is_not_imported(tmp_path, monkeypa
 
 
 @pytest.mark.parametrize("limit", [None, 5])
-def test_more_images_than_anybody_has(tmp_path, limit):
+def test_an_impossible_number_of_images_is_refused(tmp_path, limit):
     claim(prepare_tfds(tmp_path), 10**15)
     with pytest.raises(InputError, match="has 1,000,000,000,000,000 images in 'test'; allowed: at most"):
         opened("pets", tmp_path).load("test", limit=limit)
 
 
-def test_more_images_than_fit_are_refused_before_they_are_counted_out(tmp_path, monkeypatch):
+def test_too_much_memory_is_refused_before_the_indices_are_computed(tmp_path, monkeypatch):
     claim(prepare_tfds(tmp_path), 10**7)
     monkeypatch.setattr("cnnshift.data.tfds.subset_indices", None)
     with pytest.raises(InputError, match=r"10,000,000 images of 16×16×3 take 7\.2 GiB; allowed: at most 1 GiB"):

@@ -1,4 +1,4 @@
-"""Stock data sets of tensorflow-datasets, prepared from the files of their authors without TensorFlow or a network."""
+"""The builders of common data sets, run on small files in the original formats without TensorFlow or a network."""
 
 import gzip
 import hashlib
@@ -36,7 +36,7 @@ def idx(array):
 
 
 def raw_files(name, count=6):
-    """What the authors of a data set might have published, had they had six images."""
+    """Return original files by name, with a few random images."""
     side = 28 if "mnist" in name else 32
     images, labels = pictures(count, side=side, channels=1 if side == 28 else 3)
     if "mnist" in name:
@@ -70,7 +70,7 @@ def raw_files(name, count=6):
 
 
 def register(name, files, monkeypatch):
-    """Let tensorflow-datasets know the checksums of these files instead of the authors'."""
+    """Register the checksums of these files instead of those of the original files."""
     from tensorflow_datasets.core.download.checksums import UrlInfo
     from tensorflow_datasets.core.utils import Size
 
@@ -99,7 +99,7 @@ def raw(tmp_path):
 
 
 @pytest.mark.parametrize("name", tfds_source.PREPARABLE)
-def test_data_sets_that_are_prepared_here(name, raw, tmp_path, monkeypatch):
+def test_data_sets_are_prepared_from_original_files(name, raw, tmp_path, monkeypatch):
     from cnnshift.data.tfds_builders import BUILDERS
 
     version = str(BUILDERS[name].VERSION)
@@ -111,10 +111,10 @@ def test_data_sets_that_are_prepared_here(name, raw, tmp_path, monkeypatch):
     assert len(test.classes) == (100 if name == "cifar100" else 10)
     side = 28 if "mnist" in name else 32
     images, labels = pictures(6, side=side, channels=test.channels)
-    there = {image.tobytes(): label for image, label in zip(images, labels, strict=True)}
-    assert [there[image.tobytes()] for image in test.images] == test.labels.tolist()
+    label_of = {image.tobytes(): label for image, label in zip(images, labels, strict=True)}
+    assert [label_of[image.tobytes()] for image in test.images] == test.labels.tolist()
     assert len(source.load("train")) == (30 if name == "cifar10" else 6)
-    # From now on it is read, and the files are no longer needed.
+    # Once prepared, it is read without the original files.
     assert opened(name, tmp_path / "made").load("test").fingerprint == test.fingerprint
     assert "tensorflow" not in sys.modules
 
@@ -129,10 +129,10 @@ def test_checksums_are_those_of_tensorflow_datasets(name, raw, tmp_path):
         opened(name, tmp_path / "made", raw_dir=str(tmp_path / "raw"))
 
 
-def test_what_goes_wrong_while_preparing_is_one_sentence(raw, tmp_path, monkeypatch):
+def test_a_failure_while_preparing_is_one_sentence(raw, tmp_path, monkeypatch):
     files = raw("mnist")
-    files["t10k-images-idx3-ubyte.gz"] = b"no gzip"
-    (tmp_path / "raw" / "t10k-images-idx3-ubyte.gz").write_bytes(b"no gzip")
+    files["t10k-images-idx3-ubyte.gz"] = b"not gzip"
+    (tmp_path / "raw" / "t10k-images-idx3-ubyte.gz").write_bytes(b"not gzip")
     register("mnist", files, monkeypatch)
     with pytest.raises(MeasurementError, match=r"'tfds:mnist' could not be prepared in .*made \("):
         opened("mnist", tmp_path / "made", raw_dir=str(tmp_path / "raw"))

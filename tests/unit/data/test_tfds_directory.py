@@ -1,4 +1,4 @@
-"""Frames of tfrecord files, read without TensorFlow."""
+"""tfrecord files, read without TensorFlow."""
 
 import struct
 

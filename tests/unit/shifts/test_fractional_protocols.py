@@ -1,4 +1,4 @@
-"""Shifts by fractions of a pixel, against explicit sums and other people's interpolation."""
+"""Shifts by fractions of a pixel, compared with explicit Fourier sums and the interpolation of SciPy."""
 
 import functools
 
@@ -26,7 +26,7 @@ def pixels(size, n=2, channels=2):
 
 @functools.cache
 def compiled(protocol, size):
-    """T_d as a sweep runs it: one program for all d."""
+    """Return T_d as a sweep runs it: one compiled program for all d."""
     return jax.jit(protocol(size, reach=min(REACH, max(size) - 1), background=(0.0, 0.0)).shift)
 
 
@@ -35,9 +35,9 @@ def move(protocol, images, d):
 
 
 def explicit_sum(images, d):
-    """Every frequency (k, l) of the double sum moves by e^(−2πi (k dy / H + l dx / W)), in 64 bits.
+    """Multiply every frequency (k, l) of the Fourier sum by e^(-2πi (k dy / H + l dx / W)), in float64.
 
-    k and l run from −N/2 to N/2; the two ends of an even N share one coefficient, half each.
+    k and l range from -N/2 to N/2; for an even N, the frequencies ±N/2 have half of one coefficient each.
     """
     _, height, width, _ = images.shape
     total = np.zeros(images.shape, complex)
@@ -54,17 +54,17 @@ def explicit_sum(images, d):
 
 
 @pytest.mark.parametrize("size", SIZES)
-@given(units=st.tuples(st.integers(-9, 9), st.integers(-9, 9)), parts=st.sampled_from([2, 3, 7]))
-def test_fourier_moves_every_frequency(size, units, parts):
+@given(numerators=st.tuples(st.integers(-9, 9), st.integers(-9, 9)), denominator=st.sampled_from([2, 3, 7]))
+def test_fourier_equals_the_explicit_sum(size, numerators, denominator):
     images = pixels(size)
-    d = np.array(units) / parts
+    d = np.array(numerators) / denominator
     expected = explicit_sum(images, d)
     np.testing.assert_allclose(move(Fourier, images, d), expected, atol=2e-6)
     np.testing.assert_allclose(fourier_shift(jnp.asarray(images), jnp.asarray(d)), expected, atol=2e-6)
 
 
 def band_limited(size):
-    """Random images without anything at the highest frequencies."""
+    """Return random images without energy at the Nyquist frequency."""
     spectrum = np.fft.fft2(pixels(size), axes=(1, 2))
     low = [np.abs(np.fft.fftfreq(n)) < 0.5 for n in size]
     return np.fft.ifft2(spectrum * np.outer(*low)[None, :, :, None], axes=(1, 2)).real.astype(np.float32)
@@ -75,17 +75,17 @@ def band_limited(size):
     a=st.tuples(st.integers(-4, 4), st.integers(-4, 4)),
     b=st.tuples(st.integers(-4, 4), st.integers(-4, 4)),
 )
-def test_fourier_shifts_add_up_where_nothing_is_at_the_highest_frequency(size, a, b):
+def test_fourier_shifts_compose_for_band_limited_images(size, a, b):
     a, b = np.array(a) / 3, np.array(b) / 3
     images = band_limited(size)
     np.testing.assert_allclose(move(Fourier, move(Fourier, images, a), b), move(Fourier, images, a + b), atol=3e-6)
     np.testing.assert_allclose(move(Fourier, move(Fourier, images, a), -a), images, atol=3e-6)
 
 
-def test_the_highest_frequency_is_damped_by_the_cosine():
+def test_the_nyquist_frequency_is_multiplied_by_the_cosine():
     checkers = np.tile([[0.0, 1.0], [1.0, 0.0]], (4, 4)).astype(np.float32)[None, :, :, None]
     for d in (1 / 3, 0.5, 1.0, 1.5):
-        # Mean ½, and ∓½ at both highest frequencies: cos² of it is left.
+        # Mean ½, and amplitude ½ at the Nyquist frequency of both axes, which is multiplied by cos².
         expected = 0.5 + (checkers - 0.5) * np.cos(np.pi * d) ** 2
         np.testing.assert_allclose(move(Fourier, checkers, np.array([d, d])), expected, atol=1e-6)
 
@@ -99,12 +99,12 @@ def test_fourier_rings_and_is_not_clipped():
 
 @pytest.mark.parametrize("size", [(6, 7), (8, 8), (5, 9)])
 @given(
-    units=st.tuples(st.integers(-9, 9), st.integers(-9, 9)),
-    parts=st.sampled_from([3, 4, 7]),
+    numerators=st.tuples(st.integers(-9, 9), st.integers(-9, 9)),
+    denominator=st.sampled_from([3, 4, 7]),
 )
-def test_bilinear_is_linear_interpolation_on_the_torus(size, units, parts):
+def test_bilinear_equals_periodic_linear_interpolation(size, numerators, denominator):
     images = pixels(size)
-    d = np.clip(np.array(units) / parts, -REACH, REACH)
+    d = np.clip(np.array(numerators) / denominator, -REACH, REACH)
     expected = ndimage.shift(images.astype(float), (0, *d, 0), order=1, mode="grid-wrap", prefilter=False)
     found = move(Bilinear, images, d)
     np.testing.assert_allclose(found, expected, atol=1e-6)
@@ -114,24 +114,24 @@ def test_bilinear_is_linear_interpolation_on_the_torus(size, units, parts):
 
 @pytest.mark.parametrize("d", [(3, -2), (0, 0), (-3, 3)])
 @pytest.mark.parametrize("kind", [np.int32, np.float32])
-def test_bilinear_at_whole_pixels_is_the_roll_bit_by_bit(d, kind):
+def test_bilinear_equals_the_roll_bit_for_bit_at_whole_pixels(d, kind):
     images = pixels((6, 7))
     np.testing.assert_array_equal(move(Bilinear, images, np.array(d, kind)), np.roll(images, d, (1, 2)))
 
 
 @given(frequency=st.integers(0, 4), eighths=st.integers(0, 8))
-def test_bilinear_damps_a_frequency_as_it_says(frequency, eighths):
+def test_bilinear_attenuates_frequencies_as_documented(frequency, eighths):
     f, omega = eighths / 8, 2 * np.pi * frequency / 8
     wave = np.cos(omega * np.arange(8)).astype(np.float32)[None, None, :, None]
     moved = move(Bilinear, wave, np.array([0.0, f]))[0, 0, :, 0]
-    left = abs(np.fft.fft(moved)[frequency]) / abs(np.fft.fft(wave[0, 0, :, 0])[frequency])
-    assert left == pytest.approx(abs(1 - f + f * np.exp(-1j * omega)), abs=1e-6)
+    gain = abs(np.fft.fft(moved)[frequency]) / abs(np.fft.fft(wave[0, 0, :, 0])[frequency])
+    assert gain == pytest.approx(abs(1 - f + f * np.exp(-1j * omega)), abs=1e-6)
 
 
 @pytest.mark.parametrize("name", FRACTIONAL)
 @pytest.mark.parametrize("d", [(1 / 3, 0), (0, 2 / 3), (-4 / 3, 5 / 3)])
-def test_content_moves_down_and_right_by_that_much(name, d):
-    # The centre of mass of a blob that is far from the border.
+def test_the_centre_of_mass_moves_by_the_shift(name, d):
+    # A blob far from the border.
     i, j = np.mgrid[:24, :24]
     blob = np.exp(-((i - 11) ** 2 + (j - 12) ** 2) / 8).astype(np.float32)[None, :, :, None]
     protocol = PROTOCOLS.load(name)((24, 24), reach=2)
@@ -141,7 +141,7 @@ def test_content_moves_down_and_right_by_that_much(name, d):
 
 
 @pytest.mark.parametrize("name", FRACTIONAL)
-def test_whole_shifts_may_be_integers_or_floats(name):
+def test_whole_shifts_can_be_integers_or_floats(name):
     images = pixels((6, 7))
     protocol = PROTOCOLS.load(name)
     np.testing.assert_array_equal(
@@ -149,8 +149,8 @@ def test_whole_shifts_may_be_integers_or_floats(name):
     )
 
 
-def up_and_down(images, function):
-    """A pointwise function on the image over-sampled twofold, then the ideal low-pass, then every second sample."""
+def oversampled(images, function):
+    """Upsample by 2, apply a pointwise function, then an ideal low-pass filter, and downsample."""
     size = images.shape[1]
     fine, band = 2 * size, size // 2
 
@@ -175,19 +175,19 @@ def up_and_down(images, function):
         (jax.nn.relu, 1, True),
     ],
 )
-def test_k11_a_rectifier_that_is_oversampled_twofold_looks_exact_at_halves_but_is_not(function, d, exact):
-    # Why the default step is a third.
+def test_k11_an_oversampled_relu_looks_equivariant_at_half_pixels_only(function, d, exact):
+    # The reason why the default step is 1/3.
     images = jnp.asarray(band_limited((16, 16)) - 0.5)
     shift = jnp.array([d, d], jnp.float32)
     gap = jnp.abs(
-        up_and_down(fourier_shift(images, shift), function) - fourier_shift(up_and_down(images, function), shift)
+        oversampled(fourier_shift(images, shift), function) - fourier_shift(oversampled(images, function), shift)
     )
     assert (float(gap.max()) < 1e-5) == exact
     assert exact or float(gap.max()) > 1e-3
 
 
 @pytest.mark.parametrize("name", FRACTIONAL)
-def test_nothing_leaves_the_window(name):
+def test_periodic_protocols_lose_no_energy(name):
     split = Split(np.full((2, 8, 8, 1), 200, np.uint8), np.zeros(2, np.int32), ("a",), background=(0.0,))
     protocol = PROTOCOLS.load(name)(split.size, reach=1)
     assert not protocol.energy_loss(split.windows.astype(float), np.array([[1 / 3, 0], [0, -2 / 3]])).any()

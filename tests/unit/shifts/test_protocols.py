@@ -1,4 +1,4 @@
-"""Protocols against their definition, pixel by pixel, in plain numpy."""
+"""Protocols, compared with their pixel-wise definition in NumPy."""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from cnnshift.errors import InputError
 
 H, W, CONTEXT = 6, 7, 3
 BACKGROUND = (0.25, 0.5)
-# A transform there and back rounds; everything else moves pixels as they are.
+# The Fourier transform rounds; all others copy pixels exactly.
 ROUNDING = {"fourier": 1e-6}
 
 
@@ -26,7 +26,7 @@ def make(name, reach=CONTEXT, context=CONTEXT):
 
 
 def pixel(name, source, i, j):
-    """The window's pixel (i, j), wherever that is: the definition of what enters at the border."""
+    """Return pixel (i, j) of the window, which may lie outside it: this defines what enters at the border."""
     window = source[CONTEXT : CONTEXT + H, CONTEXT : CONTEXT + W]
     inside = 0 <= i < H and 0 <= j < W
     if name in ("circular", "fourier", "bilinear"):
@@ -62,7 +62,7 @@ def test_no_shift_is_the_window(name):
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
-def test_a_shift_of_its_own_for_every_image(name):
+def test_move_each_applies_a_different_shift_to_every_image(name):
     images = jnp.asarray(sources(3))
     protocol = make(name)
     shifts = jnp.array([[1, -2], [0, 3], [-3, 0]]) / (3 if protocol.fractional else 1)
@@ -73,7 +73,7 @@ def test_a_shift_of_its_own_for_every_image(name):
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
-def test_shifts_are_traced_once(name):
+def test_one_trace_serves_all_shifts(name):
     protocol, traces = make(name), []
 
     @jax.jit
@@ -95,20 +95,20 @@ def test_circular_is_roll():
 
 @pytest.mark.parametrize("name", PROTOCOLS)
 @given(dy=st.integers(-CONTEXT, CONTEXT), dx=st.integers(-CONTEXT, CONTEXT))
-def test_loss_is_the_energy_that_leaves(name, dy, dx):
+def test_energy_loss_is_the_fraction_that_leaves(name, dy, dx):
     protocol = make(name)
     windows = np.asarray(protocol.window(jnp.asarray(sources())))
     energy = ((windows.astype(float) - BACKGROUND) ** 2).sum(-1)
-    kept = np.zeros(len(windows))
+    remaining = np.zeros(len(windows))
     for i in range(H):
         for j in range(W):
             if protocol.wraps or (0 <= i + dy < H and 0 <= j + dx < W):
-                kept += energy[:, i, j]
+                remaining += energy[:, i, j]
     found = protocol.energy_loss(windows, np.array([[dy, dx]], np.int32))
-    np.testing.assert_allclose(found[:, 0], 1 - kept / energy.sum((1, 2)), atol=1e-12)
+    np.testing.assert_allclose(found[:, 0], 1 - remaining / energy.sum((1, 2)), atol=1e-12)
 
 
-def test_an_image_without_foreground_loses_nothing():
+def test_an_image_without_foreground_loses_no_energy():
     windows = np.broadcast_to(np.array(BACKGROUND), (1, H, W, 2))
     assert make("zero").energy_loss(windows, np.array([[3, 3]], np.int32)) == 0
 
@@ -116,12 +116,12 @@ def test_an_image_without_foreground_loses_nothing():
 @pytest.mark.parametrize(
     "name", sorted(name for name in PROTOCOLS if not PROTOCOLS.load(name).wraps and name != "crop")
 )
-def test_reach_beyond_the_image_is_an_error(name):
+def test_a_reach_beyond_the_image_is_refused(name):
     with pytest.raises(InputError, match=r"max-shift is 6.*at most 5"):
         make(name, reach=6)
 
 
-def test_crop_reaches_as_far_as_its_context():
+def test_crop_is_limited_to_its_context():
     with pytest.raises(InputError, match=r"max-shift is 4.*at most 3"):
         make("crop", reach=4)
     with pytest.raises(InputError, match="have no context"):

@@ -1,4 +1,4 @@
-"""Shift sets: enumerated, distinct, without the reference, and with the right neighbours."""
+"""Shift sets: complete, distinct, without the reference, and with the right neighbours."""
 
 from fractions import Fraction
 
@@ -28,13 +28,13 @@ def as_set(shift_set):
         ("diagonal", {(s * r, t * r) for r in (1, 2, 3) for s in (-1, 1) for t in (-1, 1)}),
     ],
 )
-def test_enumerated_sets_hold_exactly_their_shifts(name, expected):
+def test_sets_contain_exactly_their_shifts(name, expected):
     found = make(name)
     assert as_set(found) == expected - {(0, 0)}
     assert len(found.shifts) == len(as_set(found))
 
 
-def test_full_holds_every_circular_shift_once():
+def test_full_contains_every_circular_shift_once():
     found = make("full", size=(4, 6), wraps=True)
     assert {(dy % 4, dx % 6) for dy, dx in as_set(found)} == {(y, x) for y in range(4) for x in range(6)} - {(0, 0)}
     assert found.count == 23
@@ -42,7 +42,7 @@ def test_full_holds_every_circular_shift_once():
     assert found.reach == 3
 
 
-def test_circular_shifts_that_coincide_are_taken_once():
+def test_equal_circular_shifts_occur_once():
     # −4 and 4 are the same shift of 8 pixels.
     found = make("grid", max_shift=4, wraps=True)
     assert found.count == 8 * 8 - 1
@@ -50,7 +50,7 @@ def test_circular_shifts_that_coincide_are_taken_once():
 
 
 @pytest.mark.parametrize(("max_shift", "step", "reach"), [(7, 2, 6), (6, 3, 6), (5, 5, 5)])
-def test_step_keeps_multiples_of_itself(max_shift, step, reach):
+def test_shifts_are_multiples_of_the_step(max_shift, step, reach):
     found = make("grid", max_shift=max_shift, step=step, size=(9, 9))
     assert not (found.shifts % step).any()
     assert found.reach == reach
@@ -59,12 +59,12 @@ def test_step_keeps_multiples_of_itself(max_shift, step, reach):
 def test_random_draws_distinct_shifts_for_every_image():
     found = make("random:10", images=50)
     assert found.shifts.shape == (50, 10, 2)
-    for own in found.shifts:
-        assert len({tuple(d) for d in own.tolist()}) == 10
-        assert not (own == 0).all(axis=1).any()
+    for shifts in found.shifts:
+        assert len({tuple(d) for d in shifts.tolist()}) == 10
+        assert not (shifts == 0).all(axis=1).any()
     assert found.neighbours is None
     assert not found.exhaustive
-    # Every shift of the grid is drawn by somebody: 500 draws from 48.
+    # 500 draws contain each of the 48 shifts of the grid.
     assert len({tuple(d) for d in found.shifts.reshape(-1, 2).tolist()}) == 48
 
 
@@ -94,7 +94,7 @@ def test_number_of_neighbours_matches_the_closed_form(name, wraps, count):
 
 
 @pytest.mark.parametrize(
-    ("name", "changes", "words"),
+    ("name", "changes", "fragments"),
     [
         ("grid", {"max_shift": 8}, ["max-shift is 8", "1", "7"]),
         ("grid", {"max_shift": 1, "step": 2}, ["max-shift is 1", "2"]),
@@ -109,14 +109,14 @@ def test_number_of_neighbours_matches_the_closed_form(name, wraps, count):
         ("spiral", {}, ["spiral", "grid, full, axis, diagonal, random:K"]),
     ],
 )
-def test_what_cannot_be_enumerated_is_an_error(name, changes, words):
+def test_invalid_sets_are_refused(name, changes, fragments):
     with pytest.raises(InputError) as caught:
         make(name, **changes)
-    assert all(word in str(caught.value) for word in words)
+    assert all(fragment in str(caught.value) for fragment in fragments)
 
 
 def brute_force(name, max_shift, step, size, wraps):
-    """All multiples of the step up to the largest, as pairs of fractions, the torus taken out one turn at a time."""
+    """Enumerate all multiples of the step up to the largest shift as fractions, wrapped one period at a time."""
     line = [k * step for k in range(-200, 201) if abs(k * step) <= max_shift]
     shifts = {(dy, dx) for dy in line for dx in line}
     if name == "axis":
@@ -144,7 +144,7 @@ def brute_force(name, max_shift, step, size, wraps):
     size=st.tuples(st.integers(4, 7), st.integers(4, 7)),
     wraps=st.booleans(),
 )
-def test_fractional_sets_hold_exactly_their_shifts(name, step, times, size, wraps):
+def test_fractional_sets_contain_exactly_their_shifts(name, step, times, size, wraps):
     max_shift = min(times * step, min(size) - Fraction(1, 7))
     found = make(name, step=step, max_shift=max_shift, size=size, wraps=wraps, fractional=True)
     exact = [
@@ -156,7 +156,7 @@ def test_fractional_sets_hold_exactly_their_shifts(name, step, times, size, wrap
     assert found.largest == max(max(map(abs, d)) for d in expected)
     assert found.reach == -(-found.largest.numerator // found.largest.denominator)
     assert [tuple(d) for d in found.shifts.tolist()] == [(float(dy), float(dx)) for dy, dx in exact]
-    # Adjacent are those one step apart, on the torus if it is one.
+    # Neighbours are one step apart, across the periodic boundary too.
     places = {d: i for i, d in enumerate([(Fraction(0), Fraction(0)), *exact])}
     steps = [(step, step), (step, -step)] if name == "diagonal" else [(step, 0), (0, step)]
     pairs, at = set(), {}
@@ -182,21 +182,21 @@ def test_whole_shifts_stay_whole_numbers():
     assert thirds.shifts.dtype == np.float64
 
 
-def test_a_third_and_its_double_are_exactly_equal_as_numbers():
-    # What radii and neighbours rely on: one rounding, of the quotient, for every shift.
+def test_equal_fractions_are_equal_floats():
+    # Radii rely on it: every shift is one quotient, rounded once.
     found = make("grid", step=Fraction(1, 3), max_shift=2, size=(9, 9), fractional=True)
     assert sorted(set(np.abs(found.shifts).ravel().tolist())) == [k / 3 for k in range(7)]
 
 
-def test_random_fractions_are_distinct_and_of_the_grid():
+def test_random_fractions_are_distinct_grid_shifts():
     found = make("random:20", step=Fraction(1, 3), max_shift=1, fractional=True)
     grid = {tuple(d) for d in make("grid", step=Fraction(1, 3), max_shift=1, fractional=True).numerators.tolist()}
-    for own in found.numerators.tolist():
-        assert len({tuple(d) for d in own}) == 20
-        assert {tuple(d) for d in own} <= grid
+    for shifts in found.numerators.tolist():
+        assert len({tuple(d) for d in shifts}) == 20
+        assert {tuple(d) for d in shifts} <= grid
     assert found.shifts.shape == (5, 20, 2)
 
 
-def test_full_has_whole_shifts_whatever_the_step():
+def test_full_ignores_the_step():
     found = make("full", step=Fraction(1, 3), wraps=True, fractional=True)
     assert (found.count, found.denominator, found.shifts.dtype) == (63, 1, np.int32)
