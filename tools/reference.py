@@ -187,8 +187,10 @@ def metrics_page() -> str:
 def metric_page(name: str, entry: Entry) -> str:
     metric: Metric = catalog.METRICS.load(name)
     spec = metric.spec
-    doc = Docstring(metric.evaluate)
-    formula = getattr(spec, "formula", "")
+    # One line for each symbol that the formula defines.
+    formula = re.sub(r", (?=\w+(?:\([^)]*\))? = )", ",\n", spec.formula)
+    # The first paragraph repeats the summary.
+    _, _, details = Docstring(metric.evaluate).body.partition("\n\n")
     margin = f"{100 * spec.default_margin:g} pp" if spec.unit == "fraction" else f"{spec.default_margin:g} {spec.unit}"
     bounds = "unbounded, or dependent on the shifts" if spec.bounds is None else "{:g} to {:g}".format(*spec.bounds)
     facts = [
@@ -203,8 +205,8 @@ def metric_page(name: str, entry: Entry) -> str:
     return "\n".join([
         f"# {spec.title[:1].upper()}{spec.title[1:]}\n",
         f"{prose(entry.summary[:1].upper() + entry.summary[1:])}.\n",
-        f"```text\n{formula}\n```\n" if formula else "**Definition.**",
-        prose(doc.body) + "\n",
+        f"```text\n{formula}\n```\n",
+        prose(details) + "\n",
         table(("", ""), facts),
         f"{NOTATION}\n",
         f"```console\n$ cnnshift bench cnn --metric {name}\n```\n",
