@@ -20,6 +20,9 @@ class DatasetOptions(Options):
     """Options of a data set. Every data set has `canvas`, which is the last option of its canonical spec.
 
     A field with `exclude=True` states where the data are stored and is not part of the canonical spec.
+
+    Attributes:
+        canvas: side in pixels of a square background on which every image is centred.
     """
 
     canvas: Annotated[int, pydantic.Field(ge=1)] | None = None

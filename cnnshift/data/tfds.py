@@ -54,7 +54,9 @@ class Tfds(Dataset[TfdsOptions]):
         raw_dir: directory of the original files under their original names; by default they are downloaded.
         split: test images; by default `test`, or else `validation`. A part is written as `test[:50%]`.
         train_split: training images; by default `train`. It must not overlap the test images.
-        size, context, background: as for `folder`.
+        size: as for `folder`.
+        context: as for `folder`.
+        background: as for `folder`, except that there are no transparent pixels.
     """
 
     name = "tfds"
