@@ -68,10 +68,10 @@ def explain_model(
     scores = None
     if pretrained is not None:
         network = adapt_model(pretrained, test)
-    elif spec is None:
+    elif not isinstance(model, str):
         network = adapt_model(wrap_model(model, name), test, more_classes=True)
     elif isinstance(data, str):
-        network, scores = _train(spec, data, test, record, config, ablation, status)
+        network, scores = _train(ModelSpec.parse(model), data, test, record, config, ablation, status)
     else:
         raise InputError(f"The model '{model}' is trained on a data set; name one instead of passing images.")
     if as_pure_model(network).host is not None:

@@ -135,8 +135,8 @@ def _find_violations(
     extent = ""
     if error.ndim == 3:
         nearest = shifts[failing.any(axis=1).argmax()]
-        positions = (errors(nearest, 0) > allowed[:, None, None, None]).any(axis=(0, 3))
-        extent = describe_extent(positions, nearest // np.array(strides))
+        failing_positions = np.asarray((errors(nearest, 0) > allowed[:, None, None, None]).any(axis=(0, 3)))
+        extent = describe_extent(failing_positions, nearest // np.array(strides))
         extent = f" The smallest of these shifts, {format_shift(nearest)}, {extent}."
     stride = strides[0] if strides[0] == strides[1] else strides
     return (
