@@ -12,56 +12,62 @@ MODELS = Registry(
     "model",
     "cnnshift.models",
     {
-        "mlp": Entry("cnnshift.models.mlp:Mlp", "fully connected layers only: no notion of position shared at all"),
-        "cnn": Entry("cnnshift.models.cnn:Cnn", "conv … conv, fully connected: the network of the question"),
+        "mlp": Entry("cnnshift.models.mlp:Mlp", "fully connected layers on the flattened image"),
+        "cnn": Entry(
+            "cnnshift.models.cnn:Cnn", "blocks of convolution, ReLU and pooling, then a fully connected layer"
+        ),
         "locally_connected": Entry(
             "cnnshift.models.locally_connected:LocallyConnected",
-            "the same network without weight sharing: a control",
+            "cnn without weight sharing (a control)",
         ),
         "coordconv": Entry(
             "cnnshift.models.coordconv:Coordconv",
-            "the same network, told the row and column of every pixel: a positive control",
+            "cnn with pixel coordinates as input channels (a positive control for position information)",
             "Liu et al. 2018",
         ),
         "vgg": Entry(
-            "cnnshift.models.vgg:Vgg", "groups of 3×3 convolutions, pooling after each", "Simonyan & Zisserman 2015"
+            "cnnshift.models.vgg:Vgg",
+            "groups of 3×3 convolutions, each followed by pooling",
+            "Simonyan & Zisserman 2015",
         ),
         "resnet": Entry(
             "cnnshift.models.resnet:Resnet",
-            "residual blocks (depth=8 … 110 as for CIFAR, 18|34 as for ImageNet; preactivation)",
+            "residual network (depth=8 to 110 for CIFAR, 18|34 for ImageNet; preactivation)",
             "He et al. 2016",
         ),
         "convnext": Entry(
             "cnnshift.models.convnext:Convnext",
-            "patches, depthwise 7×7 convolutions, layer normalisation (depths=3-3-9-3)",
+            "patches, depthwise 7×7 convolutions, layer normalization (depths=3-3-9-3)",
             "Liu et al. 2022",
         ),
         "vit": Entry(
             "cnnshift.models.vit:Vit",
-            "attention between patches (position=none|learned|sincos|conv|relative|circular)",
+            "vision transformer (position=none|learned|sincos|conv|relative|circular)",
             "Dosovitskiy et al. 2021",
         ),
         "polyvit": Entry(
             "cnnshift.models.polyvit:PolyVit",
-            "the same on patches that start where the image's strongest phase does (anchor=image|tokens)",
+            "vit with polyphase anchoring, invariant to every circular shift (anchor=image|tokens)",
             "Ding et al. 2023",
         ),
         "mixer": Entry(
-            "cnnshift.models.mixer:Mixer", "patches mixed by position-bound MLPs: a control", "Tolstikhin et al. 2021"
+            "cnnshift.models.mixer:Mixer",
+            "MLPs along the positions and the channels of patches (a control)",
+            "Tolstikhin et al. 2021",
         ),
         "stn": Entry(
             "cnnshift.models.stn:Stn",
-            "a spatial transformer in front of any family (backbone=FAMILY, transform=affine|translation)",
+            "spatial transformer in front of a backbone (backbone=FAMILY, transform=affine|translation)",
             "Jaderberg et al. 2015",
         ),
         "orbit": Entry(
             "cnnshift.models.orbit:Orbit",
-            "mean of any family's logits over the circular shifts by multiples of step: invariant to these only",
+            "mean of a backbone's logits over the circular shifts by multiples of step; invariant to these shifts",
             "Yarotsky 2018; Puny et al. 2022",
         ),
         "ti_pool": Entry(
             "cnnshift.models.ti_pool:TiPool",
-            "maximum of any family's features over the circular shifts by multiples of step: invariant to these only",
+            "maximum of a backbone's features over the circular shifts by multiples of step; invariant to these shifts",
             "Laptev et al. 2016",
         ),
     },
@@ -106,40 +112,40 @@ DOWNSAMPLERS = Registry(
         "none": Entry("cnnshift.models.layers.identity:Identity", "keep the resolution"),
         "max": Entry("cnnshift.models.layers.max_pool:MaxPool", "2×2 maximum, stride 2"),
         "avg": Entry("cnnshift.models.layers.average_pool:AveragePool", "2×2 mean, stride 2"),
-        "stride": Entry("cnnshift.models.layers.subsample:Subsample", "keep every second pixel, as a stride does"),
+        "stride": Entry("cnnshift.models.layers.subsample:Subsample", "every second pixel, as a stride of 2"),
         "blur": Entry(
             "cnnshift.models.layers.blur_pool:BlurPool",
-            "dense maximum, binomial blur, stride 2 (blur=2..7 taps)",
+            "dense maximum, binomial filter, stride 2 (blur=2 to 7 taps)",
             "Zhang 2019",
         ),
         "aps": Entry(
             "cnnshift.models.layers.polyphase_pool:PolyphasePool",
-            "dense maximum, then the polyphase grid of largest norm (aps=l1|l2|inf)",
+            "dense maximum, then the polyphase component of largest norm (aps=l1|l2|inf)",
             "Chaman & Dokmanić 2021",
         ),
         "lps": Entry(
             "cnnshift.models.layers.lps_pool:LpsPool",
-            "dense maximum, then the polyphase grid that a small network scores highest (lps=hidden channels)",
+            "dense maximum, then the polyphase component with the highest learned score (lps=hidden channels)",
             "Rojas-Gomez et al. 2022",
         ),
         "tips": Entry(
             "cnnshift.models.layers.tips_pool:TipsPool",
-            "dense maximum, then a learnt weighted sum of the polyphase grids",
+            "dense maximum, then a learned weighted sum of the polyphase components",
             "Saha & Gokhale 2025",
         ),
         "flc": Entry(
             "cnnshift.models.layers.flc_pool:FlcPool",
-            "Fourier transform without its upper half",
+            "ideal low-pass in the Fourier domain, stride 2",
             "Grabinski et al. 2022",
         ),
         "ddac": Entry(
             "cnnshift.models.layers.ddac_pool:DdacPool",
-            "dense maximum, low-pass filters predicted at every position, stride (ddac=3|5, groups)",
+            "dense maximum, low-pass filters predicted per position, stride 2 (ddac=3|5, groups)",
             "Zou et al. 2020",
         ),
         "afc": Entry(
             "cnnshift.models.layers.afc_pool:AfcPool",
-            "ideal low-pass, stride; alias-free with activation=poly,norm=alias_free",
+            "ideal low-pass, stride 2; alias-free with activation=poly,norm=alias_free",
             "Michaeli et al. 2023",
         ),
     },
@@ -302,25 +308,25 @@ AUGMENTATIONS = Registry(
     "augmentation",
     "cnnshift.augmentations",
     {
-        "none": Entry("cnnshift.train.augmentations.none:NoAugmentation", "the images as they are"),
+        "none": Entry("cnnshift.train.augmentations.none:NoAugmentation", "no augmentation"),
         "shiftK": Entry(
             "cnnshift.train.augmentations.shift:RandomShift",
-            "moved by up to K pixels along each axis, the background enters",
+            "shifts by up to K pixels along each axis, filled with the background value",
             "Simard et al. 2003",
         ),
         "affine": Entry(
             "cnnshift.train.augmentations.affine:Affine",
-            "turned and slanted by up to 15°, each axis stretched by up to 15 %",
+            "rotations and shears by up to 15°, scaling of each axis by up to 15 %",
             "Simard et al. 2003; Cireşan et al. 2010",
         ),
         "elastic": Entry(
             "cnnshift.train.augmentations.elastic:Elastic",
-            "every pixel moved by a smooth random field (σ = 4, α = 34)",
+            "elastic deformations: smooth random displacements (σ = 4, α = 34)",
             "Simard et al. 2003",
         ),
         "cropK": Entry(
             "cnnshift.train.augmentations.crop:RandomCrop",
-            "a window up to K pixels off the centre; real pixels enter where the data set has them",
+            "crops up to K pixels off the centre, of the source image where the data set has one",
             "Zhang 2019",
         ),
     },
