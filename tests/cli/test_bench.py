@@ -56,7 +56,7 @@ def test_fractions_of_a_pixel_from_the_command_line_to_the_files(cnnshift, here)
     assert code == 0, out + err
     code, _, err = cnnshift(*command, "--step", "1/2", "--max-shift", "1")
     assert code == 2
-    assert "step is 1/2, a fraction of a pixel, by which only the protocols fourier and bilinear move" in err
+    assert "step is 1/2; allowed: whole pixels. Only the protocols fourier and bilinear support fractions" in err
     code, out, err = cnnshift(*small, "--step", "0.5", "--max-shift", "1")
     assert code == 0, err
     assert "× 24 shifts [fourier, |d|≤1, step 1/2] · untrained models" in out
