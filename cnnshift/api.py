@@ -94,7 +94,6 @@ def explain(
     seed: int = DEFAULTS.seed,
     ablation: bool = True,
     name: str = "model",
-    status: Callable[[str], None] = lambda line: None,
 ) -> Explanation:
     """Measure which layers of a model break translation equivariance, by how much, and why.
 
@@ -111,7 +110,6 @@ def explain(
         seed: seed of the training run of a spec.
         ablation: whether to train the variants of a spec with one, or all but one, of its components replaced.
         name: name of a model that is not a spec.
-        status: called with a description of every step before it starts.
 
     Returns:
         The explanation: `print` shows its summary; `layers` and `ablation` hold the numbers.
@@ -131,7 +129,7 @@ def explain(
     config = make_config(
         protocols=[protocol], shifts=shifts, max_shift=max_shift, step=step, limit=limit, epochs=epochs, seed=seed
     )
-    return explain_model(model, data, config, ablation=ablation, name=name, status=status)
+    return explain_model(model, data, config, ablation=ablation, name=name)
 
 
 def compare(

@@ -47,6 +47,6 @@ def validation_message(problem: Mapping[str, Any], *, limit: int = 300) -> str:
         problem: an item of `pydantic.ValidationError.errors()`.
         limit: characters to keep; a value from a file may make the message arbitrarily long.
     """
-    message = problem["msg"].removeprefix("Value error, ")
+    message = problem["msg"].removeprefix("Value error, ").replace("Input should ", "it must ", 1)
     message = message[0].lower() + message[1:]
     return message if len(message) <= limit else f"{message[:limit]}…"

@@ -23,7 +23,8 @@ from typer.models import ArgumentInfo, ParameterInfo
 
 import cnnshift
 from cnnshift import catalog
-from cnnshift.cli.app import _app
+from cnnshift.cli.app import COMMANDS, load_command
+from cnnshift.cli.command import guarded
 from cnnshift.config import suite_names, suite_summary
 from cnnshift.metrics.base import Metric
 from cnnshift.models.base import describe_options
@@ -92,9 +93,7 @@ def commands_page() -> str:
         "# Commands\n\nGenerated from the program: `cnnshift COMMAND --help` prints the same. An option that may be "
         "given several times is marked with “repeatable”.\n"
     ]
-    for command in _app().registered_commands:
-        assert command.callback is not None
-        parts.append(command_section(str(command.name), command.callback))
+    parts += [command_section(name, guarded(load_command(name))) for name in COMMANDS]
     return "\n".join(parts)
 
 
@@ -115,8 +114,9 @@ def command_section(name: str, function: Callable[..., Any]) -> str:
     usage = " ".join(["cnnshift", name, *arguments, "[OPTIONS]"])
     parts = [f"## {name}\n", prose(summary) + "\n", f"```text\n{usage}\n```\n"]
     if rest:
-        example = rest.removeprefix("Example: ")
-        parts.append(f"```console\n$ {example}\n```\n" if example != rest else prose(rest) + "\n")
+        text, _, example = rest.rpartition("Example: ")
+        parts += [prose(text) + "\n"] if text else []
+        parts.append(f"```console\n$ {example}\n```\n")
     for panel, rows in panels.items():
         head = "argument" if panel == "Arguments" else "option"
         parts += [f"**{panel}**\n", table((head, "default", "meaning"), rows)]

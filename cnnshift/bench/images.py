@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from cnnshift.data.split import Split
 from cnnshift.errors import InputError
 from cnnshift.results.schema import DatasetRecord
 from cnnshift.spec import DatasetSpec
+
+log = logging.getLogger("cnnshift")
 
 Images = str | Split | tuple[Any, Any]
 """A data set spec, a split, or (images [n h w c], labels [n])."""
@@ -29,6 +32,7 @@ def test_images(data: Images, limit: int | None) -> tuple[Split, DatasetRecord]:
     """
     if isinstance(data, str):
         dataset = create_dataset(DatasetSpec.parse(data))
+        log.info("Loading the data set %s", dataset.spec)
         test = dataset.load("test", limit=limit)
         return test, dataset_record(str(dataset.spec), dataset.version, test)
     test = _as_split(*data) if isinstance(data, tuple) else data

@@ -102,6 +102,7 @@ def make_plan(config: MeasureConfig) -> BenchPlan:
     dataset = create_dataset(dataset_spec(config))
     models = [ModelSpec.parse(model) for model in config.models]
     pretrained = {str(spec): load_model(spec) for spec in models if is_pretrained(spec)}
+    log.info("Loading the data set %s", dataset.spec)
     test = dataset.load("test", limit=config.limit)
     window = window_size(list(pretrained.values()), test)
     test = test.with_window(window)

@@ -1,15 +1,16 @@
-"""`cnnshift list`: what there is to choose from."""
+"""`cnnshift list`: print the names of a registry."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cnnshift import catalog, config, registry
+from cnnshift import catalog, registry
+from cnnshift.cli import options
 from cnnshift.cli.output import check_outputs, emit
+from cnnshift.config import suite_names, suite_summary
 from cnnshift.errors import InputError
 
 REGISTRIES: Mapping[str, tuple[registry.Registry, ...]] = {
@@ -26,26 +27,29 @@ KINDS = (*REGISTRIES, "suites")
 
 
 def listing(
-    kind: Annotated[str, typer.Argument(metavar="|".join(KINDS), help="What to list.")],
-    format: Annotated[str, typer.Option(help="See list formats; on stdout.")] = "table",
-    output: Annotated[
-        list[Path] | None, typer.Option("-o", "--output", help="Write a file too; its ending says the format.")
-    ] = None,
+    kind: Annotated[str, typer.Argument(metavar="KIND", help=f"What to list: {', '.join(KINDS[:-1])} or {KINDS[-1]}.")],
+    format: options.Format = "table",
+    output: options.Outputs = None,
 ) -> None:
-    """List models, data sets, protocols, metrics, pools, augmentations, formats or suites, one line each."""
+    """List models, data sets, protocols, metrics and other names.
+
+    Prints one line per name, with a description and its source in the literature.
+
+    Example: cnnshift list models
+    """
     from cnnshift.render.documents.listing import listing_document
 
     if kind not in KINDS:
         raise InputError(registry.unknown("kind of names", kind, KINDS))
-    check_outputs(format, output or ())
+    check_outputs(format, output)
     if kind == "suites":
-        rows = [(name, config.suite_summary(name), "") for name in config.suite_names()]
+        rows = [(name, suite_summary(name), "") for name in suite_names()]
     else:
         entries = [item for table in REGISTRIES[kind] for item in table.items()]
-        rows = [(_spelt(name, entry), entry.summary, entry.reference) for name, entry in entries]
-    emit(listing_document(kind, rows), format, output or ())
+        rows = [(_in_spec(name, entry), entry.summary, entry.reference) for name, entry in entries]
+    emit(listing_document(kind, rows), format, output)
 
 
-def _spelt(name: str, entry: registry.Entry) -> str:
-    """A name as it is written in a spec: with what has to follow it."""
+def _in_spec(name: str, entry: registry.Entry) -> str:
+    """Return a name with the argument that it needs in a spec."""
     return f"{name}:{entry.argument}" if entry.argument else name

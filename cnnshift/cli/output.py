@@ -1,4 +1,4 @@
-"""A document on its way out: in one format on stdout, and in the format of its name in every `-o` file."""
+"""Write a document: to stdout in one format, and to every `-o` file in the format of its suffix."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnnshift.catalog import FORMATS
-from cnnshift.cli.terminal import note, style, write
+from cnnshift.cli.terminal import print_line, print_result, style_of
 from cnnshift.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,34 +24,32 @@ SUFFIXES = {
 }
 
 
-def check_outputs(format: str, outputs: Sequence[Path]) -> None:
-    """Find out before the work whether all that was asked for can be written.
+def check_outputs(format: str, outputs: Sequence[Path] | None = None) -> None:
+    """Check before the work that the output can be written.
 
     Raises:
-        InputError: an unknown format, a file whose name says no format, or one that cannot be written.
+        InputError: an unknown format, a file with another suffix, or a file that cannot be written.
     """
     FORMATS[format]
-    if not outputs:
-        return
-    from cnnshift.files import check_writable
+    for path in outputs or ():
+        from cnnshift.files import check_writable
 
-    for path in outputs:
         if path.suffix not in SUFFIXES:
-            known = ", ".join(f"{suffix} ({name})" for suffix, name in SUFFIXES.items())
-            raise InputError(f"{path} does not say its format; allowed endings: {known}.")
+            suffixes = ", ".join(f"{suffix} ({name})" for suffix, name in SUFFIXES.items())
+            raise InputError(f"The suffix of {path} names no format; allowed: {suffixes}.")
         check_writable(path)
 
 
-def emit(document: Document, format: str, outputs: Sequence[Path] = ()) -> None:
-    """Write the files, then stdout.
+def emit(document: Document, format: str, outputs: Sequence[Path] | None = None) -> None:
+    """Write a document to the files, then to stdout.
 
     Raises:
         SaveError: a file or stdout cannot be written.
     """
-    for path in outputs:
+    for path in outputs or ():
         from cnnshift.files import write_text
         from cnnshift.render.style import Style
 
         write_text(path, FORMATS.load(SUFFIXES[path.suffix])(document, Style()))
-        note(f"wrote {path}")
-    write(FORMATS.load(format)(document, style(sys.stdout)))
+        print_line(f"Wrote {path}")
+    print_result(FORMATS.load(format)(document, style_of(sys.stdout)))

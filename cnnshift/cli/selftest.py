@@ -4,31 +4,33 @@ from __future__ import annotations
 
 import sys
 import time
-from pathlib import Path
-from typing import Annotated
 
 import typer
 
+from cnnshift.cli import options
+from cnnshift.cli.backend import load_backend
 from cnnshift.cli.output import check_outputs, emit
-from cnnshift.cli.terminal import note
+from cnnshift.cli.terminal import print_line
 
 
 def selftest(
-    format: Annotated[str, typer.Option(help="See list formats; on stdout.")] = "table",
-    output: Annotated[
-        list[Path] | None, typer.Option("-o", "--output", help="Write a file too; its ending says the format.")
-    ] = None,
+    format: options.Format = "table",
+    output: options.Outputs = None,
 ) -> None:
-    """Check known answers on this device, dtype and precision. Exit code 1 if one fails."""
-    check_outputs(format, output or ())
-    from cnnshift.sweep.device import describe_device, prepare_backend
+    """Check known answers on this device, dtype and precision.
 
-    prepare_backend(deterministic=False)
+    Exit code: 1 if one fails.
+
+    Example: cnnshift selftest
+    """
+    check_outputs(format, output)
+    load_backend()
     from cnnshift.render.documents.selftest import selftest_document
     from cnnshift.selftest.run import run_selftest
+    from cnnshift.sweep.device import describe_device
 
     started = time.perf_counter()
-    answers = list(run_selftest(lambda name: note(f"checking {name}") if sys.stderr.isatty() else None))
+    answers = list(run_selftest(lambda name: print_line(f"Checking {name}") if sys.stderr.isatty() else None))
     seconds = time.perf_counter() - started
-    emit(selftest_document(answers, describe_device(), seconds), format, output or ())
+    emit(selftest_document(answers, describe_device(), seconds), format, output)
     raise typer.Exit(0 if all(answer.holds for answer in answers) else 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -45,8 +46,7 @@ ABLATION_SHIFTS = 4
 
 CONSISTENCY = "pairwise_consistency"
 
-Status = Callable[[str], None]
-"""Receives a description of every step before it starts."""
+log = logging.getLogger("cnnshift")
 
 
 def explain_model(
@@ -56,7 +56,6 @@ def explain_model(
     *,
     ablation: bool,
     name: str,
-    status: Status,
 ) -> Explanation:
     """Measure which layers break translation equivariance, by how much, and why; see `cnnshift.explain`."""
     test, record = test_images(data, config.limit)
@@ -71,20 +70,20 @@ def explain_model(
     elif not isinstance(model, str):
         network = adapt_model(wrap_model(model, name), test, more_classes=True)
     elif isinstance(data, str):
-        network, scores = _train(ModelSpec.parse(model), data, test, record, config, ablation, status)
+        network, scores = _train(ModelSpec.parse(model), data, test, record, config, ablation)
     else:
         raise InputError(f"The model '{model}' is trained on a data set; name one instead of passing images.")
     if as_pure_model(network).host is not None:
         raise InputError(HIDDEN)
     scores = scores or _baseline(network, test)
-    status("measuring predictions under shifts")
+    log.info("Measuring predictions under shifts")
     run, _ = measure_cell(network, test, record, shift_plan, config)
     images = to_unit_range(test.windows[:PROBED_IMAGES])
-    status("measuring the numerical floor")
+    log.info("Measuring the numerical floor")
     floor = measure_floor(images)
-    status("measuring layers")
+    log.info("Measuring layers")
     layers = diagnose(probe_layers(network.classifier, images), floor)
-    status("measuring predictions under all circular shifts")
+    log.info("Measuring predictions under all circular shifts")
     is_complete = shift_plan.record.set == "full" and shift_plan.protocol.wraps
     explanation = Explanation(
         cnnshift_version=cnnshift.__version__,
@@ -110,7 +109,6 @@ def _train(
     record: DatasetRecord,
     config: MeasureConfig,
     ablation: bool,
-    status: Status,
 ) -> tuple[LoadedModel, Ablation | None]:
     """Train a network, and its variants for the ablation; weights are cached."""
     dataset = create_dataset(DatasetSpec.parse(data))
@@ -125,7 +123,6 @@ def _train(
     @functools.cache
     def train_variant(text: str) -> LoadedModel:
         variant = plan_training(ModelSpec.parse(text), images, epochs=config.epochs)
-        status(f"training {variant.name}, or loading its cached weights")
         return obtain(variant, images, seed=seed)
 
     def train_architecture(architecture: ModelSpec) -> LoadedModel:

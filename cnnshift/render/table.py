@@ -11,7 +11,6 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from cnnshift.render.document import Column, Document, Table, TableCell
-from cnnshift.render.plots import draw
 from cnnshift.render.style import Style
 from cnnshift.render.styled_text import RGB, Line
 
@@ -49,10 +48,13 @@ def render(document: Document, style: Style) -> str:
         console.print(_table(table, style))
         if table.legend:
             console.print(Text(table.legend, style="dim"))
-        for line in draw(table.plots, color=style.color, width=style.width):
-            console.print(_colored(line))
-        if table.plots and table.notes:
-            console.print()
+        if table.plots:
+            from cnnshift.render.plots import draw  # imports NumPy
+
+            for line in draw(table.plots, color=style.color, width=style.width):
+                console.print(_colored(line))
+            if table.notes:
+                console.print()
         for note in table.notes:
             console.print(Text(f"• {note}"))
         console.print()

@@ -118,6 +118,8 @@ def obtain(
                 raise
             log.warning("%s Training again.", problem)
     started, recipe = time.perf_counter(), plan.recipe.as_dict()
+    if plan.epochs:
+        log.info("Training %s, seed %d", plan.label, seed)
     model = nnx.jit(lambda: _build(plan.architecture, split, seed))()
     loss = fit(model, split, plan.recipe, seed=seed, progress=progress)
     try:

@@ -199,7 +199,7 @@ def test_json_on_stdout_is_valid_with_other_outputs(cnnshift):
     assert document["schema"] == "cnnshift.comparison"
     assert document["schema_version"] == 2
     assert document["status"] == "failed"
-    assert err == "wrote r.md\n"
+    assert err == "Wrote r.md\n"
     row = document["rows"][0]
     assert (row["metric"], row["verdict"], row["difference"]) == ("accuracy", "regressed", -0.25)
     assert row["ci95"][0] < -0.25 < row["ci95"][1] < 0
@@ -215,7 +215,7 @@ def test_files_have_the_format_of_their_suffix(cnnshift):
     outputs = [part for ending in endings for part in ("-o", f"out.{ending}")]
     code, out, err = cnnshift("compare", "two.json", "worse.json", *outputs)
     assert code == 1
-    assert err.splitlines() == [f"wrote out.{ending}" for ending in endings]
+    assert err.splitlines() == [f"Wrote out.{ending}" for ending in endings]
     (suite,) = JUnitXml.fromfile("out.xml")
     assert (suite.tests, suite.failures, suite.errors, suite.skipped) == (3, 1, 1, 0)
     assert Path("out.txt").read_text() == out
@@ -256,7 +256,10 @@ def test_a_report_fails_where_the_command_fails(arguments, counts, cnnshift):
 
 
 def test_outputs_are_checked_before_anything_is_read(cnnshift):
-    for output, message in (("none/r.xml", "Cannot write none/r.xml"), ("r.docx", "does not say its format")):
+    for output, message in (
+        ("none/r.xml", "Cannot write none/r.xml"),
+        ("r.docx", "The suffix of r.docx names no format"),
+    ):
         code, out, err = cnnshift("compare", "missing.json", "-o", output)
         assert (code, out) == (2, "")
         assert message in err

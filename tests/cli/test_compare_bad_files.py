@@ -65,10 +65,10 @@ BAD = {
     "another protocol": (changed(("runs", 1, "protocol", "step"), 2), "differ in their data set or protocol"),
     "another definition": (changed(("runs", 1, "metrics", 0, "unit"), "px"), "has another unit in another run"),
     "uneven columns": (changed(("runs", 0, "by_shift", "dy"), [0]), "the columns of by_shift have different lengths"),
-    "huge number": (changed(("runs", 0, "params"), 10**30), "runs.0.params: input should be less than"),
-    "negative count": (changed(("runs", 0, "dataset", "n"), -1), "runs.0.dataset.n: input should be greater than"),
+    "huge number": (changed(("runs", 0, "params"), 10**30), "runs.0.params: it must be less than"),
+    "negative count": (changed(("runs", 0, "dataset", "n"), -1), "runs.0.dataset.n: it must be greater than"),
     "not a number": (changed((*METRIC, "value"), float("nan")), "finite number"),
-    "unknown unit": (changed((*METRIC, "unit"), "percent"), "unit: input should be 'fraction', 'px' or ''"),
+    "unknown unit": (changed((*METRIC, "unit"), "percent"), "unit: it must be 'fraction', 'px' or ''"),
     "escape codes": (changed(("runs", 0, "model"), "\x1b[31mcnn"), "control character '\\x1b'"),
     "predictions that are not classes": (
         changed(("runs", 0, "predictions", "dtype"), "<f4"),

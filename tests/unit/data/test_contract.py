@@ -179,7 +179,7 @@ def test_canvas_of_an_invalid_size_is_refused(split, difference, message):
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("canvas", ["wide", "-4", "48.5", "4 8", ""])
 def test_canvas_that_is_not_a_number_is_refused(name, canvas, spec_of):
-    with pytest.raises(InputError, match=f"canvas is '{canvas}'; input should be"):
+    with pytest.raises(InputError, match=f"canvas is '{canvas}'; it must be"):
         create_dataset(spec_of(name, canvas=canvas))
 
 

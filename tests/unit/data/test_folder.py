@@ -242,8 +242,8 @@ def test_formats_that_execute_programs_are_not_supported():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"size": 0}, "size is '0'; input should be greater than or equal to 1"),
-        ({"size": 5000}, "size is '5000'; input should be less than or equal to 4096"),
+        ({"size": 0}, "size is '0'; it must be greater than or equal to 1"),
+        ({"size": 5000}, "size is '5000'; it must be less than or equal to 4096"),
         ({"context": -1}, "context is '-1'"),
         ({"background": "grey"}, "background is 'grey'; allowed: black, white, mean, or one value from 0 to 1"),
         ({"background": "0/2/0"}, "background is '0/2/0'; allowed: black"),

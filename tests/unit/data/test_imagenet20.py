@@ -31,7 +31,7 @@ def test_there_is_no_train_split():
 
 @pytest.mark.parametrize(("key", "value"), [("size", "31"), ("context", "-1"), ("size", "large")])
 def test_other_sizes_are_refused(key, value):
-    with pytest.raises(InputError, match=f"option {key} is '{value}'; input should be "):
+    with pytest.raises(InputError, match=f"option {key} is '{value}'; it must be "):
         create_dataset(DatasetSpec("imagenet20", {key: value}))
 
 

@@ -109,8 +109,8 @@ def test_options_of_the_spec_are_used():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"sets": "leaked"}, "sets is 'leaked'; input should be 'fresh' or 'published'"),
-        ({"test": "same"}, "test is 'same'; input should be 'similar' or 'dissimilar'"),
+        ({"sets": "leaked"}, "sets is 'leaked'; it must be 'fresh' or 'published'"),
+        ({"test": "same"}, "test is 'same'; it must be 'similar' or 'dissimilar'"),
         ({"sest": "fresh"}, "'redgreen' has no option 'sest'; allowed: sets, test, canvas"),
     ],
 )

@@ -291,7 +291,7 @@ def test_interventions_name_the_causes_and_are_allowed(text, causes):
     [
         ("resnet:depth=10", "depth is '10'"),
         ("vgg:depth=12", "depth is '12'"),
-        ("convnext:depths=3-0", "depths is '3-0'; input should be 1 to 6 numbers"),
+        ("convnext:depths=3-0", "depths is '3-0'; it must be 1 to 6 numbers"),
         ("convnext:patch=3", "patch is '3'"),
     ],
 )

@@ -1,0 +1,33 @@
+"""Convert parameters without pydantic, whose import takes as long as `cnnshift list`.
+
+Typer 0.29 builds a pydantic adapter for every parameter. The parameters of cnnshift are texts, flags and paths; their
+values are validated by `cnnshift.config`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+
+class _Coercion:
+    """Replaces the adapter of a parameter that is declared as `str`, `bool`, `Path` or a list of these."""
+
+    def coerce(self, value: Any, param: Any, ctx: Any) -> Any:
+        annotation = param.type_descriptor.annotation
+        if get_origin(annotation) is list:
+            (kind,) = get_args(annotation)
+            return [kind(item) for item in value or ()]
+        return Path(value) if annotation is Path and value is not None else value
+
+
+class CoercesParameters:
+    """Mixin of Typer's commands and groups."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the parameters, prepared for parsing."""
+        parameters = super().get_params(ctx)  # pyright: ignore[reportAttributeAccessIssue]
+        for parameter in parameters:
+            # Versions of Typer without this attribute ignore it.
+            parameter._runtime_param = _Coercion()
+        return parameters
