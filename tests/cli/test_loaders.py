@@ -57,8 +57,8 @@ def test_what_cannot_be_seen_into_cannot_be_explained(cnnshift, tmp_path):
     code, out, err = cnnshift("explain", f"py:{pixels(tmp_path)}:make", "--limit", "10")
     assert (code, out) == (2, "")
     assert "its layers and derivatives cannot be computed" in " ".join(err.split())
-    # At once.
-    assert "watching" not in err
+    # Refused before anything is measured.
+    assert "measuring predictions" not in err
 
 
 @pytest.mark.parametrize("options", [{"inputs": 2}, {"shape": ("n", 3, 8)}, {"shape": ("n", 3, 8, 3)}])
