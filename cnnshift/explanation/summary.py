@@ -72,7 +72,7 @@ def _equivariance(explanation: Explanation) -> Iterator[str]:
     else:
         subject = f"all {len(maps)} feature maps are"
     shifts = "shifts by multiples of the stride" if "aliasing" in causes else "all whole-pixel shifts"
-    where = " away from the border" if "padding" in causes else ""
+    where = ", away from the border" if "padding" in causes else ""
     change = _invariance_error(equivariant[0], 1)
     invariance = ""
     if change > explanation.tolerance_whole:

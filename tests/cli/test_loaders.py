@@ -58,7 +58,7 @@ def test_what_cannot_be_seen_into_cannot_be_explained(cnnshift, tmp_path):
     assert (code, out) == (2, "")
     assert "its layers and derivatives cannot be computed" in " ".join(err.split())
     # Refused before anything is measured.
-    assert "measuring predictions" not in err
+    assert "measuring" not in err.lower()
 
 
 @pytest.mark.parametrize("options", [{"inputs": 2}, {"shape": ("n", 3, 8)}, {"shape": ("n", 3, 8, 3)}])
