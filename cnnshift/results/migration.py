@@ -57,9 +57,11 @@ def _rename_keys_of_run(run: dict[str, Any]) -> dict[str, Any]:
         run["engine"] = _rename(run["engine"], {"forwards": "forward_passes"})
     if isinstance(protocol := run.get("protocol"), dict):
         run["protocol"] = {"wraps": protocol.get("name") in _WRAPPING_PROTOCOLS} | protocol
-    training = run.get("training")
-    recipe = training.get("recipe") if isinstance(training, dict) else None
-    if isinstance(recipe, dict) and isinstance(preprocess := recipe.get("preprocess"), dict):
+    if (
+        isinstance(training := run.get("training"), dict)
+        and isinstance(recipe := training.get("recipe"), dict)
+        and isinstance(preprocess := recipe.get("preprocess"), dict)
+    ):
         preprocess = _rename(preprocess, {"order": "channel_order"})
         run["training"] = training | {"recipe": recipe | {"preprocess": preprocess}}
     return run

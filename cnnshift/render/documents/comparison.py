@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from cnnshift.comparison.records import (
     MARKS,
@@ -209,11 +210,14 @@ def _ranking_table(title: str, models: Sequence[RankedModel]) -> Table:
     )
 
 
-def _record(row: ComparedRow) -> dict[str, object]:
-    record = row.model_dump(mode="json", exclude={"ci95", "seeds"})
+def _record(row: ComparedRow) -> dict[str, Any]:
     low, high = row.ci95 or (None, None)
-    seeds = {"baseline_seeds": row.seeds[0], "candidate_seeds": row.seeds[1]}
-    return record | {"ci95_low": low, "ci95_high": high} | seeds
+    return row.model_dump(mode="json", exclude={"ci95", "seeds"}) | {
+        "ci95_low": low,
+        "ci95_high": high,
+        "baseline_seeds": row.seeds[0],
+        "candidate_seeds": row.seeds[1],
+    }
 
 
 def _findings(comparison: Comparison) -> Iterator[Finding]:
