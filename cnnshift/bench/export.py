@@ -25,7 +25,7 @@ from cnnshift.loaders.loader import is_pretrained, load_model
 from cnnshift.models.layers.export_mode import export_mode
 from cnnshift.spec import DatasetSpec, ModelSpec
 from cnnshift.sweep.pure_model import as_pure_model
-from cnnshift.train.obtain import obtain, plan_training
+from cnnshift.train.load_or_train import load_or_train, plan_training
 
 CHECKED_IMAGES = 64
 """Test images on which the exported network must say what the original says."""
@@ -140,7 +140,7 @@ def _load(
     if training.epochs and not source.has_train:
         raise InputError(no_training_images(record.name, training.name))
     say(f"training {training.name}, or reading its weights")
-    return obtain(training, train, seed=seed if training.seed is None else training.seed), test
+    return load_or_train(training, train, seed=seed if training.seed is None else training.seed), test
 
 
 def _convert(model: LoadedModel, shape: tuple[int | str, ...]) -> bytes:

@@ -24,7 +24,7 @@ from cnnshift.shifts.base import ShiftProtocol
 from cnnshift.shifts.sets import ShiftSet
 from cnnshift.spec import ModelSpec
 from cnnshift.sweep.bind_protocol import bind_protocol
-from cnnshift.train.obtain import TrainingPlan, plan_training
+from cnnshift.train.load_or_train import TrainingPlan, plan_training
 
 log = logging.getLogger("cnnshift")
 

@@ -23,8 +23,8 @@ from cnnshift.results.environment import describe_environment
 from cnnshift.results.schema import Result, Run
 from cnnshift.sweep.device import describe_device
 from cnnshift.sweep.pure_model import as_pure_model
-from cnnshift.train.obtain import TrainingPlan, obtain
-from cnnshift.train.weights import kept_path, save_weights
+from cnnshift.train.load_or_train import TrainingPlan, load_or_train
+from cnnshift.train.weights import named_weights_path, save_weights
 
 
 @runtime_checkable
@@ -90,7 +90,7 @@ def run_plan(
             with _name_model_in_errors(cell, plan):
                 model = _prepare_model(plan, cell, callback, weights)
             if save_weights_in and isinstance(cell.network, TrainingPlan):
-                path = kept_path(save_weights_in, cell.network.name, cell.seed)
+                path = named_weights_path(save_weights_in, cell.network.name, cell.seed)
                 save_weights(model.model, path, recipe=model.provenance.recipe, loss=model.provenance.loss)
             last = (*key[:2], model)
         model = last[2]
@@ -191,7 +191,7 @@ def _digest_of(plan: BenchPlan, folder: Path) -> str:
     """SHA-256 over the files of kept weights that a plan asks for, found before anything is measured."""
     trained = (cell for cell in plan.cells() if isinstance(cell.network, TrainingPlan))
     wanted = dict.fromkeys((cell.network.name, cell.seed) for cell in trained)
-    paths = [(f"{label} seed {seed}", kept_path(folder, label, seed)) for label, seed in wanted]
+    paths = [(f"{label} seed {seed}", named_weights_path(folder, label, seed)) for label, seed in wanted]
     if missing := [f"{whose} ({path.name})" for whose, path in paths if not path.is_file()]:
         raise InputError(f"{folder} holds no weights of {', '.join(missing)}; make them with --save-weights.")
     digest = hashlib.sha256()
@@ -206,10 +206,10 @@ def _prepare_model(plan: BenchPlan, cell: BenchCell, callback: BenchCallback, we
         return adapt_model(network, plan.test)
     # Where nothing is trained, the images only say what the network has to fit.
     train = plan.train or plan.test
-    return obtain(
+    return load_or_train(
         network,
         train,
         seed=cell.seed,
-        kept=weights and kept_path(weights, network.name, cell.seed),
+        weights_file=weights and named_weights_path(weights, network.name, cell.seed),
         progress=callback.on_train_start(cell, 0 if weights else network.recipe.steps(len(train))),
     )

@@ -40,7 +40,7 @@ def _model_options(spec: ModelSpec) -> Iterable[tuple[str, str]]:
         return
     load_backend()
     from cnnshift.models.base import describe_options, parse_model
-    from cnnshift.train.obtain import RECIPE_KEYS
+    from cnnshift.train.load_or_train import RECIPE_KEYS
     from cnnshift.train.recipe import Recipe
 
     architecture = {key: value for key, value in spec.options.items() if key not in RECIPE_KEYS}

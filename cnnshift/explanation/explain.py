@@ -36,7 +36,7 @@ from cnnshift.sweep.device import describe_device
 from cnnshift.sweep.engine import MIN_SAVING
 from cnnshift.sweep.pure_model import as_pure_model
 from cnnshift.sweep.sharing import Sharing, find_sharing
-from cnnshift.train.obtain import obtain, plan_training
+from cnnshift.train.load_or_train import load_or_train, plan_training
 
 PROBED_IMAGES = 32
 """Number of images for the layers; predictions are measured on all images."""
@@ -123,7 +123,7 @@ def _train(
     @functools.cache
     def train_variant(text: str) -> LoadedModel:
         variant = plan_training(ModelSpec.parse(text), images, epochs=config.epochs)
-        return obtain(variant, images, seed=seed)
+        return load_or_train(variant, images, seed=seed)
 
     def train_architecture(architecture: ModelSpec) -> LoadedModel:
         return train_variant(str(ModelSpec(architecture.name, {**architecture.options, **recipe})))

@@ -1,1 +1,1 @@
-"""Training by one stated recipe, and the cache of what came out."""
+"""Training with one recipe, augmentations, and the cache of trained weights."""

@@ -1,4 +1,4 @@
-"""Augmentation of training images, by name: `none`, one of the registry, or several (`shift4+elastic`)."""
+"""Augmentation of training images by name: one of the registry, or several joined by `+` (`shift4+elastic`)."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from cnnshift.errors import InputError
 from cnnshift.train.augmentations.base import Augmentation
 
 Augment = Callable[[np.random.Generator, Shaped[np.ndarray, "n Hs Ws c"]], Shaped[np.ndarray, "n h w c"]]
-"""From a split's images, with their context, to what the model is trained on."""
+"""Source images of a split → training images."""
 
 
 def parse_augment(text: str, split: Split) -> Augment:
-    """The augmentation of a recipe.
+    """Parse the augmentation of a recipe.
 
     Args:
-        text: names joined by `+`, applied in that order; the K of a name is a whole number. `none` stands alone.
-        split: what it will be given images of. The first augmentation sees them with their context, the others do not.
+        text: names joined by `+`, applied in that order, with whole numbers for K; `none` stands alone.
+        split: training images. Only the first augmentation reads their context.
 
     Raises:
-        InputError: an unknown name, or a K that the images do not allow.
+        InputError: an unknown name, or a K that the size of the images does not allow.
     """
-    empty, steps = background_pixel(split), list[Augmentation]()
+    background, steps = background_pixel(split), list[Augmentation]()
     names = text.split("+")
     for name in names:
-        known, amount = _read(name)
-        if not known or (name == "none" and len(names) > 1):
-            raise InputError(f"augment is '{text}'; allowed: {allowed()}.")
+        registered, amount = _split_amount(name)
+        if not registered or (name == "none" and len(names) > 1):
+            raise InputError(f"augment is '{text}'; allowed: {allowed_values()}.")
         context = 0 if steps else split.context
-        steps.append(AUGMENTATIONS.load(known)(split.size, empty, context, amount))
+        steps.append(AUGMENTATIONS.load(registered)(split.size, background, context, amount))
 
     def augment(rng: np.random.Generator, images: np.ndarray) -> np.ndarray:
         for step in steps:
@@ -44,11 +44,11 @@ def parse_augment(text: str, split: Split) -> Augment:
     return augment
 
 
-def _read(name: str) -> tuple[str, int]:
-    """The registered name that a recipe means, and K; an empty name where there is none.
+def _split_amount(name: str) -> tuple[str, int]:
+    """Return the registered name and K of a name in a recipe, such as `shiftK` and 4; an empty name if unknown.
 
-    A name that is registered as it stands is itself, whatever it ends in; else its number is the K of a `NAMEK`, which
-    may hold digits of its own: the longest number that gives one counts.
+    A registered name takes precedence over a number at its end. Otherwise the longest such number counts for which
+    `NAMEK` is registered: NAME may contain digits.
     """
     if name in AUGMENTATIONS and not name.endswith("K"):
         return name, 0
@@ -59,7 +59,7 @@ def _read(name: str) -> tuple[str, int]:
     return "", 0
 
 
-def allowed() -> str:
-    """What a recipe can ask for, for messages."""
+def allowed_values() -> str:
+    """Return the allowed values of `augment`, for messages."""
     others = ", ".join(name for name in AUGMENTATIONS if name != "none")
-    return f"none, or one or several of {others} joined by '+' (K pixels, as in shift4+elastic)"
+    return f"none, or one or more of {others} joined by '+' (K pixels, as in shift4+elastic)"

@@ -1,4 +1,4 @@
-"""The training loop: one jitted step per batch, in a Python loop (a scan over steps is slower on CPU)."""
+"""The training loop: a Python loop of compiled steps, which is faster on a CPU than `lax.scan`."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def fit(
     """Train a model in place.
 
     Args:
-        model: maps images on the scale 0..1 to logits; left in evaluation mode.
-        split: the training images.
-        recipe: how.
-        seed: of the order of the images and of the augmentation.
+        model: images on the scale 0..1 → logits; in evaluation mode afterwards.
+        split: training images.
+        recipe: the training recipe.
+        seed: seed of the order of the images and the augmentation.
         progress: called with the number of steps just queued.
 
     Returns:
-        The mean loss over the last tenth of the steps; None if the recipe has no steps.
+        Mean loss over the last tenth of the steps; None without any step.
 
     Raises:
         MeasurementError: the loss is not finite.
@@ -52,7 +52,7 @@ def fit(
         weights, rest, moments, loss = step(weights, rest, moments, images, split.labels[chosen])
         losses.append(loss)
         if done >= 2:
-            # Two steps in flight keep the device busy; more would only make an interruption wait.
+            # Two queued steps keep the device busy; more would delay an interruption.
             losses[done - 2].block_until_ready()
         progress(1)
     nnx.update(model, weights, rest)
@@ -66,9 +66,10 @@ def fit(
 def compile_step(
     model: nnx.Module, optimizer: optax.GradientTransformation
 ) -> tuple[Callable[..., tuple[Any, Any, Any, Float[Array, ""]]], Any, Any, Any]:
-    """The jitted step (weights, rest, moments, images, labels) → (weights, rest, moments, loss), and its first state.
+    """Return the compiled training step and its initial weights, rest and moments.
 
-    `rest` is the state that is not trained by gradients (running statistics). The first three arguments are donated.
+    The step maps (weights, rest, moments, images, labels) to (weights, rest, moments, loss); `rest` is the state
+    without gradients, such as running statistics. Its first three arguments are donated.
     """
     model.train()
     graph, weights, rest = nnx.split(model, nnx.Param, ...)
@@ -89,7 +90,7 @@ def compile_step(
 
 
 def _batches(rng: np.random.Generator, count: int, size: int) -> Iterator[Int[np.ndarray, " b"]]:
-    """Index batches from an endless stream of permutations."""
+    """Yield batches of indices from concatenated permutations."""
     queue = rng.permutation(count)
     while True:
         while len(queue) < size:

@@ -1,4 +1,4 @@
-"""The recipe: everything but the network and the data that decides what training yields."""
+"""The training recipe."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ import optax
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Adam on the mean cross-entropy, with a linear warm-up, a cosine decay to zero, and clipped gradients.
+    """Adam on the mean cross-entropy, with linear warm-up, cosine decay to zero, and gradient clipping.
 
-    Batches are drawn from one endless stream of reshuffled epochs, so that every step is full and every image is used
-    equally often. There is no weight decay and no other regularisation: what differs between two models is then the
-    architecture or the augmentation.
+    Batches are drawn from one stream of reshuffled epochs: all batches are full, and all images are used equally often.
+    There is no weight decay or other regularization, so that models differ in architecture and augmentation only.
 
     Attributes:
         epochs: passes over the training images; 0 leaves the network untrained.
         batch_size: images per step.
-        learning_rate: peak of the schedule.
-        warmup: fraction of the steps in which the rate rises from 0.
-        clip: largest norm of the gradient over all weights.
+        learning_rate: peak learning rate.
+        warmup: fraction of the steps in which the learning rate rises from 0.
+        clip: maximum global norm of the gradient.
         augment: see `cnnshift.train.augment`.
-        version: bump it when the same recipe trains differently.
+        version: increase it when the same recipe trains differently.
     """
 
     epochs: int = 7
@@ -36,15 +35,15 @@ class Recipe:
     version: int = 1
 
     def steps(self, images: int) -> int:
-        """Number of optimizer steps on that many images: the passes' share, rounded up."""
+        """Return the number of optimizer steps for that many images, epochs · images / batch size rounded up."""
         return math.ceil(self.epochs * images / self.batch_size)
 
     def optimizer(self, images: int) -> optax.GradientTransformation:
-        """The optimizer with its schedule."""
+        """Return the optimizer with its learning-rate schedule."""
         steps = self.steps(images)
         rate = optax.warmup_cosine_decay_schedule(0.0, self.learning_rate, int(self.warmup * steps), steps)
         return optax.chain(optax.clip_by_global_norm(self.clip), optax.adam(rate))
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for a file."""
+        """Return the values as a dictionary for JSON."""
         return asdict(self)

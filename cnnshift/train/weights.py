@@ -1,4 +1,4 @@
-"""Trained weights on disk: safetensors, named by everything that decides them."""
+"""Files of trained weights (safetensors), and their names in the cache."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ from cnnshift.models.arrays import arrays_by_name, fill_arrays
 def weights_path(
     recipe: Mapping[str, Any], model: Mapping[str, Any], data: Mapping[str, Any], run: Mapping[str, Any]
 ) -> Path:
-    """Where the weights of a training run are kept.
+    """Return the path of cached weights, whose name is a hash of all arguments.
 
     Args:
-        recipe: the recipe's values.
+        recipe: values of the recipe.
         model: family, its version and all its options.
         data: fingerprint of the training split, image shape and number of classes.
-        run: seed of the weights and the order of the images, and what computes.
+        run: seed, backend and XLA flags.
     """
     key = json.dumps({"recipe": recipe, "model": model, "data": data, "run": run}, sort_keys=True)
     return cache_dir("weights") / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.safetensors"
 
 
-def kept_path(folder: Path, label: str, seed: int) -> Path:
-    """Where a user keeps the weights of a model: a folder of their own, a file named after spec and seed."""
-    return folder / f"{re.sub(r'[^A-Za-z0-9_=,.-]', '-', label)}-seed{seed}.safetensors"
+def named_weights_path(folder: Path, spec: str, seed: int) -> Path:
+    """Return the path of a model's weights in a user's folder, named after its spec and seed."""
+    return folder / f"{re.sub(r'[^A-Za-z0-9_=,.-]', '-', spec)}-seed{seed}.safetensors"
 
 
 def save_weights(model: nnx.Module, path: Path, *, recipe: Mapping[str, Any], loss: float | None) -> None:
-    """Write a model's weights atomically, with how they were made.
+    """Write a model's weights, recipe and training loss atomically.
 
     Raises:
-        SaveError: they cannot be written.
+        SaveError: the file cannot be written.
     """
     arrays = {name: np.array(leaf) for name, leaf in arrays_by_name(model).items()}
     metadata = {"digest": _digest(arrays), "loss": json.dumps(loss), "recipe": json.dumps(recipe)}
@@ -53,22 +53,22 @@ def save_weights(model: nnx.Module, path: Path, *, recipe: Mapping[str, Any], lo
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
-    """What is stored with weights; `loss` is None for an untrained network."""
+class WeightsRecord:
+    """Recipe and loss in a file of weights; `loss` is None for an untrained network."""
 
     recipe: Mapping[str, Any]
     loss: float | None
 
 
-def load_weights(model: nnx.Module, path: Path) -> Stored:
-    """Fill a model with stored weights.
+def load_weights(model: nnx.Module, path: Path) -> WeightsRecord:
+    """Replace a model's weights by those of a file.
 
     Args:
-        model: a model of the right structure; its arrays may be abstract.
-        path: a file that `save_weights` wrote.
+        model: a model of the same structure; its arrays may be abstract.
+        path: a file written by `save_weights`.
 
     Raises:
-        InputError: there is no such file, it is damaged, or it belongs to another network.
+        InputError: the file does not exist, is damaged, or belongs to another network.
     """
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
@@ -77,9 +77,9 @@ def load_weights(model: nnx.Module, path: Path) -> Stored:
         if metadata.get("digest") != _digest(arrays):
             raise ValueError("their checksum does not match")
         fill_arrays(model, arrays)
-        return Stored(json.loads(metadata["recipe"]), json.loads(metadata["loss"]))
+        return WeightsRecord(json.loads(metadata["recipe"]), json.loads(metadata["loss"]))
     except FileNotFoundError:
-        raise InputError(f"There are no weights {path}.") from None
+        raise InputError(f"{path}: the file of weights does not exist.") from None
     except (safetensors.SafetensorError, ValueError, KeyError, OSError) as error:
         raise InputError(f"The weights {path} cannot be used: {error}.") from None
 

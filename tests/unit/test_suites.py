@@ -9,7 +9,7 @@ from cnnshift.data.split import Split
 from cnnshift.models.base import parse_model
 from cnnshift.spec import DatasetSpec, ModelSpec
 from cnnshift.train.augment import parse_augment
-from cnnshift.train.obtain import RECIPE_KEYS
+from cnnshift.train.load_or_train import RECIPE_KEYS
 
 SPLIT = Split(np.zeros((1, 32, 32, 1), np.uint8), np.zeros(1, np.int32), ("one",), (0.0,))
 

@@ -1,1 +1,1 @@
-"""What may happen to training images, one augmentation a file; `cnnshift.train.augment` combines them."""
+"""Augmentations of training images, one per file; `cnnshift.train.augment` combines them."""

@@ -1,53 +1,55 @@
-"""Augmentation `affine`: images are turned, stretched and slanted (Simard, Steinkraus & Platt 2003, section 2)."""
+"""Augmentation `affine`: random rotation, scaling and shear (Simard, Steinkraus & Platt 2003, section 2)."""
 
 from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float
+from typing_extensions import override
 
 from cnnshift.train.augmentations.base import Sources, Windows
 from cnnshift.train.augmentations.warp import Warp
 
 ROTATION = 15.0
-"""Largest angle in degrees, both ways."""
+"""Largest rotation in degrees, in both directions."""
 
 SHEAR = 15.0
-"""Largest slant of vertical lines in degrees, both ways."""
+"""Largest shear of vertical lines in degrees, in both directions."""
 
 SCALE = 0.15
-"""Largest change of the length of an axis, both ways."""
+"""Largest relative change of the length of an axis, in both directions."""
 
 
 class Affine(Warp):
-    """Every image by an affine map of its own about its centre; bilinear interpolation.
+    """A random affine map per image about its centre, with bilinear interpolation.
 
     A = R(θ) · [[1, 0], [−tan φ, 1]] · diag(1 + a, 1 + b) on (y, x), with R(θ) the rotation that takes the first axis
     towards the second, θ and φ uniform within ±15°, a and b uniform within ±0.15, all independent. Simard et al. give
-    no ranges; these are of Cireşan et al. 2010 (section 3, for MNIST: 15° for rotation or shear, 15 to 20 % for the
-    length of each axis). The map has no translation: that is `shiftK`'s, so that the two can be told apart, or
-    combined (`shift4+affine`). SplitModel that leave the image are lost; the background enters.
+    no ranges; these are from Cireşan et al. 2010 (section 3, for MNIST: 15° for rotation or shear, 15 to 20 % for the
+    length of each axis). There is no translation, so that `shiftK` can be tested separately or combined
+    (`shift4+affine`). Content that leaves the image is lost, and the background enters.
     """
 
+    @override
     def __call__(self, rng: np.random.Generator, sources: Sources) -> Windows:
-        """The windows, each under a map of its own."""
         images = self.window(sources)
-        return self.warp(images, *affine_places(draw_maps(rng, len(images)), self.size))
+        return self.warp(images, *affine_positions(draw_maps(rng, len(images)), self.size))
 
 
 def draw_maps(rng: np.random.Generator, count: int) -> Float[np.ndarray, "n 2 2"]:
-    """Random maps of (y, x), see `Affine`."""
+    """Draw random maps A of (y, x), see `Affine`."""
     rotation, shear = np.deg2rad([[ROTATION], [SHEAR]]) * rng.uniform(-1, 1, (2, count))
     scales = 1 + SCALE * rng.uniform(-1, 1, (count, 2))
-    turn = np.moveaxis(np.array([[np.cos(rotation), -np.sin(rotation)], [np.sin(rotation), np.cos(rotation)]]), -1, 0)
-    slant = np.broadcast_to(np.eye(2), (count, 2, 2)).copy()
-    slant[:, 1, 0] = -np.tan(shear)
-    return turn @ slant * scales[:, None, :]
+    cosine, sine = np.cos(rotation), np.sin(rotation)
+    rotations = np.moveaxis(np.array([[cosine, -sine], [sine, cosine]]), -1, 0)
+    shears = np.broadcast_to(np.eye(2), (count, 2, 2)).copy()
+    shears[:, 1, 0] = -np.tan(shear)
+    return rotations @ shears * scales[:, None, :]
 
 
-def affine_places(
+def affine_positions(
     maps: Float[np.ndarray, "n 2 2"], size: tuple[int, int]
 ) -> tuple[Float[np.ndarray, "n h w"], Float[np.ndarray, "n h w"]]:
-    """Where an image is read so that its content moves by A about the centre c: A⁻¹(p − c) + c for every pixel p."""
+    """Return the positions A⁻¹(p − c) + c that pixels p are read from, so that A moves the content about centre c."""
     height, width = size
     (yy, yx), (xy, xx) = np.moveaxis(np.linalg.inv(maps), 0, -1)[..., None, None].astype(np.float32)
     y = (np.arange(height, dtype=np.float32) - (height - 1) / 2)[:, None]

@@ -1,4 +1,4 @@
-"""What an augmentation is: a random change of a batch of images on the host."""
+"""The interface of augmentations: random changes of a batch of images on the host."""
 
 from __future__ import annotations
 
@@ -9,43 +9,43 @@ import numpy as np
 from jaxtyping import Shaped
 
 Windows = Shaped[np.ndarray, "n h w c"]
-"""What a model sees: bytes, or floats from 0 to 1; an augmentation gives back what it was given."""
+"""Images of the model's size, bytes or floats from 0 to 1; an augmentation keeps the type."""
 
 Sources = Shaped[np.ndarray, "n Hs Ws c"]
-"""The same with `context` pixels on each side."""
+"""Images with `context` more pixels on each side."""
 
 
 @dataclass(frozen=True, eq=False)
 class Augmentation(ABC):
-    """Changes every image of a batch at random, independently at every epoch.
+    """A random change of every image of a batch, independent at every epoch.
 
     Attributes:
-        size: (H, W) that the model sees.
-        empty: value of an empty pixel, one per channel, on the scale and of the type of the images.
-        context: real pixels around the window, on each side of the images that it will be given.
-        amount: the K of a name that has one, and 0 otherwise.
+        size: (H, W) of the model's input.
+        background: background value per channel, with the scale and type of the images.
+        context: real pixels on each side of the window in the source images.
+        amount: K of a name such as `shiftK`, 0 otherwise.
     """
 
     size: tuple[int, int]
-    empty: Shaped[np.ndarray, " c"]
+    background: Shaped[np.ndarray, " c"]
     context: int = 0
     amount: int = 0
 
     @abstractmethod
     def __call__(self, rng: np.random.Generator, sources: Sources) -> Windows:
-        """Windows of that size, from source images with `context` pixels around theirs."""
+        """Return augmented windows of source images."""
 
     def window(self, sources: Sources) -> Windows:
-        """What the model sees of the source images where nothing moves."""
+        """Return the central windows of source images."""
         (height, width), margin = self.size, self.context
         return sources[:, margin : margin + height, margin : margin + width]
 
 
-def pad_background(images: Windows, margin: int, empty: Shaped[np.ndarray, " c"], dtype: np.dtype) -> Sources:
-    """The images as that type, with `margin` empty pixels on each side."""
+def pad_background(images: Windows, margin: int, background: Shaped[np.ndarray, " c"], dtype: np.dtype) -> Sources:
+    """Pad images with `margin` background pixels on each side, as the given type."""
     count, height, width, channels = images.shape
     padded = np.empty((count, height + 2 * margin, width + 2 * margin, channels), dtype)
-    # Row by row: filling pixel by pixel is ten times slower.
-    padded.reshape(count, height + 2 * margin, -1)[:] = np.tile(empty, width + 2 * margin)
+    # Filling by rows is ten times faster than by pixels.
+    padded.reshape(count, height + 2 * margin, -1)[:] = np.tile(background, width + 2 * margin)
     padded[:, margin : margin + height, margin : margin + width] = images
     return padded

@@ -1,26 +1,27 @@
-"""Augmentation `cropK`: a window at a random place, up to K pixels from the centre."""
+"""Augmentation `cropK`: random crops up to K pixels off the centre."""
 
 import numpy as np
+from typing_extensions import override
 
 from cnnshift.train.augmentations.base import Sources, Windows, pad_background
-from cnnshift.train.augmentations.translation import Translation
+from cnnshift.train.augmentations.translation import RandomTranslation
 
 
-class RandomCrop(Translation):
-    """T_d x with the border of the protocol `crop`: real pixels enter where the source image is larger than the window.
+class RandomCrop(RandomTranslation):
+    """T_d x with the border of the protocol `crop`: real pixels if the source image is larger than the window.
 
-    That is how Zhang 2019 (section 4.2) moves images. Beyond the source's border there is the background value; so with
-    no pixels around the window this is the random crop of an image padded by K, customary with K = 4 on 32×32 images
-    (He et al. 2016, section 4.2), and the same as `shiftK`, draw by draw.
-
-    In a combination only the first augmentation is given the source image; a crop that comes later crops a padded one.
+    As in Zhang 2019 (section 4.2). Beyond the source image lies the background: without context, this is the usual
+    random crop of an image padded by K, with K = 4 for 32×32 images (He et al. 2016, section 4.2), and equal to
+    `shiftK` with the same random numbers. In a combination, only the first augmentation receives the source image;
+    later crops use a padded one.
     """
 
     name = "crop"
 
+    @override
     def __call__(self, rng: np.random.Generator, sources: Sources) -> Windows:
-        """A window of each source image."""
         margin = self.context - self.amount
         if margin < 0:
-            return self.cut(rng, pad_background(sources, -margin, self.empty, sources.dtype))
-        return self.cut(rng, sources[:, margin : sources.shape[1] - margin, margin : sources.shape[2] - margin])
+            return self.random_windows(rng, pad_background(sources, -margin, self.background, sources.dtype))
+        cropped = sources[:, margin : sources.shape[1] - margin, margin : sources.shape[2] - margin]
+        return self.random_windows(rng, cropped)

@@ -1,4 +1,4 @@
-"""Augmentation `elastic`: every pixel moves, neighbours alike (Simard, Steinkraus & Platt 2003, section 2)."""
+"""Augmentation `elastic`: smooth random displacements (Simard, Steinkraus & Platt 2003, section 2)."""
 
 from __future__ import annotations
 
@@ -6,34 +6,35 @@ import math
 
 import numpy as np
 from jaxtyping import Float
+from typing_extensions import override
 
 from cnnshift.train.augmentations.base import Sources, Windows
 from cnnshift.train.augmentations.warp import Warp
 
 SIGMA = 4.0
-"""σ in pixels: over what distance neighbours move alike."""
+"""σ in pixels: the smoothness of the displacements."""
 
 ALPHA = 34.0
-"""α in pixels: how far."""
+"""α in pixels: the amplitude of the displacements."""
 
 REACH = 4
-"""Where the Gaussian is cut off, in σ."""
+"""Half-width of the truncated Gaussian, in σ."""
 
 
 class Elastic(Warp):
-    """Reads pixel p of an image at p + α (g_σ ∗ u)(p), by bilinear interpolation.
+    """Pixel p of an image is read at p + α (g_σ ∗ u)(p), by bilinear interpolation.
 
-    Both components of u are independent and uniform from −1 to 1 at every pixel, g_σ is a Gaussian that sums to 1. The
-    displacement of a pixel along an axis then has mean 0 and the variance α²/3 · (Σ_i g_i²)², about α²/(12π σ²): a
-    standard deviation of 1.38 pixels for σ = 4 and α = 34, the paper's values for MNIST. They are in pixels of 28×28
-    digits, and stay what they are on 32×32, where the same digits have two pixels of background around them. On images
-    whose content is r times as large, the same deformation would be σ r and α r²; here they stay as they are.
+    Both components of u are independent and uniform from −1 to 1 at every pixel; g_σ is a Gaussian that sums to 1. The
+    displacement along an axis has mean 0 and variance α²/3 · (Σ_i g_i²)², about α²/(12π σ²): a standard deviation of
+    1.38 pixels for σ = 4 and α = 34, the paper's values for MNIST. These are in pixels of 28×28 digits, which have the
+    same scale on 32×32. σ and α are not adapted to larger content (r times as large would need σ r and α r²).
 
-    u goes on beyond the border, by as much as the Gaussian reaches: pixels at the border move as far as all others.
+    u extends beyond the border by the half-width of the Gaussian, so that displacements at the border have the same
+    variance.
     """
 
+    @override
     def __call__(self, rng: np.random.Generator, sources: Sources) -> Windows:
-        """The windows, each under a field of its own."""
         images = self.window(sources)
         (height, width), field = self.size, displacements(rng, len(images), self.size)
         rows = np.arange(height, dtype=np.float32)[:, None]
@@ -41,7 +42,7 @@ class Elastic(Warp):
 
 
 def displacements(rng: np.random.Generator, count: int, size: tuple[int, int]) -> Float[np.ndarray, "n 2 h w"]:
-    """Random fields (dy, dx) in pixels, see `Elastic`."""
+    """Draw random displacement fields (dy, dx) in pixels, see `Elastic`."""
     kernel = gaussian(SIGMA)
     noise = rng.random((count, 2, *(side + len(kernel) - 1 for side in size)), dtype=np.float32)
     noise *= 2
@@ -50,21 +51,21 @@ def displacements(rng: np.random.Generator, count: int, size: tuple[int, int]) -
 
 
 def gaussian(sigma: float) -> Float[np.ndarray, " k"]:
-    """exp(−i²/2σ²) for |i| ≤ 4σ, divided by its sum."""
+    """Return exp(−i²/2σ²) for |i| ≤ 4σ, divided by its sum."""
     reach = math.floor(REACH * sigma + 0.5)
     values = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
     return values / values.sum()
 
 
 def smooth(maps: Float[np.ndarray, "*n H W"], kernel: Float[np.ndarray, " k"]) -> Float[np.ndarray, "*n h w"]:
-    """Convolution with k kᵀ for a symmetric kernel k, where it fits into the maps: H − k + 1 by W − k + 1 remain."""
+    """Convolve maps with k kᵀ for a symmetric kernel k of length k, without padding: H − k + 1 by W − k + 1 remain."""
     down, right = (_band(side, kernel) for side in maps.shape[-2:])
-    # One small product per map took half the time of one large product.
+    # One small product per map takes half the time of one large product.
     return down @ maps @ right.T
 
 
 def _band(side: int, kernel: np.ndarray) -> Float[np.ndarray, "m side"]:
-    """The matrix that slides a kernel along an axis."""
+    """Return the matrix of a convolution along an axis."""
     rows = side - len(kernel) + 1
     band = np.zeros((rows, side), np.float32)
     for row in range(rows):

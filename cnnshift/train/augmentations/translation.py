@@ -1,4 +1,4 @@
-"""What `shiftK` and `cropK` share: windows at random places of a larger image."""
+"""Random windows of a larger image, the base of `shiftK` and `cropK`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from cnnshift.train.augmentations.base import Augmentation, Sources, Windows
 
 
 @dataclass(frozen=True, eq=False)
-class Translation(Augmentation):
-    """Each image moves by a (dy, dx) drawn uniformly from {−K … K}²; K is less than the smaller side.
+class RandomTranslation(Augmentation):
+    """A shift (dy, dx) per image, uniform in {−K … K}²; K is less than the smaller side.
 
     Class attributes:
-        name: as in a recipe, without the K.
+        name: name in a recipe, without K.
     """
 
     name: ClassVar[str]
@@ -27,9 +27,9 @@ class Translation(Augmentation):
         if not 1 <= self.amount <= limit:
             raise InputError(f"augment has {self.name}{self.amount}; allowed: {self.name}1 to {self.name}{limit}.")
 
-    def cut(self, rng: np.random.Generator, images: Sources) -> Windows:
-        """A window of each image, which has K pixels around it, at a place of its own."""
+    def random_windows(self, rng: np.random.Generator, images: Sources) -> Windows:
+        """Return a random window of each image; images have K pixels around the window."""
         count = len(images)
         top, left = rng.integers(0, 2 * self.amount + 1, size=(2, count, 1))
-        places = sliding_window_view(images, self.size, axis=(1, 2))
-        return np.ascontiguousarray(np.moveaxis(places[np.arange(count), top[:, 0], left[:, 0]], 1, -1))
+        windows = sliding_window_view(images, self.size, axis=(1, 2))
+        return np.ascontiguousarray(np.moveaxis(windows[np.arange(count), top[:, 0], left[:, 0]], 1, -1))

@@ -1,4 +1,4 @@
-"""What `affine` and `elastic` share: images sampled at other places than their pixels."""
+"""Bilinear resampling at arbitrary positions, the base of `affine` and `elastic`."""
 
 from __future__ import annotations
 
@@ -9,49 +9,49 @@ from cnnshift.train.augmentations.base import Augmentation, Windows, pad_backgro
 
 
 class Warp(Augmentation):
-    """An image read at places of its own for every pixel; outside of it is background."""
+    """An augmentation that resamples images; the background lies outside of them."""
 
     def warp(self, images: Windows, rows: Float[np.ndarray, "n h w"], columns: Float[np.ndarray, "n h w"]) -> Windows:
-        """The images at those places, rounded to the nearest whole number where they are bytes."""
-        values = sample(images, rows, columns, self.empty)
+        """Resample images at those positions; bytes are rounded to the nearest integer."""
+        values = bilinear(images, rows, columns, self.background)
         return (values + np.float32(0.5)).astype(np.uint8) if images.dtype == np.uint8 else values.astype(images.dtype)
 
 
-def sample(
-    images: Windows, rows: Float[np.ndarray, "n h w"], columns: Float[np.ndarray, "n h w"], empty: np.ndarray
+def bilinear(
+    images: Windows, rows: Float[np.ndarray, "n h w"], columns: Float[np.ndarray, "n h w"], background: np.ndarray
 ) -> Float[np.ndarray, "n h w c"]:
-    """Bilinear interpolation in 32 bits.
+    """Interpolate images bilinearly, in 32 bits.
 
     At (y, x), with i = ⌊y⌋, f = y − i, j = ⌊x⌋, g = x − j:
     (1 − f)(1 − g) I[i, j] + (1 − f) g I[i, j+1] + f (1 − g) I[i+1, j] + f g I[i+1, j+1].
 
-    At whole places it is exact. Pixels outside of the image are empty: between its border and one pixel further it
-    fades into the background.
+    Exact at whole positions. Pixels outside the image have the background value: within one pixel of the border, the
+    image fades into the background.
 
     Args:
-        images: what to read.
-        rows: y of every pixel of the result; 0 is the centre of the first row.
-        columns: its x.
-        empty: the background value, one per channel.
+        images: input images I.
+        rows: y of every output pixel; 0 is the centre of the first row.
+        columns: x of every output pixel.
+        background: background value per channel.
     """
     count, height, width, channels = images.shape
-    bordered = pad_background(images, 1, empty, np.dtype(np.float32))
+    bordered = pad_background(images, 1, background, np.dtype(np.float32))
     rows, columns = np.clip(rows + 1, 0, height + 1), np.clip(columns + 1, 0, width + 1)
-    # The last place of all is read as the far end of the last pair of pixels.
+    # Read the last position as the end of the last pair of pixels.
     top, left = np.minimum(rows.astype(np.int32), height), np.minimum(columns.astype(np.int32), width)
     down = (rows - top).astype(np.float32)[..., None]
     right = (columns - left).astype(np.float32)[..., None]
     flat = bordered.reshape(-1, channels)
-    place = ((top + (height + 2) * np.arange(count)[:, None, None]) * (width + 2) + left).astype(np.intp)
-    upper = _between(flat.take(place, 0), flat.take(place + 1, 0), right)
-    place += width + 2
-    lower = _between(flat.take(place, 0), flat.take(place + 1, 0), right)
-    return _between(upper, lower, down)
+    index = ((top + (height + 2) * np.arange(count)[:, None, None]) * (width + 2) + left).astype(np.intp)
+    upper = _interpolate(flat.take(index, 0), flat.take(index + 1, 0), right)
+    index += width + 2
+    lower = _interpolate(flat.take(index, 0), flat.take(index + 1, 0), right)
+    return _interpolate(upper, lower, down)
 
 
-def _between(start: np.ndarray, end: np.ndarray, part: np.ndarray) -> np.ndarray:
-    # In place: half of the time is memory.
+def _interpolate(start: np.ndarray, end: np.ndarray, fraction: np.ndarray) -> np.ndarray:
+    # In place: memory allocation takes half of the time.
     end -= start
-    end *= part
+    end *= fraction
     start += end
     return start

@@ -20,7 +20,7 @@ from cnnshift.shifts.sets import enumerate_shifts
 from cnnshift.spec import ModelSpec
 from cnnshift.sweep.engine import run_sweep
 from cnnshift.sweep.pure_model import as_pure_model
-from cnnshift.train.obtain import plan_training
+from cnnshift.train.load_or_train import plan_training
 
 SIZE = (8, 8)
 RNG = np.random.RandomState(0)

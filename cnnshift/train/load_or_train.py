@@ -1,4 +1,4 @@
-"""A trained model for a spec: from the cache, or by training."""
+"""Trained models: read from the cache, or trained and cached."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ RECIPE_KEYS = ("augment", "epochs", "seed")
 
 @dataclass(frozen=True, slots=True)
 class TrainingPlan:
-    """A validated model spec, with the recipe that trains it.
+    """A validated model spec with its training recipe.
 
     Attributes:
-        name: the canonical spec, architecture first.
-        architecture: the spec without the recipe's keys.
-        options: the family's options that differ from its defaults.
-        recipe: how it is trained.
-        seed: of the training run, if the spec fixes it.
+        name: canonical spec, architecture first.
+        architecture: the spec without the keys of the recipe.
+        options: options of the family that differ from the defaults.
+        recipe: the training recipe.
+        seed: seed of the training run, if the spec sets it.
     """
 
     name: str
@@ -49,74 +49,78 @@ class TrainingPlan:
 
     @property
     def epochs(self) -> int:
-        """Of training; 0 leaves the network untrained."""
+        """Number of epochs; 0 leaves the network untrained."""
         return self.recipe.epochs
 
 
 def plan_training(spec: ModelSpec, split: Split, *, epochs: int | None = None) -> TrainingPlan:
-    """Validate a model spec before anything is measured.
+    """Validate a model spec.
 
     Args:
-        spec: family, architecture options, and the recipe's `augment`, `epochs` and `seed`.
-        split: the images it has to fit.
-        epochs: overrides the recipe's; the spec's own number overrides both. 0 leaves the network untrained.
+        spec: family, architecture options, and `augment`, `epochs` and `seed` of the recipe.
+        split: training images, whose size the network must accept.
+        epochs: number of epochs, unless the spec sets it; 0 leaves the network untrained.
 
     Raises:
-        InputError: unknown family, option or value, or a network that does not fit the images.
+        InputError: unknown family, option or value, or the network does not fit the images.
     """
-    own = {key: value for key, value in spec.options.items() if key in RECIPE_KEYS}
-    architecture = ModelSpec(spec.name, {key: value for key, value in spec.options.items() if key not in own})
+    recipe_options = {key: value for key, value in spec.options.items() if key in RECIPE_KEYS}
+    architecture_options = {key: value for key, value in spec.options.items() if key not in RECIPE_KEYS}
+    architecture = ModelSpec(spec.name, architecture_options)
     family, options = parse_model(architecture, also_allowed=RECIPE_KEYS)
-    recipe = Recipe(learning_rate=family.learning_rate_for(options), augment=own.get("augment", "none"))
-    if epochs is not None or "epochs" in own:
-        recipe = replace(recipe, epochs=_whole("epochs", own["epochs"]) if "epochs" in own else epochs)
-    parse_augment(recipe.augment, split)
+    augment = recipe_options.get("augment", "none")
+    recipe = Recipe(learning_rate=family.learning_rate_for(options), augment=augment)
+    if "epochs" in recipe_options:
+        epochs = _parse_whole("epochs", recipe_options["epochs"])
+    if epochs is not None:
+        recipe = replace(recipe, epochs=epochs)
+    parse_augment(augment, split)
     _abstract(architecture, split, seed=0)
+    seed = _parse_whole("seed", recipe_options["seed"]) if "seed" in recipe_options else None
     changed = options.changed()
-    shown = {key: value for key, value in own.items() if (key, value) != ("augment", "none")}
-    seed = _whole("seed", own["seed"]) if "seed" in own else None
+    shown = {key: value for key, value in recipe_options.items() if (key, value) != ("augment", "none")}
     return TrainingPlan(str(ModelSpec(spec.name, changed | shown)), architecture, changed, recipe, seed)
 
 
-def _whole(key: str, value: str) -> int:
+def _parse_whole(key: str, value: str) -> int:
     if not value.isdecimal() or int(value) >= 2**31:
         raise InputError(f"The model option {key} is '{value}'; allowed: whole numbers from 0 to {2**31 - 1}.")
     return int(value)
 
 
-def obtain(
+def load_or_train(
     plan: TrainingPlan,
     split: Split,
     *,
     seed: int,
-    kept: Path | None = None,
+    weights_file: Path | None = None,
     progress: Callable[[int], None] = lambda steps: None,
 ) -> LoadedModel:
-    """The trained model: its cached weights, or a training run whose weights are then cached.
+    """Return a trained model with cached weights, or train it and cache its weights.
 
     Args:
-        plan: what to train, and how.
-        split: the training images.
-        seed: of the initial weights, the order of the images and the augmentation.
-        kept: a file of weights to use instead; nothing is trained then.
+        plan: architecture and recipe.
+        split: training images.
+        seed: seed of the initial weights, the order of the images and the augmentation.
+        weights_file: weights to use instead of the cache, without training.
         progress: called with the number of steps just done.
 
     Raises:
-        InputError: the kept weights cannot be used.
+        InputError: `weights_file` cannot be used.
         MeasurementError: training diverged.
     """
     model = _abstract(plan.architecture, split, seed=seed)
-    path = kept or _cached_path(plan, split, seed)
-    if kept or path.exists():
+    path = weights_file or _cached_path(plan, split, seed)
+    if weights_file or path.exists():
         try:
-            stored = load_weights(model, path)
+            record = load_weights(model, path)
             log.debug("%s seed %d: weights from %s", plan.name, seed, path.name)
             model.eval()
-            return _loaded(plan, model, seed, recipe=stored.recipe, loss=stored.loss, cached=True)
-        except InputError as problem:
-            if kept:
+            return _loaded(plan, model, seed, recipe=record.recipe, loss=record.loss, cached=True)
+        except InputError as error:
+            if weights_file:
                 raise
-            log.warning("%s Training again.", problem)
+            log.warning("%s Training again.", error)
     started, recipe = time.perf_counter(), plan.recipe.as_dict()
     if plan.epochs:
         log.info("Training %s, seed %d", plan.label, seed)
@@ -124,9 +128,9 @@ def obtain(
     loss = fit(model, split, plan.recipe, seed=seed, progress=progress)
     try:
         save_weights(model, path, recipe=recipe, loss=loss)
-    except SaveError as problem:
-        # A cache that cannot be written costs time, not the measurement.
-        log.warning("Weights are not cached: %s", problem)
+    except SaveError as error:
+        # The measurement does not need the cache.
+        log.warning("Weights are not cached: %s", error)
     return _loaded(plan, model, seed, recipe=recipe, loss=loss, seconds=time.perf_counter() - started)
 
 
@@ -157,5 +161,5 @@ def _build(spec: ModelSpec, split: Split, seed: int) -> Classifier:
 
 
 def _abstract(spec: ModelSpec, split: Split, *, seed: int) -> Classifier:
-    """The model's structure without any computation."""
+    # Shapes only, without computation.
     return nnx.eval_shape(lambda: _build(spec, split, seed))
