@@ -17,13 +17,13 @@ from flax import nnx
 
 from benchmarks.timing import compare
 from benchmarks.torch_lite import torch_lite
-from cnnshift.catalog import LOADERS
 from cnnshift.data.base import create_dataset
 from cnnshift.data.split import to_unit_range
 from cnnshift.loaders.efficientnet_lite import published_file
+from cnnshift.loaders.loader import load_model
 from cnnshift.models import efficientnet_lite
 from cnnshift.models.layers.depthwise import depthwise, lax_depthwise
-from cnnshift.spec import DatasetSpec
+from cnnshift.spec import DatasetSpec, ModelSpec
 
 BATCHES = (1, 2, 16)
 GROUPED = "XLA's grouped convolution"
@@ -31,7 +31,7 @@ GROUPED = "XLA's grouped convolution"
 
 def main() -> None:
     torch.set_num_threads(1)
-    network = LOADERS.load("efficientnet-lite0")("", {}, {})
+    network = load_model(ModelSpec("efficientnet-lite0"))
     split = create_dataset(DatasetSpec.parse("imagenet20")).load("test")
     images = np.asarray(network.preprocess(jax.numpy.asarray(to_unit_range(split.windows))))
     graph, state = nnx.split(network.model)

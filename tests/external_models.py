@@ -1,10 +1,7 @@
-"""One small network with given weights, as every kind of file and function that a spec can name."""
+"""A small network with fixed weights, in every form that the loaders read."""
 
-import json
 import sys
 import types
-import zipfile
-from pathlib import Path
 
 import numpy as np
 
@@ -16,9 +13,9 @@ RNG = np.random.RandomState(0)
 KERNEL = RNG.randn(3, 3, 3, 4).astype(np.float32) * 0.3  # h w c f
 BIAS = RNG.randn(4).astype(np.float32) * 0.1
 FACTOR = 1.0
-"""Of the kernel of `linen`: weights that come from outside of its code."""
-SEEN_AT_ONCE = []
-"""Calls of `alone` that went on at a time."""
+"""Factor of the kernel of `linen`, whose code does not contain it."""
+CONCURRENT_CALLS = []
+"""Number of concurrent calls during each call of `sequential`."""
 DENSE = RNG.randn(4, 5).astype(np.float32)
 
 IMAGES = np.random.RandomState(1).randint(0, 256, (12, 8, 8, 3), dtype=np.uint8)
@@ -27,7 +24,7 @@ DATA = Split(IMAGES, np.arange(12) % 5, NAMES, background=(0.0, 0.0, 0.0))
 
 
 def logits(images):
-    """conv 3×3, ReLU, global mean, linear: of images [n h w c] on the scale 0..1, in numpy."""
+    """Return the logits of images [n h w c] on the scale 0..1 in numpy: 3×3 convolution, ReLU, global mean, linear."""
     padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))
     maps = np.maximum(np.einsum("nhwcij,ijcf->nhwf", windows, KERNEL) + BIAS, 0)
@@ -123,7 +120,7 @@ def raises():
     raise RuntimeError("no such checkpoint\\nand more")
 
 
-def leaves():
+def exits():
     raise SystemExit(0)
 
 
@@ -131,14 +128,14 @@ def pixels():
     return lambda images: np.asarray(images).reshape(len(images), -1)[:, :5]
 
 
-def alone():
+def sequential():
     inside = []
 
     def call(images):
         images = np.asarray(images)
         inside.append(images)
         time.sleep(0.005)
-        external_models.SEEN_AT_ONCE.append(len(inside))
+        external_models.CONCURRENT_CALLS.append(len(inside))
         inside.pop()
         return images.reshape(len(images), -1)[:, :5]
 
@@ -188,37 +185,47 @@ def load(text):
 
 
 def write_factories(folder):
-    """A file of factories, which can import this module; its path."""
+    """Write a file of factories, which can import this module, and return its path."""
     sys.modules["external_models"] = sys.modules[__name__]
-    path = folder / "own.py"
+    path = folder / "networks.py"
     path.write_text(FACTORIES)
     return path
 
 
 def factories(folder):
-    """The same as a module."""
+    """Return the factories as a module."""
     module = types.ModuleType("factories")
-    exec(compile(write_factories(folder).read_text(), "own.py", "exec"), module.__dict__)
+    exec(compile(write_factories(folder).read_text(), "networks.py", "exec"), module.__dict__)
     return module
 
 
 def write_onnx(path, *, shape=("n", 3, 8, 8), inputs=1, outputs=1, last=False, dtype=None):
-    """The network as ONNX; channels last with a transposition in front."""
+    """Write the network as ONNX; `last` puts a transposition in front, for channels last."""
     from onnx import TensorProto, helper, numpy_helper, save
 
     dtype = TensorProto.FLOAT if dtype is None else dtype
-    values = {"kernel": KERNEL.transpose(3, 2, 0, 1), "bias": BIAS, "dense": DENSE}
-    nodes = [
-        helper.make_node("Transpose", ["x0"], ["first"], perm=(0, 3, 1, 2)),
-        helper.make_node("Conv", ["first" if last else "x0", "kernel", "bias"], ["maps"], pads=(1, 1, 1, 1)),
-        helper.make_node("Relu", ["maps"], ["active"]),
-        helper.make_node("GlobalAveragePool", ["active"], ["pooled"]),
-        helper.make_node("Flatten", ["pooled"], ["flat"]),
-        helper.make_node("MatMul", ["flat", "dense"], ["y0"]),
-        *(helper.make_node("Identity", ["y0"], [f"y{i}"]) for i in range(1, outputs)),
-    ]
+    values = {"kernel": KERNEL.transpose(3, 2, 0, 1), "bias": BIAS, "dense": DENSE, "axis": np.array([3])}
+    nodes, name = [], "x0"
+
+    def append(op, *inputs, output, **attributes):
+        nodes.append(helper.make_node(op, [name, *inputs], [output], **attributes))
+        return output
+
+    if last:
+        name = append("Transpose", output="first", perm=(0, 3, 1, 2))
+    if dtype != TensorProto.FLOAT:
+        name = append("Cast", output="cast", to=TensorProto.FLOAT)
+    if len(shape) == 3:
+        name = append("Unsqueeze", "axis", output="unsqueezed")
+    name = append("Conv", "kernel", "bias", output="maps", pads=(1, 1, 1, 1))
+    name = append("Relu", output="active")
+    name = append("GlobalAveragePool", output="pooled")
+    name = append("Flatten", output="flat")
+    name = append("MatMul", "dense", output="y0")
+    for i in range(1, outputs):
+        append("Identity", output=f"y{i}")
     graph = helper.make_graph(
-        nodes if last else nodes[1:],
+        nodes,
         "network",
         [helper.make_tensor_value_info(f"x{i}", dtype, shape) for i in range(inputs)],
         [helper.make_tensor_value_info(f"y{i}", TensorProto.FLOAT, (shape[0], 5)) for i in range(outputs)],
@@ -230,32 +237,10 @@ def write_onnx(path, *, shape=("n", 3, 8, 8), inputs=1, outputs=1, last=False, d
 
 
 def write_exported(path, network, *, images=(2, 3, 8, 8), dynamic=None):
-    """A network of torch as a program; dynamic: axes that are, with their bounds."""
+    """Write a PyTorch module as an exported program; `dynamic` maps its dynamic axes to their bounds."""
     import torch
 
     axes = None if dynamic is None else ({axis: torch.export.Dim(f"d{axis}", **b) for axis, b in dynamic.items()},)
     program = torch.export.export(network.eval(), (torch.zeros(images),), dynamic_shapes=axes)
     torch.export.save(program, path)
     return path
-
-
-def rewrite(path, changes=None, *, extra=(), compression=zipfile.ZIP_STORED):
-    """Change parts of a .pt2 file: by the end of their names, a function of their content, of JSON where it is JSON."""
-    with zipfile.ZipFile(path) as archive:
-        parts = [(name, archive.read(name)) for name in archive.namelist()]
-    with zipfile.ZipFile(path, "w", compression) as archive:
-        for name, content in parts:
-            new = content
-            for end, change in (changes or {}).items():
-                if name.endswith(end):
-                    if name.endswith(".json"):
-                        document = json.loads(content)
-                        new = json.dumps(change(document) or document).encode()
-                    else:
-                        new = change(content)
-            if new is not None:
-                archive.writestr(name, new)
-        root = parts[0][0].partition("/")[0]
-        for name, content in extra:
-            archive.writestr(f"{root}/{name}" if not name.startswith("/") else name[1:], content)
-    return Path(path)

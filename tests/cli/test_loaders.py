@@ -38,7 +38,8 @@ def test_a_result(cnnshift, tmp_path):
         ("py", "write py:package.module:factory"),
         ("onnx:{folder}/net.onnx", "which does not exist"),
         ("torch:{folder}/net.pth", "does not read pickles"),
-        ("torch:{folder}/empty.pt2", "cannot be read as an exported program"),
+        ("torch:{folder}/empty.pt2", "can execute code from the file; add trusted=true"),
+        ("torch:{folder}/empty.pt2:trusted=true", "cannot be read as an exported program"),
         ("onnx:{folder}/empty.onnx", "cannot be read as ONNX"),
     ],
 )

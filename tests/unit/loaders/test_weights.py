@@ -1,4 +1,4 @@
-"""`weights=`: safetensors and Orbax, complete and of this network, or one sentence."""
+"""`weights=` of NNX modules: safetensors and Orbax, and files that cannot be used."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ NAMES = {"conv.kernel", "conv.bias", "out.kernel"}
 
 
 @pytest.fixture
-def own(tmp_path):
+def factories(tmp_path):
     return external_models.write_factories(tmp_path)
 
 
@@ -27,8 +27,8 @@ def arrays():
     }
 
 
-def opened(own, weights):
-    return load(f"py:{own}:nnx:zero=true,weights={weights}").model
+def load_filled(factories, weights):
+    return load(f"py:{factories}:nnx:zero=true,weights={weights}").model
 
 
 def assert_filled(model, arrays):
@@ -38,29 +38,29 @@ def assert_filled(model, arrays):
         np.testing.assert_array_equal(found[name], value)
 
 
-def test_safetensors(tmp_path, own, arrays):
+def test_safetensors(tmp_path, factories, arrays):
     safetensors.numpy.save_file(arrays, tmp_path / "w.safetensors")
-    assert_filled(opened(own, tmp_path / "w.safetensors"), arrays)
+    assert_filled(load_filled(factories, tmp_path / "w.safetensors"), arrays)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
-def test_orbax(tmp_path, own, arrays):
+def test_orbax(tmp_path, factories, arrays):
     ocp = pytest.importorskip("orbax.checkpoint")
-    _, state = nnx.split(load(f"py:{own}:nnx").model)
+    _, state = nnx.split(load(f"py:{factories}:nnx").model)
     pure = nnx.to_pure_dict(state)
     with ocp.PyTreeCheckpointer() as checkpointer:
         checkpointer.save(tmp_path / "pure", pure)
-    assert_filled(opened(own, tmp_path / "pure"), arrays)
+    assert_filled(load_filled(factories, tmp_path / "pure"), arrays)
     with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(tmp_path / "state", state)
-    assert_filled(opened(own, tmp_path / "state"), arrays)
+    assert_filled(load_filled(factories, tmp_path / "state"), arrays)
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="There are no weights"):
-        opened(own, tmp_path / "empty")
+        load_filled(factories, tmp_path / "empty")
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda a: a | {"more": np.zeros(1)}, "only the weights have more"),
         (lambda a: {k: v for k, v in a.items() if k != "conv.bias"}, "only the network has conv.bias"),
@@ -68,38 +68,38 @@ def test_orbax(tmp_path, own, arrays):
         (lambda a: a | {"conv.bias": np.zeros(4, np.float64)}, "type float64, but the network's has (4,) and float32"),
     ],
 )
-def test_weights_of_another_network(tmp_path, own, arrays, change, said):
+def test_weights_of_another_model(tmp_path, factories, arrays, change, message):
     safetensors.numpy.save_file(change(arrays), tmp_path / "w.safetensors")
-    with pytest.raises(InputError) as problem:
-        opened(own, tmp_path / "w.safetensors")
-    assert said in str(problem.value)
-    assert "\n" not in str(problem.value)
+    with pytest.raises(InputError) as error:
+        load_filled(factories, tmp_path / "w.safetensors")
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("keep", [0, 5, 60, -3])
-def test_a_truncated_file(tmp_path, own, arrays, keep):
+def test_truncated_file(tmp_path, factories, arrays, keep):
     path = tmp_path / "w.safetensors"
     safetensors.numpy.save_file(arrays, path)
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(InputError, match="cannot be used") as problem:
-        opened(own, path)
-    assert "\n" not in str(problem.value)
+    with pytest.raises(InputError, match="cannot be used") as error:
+        load_filled(factories, path)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("name", ["w.pth", "w.pt", "w.pkl", "w.npz", "w"])
-def test_other_kinds_of_files_are_not_read(tmp_path, own, name):
+def test_other_formats_are_refused(tmp_path, factories, name):
     (tmp_path / name).write_bytes(b"x")
     with pytest.raises(InputError, match=r"cannot be read; allowed: a \.safetensors file, or an Orbax folder\."):
-        opened(own, tmp_path / name)
+        load_filled(factories, tmp_path / name)
 
 
-def test_a_file_that_is_missing(tmp_path, own):
+def test_missing_file(tmp_path, factories):
     with pytest.raises(InputError, match="There are no weights"):
-        opened(own, tmp_path / "w.safetensors")
+        load_filled(factories, tmp_path / "w.safetensors")
 
 
-def test_a_factory_that_reads_its_own_weights(tmp_path, own):
-    own.write_text(
-        own.read_text() + "\ndef reads(weights: str):\n    assert weights == 'mine.pth'\n    return plain()\n"
+def test_factory_with_a_weights_parameter(tmp_path, factories):
+    factories.write_text(
+        factories.read_text() + "\ndef reads(weights: str):\n    assert weights == 'mine.pth'\n    return plain()\n"
     )
-    assert callable(load(f"py:{own}:reads:weights=mine.pth").model)
+    assert callable(load(f"py:{factories}:reads:weights=mine.pth").model)

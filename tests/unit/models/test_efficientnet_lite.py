@@ -18,6 +18,7 @@ from cnnshift.errors import InputError
 from cnnshift.explanation.capture import capture
 from cnnshift.loaders import efficientnet_lite
 from cnnshift.loaders.efficientnet_lite import checked_weights, published_file, published_weights
+from cnnshift.loaders.loader import load_model
 from cnnshift.models.efficientnet_lite import (
     SCALES,
     EfficientNetLite,
@@ -28,7 +29,7 @@ from cnnshift.models.efficientnet_lite import (
 )
 from cnnshift.models.layers import depthwise as depthwise_layer
 from cnnshift.models.layers.depthwise import depthwise
-from cnnshift.spec import DatasetSpec
+from cnnshift.spec import DatasetSpec, ModelSpec
 from cnnshift.sweep.pure_model import as_pure_model
 
 VARIANTS = list(SCALES)
@@ -114,13 +115,13 @@ def test_folding_equals_batch_normalization():
 
 
 def test_splits_into_features_and_head(small):
-    subject = as_pure_model(small)
+    model = as_pure_model(small)
     images = jax.ShapeDtypeStruct((2, 65, 64, 3), "float32")
-    logits, embedding = jax.eval_shape(subject.apply, subject.state, images)
+    logits, embedding = jax.eval_shape(model.apply, model.state, images)
     assert logits.shape == (2, 1000) and embedding.shape == (2, 1280)
-    assert jax.eval_shape(subject.parts.features, subject.state, images).shape == (2, 3, 2, 1280)
-    assert subject.parts.total_stride == 32 and subject.parts.readout == "global"
-    assert 4.6e6 < subject.parameters < 4.7e6
+    assert jax.eval_shape(model.split_model.features, model.state, images).shape == (2, 3, 2, 1280)
+    assert model.split_model.total_stride == 32 and model.split_model.readout == "global"
+    assert 4.6e6 < model.parameters < 4.7e6
 
 
 def test_capture_lists_every_layer(small):
@@ -132,10 +133,10 @@ def test_capture_lists_every_layer(small):
 
 @pytest.mark.parametrize("name", [name for name in LOADERS if name.startswith("efficientnet-")])
 def test_refuses_arguments_and_options(name):
-    with pytest.raises(InputError, match=f"'{name}' is followed by 'big'; allowed"):
-        LOADERS.load(name)("big", {}, {})
+    with pytest.raises(InputError, match=f"'{name}' has the argument 'big'; allowed"):
+        load_model(ModelSpec(name, argument="big"))
     with pytest.raises(InputError, match=f"'{name}' has no option 'width'"):
-        LOADERS.load(name)("", {"width": "2"}, {})
+        load_model(ModelSpec(name, {"width": "2"}))
 
 
 def test_missing_package_gives_one_sentence(monkeypatch):
@@ -174,7 +175,7 @@ def test_refuses_weights_that_do_not_fit(change, words):
 @functools.cache
 def run_published(variant):
     """Return the published network, the photographs, their preprocessed pixels, and the logits."""
-    network = LOADERS.load(f"efficientnet-{variant}")("", {}, {})
+    network = load_model(ModelSpec(f"efficientnet-{variant}"))
     size = str(SCALES[variant].size)
     split = create_dataset(DatasetSpec("imagenet20", {} if size == "224" else {"size": size})).load("test")
     images = network.preprocess(jnp.asarray(to_unit_range(split.windows)))
@@ -184,7 +185,7 @@ def run_published(variant):
 @pytest.mark.parametrize("variant", PUBLISHED)
 def test_classifies_eighteen_of_twenty_photographs(variant):
     network, split, _, logits = run_published(variant)
-    assert network.classes == split.classes == imagenet_classes()
+    assert network.class_names == split.classes == imagenet_classes()
     assert network.preprocess.size == split.size
     assert (logits.argmax(axis=1) == split.labels).sum() == 18
 
