@@ -11,7 +11,7 @@ import numpy as np
 from flax import nnx
 
 from cnnshift.data.split import Split
-from cnnshift.models.base import Classifier, Options, ReadoutKind
+from cnnshift.models.base import Classifier, Options
 from cnnshift.models.layers.convolution import Convolution
 from cnnshift.models.layers.head import Head, apply_head, embedding_size
 from cnnshift.models.layers.max_pool import MaxPool
@@ -33,6 +33,7 @@ class ThreeConvolutions(Classifier):
 
     def __init__(self, readout: Head, size: int, halvings: int, *, rngs: nnx.Rngs) -> None:
         self.readout: Head = readout
+        self.readout_kind = "linear" if readout == "flatten" else "global"
         self.halvings = halvings
         shape, layers = (size, size, 1), []
         for index, channels in enumerate((16, 32, 64)):
@@ -50,10 +51,6 @@ class ThreeConvolutions(Classifier):
         halves = [index < self.halvings for index in range(3)]
         return [Stage(2, dense(i), self.pool) if half else Stage(1, dense(i), lambda x: x)
                 for i, half in enumerate(halves)]  # fmt: skip
-
-    @property
-    def readout_kind(self) -> ReadoutKind:
-        return "linear" if self.readout == "flatten" else "global"
 
     def features(self, images: jax.Array) -> jax.Array:
         for stage in self.circular_stages((images.shape[1], images.shape[2])):

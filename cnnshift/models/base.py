@@ -57,11 +57,20 @@ class Classifier(nnx.Module):
         options_type: the family's options.
         version: increase it when the same options and seed no longer give the same network.
         learning_rate: peak of the learning-rate schedule; the rest of the recipe is the same for all families.
+
+    Attributes:
+        classifier: the last linear layer.
+        total_stride: factor S by which `features` divides the resolution, whatever the padding; None if the family is
+            not convolutional. For pooling over a group of shifts it is the step of the group.
+        readout_kind: how the logits depend on the positions of features.
     """
 
     options_type: ClassVar[type[Options]]
     version: ClassVar[int]
     learning_rate: ClassVar[float] = 1e-2
+    classifier: Any
+    total_stride: int | None = None
+    readout_kind: ReadoutKind = "any"
 
     @abstractmethod
     def __init__(self, options: Any, input_shape: tuple[int, int, int], classes: int, *, rngs: nnx.Rngs) -> None: ...
@@ -75,7 +84,7 @@ class Classifier(nnx.Module):
         """Return the penultimate features, the input of the last linear layer."""
 
     def classify(self, embedding: Float[Array, "n e"]) -> Float[Array, "n k"]:
-        """Apply the last linear layer, by default `self.classifier`."""
+        """Apply the last linear layer."""
         return self.classifier(embedding)
 
     @classmethod
@@ -99,19 +108,6 @@ class Classifier(nnx.Module):
         so that only a measurement shows what an intervention achieves.
         """
         return {}
-
-    @property
-    def total_stride(self) -> int | None:
-        """Factor S by which `features` divides the resolution, whatever the padding; None if not convolutional.
-
-        For pooling over a group of shifts, whose feature map has one position, it is the step of the group.
-        """
-        return None
-
-    @property
-    def readout_kind(self) -> ReadoutKind:
-        """How the logits depend on the positions of features."""
-        return "any"
 
     def head(self, features: Float[Array, "n H W C"]) -> Float[Array, "n k"]:
         """Return the logits of feature maps."""

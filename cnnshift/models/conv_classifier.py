@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from typing_extensions import override
 
 from cnnshift.catalog import DOWNSAMPLERS
-from cnnshift.models.base import Classifier, ReadoutKind
+from cnnshift.models.base import Classifier
 from cnnshift.models.layers.activation import ALIAS_FREE
 from cnnshift.models.layers.block import Block, Shape, apply_layers, group_stages
 from cnnshift.models.layers.conv_block import ConvolutionFactory, ConvOptions, make_conv_blocks
@@ -38,7 +38,9 @@ class ConvClassifier(Classifier):
     def __init__(self, options: Any, input_shape: Shape, classes: int, *, rngs: nnx.Rngs) -> None:
         blocks, shape = type(self).make_blocks(options, input_shape, rngs=rngs)
         self.blocks = nnx.List(blocks)
+        self.total_stride = math.prod(block.stride for block in blocks)
         self.readout: Head = options.head
+        self.readout_kind = "linear" if self.readout == "flatten" else "global"
         self.attention = make_attention_pool(options.head, shape[2], rngs=rngs)
         size = embedding_size(*shape, options.head)
         self.classifier = nnx.Linear(size, classes, kernel_init=he_normal(), rngs=rngs)
@@ -55,8 +57,9 @@ class ConvClassifier(Classifier):
     @override
     def circular_stages(self, size: tuple[int, int]) -> Sequence[Stage] | None:
         circular = all(block.is_circular for block in self.blocks)
-        divides = all(side % self.total_stride == 0 for side in size)
-        return group_stages(self.blocks) if circular and divides else None
+        stages = group_stages(self.blocks)
+        total_stride = math.prod(stage.stride for stage in stages)
+        return stages if circular and not any(side % total_stride for side in size) else None
 
     @classmethod
     @override
@@ -80,16 +83,6 @@ class ConvClassifier(Classifier):
         A maximum or a softmax over positions aliases: it depends on where the samples of a wave lie.
         """
         return options.activation in ALIAS_FREE and options.norm != "layer" and options.head == "gap"
-
-    @property
-    @override
-    def total_stride(self) -> int:
-        return math.prod(block.stride for block in self.blocks)
-
-    @property
-    @override
-    def readout_kind(self) -> ReadoutKind:
-        return "linear" if self.readout == "flatten" else "global"
 
     @override
     def features(self, images: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:

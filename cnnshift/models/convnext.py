@@ -140,11 +140,7 @@ class ConvNextBlock(Block):
         self.activation = Activation(activation)
         self.contract = nnx.Linear(EXPANSION * channels, channels, kernel_init=start, rngs=rngs)
         self.scale = nnx.Param(jnp.full(channels, LAYER_SCALE))
-
-    @property
-    @override
-    def is_circular(self) -> bool:
-        return self.depthwise.padding == "circular"
+        self.is_circular = padding == "circular"
 
     @override
     def dense(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:

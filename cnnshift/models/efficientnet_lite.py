@@ -20,7 +20,7 @@ from jax import lax
 from jaxtyping import Array, Float
 from typing_extensions import override
 
-from cnnshift.models.base import Classifier, ReadoutKind
+from cnnshift.models.base import Classifier
 from cnnshift.models.layers.block import apply_layers
 from cnnshift.models.layers.depthwise import depthwise
 from cnnshift.models.layers.padding import pad_zeros
@@ -222,6 +222,8 @@ class EfficientNetLite(Classifier):
 
     options_type = Options
     version = 1
+    total_stride = 32
+    readout_kind = "global"
 
     def __init__(self, scale: Scale, weights: Mapping[str, np.ndarray]) -> None:
         self.stem = Stem(fold_batch_norm(weights, "_conv_stem", "_bn0"))
@@ -229,16 +231,6 @@ class EfficientNetLite(Classifier):
         self.blocks = nnx.List([MBConv(config, weights, f"_blocks.{index}.") for index, config in configs])
         self.head_convolution = PointwiseConvolution(fold_batch_norm(weights, "_conv_head", "_bn1"))
         self.classifier = Linear(weights["_fc.weight"].T, weights["_fc.bias"])
-
-    @property
-    @override
-    def total_stride(self) -> int:
-        return 32
-
-    @property
-    @override
-    def readout_kind(self) -> ReadoutKind:
-        return "global"
 
     @override
     def features(self, images: Float[Array, "n h w 3"]) -> Float[Array, "n H W C"]:

@@ -16,7 +16,6 @@ from jaxtyping import Array, Float, Int
 from typing_extensions import override
 
 from cnnshift.errors import InputError
-from cnnshift.models.base import ReadoutKind
 from cnnshift.models.stage import Stage
 from cnnshift.models.wrapper import Wrapper, WrapperOptions
 
@@ -59,7 +58,8 @@ class GroupPooling(Wrapper):
     ) -> None:
         group_shifts(input_shape[:2], options.step)
         super().__init__(options, input_shape, classes, rngs=rngs)
-        self.step = options.step
+        self.step = self.total_stride = options.step
+        self.readout_kind = "global"
         # `train()` and `eval()` of NNX modules set this attribute.
         self.deterministic = True
 
@@ -123,13 +123,3 @@ class GroupPooling(Wrapper):
     @override
     def interventions(cls, options: Any) -> Mapping[str, Mapping[str, str]]:
         return super().interventions(options) if options.step > 1 else {}
-
-    @property
-    @override
-    def total_stride(self) -> int:
-        return self.step
-
-    @property
-    @override
-    def readout_kind(self) -> ReadoutKind:
-        return "global"

@@ -12,7 +12,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 from typing_extensions import override
 
-from cnnshift.models.base import Classifier, ReadoutKind
+from cnnshift.models.base import Classifier
 from cnnshift.models.layers.head import apply_head, embedding_size, make_attention_pool
 from cnnshift.models.layers.initializers import he_normal
 from cnnshift.models.layers.normalization import make_norm
@@ -49,9 +49,11 @@ class PatchClassifier(Classifier):
         self, options: PatchOptions, input_shape: tuple[int, int, int], classes: int, *, rngs: nnx.Rngs
     ) -> None:
         self.embedding = PatchEmbedding(input_shape, options.patch, options.width, rngs=rngs)
+        self.total_stride = options.patch
         grid = self.embedding.grid
         self.position = self._make_position(options, grid, rngs=rngs)
         self.readout: PatchHead = getattr(options, "head")  # noqa: B009 - a field of subclasses
+        self.readout_kind = "linear" if self.readout == "flatten" else "global"
         self.token = nnx.Param(jnp.zeros(options.width)) if self.readout == "token" else None
         self.blocks = nnx.List(self._make_block(options, grid, rngs=rngs) for _ in range(options.depth))
         self.norm: Any = make_norm("layer", options.width, rngs=rngs)
@@ -71,16 +73,6 @@ class PatchClassifier(Classifier):
     @override
     def interventions(cls, options: Any) -> Mapping[str, Mapping[str, str]]:
         return {"head": {"head": "gap"}} if options.head == "flatten" else {}
-
-    @property
-    @override
-    def total_stride(self) -> int:
-        return self.embedding.patch
-
-    @property
-    @override
-    def readout_kind(self) -> ReadoutKind:
-        return "linear" if self.readout == "flatten" else "global"
 
     @override
     def features(self, images: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:

@@ -91,16 +91,8 @@ class PoolBlock(Block):
 
     def __init__(self, layer: Downsampler) -> None:
         self.layer = layer
-
-    @property
-    @override
-    def stride(self) -> int:
-        return self.layer.stride
-
-    @property
-    @override
-    def is_circular(self) -> bool:
-        return self.layer.padding == "circular"
+        self.stride = layer.stride
+        self.is_circular = layer.padding == "circular"
 
     @override
     def downsample(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:

@@ -12,7 +12,6 @@ from jaxtyping import Array, Float
 from typing_extensions import override
 
 from cnnshift.errors import InputError
-from cnnshift.models.base import ReadoutKind
 from cnnshift.models.layers.conv_block import ConvOptions, make_conv_blocks
 from cnnshift.models.layers.convolution import Convolution
 from cnnshift.models.layers.grid_sampling import affine_grid, grid_sample
@@ -92,6 +91,8 @@ class Stn(Wrapper):
     def __init__(self, options: StnOptions, input_shape: tuple[int, int, int], classes: int, *, rngs: nnx.Rngs) -> None:
         super().__init__(options, input_shape, classes, rngs=rngs)
         self.localisation = Localisation(options.transform, input_shape, rngs=rngs)
+        self.total_stride = self.backbone.total_stride
+        self.readout_kind = self.backbone.readout_kind
 
     def transform(self, images: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
         """Return the transformed images, the input of the backbone."""
@@ -110,13 +111,3 @@ class Stn(Wrapper):
     def classifier(self) -> nnx.Module:
         """The last layer of the backbone, if its readout is linear."""
         return self.backbone.classifier
-
-    @property
-    @override
-    def total_stride(self) -> int | None:
-        return self.backbone.total_stride
-
-    @property
-    @override
-    def readout_kind(self) -> ReadoutKind:
-        return self.backbone.readout_kind

@@ -64,7 +64,7 @@ class Transformer(PatchClassifier):
 
     @override
     def circular_stages(self, size: tuple[int, int]) -> Sequence[Stage] | None:
-        return [Stage(self.total_stride, lambda x: x, self.features)] if self.is_equivariant else None
+        return [Stage(self.embedding.patch, lambda x: x, self.features)] if self.is_equivariant else None
 
     @classmethod
     @override

@@ -123,7 +123,7 @@ def load_or_train(
             log.warning("%s Training again.", error)
     started, recipe = time.perf_counter(), plan.recipe.as_dict()
     if plan.epochs:
-        log.info("Training %s, seed %d", plan.label, seed)
+        log.info("Training %s, seed %d", plan.name, seed)
     model = nnx.jit(lambda: _build(plan.architecture, split, seed))()
     loss = fit(model, split, plan.recipe, seed=seed, progress=progress)
     try:

@@ -21,17 +21,14 @@ class Block(nnx.Module):
     """x ↦ downsample(dense(x)). Both parts satisfy the conditions of `Stage` if the block is circular.
 
     By default both parts are the identity.
+
+    Attributes:
+        stride: factor by which the block divides the resolution.
+        is_circular: whether all positions share the weights and every border is circular.
     """
 
-    @property
-    def stride(self) -> int:
-        """Factor by which the block divides the resolution."""
-        return 1
-
-    @property
-    def is_circular(self) -> bool:
-        """Whether all positions share the weights and every border is circular."""
-        return True
+    stride: int = 1
+    is_circular: bool = True
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
         return self.downsample(self.dense(x))

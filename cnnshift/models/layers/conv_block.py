@@ -68,16 +68,8 @@ class ConvBlock(Block):
         self.pool = None if pool.is_stride else pool
         self.pools_first = pool.is_stride or (pool.selects and self.activation.increasing)
         self.bias_last = self.pools_first and norm is None and isinstance(weights, Convolution)
-
-    @property
-    @override
-    def stride(self) -> int:
-        return self.weights.stride * (self.pool.stride if self.pool else 1)
-
-    @property
-    @override
-    def is_circular(self) -> bool:
-        return isinstance(self.weights, Convolution) and self.weights.padding == "circular"
+        self.stride = self.weights.stride * (self.pool.stride if self.pool else 1)
+        self.is_circular = isinstance(weights, Convolution) and weights.padding == "circular"
 
     @override
     def dense(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:

@@ -54,16 +54,8 @@ class PatchConvolution(Block):
         self.pools = nnx.List([] if strided else pools)
         self.patch = patch
         self.padding: Padding = padding
-
-    @property
-    @override
-    def stride(self) -> int:
-        return self.weights.stride * math.prod(pool.stride for pool in self.pools)
-
-    @property
-    @override
-    def is_circular(self) -> bool:
-        return self.weights.stride > 1 or self.patch == 1 or self.padding == "circular"
+        self.stride = self.weights.stride * math.prod(pool.stride for pool in self.pools)
+        self.is_circular = strided or patch == 1 or padding == "circular"
 
     @override
     def dense(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:

@@ -79,16 +79,8 @@ class Residual(Block):
         self.activation_first: Any = make_activation(activation, inputs if preactivation else outputs)
         self.activation_second: Any = make_activation(activation, outputs)
         self.preactivation = preactivation
-
-    @property
-    @override
-    def stride(self) -> int:
-        return self.first.stride * (self.pool.stride if self.pool else 1)
-
-    @property
-    @override
-    def is_circular(self) -> bool:
-        return self.first.padding == "circular"
+        self.stride = step * (self.pool.stride if self.pool else 1)
+        self.is_circular = padding == "circular"
 
     @override
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:
