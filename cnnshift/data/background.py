@@ -53,11 +53,11 @@ def resolve_background(
     values = (_NAMED[text],) if text in _NAMED else tuple(map(float, text.split("/")))
     if len(values) not in (1, channels):
         raise InputError(f"background is '{text}', {len(values)} values; allowed: one, or {channels} (the channels).")
-    return values * (channels if len(values) == 1 else 1)
+    return values * channels if len(values) == 1 else values
 
 
 def background_rgb(text: str) -> tuple[int, int, int]:
     """Return the RGB bytes on which transparent pixels are composited: the background, or black for `mean`."""
-    values = (0.0,) if text == "mean" else resolve_background(text, 1 if "/" not in text else 3, np.empty)
-    red, green, blue = (round(255 * value) for value in (values * 3 if len(values) == 1 else values))
+    values = (0.0,) * 3 if text == "mean" else resolve_background(text, 3, np.empty)
+    red, green, blue = (round(255 * value) for value in values)
     return red, green, blue
