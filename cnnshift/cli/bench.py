@@ -173,20 +173,20 @@ def bench(
 
 
 def _move_weights_into_spec(models: list[str], weights: Path) -> tuple[list[str], Path | None]:
-    """Turn `--weights FILE` into an option of the spec if the model is a py: model, which reads the file itself."""
+    """Turn `--weights FILE` into an option of the spec of a py: or torch: model, which reads the file itself."""
     specs = [ModelSpec.parse(model) for model in models]
     loaders = {spec.name for spec in specs} & set(LOADERS)
-    if "py" in loaders:
+    if loaders & {"py", "torch"}:
         if len(models) > 1:
             raise InputError(
-                f"--weights is {weights}; a file is allowed with one py: model, not with {len(models)} models. Write "
-                "weights=FILE in their specs."
+                f"--weights is {weights}; a file is allowed with one py: or torch: model, not with {len(models)} "
+                "models. Write weights=FILE in their specs."
             )
         return [str(replace(specs[0], options={**specs[0].options, "weights": str(weights)}))], None
     if loaders:
         raise InputError(
-            f"--weights is {weights}; allowed with families and with one py: model, not with the pretrained model "
-            f"{min(loaders)}."
+            f"--weights is {weights}; allowed with families and with one py: or torch: model, not with the pretrained "
+            f"model {min(loaders)}."
         )
     return models, weights
 

@@ -73,7 +73,7 @@ def explain_model(
         network, scores = _train(ModelSpec.parse(model), data, test, record, config, ablation)
     else:
         raise InputError(f"The model '{model}' is trained on a data set; name one instead of passing images.")
-    if as_pure_model(network).host is not None:
+    if as_pure_model(network).host_runtime is not None:
         raise InputError(HIDDEN)
     scores = scores or _baseline(network, test)
     log.info("Measuring predictions under shifts")

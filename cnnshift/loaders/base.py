@@ -19,7 +19,8 @@ Loader = Callable[[ModelSpec, Mapping[str, Any]], LoadedModel]
 
 `loader_options(spec)` are the options of the loader itself. `preprocessing` holds the preprocessing options of the spec
 and of the TOML file beside the model. `cnnshift.loaders.loader.load_model` applies them to the returned model; a loader
-needs them only where its file leaves something open. A loader raises InputError if there is no such model or option.
+needs them only where its file leaves something open. A loader raises InputError if the model or an option does not
+exist.
 """
 
 PREPROCESS_KEYS = (*Preprocess.model_fields, "classes")

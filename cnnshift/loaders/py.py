@@ -19,7 +19,7 @@ from flax import nnx
 from cnnshift.errors import InputError
 from cnnshift.loaded_model import LoadedModel, Provenance
 from cnnshift.loaders.base import PREPROCESS_KEYS, digest_of, first_line, loader_options, unknown_option
-from cnnshift.loaders.weights import read_weights
+from cnnshift.loaders.nnx_weights import read_nnx_weights
 from cnnshift.spec import ModelSpec
 
 
@@ -28,7 +28,7 @@ def load_python(spec: ModelSpec, preprocessing: Mapping[str, Any]) -> LoadedMode
 
     The factory returns a Flax NNX module, a Flax linen pair (module, variables), or a function of jax or numpy arrays,
     images [n h w c] on the scale 0..1 → logits [n k]. The option `weights=FILE` fills an NNX module, see
-    `read_weights`, unless the factory has a parameter of that name.
+    `read_nnx_weights`, unless the factory has a parameter of that name.
 
     Args:
         spec: its argument is `package.module:factory` or `path/to/file.py:factory`. The working directory is searched
@@ -43,7 +43,7 @@ def load_python(spec: ModelSpec, preprocessing: Mapping[str, Any]) -> LoadedMode
     provenance = Provenance(recipe={"code": code[:16]})
     if isinstance(made, nnx.Module):
         if weights is not None:
-            read_weights(made, Path(weights))
+            read_nnx_weights(made, Path(weights))
         made.eval()
         return LoadedModel(made, provenance=provenance)
     if weights is not None:

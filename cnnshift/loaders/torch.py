@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -31,7 +32,7 @@ def load_torch(spec: ModelSpec, preprocessing: Mapping[str, Any]) -> LoadedModel
 
     Args:
         spec: its argument is `package.module:factory`, `path/to/file.py:factory`, or the path of a .pt2 file.
-        preprocessing: its `layout` says which axes of a program's input are height and width.
+        preprocessing: its `layout` determines the axes of height and width in a program's input.
 
     Raises:
         InputError: See `find_factory` and `call_factory`. The factory does not return a module, or the weights do not
@@ -68,6 +69,8 @@ def read_state_dict(torch: Any, module: Any, path: Path) -> None:
     Raises:
         InputError: The file is missing, has another suffix, is damaged, or belongs to another model.
     """
+    if not path.is_file():
+        raise InputError(f"weights is '{path}', which does not exist.")
     try:
         if path.suffix == ".safetensors":
             state = import_extra("safetensors.torch", "torch").load_file(path)
@@ -91,8 +94,7 @@ def _load_program(torch: Any, spec: ModelSpec, layout: str) -> LoadedModel:
             "model with torch.onnx.export(model, (images,), 'model.onnx') and use onnx:model.onnx."
         )
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _silence():
             program = torch.export.load(path)
             module = program.module()
     except Exception as error:
@@ -112,6 +114,19 @@ def _load_program(torch: Any, spec: ModelSpec, layout: str) -> LoadedModel:
         digest=file_digest(path),
         parameters=sum(weight.numel() for weight in module.parameters()),
     )
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Suppress warnings, and log messages of torch.export, which logs a traceback before it raises."""
+    log = logging.getLogger("torch.export")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        disabled, log.disabled = log.disabled, True
+        try:
+            yield
+        finally:
+            log.disabled = disabled
 
 
 def _input_shape(path: Path, program: Any) -> tuple[Any, ...]:

@@ -91,10 +91,10 @@ def tune_host_batch(inputs: SweepInputs, batch: int | None, width: int | None) -
     Returns:
         The inputs with the size of host calls and blocks, the batch size and the number of shifts at once.
     """
-    host = inputs.model.host
-    assert host is not None
+    runtime = inputs.model.host_runtime
+    assert runtime is not None
     images, shifts, workers = len(inputs.split), inputs.shift_set.count, inputs.model.num_workers
-    fixed = host.fixed_batch
+    fixed = runtime.fixed_batch
     sizes = [fixed] if fixed else [2**i for i in range(min(CPU_BATCH, images).bit_length())]
     trial = _fastest_size(inputs, sizes) if batch is None and width is None else None
     size = trial[0] if trial else batch or fixed or default_batch(inputs)
@@ -106,7 +106,7 @@ def tune_host_batch(inputs: SweepInputs, batch: int | None, width: int | None) -
         joined = max(1, int(min(share, rate * CALLBACK_SECONDS, default_batch(inputs)) / size))
         calls = {count: count * math.ceil(images / (count * size)) for count in range(1, joined + 1)}
         batch = size * max(count for count in calls if calls[count] <= MAX_CALLS * min(calls.values()))
-        inputs = replace(inputs, model=replace(inputs.model, apply=host.with_max_batch(size)))
+        inputs = replace(inputs, model=replace(inputs.model, apply=runtime.with_max_batch(size)))
     batch = batch or size
     if width is None:
         width = max(1, min(shifts, fixed // images)) if fixed else 1

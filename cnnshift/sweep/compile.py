@@ -17,7 +17,7 @@ def compile_reference(inputs: SweepInputs, batch: int) -> tuple[Callable[..., Re
     """
     sources, labels, _ = inputs.batch(0, batch)
     lowered = reference_program(inputs.model.apply, inputs.protocol).lower(inputs.model.state, sources, labels)
-    flops = None if inputs.model.host is not None else (lowered.cost_analysis() or {}).get("flops")
+    flops = None if inputs.model.host_runtime is not None else (lowered.cost_analysis() or {}).get("flops")
     return lowered.compile(), None if flops is None else flops / batch
 
 

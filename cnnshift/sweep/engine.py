@@ -116,7 +116,7 @@ def run_sweep(
             log.warning("The shared engine does not agree with the direct engine (%s); using the direct engine.", error)
             progress(-len(split) * shift_set.count)
     started = time.perf_counter()
-    if model.host is not None:
+    if model.host_runtime is not None:
         inputs, batch_size, width = tune_host_batch(inputs, batch_size, width)
     seconds = time.perf_counter() - started
     sweep = _fit_memory(inputs, batch_size, progress, partial(_sweep_direct, inputs, width, progress))
@@ -160,7 +160,7 @@ def _fit_memory(
         except jax.errors.JaxRuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-            smallest = 1 if inputs.model.host is None else inputs.model.host.fixed_batch or 1
+            smallest = 1 if inputs.model.host_runtime is None else inputs.model.host_runtime.fixed_batch or 1
             if batch <= smallest:
                 what = "One image does" if smallest == 1 else f"The fixed batch of {smallest} images does"
                 raise MeasurementError(f"{what} not fit into the device's memory.") from error

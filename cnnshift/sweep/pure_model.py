@@ -70,7 +70,7 @@ class PureModel:
         apply: (state, images on the scale 0..1) → (logits, penultimate features or None).
         state: weights, a pytree of arrays.
         split_model: the same function in two parts, or None.
-        host: how to call the model if it runs outside of the compiled program, or None.
+        host_runtime: how to call the model if it runs outside of the compiled program, or None.
         known_digest: SHA-256 of all that defines the model, if the state does not.
         known_parameters: number of trained values, if the state does not show it.
     """
@@ -78,14 +78,14 @@ class PureModel:
     apply: Apply
     state: Any
     split_model: SplitModel | None = None
-    host: HostRuntime | None = None
+    host_runtime: HostRuntime | None = None
     known_digest: str | None = None
     known_parameters: int | None = None
 
     @property
     def num_workers(self) -> int:
         """Number of concurrent calls: on a CPU one per core, because one call uses little more than one core."""
-        sequential = self.host is not None and not self.host.concurrent
+        sequential = self.host_runtime is not None and not self.host_runtime.concurrent
         return 1 if sequential or jax.default_backend() != "cpu" else cores.num_workers()
 
     @property
@@ -152,7 +152,7 @@ def as_pure_model(model: LoadedModel | Callable[[Any], Any]) -> PureModel:
                 limited = callback.with_max_batch(max_batch)
                 return as_pure_model(with_preprocessing(limited, model.preprocess, model.columns)).apply
 
-            pure = replace(pure, host=HostRuntime(with_max_batch, callback.concurrent, callback.fixed_batch))
+            pure = replace(pure, host_runtime=HostRuntime(with_max_batch, callback.concurrent, callback.fixed_batch))
         # The digest is that of the weights alone: preprocessing has its own entry in a result.
         digest = model.digest or as_pure_model(model.model).digest
         return replace(pure, known_digest=digest, known_parameters=model.parameters)

@@ -1,4 +1,4 @@
-"""Networks that come with their weights, at the command line: one sentence on stderr and exit code 2, or a result."""
+"""Pretrained models on the command line: a result, or one sentence on stderr and exit code 2."""
 
 import json
 
@@ -15,12 +15,12 @@ def pixels(folder):
     path.write_text(
         "import numpy as np\n\n\ndef make(step: int = 3):\n"
         "    return lambda images: np.asarray(images).reshape(len(images), -1)[:, : 10 * step : step]\n\n\n"
-        "def nothing():\n    return None\n\n\ndef leaves():\n    raise SystemExit(0)\n"
+        "def nothing():\n    return None\n\n\ndef exits():\n    raise SystemExit(0)\n"
     )
     return path
 
 
-def test_a_result(cnnshift, tmp_path):
+def test_result(cnnshift, tmp_path):
     path = pixels(tmp_path)
     code, out, _ = cnnshift("bench", f"py:{path}:make:step=2", *SMALL, "--format", "json")
     (run,) = json.loads(out)["runs"]
@@ -28,10 +28,10 @@ def test_a_result(cnnshift, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("spec", "said"),
+    ("spec", "message"),
     [
         ("py:{folder}/pixels.py:nothing", "returned NoneType"),
-        ("py:{folder}/pixels.py:leaves", "raises SystemExit: 0."),
+        ("py:{folder}/pixels.py:exits", "raises SystemExit: 0."),
         ("py:{folder}/pixels.py:make:step=x", "allowed: int"),
         ("py:{folder}/pixels.py:make:size=0", "option size is '0'"),
         ("py:{folder}/missing.py:make", "which does not exist"),
@@ -43,18 +43,18 @@ def test_a_result(cnnshift, tmp_path):
         ("onnx:{folder}/empty.onnx", "cannot be read as ONNX"),
     ],
 )
-def test_bad_input(cnnshift, tmp_path, spec, said):
+def test_invalid_specs(cnnshift, tmp_path, spec, message):
     pytest.importorskip({"onnx": "onnxruntime", "torc": "torch"}.get(spec[:4], "json"))
     pixels(tmp_path)
     for name in ("empty.pt2", "empty.onnx"):
         (tmp_path / name).touch()
     code, out, err = cnnshift("bench", spec.replace("{folder}", str(tmp_path)), *SMALL)
     assert (code, out) == (2, "")
-    assert said in " ".join(err.split())
+    assert message in " ".join(err.split())
     assert "Traceback" not in err
 
 
-def test_what_cannot_be_seen_into_cannot_be_explained(cnnshift, tmp_path):
+def test_explain_refuses_models_on_the_host(cnnshift, tmp_path):
     code, out, err = cnnshift("explain", f"py:{pixels(tmp_path)}:make", "--limit", "10")
     assert (code, out) == (2, "")
     assert "its layers and derivatives cannot be computed" in " ".join(err.split())
@@ -63,7 +63,7 @@ def test_what_cannot_be_seen_into_cannot_be_explained(cnnshift, tmp_path):
 
 
 @pytest.mark.parametrize("options", [{"inputs": 2}, {"shape": ("n", 3, 8)}, {"shape": ("n", 3, 8, 3)}])
-def test_another_network_in_onnx(cnnshift, tmp_path, options):
+def test_onnx_file_without_images_or_logits(cnnshift, tmp_path, options):
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
     path = external_models.write_onnx(tmp_path / "net.onnx", **options)
@@ -73,7 +73,7 @@ def test_another_network_in_onnx(cnnshift, tmp_path, options):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("onnx:net.onnx", "--weights", "none.safetensors"), "--weights none.safetensors cannot be given to onnx"),
         (("torch:net.py:make", "--weights", "w.pt"), "cannot be given to torch, which comes with its weights"),
@@ -83,32 +83,32 @@ def test_another_network_in_onnx(cnnshift, tmp_path, options):
         (("cnn", "--dataset", "folders:photos"), "Unknown data set 'folders'; allowed:"),
     ],
 )
-def test_a_spec_that_nearly_names_a_network(cnnshift, arguments, said):
+def test_misspelled_specs(cnnshift, arguments, message):
     code, out, err = cnnshift("bench", *arguments)
     assert (code, out) == (2, "")
-    assert said in " ".join(err.split())
+    assert message in " ".join(err.split())
 
 
-def test_how_images_are_prepared_is_said(cnnshift, tmp_path):
+def test_preprocessing_is_printed(cnnshift, tmp_path):
     path = pixels(tmp_path)
     path.with_suffix(".toml").write_text("mean = 0.25\n")
     _, _, err = cnnshift("bench", f"py:{path}:make", *SMALL)
     assert "py:pixels.py:make sees images prepared with mean 0.25" in " ".join(err.split())
 
 
-def test_networks_that_come_with_their_weights_are_kept(cnnshift, tmp_path, monkeypatch):
+def test_resume_keeps_pretrained_models(cnnshift, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = pixels(tmp_path)
     command = ("bench", f"py:{path}:make", *SMALL, "-o", "r.json")
     assert cnnshift(*command)[0] == 0
     assert "(kept)" in cnnshift(*command, "--resume")[2]
-    path.write_text(path.read_text() + "# another network\n")
+    path.write_text(path.read_text() + "# changed\n")
     code, _, err = cnnshift(*command, "--resume")
     assert code == 0
     assert "(kept)" not in err
 
 
-def test_a_module_whose_code_has_changed_is_measured_again(cnnshift, tmp_path, monkeypatch):
+def test_resume_measures_a_module_again_after_its_code_changed(cnnshift, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "net.py"
     path.write_text(
@@ -127,13 +127,13 @@ def test_a_module_whose_code_has_changed_is_measured_again(cnnshift, tmp_path, m
     assert before.training.recipe["code"] != after.training.recipe["code"]
 
 
-def test_a_network_that_fails_is_named_and_the_others_are_kept(cnnshift, tmp_path, monkeypatch):
+def test_failing_model_is_named_and_the_others_are_kept(cnnshift, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "leaves.py").write_text("import sys\n\n\ndef make():\n    return lambda images: sys.exit(0)\n")
+    (tmp_path / "exits.py").write_text("import sys\n\n\ndef make():\n    return lambda images: sys.exit(0)\n")
     path = pixels(tmp_path)
-    code, out, err = cnnshift("bench", f"py:{path}:make", "py:leaves.py:make", *SMALL, "-o", "r.json")
+    code, out, err = cnnshift("bench", f"py:{path}:make", "py:exits.py:make", *SMALL, "-o", "r.json")
     assert (code, out) == (2, "")
     assert "1 of 2 cells are finished and kept; complete them with:" in err
-    assert "error: py:leaves.py:make: The model cannot be applied" in err
+    assert "error: py:exits.py:make: The model cannot be applied" in err
     assert "SystemExit: 0" in err
     assert len(load_result(tmp_path / "r.json").runs) == 1

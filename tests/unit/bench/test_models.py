@@ -1,4 +1,4 @@
-"""Networks that come with their weights, as the benchmark takes them: sizes, batches, preparation on record."""
+"""Pretrained models in a benchmark: image size, batch size, and the recorded preprocessing."""
 
 import logging
 import sys
@@ -34,7 +34,7 @@ def network(tmp_path):
     return f"py:{path}:make"
 
 
-def test_larger_images_become_context_at_the_size_that_a_network_asks_for(network):
+def test_images_are_cropped_and_the_rest_is_context(network):
     run = cnnshift.measure(f"{network}:size=8", TEST, protocol="crop", max_shift=2)
     assert run.dataset.size == (8, 8)
     inside = TEST.images[:, 2:10, 2:10]
@@ -42,84 +42,84 @@ def test_larger_images_become_context_at_the_size_that_a_network_asks_for(networ
     assert run.metric("accuracy").value == alone.metric("accuracy").value
 
 
-def test_how_images_were_prepared_is_on_record(network):
+def test_preprocessing_is_in_the_recipe(network):
     run = cnnshift.measure(f"{network}:size=8,mean=0.25,std=2,factor=2", TEST, protocol="crop", max_shift=1)
     assert run.training.recipe.keys() == {"preprocess", "code"}
     assert run.training.recipe["preprocess"] == {"size": "8x8", "mean": "0.25", "std": "2"}
     assert (run.family, run.options["factor"], run.params) == ("py", "2", None)
 
 
-def test_another_size_without_context_is_one_sentence(network):
+def test_images_smaller_than_the_model_accepts(network):
     with pytest.raises(InputError, match="The window is 14×14; allowed: 1×1 to 12×12"):
         cnnshift.measure(f"{network}:size=14", TEST)
 
 
-def test_networks_of_two_sizes_are_not_measured_together(network):
-    plans = [load_pretrained(f"{network}:size={size}") for size in (8, 10)]
+def test_models_of_two_sizes_are_not_measured_together(network):
+    models = [load_pretrained(f"{network}:size={size}") for size in (8, 10)]
     with pytest.raises(InputError, match=r"images of different sizes .*8×8.*10×10"):
-        window_size(plans, TEST)
-    assert window_size(plans[:1], TEST) == (8, 8)
+        window_size(models, TEST)
+    assert window_size(models[:1], TEST) == (8, 8)
     assert window_size([load_pretrained(network)], TEST) == (12, 12)
 
 
-def test_a_family_is_no_network_with_weights():
+def test_family_is_not_pretrained():
     with pytest.raises(InputError, match="'cnn' has to be trained"):
         load_pretrained("cnn")
     with pytest.raises(InputError, match=r"Unknown model 'onx'.*onnx"):
         load_pretrained("onx")
 
 
-def test_the_fastest_batch_is_measured_and_says_the_same(network, caplog, monkeypatch):
+def test_fastest_batch_gives_the_same_metrics(network, caplog, monkeypatch):
     caplog.set_level(logging.DEBUG, "cnnshift")
     spec = f"{network}:size=8"
     chosen = cnnshift.measure(spec, TEST, protocol="crop", max_shift=2)
     assert any(message.startswith("sweep: images/s by images per call: {1:") for message in caplog.messages)
-    monkeypatch.setattr(batching, "_fastest_size", lambda inputs, sizes: pytest.fail("a batch was given"))
-    given = cnnshift.measure(spec, TEST, protocol="crop", max_shift=2, batch_size=4)
-    for one, other in zip(given.metrics, chosen.metrics, strict=True):
+    monkeypatch.setattr(batching, "_fastest_size", lambda inputs, sizes: pytest.fail("a trial with a given batch size"))
+    fixed = cnnshift.measure(spec, TEST, protocol="crop", max_shift=2, batch_size=4)
+    for one, other in zip(fixed.metrics, chosen.metrics, strict=True):
         assert one.value == pytest.approx(other.value, rel=1e-6) or one.value is other.value is None
 
 
 def sizes_of(network):
-    """Images of every call, of the factories' file as it was loaded."""
+    """Return the number of images of each call of the factory's model."""
     path = network.removeprefix("py:").removesuffix(":make")
     (sizes,) = (module.sizes for module in sys.modules.values() if getattr(module, "__file__", None) == path)
     return sizes
 
 
-def test_calls_are_of_the_fastest_size_within_a_larger_batch(network, caplog, monkeypatch):
+def test_calls_of_the_fastest_size_in_a_larger_batch(network, caplog, monkeypatch):
     caplog.set_level(logging.DEBUG, "cnnshift")
     monkeypatch.setattr(batching, "_fastest_size", lambda inputs, sizes: (2, 1e6))
     chosen = cnnshift.measure(f"{network}:size=8", TEST, protocol="crop", max_shift=1)
     assert any(message.startswith("sweep: 6 images × ") for message in caplog.messages)
-    # The one image says how many classes there are.
+    # The call with one image determines the number of classes.
     assert set(sizes_of(network)) == {1, 2}
-    given = cnnshift.measure(f"{network}:size=8", TEST, protocol="crop", max_shift=1, batch_size=6)
-    assert [metric.value for metric in given.metrics] == pytest.approx([m.value for m in chosen.metrics], rel=1e-6)
+    fixed = cnnshift.measure(f"{network}:size=8", TEST, protocol="crop", max_shift=1, batch_size=6)
+    assert [metric.value for metric in fixed.metrics] == pytest.approx([m.value for m in chosen.metrics], rel=1e-6)
 
 
-def test_the_digest_is_that_of_the_code(network, tmp_path):
+def test_digest_depends_on_the_code(network, tmp_path):
     before = cnnshift.measure(f"{network}:size=8", TEST, max_shift=1).weights_digest
     (tmp_path / "net.py").write_text((tmp_path / "net.py").read_text() + "# changed\n")
     assert cnnshift.measure(f"{network}:size=8", TEST, max_shift=1).weights_digest != before
 
 
-def test_choosing_a_batch_takes_a_share_of_the_work(network):
-    def images_asked(**shifts):
+def test_trials_use_a_tenth_of_the_images(network):
+    def count_images(**shifts):
         cnnshift.measure(f"{network}:size=8", TEST, protocol="crop", **shifts)
         return sum(sizes_of(network))
 
-    # A black image says how many classes there are, and shapes are compiled once with the first images of a batch.
+    # A black image determines the number of classes, and the programs are compiled with the first batch.
     fixed = 1 + 2 * len(TEST)
     for most in (1, 2):
         passes = len(TEST) * (2 * most + 1) ** 2
-        assert passes <= images_asked(max_shift=most) <= 1.1 * passes + fixed
+        assert passes <= count_images(max_shift=most) <= 1.1 * passes + fixed
 
 
-def test_a_result_names_no_folder_of_this_machine(network, tmp_path):
-    np.savez(tmp_path / "own.npz", images=TEST.images, labels=TEST.labels)
+def test_result_does_not_contain_absolute_paths(network, tmp_path):
+    np.savez(tmp_path / "images.npz", images=TEST.images, labels=TEST.labels)
     settings = make_config(
-        models=[f"{network}:size=8"], dataset=f"npz:{tmp_path / 'own.npz'}", protocols=["crop"], max_shift=1
+        models=[f"{network}:size=8"], dataset=f"npz:{tmp_path / 'images.npz'}", protocols=["crop"], max_shift=1
     )
     result = run_plan(make_plan(settings), Mock())
     assert result.config["models"] == ["py:net.py:make:size=8"]

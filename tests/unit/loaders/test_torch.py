@@ -348,9 +348,9 @@ def test_weights_of_a_factory_module(tmp_path, factories, network, name):
     [
         ("w.pth", Malicious(), "w.pth cannot be used"),
         ("w.pth", {"0.weight": torch.zeros(1)}, "w.pth cannot be used: RuntimeError"),
-        ("w.pth", None, "w.pth cannot be used: FileNotFoundError"),
-        ("w.safetensors", None, "w.safetensors cannot be used"),
-        ("w.npz", None, "w.npz'; allowed: *.safetensors, *.pt, *.pth or *.bin"),
+        ("w.pth", None, "w.pth', which does not exist"),
+        ("w.safetensors", {}, "w.safetensors cannot be used"),
+        ("w.npz", {}, "w.npz'; allowed: *.safetensors, *.pt, *.pth or *.bin"),
     ],
 )
 def test_weights_that_cannot_be_used(tmp_path, monkeypatch, factories, name, content, message):

@@ -1,4 +1,4 @@
-"""How models that run outside of the program are called: how many images, from which thread, how many at a time."""
+"""Calls of models that run outside of the compiled program: number of images, threads and concurrency."""
 
 import sys
 import threading
@@ -27,16 +27,16 @@ def images(n):
 
 
 class Counted:
-    """A function of numpy arrays that knows how it was called: sizes, threads, and how many were in it at a time."""
+    """A function of numpy arrays that records its calls: sizes, threads, and the largest number of concurrent calls."""
 
     def __init__(self, seconds=0.0):
-        self.seconds, self.sizes, self.threads, self.at_once, self._inside = seconds, [], set(), 0, 0
+        self.seconds, self.sizes, self.threads, self.concurrent, self._inside = seconds, [], set(), 0, 0
         self._lock = threading.Lock()
 
     def __call__(self, x):
         with self._lock:
             self._inside += 1
-            self.at_once = max(self.at_once, self._inside)
+            self.concurrent = max(self.concurrent, self._inside)
             self.sizes.append(len(x))
             self.threads.add(threading.get_ident())
         time.sleep(self.seconds)
@@ -55,8 +55,8 @@ def sweep(function, n, shifts=8, *, progress=lambda done: None, batch_size=None,
 
 
 @pytest.fixture
-def tried(monkeypatch):
-    """Have calls of a size be the fastest, with so many images a second."""
+def fastest(monkeypatch):
+    """Replace the trials: calls of one size are the fastest, with a rate in images/s."""
 
     def set_to(size, rate):
         monkeypatch.setattr(batching, "_fastest_size", lambda inputs, sizes: (size, rate))
@@ -69,64 +69,64 @@ def tried(monkeypatch):
     [
         (12, 3, {3}, 12),
         (7, 3, {3, 2}, 7),
-        # Two batches of two calls each would be one call more.
+        # Two batches of two calls would be one call more.
         (130, 64, {44}, 44),
         (96, 128, {96}, 96),
-        # A prime number of calls: one more makes two batches of them.
+        # 131 calls are prime; 132 are two batches.
         (131, 1, {1}, 66),
     ],
 )
-def test_short_calls_go_on_within_a_batch_evened_out(tried, n, size, sizes, batch):
-    tried(size, 1e9)
+def test_short_calls_are_joined_in_balanced_batches(fastest, n, size, sizes, batch):
+    fastest(size, 1e9)
     function = Counted()
     found = sweep(function, n, 12)
-    # The first call tells the classes.
+    # The first call determines the number of classes.
     assert (set(function.sizes[1:]), found.batch_size) == (sizes, batch)
 
 
-def test_long_calls_are_not_put_together(tried):
-    tried(3, 100.0)
+def test_long_calls_are_not_joined(fastest):
+    fastest(3, 100.0)
     function, steps = Counted(), []
     found = sweep(function, 12, 50, progress=steps.append)
     assert (set(function.sizes[1:]), found.batch_size) == ({3}, 3)
-    # Nor are many shifts of three images: in a second, 33.
+    # Nor are more than 33 shifts of three images, which take a second.
     assert max(steps) <= 3 * 33
     assert sum(steps) == 12 * 50
 
 
-def test_every_lane_has_calls_of_its_own(tried, monkeypatch):
+def test_every_worker_has_calls(fastest, monkeypatch):
     monkeypatch.setattr(cores, "num_workers", lambda: 2)
-    tried(16, 1e5)
+    fastest(16, 1e5)
     function = Counted(seconds=0.002)
     sweep(function, 20, 9, concurrent=True)
-    # The reference of the next batch is in the thread of the sweep itself.
-    assert function.at_once >= 2
+    # The reference of the next batch runs in the thread of the sweep.
+    assert function.concurrent >= 2
 
 
-def test_too_little_work_for_a_trial_still_keeps_every_lane_busy(monkeypatch):
+def test_every_worker_is_busy_without_trials(monkeypatch):
     monkeypatch.setattr(cores, "num_workers", lambda: 2)
     function, steps = Counted(seconds=0.002), []
     sweep(function, 4, 6, concurrent=True, progress=steps.append)
-    assert function.at_once >= 2
+    assert function.concurrent >= 2
     assert steps == [4] * 6
 
 
 @pytest.mark.parametrize("width", [None, 1])
 @pytest.mark.parametrize(("n", "each"), [(130, 3), (64, 1), (40, 1)])
-def test_a_fixed_number_of_images_is_filled_up_no_more_often_than_it_has_to(tried, n, each, width):
-    tried(64, 1e9)
+def test_fixed_batches_are_filled_with_the_fewest_calls(fastest, n, each, width):
+    fastest(64, 1e9)
     function = Counted()
     sweep(function, n, 6, fixed_batch=64, width=width)
-    # Beside the shifts: the classes; and the images as they are, for every batch and once to compile.
+    # Further calls: the number of classes, and the unshifted images of each batch and of the compilation.
     assert set(function.sizes) == {64}
     assert each * 7 <= len(function.sizes) <= each * 7 + 3
 
 
-def test_fewer_images_than_a_call_takes_come_with_several_shifts(tried):
-    tried(64, 64 / 0.2)
+def test_fixed_batch_larger_than_the_data_holds_several_shifts(fastest):
+    fastest(64, 64 / 0.2)
     function, steps = Counted(), []
     found = sweep(function, 5, 48, fixed_batch=64, progress=steps.append)
-    # Twelve shifts of five images, and no more than five such calls a second.
+    # Twelve shifts of five images per call, and at most five such calls per second.
     assert (set(function.sizes), found.width) == ({64}, 12)
     assert max(steps) <= 5 * 12 * 5
     assert len(function.sizes) <= 4 + 4
@@ -134,23 +134,23 @@ def test_fewer_images_than_a_call_takes_come_with_several_shifts(tried):
     np.testing.assert_array_equal(found.observations.prediction, other.observations.prediction)
 
 
-def test_calls_of_a_given_size_keep_every_lane_busy_too(monkeypatch):
+def test_every_worker_is_busy_with_a_given_batch_size(monkeypatch):
     monkeypatch.setattr(cores, "num_workers", lambda: 2)
     function, steps = Counted(seconds=0.002), []
     sweep(function, 20, 24, concurrent=True, batch_size=20, progress=steps.append)
-    assert function.at_once >= 2
+    assert function.concurrent >= 2
     assert len(steps) == 8
 
 
-def test_nothing_is_timed_where_the_shape_is_given(monkeypatch):
+def test_nothing_is_timed_with_a_given_size(monkeypatch):
     monkeypatch.setattr(batching, "_fastest_size", lambda inputs, sizes: pytest.fail("timed"))
-    for given in ({"batch_size": 5}, {"width": 1}):
-        sweep(Counted(), 10, **given)
+    for size in ({"batch_size": 5}, {"width": 1}):
+        sweep(Counted(), 10, **size)
 
 
-def test_the_fastest_size_is_the_one_of_the_highest_throughput():
+def test_fastest_size_has_the_highest_throughput():
     class Steep(Counted):
-        """Of calls of four images, as long as one of a single image; beyond, longer than their number asks for."""
+        """A function whose time is constant up to four images and quadratic beyond."""
 
         def __call__(self, x):
             self.seconds = 0.004 * max(1.0, len(x) / 4) ** 2
@@ -166,16 +166,16 @@ def test_the_fastest_size_is_the_one_of_the_highest_throughput():
     assert 500 < rate <= 1000
 
 
-def test_what_may_not_be_called_twice_at_a_time_is_called_in_one_thread():
+def test_sequential_functions_share_one_thread():
     first, second = Counted(seconds=0.001), Counted(seconds=0.001)
     sweep(first, 12)
     sweep(second, 12)
-    assert first.at_once == second.at_once == 1
+    assert first.concurrent == second.concurrent == 1
     assert len(first.threads | second.threads) == 1
     assert threading.get_ident() not in first.threads
 
 
-def test_a_function_that_is_called_back_may_call_others_back():
+def test_host_callback_inside_a_host_callback():
     def inner(x):
         return x.reshape(len(x), -1)[:, :5]
 
@@ -185,7 +185,7 @@ def test_a_function_that_is_called_back_may_call_others_back():
     assert sweep(outer, 3, 4).observations.prediction.shape == (3, 4)
 
 
-def test_a_function_that_measures_a_model_itself_is_refused():
+def test_function_that_measures_a_model_is_refused():
     test = images(3)
 
     def outer(x):
@@ -199,32 +199,32 @@ def test_a_function_that_measures_a_model_itself_is_refused():
 
 
 class Hungry(Counted):
-    """A function whose memory suffices for so many images."""
+    """A function whose memory suffices for `most` images."""
 
     def __init__(self, most):
         super().__init__()
         self.most = most
 
     def __call__(self, x):
-        # Not the first, which tells the classes.
+        # The first call determines the number of classes.
         if self.sizes and len(x) > self.most:
             raise MemoryError(f"Unable to allocate {len(x)} images")
         return super().__call__(x)
 
 
-def test_calls_that_the_memory_does_not_suffice_for_are_not_chosen():
+def test_sizes_that_exceed_the_memory_are_not_chosen():
     assert sweep(Hungry(4), 64, 48).observations.prediction.shape == (64, 48)
     assert sweep(Hungry(4), 64, 8, batch_size=16).batch_size == 4
 
 
-def test_a_fixed_number_of_images_is_not_halved():
+def test_fixed_batch_is_not_halved():
     function = Hungry(4)
     with pytest.raises(MeasurementError, match=r"^The fixed batch of 8 images does not fit"):
         sweep(function, 20, 8, fixed_batch=8)
 
 
-def test_a_module_may_measure_itself_while_it_is_imported(tmp_path, monkeypatch):
-    # An import holds a lock, which the factory and its network ask for too, wherever they run.
+def test_module_can_measure_itself_while_it_is_imported(tmp_path, monkeypatch):
+    # An import holds a lock that the factory and its model need too.
     (tmp_path / "measures_itself.py").write_text(
         "import threading\n\nimport numpy as np\n\nimport cnnshift\n\nFIRST = []\n\n\n"
         "def make():\n    import measures_itself\n    FIRST.append(threading.current_thread())\n"

@@ -1,4 +1,4 @@
-"""The shared engine against the direct one, and what it refuses."""
+"""The shared engine against the direct engine, and models and shifts that it refuses."""
 
 import logging
 from dataclasses import fields
@@ -58,7 +58,7 @@ def sweep(model, engine, shifts=None, **options):
     ],
     ids=str,
 )
-def test_shared_and_direct_see_the_same(options, stride, shifts):
+def test_shared_equals_direct(options, stride, shifts):
     model, chosen = network(options), shift_set(*shifts)
     direct, shared = sweep(model, "direct", chosen), sweep(model, "shared", chosen, batch_size=3)
     phases = {(int(dy) % stride, int(dx) % stride) for dy, dx in chosen.shifts}
@@ -78,7 +78,7 @@ def test_shared_and_direct_see_the_same(options, stride, shifts):
         "locally_connected:width=2,padding=circular,head=gap",
     ],
 )
-def test_what_is_not_equivariant_is_not_shared(spec):
+def test_models_that_are_not_equivariant_are_not_shared(spec):
     model = build(ModelSpec.parse(spec), (16, 16, 2), 4, seed=0)
     with pytest.raises(InputError, match=r"The shared engine is not possible here: its features are not equivariant"):
         sweep(model, "shared")
@@ -94,7 +94,7 @@ def test_sizes_that_the_stride_does_not_divide_are_not_shared():
     assert "sizes that the stride does not divide" in found.reason
 
 
-def test_other_protocols_and_shifts_per_image_are_not_shared():
+def test_other_protocols_and_per_image_shifts_are_not_shared():
     model = as_pure_model(network("head=gap"))
     zero = find_sharing(
         model, SPLIT, Zero((16, 16), reach=3, background=(0.0, 0.0)), shift_set(radius=3, wraps=False, name="grid")
@@ -133,7 +133,7 @@ def test_auto_shares_where_it_saves_work():
     assert sweep(model, "auto", shift_set("grid", 2)).engine == "direct"
 
 
-def test_a_wrong_promise_is_found_and_measured_directly(caplog):
+def test_wrong_stages_are_detected(caplog):
     model = network("head=gap,depth=2")
     stages = model.circular_stages((16, 16))
     model.circular_stages = lambda size: [stages[0], stages[1]._replace(stride=1)]
@@ -147,20 +147,20 @@ def test_a_wrong_promise_is_found_and_measured_directly(caplog):
 
 
 class Patches(nnx.Module):
-    """A module of the user's own: patches, a pointwise layer, and a head that sees positions or does not."""
+    """A user's module: patches, a convolution, and a head that depends on positions or not."""
 
-    def __init__(self, *, sees, padding="VALID"):
+    def __init__(self, *, uses_positions, padding="VALID"):
         rngs = nnx.Rngs(0)
         self.patches = Conv(2, 6, (4, 4), strides=(4, 4), padding=padding, rngs=rngs)
         self.mix = Conv(6, 6, (3, 3), padding="SAME" if padding == "SAME" else "CIRCULAR", rngs=rngs)
-        self.out = Linear(96 if sees else 6, 4, rngs=rngs)
-        self.sees = sees
+        self.out = Linear(96 if uses_positions else 6, 4, rngs=rngs)
+        self.uses_positions = uses_positions
 
     def features(self, images):
         return jnp.tanh(self.mix(jnp.tanh(self.patches(images))))
 
     def embed(self, features):
-        return features.reshape(len(features), -1) if self.sees else features.mean(axis=(1, 2))
+        return features.reshape(len(features), -1) if self.uses_positions else features.mean(axis=(1, 2))
 
     def __call__(self, images):
         return self.classify(self.embed(self.features(images)))
@@ -169,20 +169,20 @@ class Patches(nnx.Module):
         return jnp.tanh(self.out(embedding))
 
 
-@pytest.mark.parametrize("sees", [True, False])
-def test_the_structure_of_other_modules_is_measured(sees):
-    model = Patches(sees=sees)
+@pytest.mark.parametrize("uses_positions", [True, False])
+def test_structure_of_other_modules_is_measured(uses_positions):
+    model = Patches(uses_positions=uses_positions)
     found = find_sharing(as_pure_model(model), SPLIT, Circular((16, 16), reach=15), shift_set())
     assert isinstance(found, Sharing)
-    assert (found.stride, found.readout) == (4, "any" if sees else "global")
+    assert (found.stride, found.readout) == (4, "any" if uses_positions else "global")
     direct, shared = sweep(model, "direct"), sweep(model, "shared")
     np.testing.assert_array_equal(shared.observations.prediction, direct.observations.prediction)
     np.testing.assert_allclose(shared.observations.cosine, direct.observations.cosine, atol=1e-5)
 
 
-def test_a_module_that_does_not_commute_with_rolls_is_not_shared():
+def test_module_that_does_not_commute_with_rolls_is_not_shared():
     found = find_sharing(
-        as_pure_model(Patches(sees=False, padding="SAME")), SPLIT, Circular((16, 16), reach=15), shift_set()
+        as_pure_model(Patches(uses_positions=False, padding="SAME")), SPLIT, Circular((16, 16), reach=15), shift_set()
     )
     assert isinstance(found, Unavailable)
     assert "do not commute with a circular shift" in found.reason

@@ -1,7 +1,8 @@
-"""The engine against a plain loop over images and shifts."""
+"""The direct engine against a loop over images and shifts."""
 
 import functools
 from fractions import Fraction
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,7 @@ from cnnshift.data.split import Split
 from cnnshift.errors import MeasurementError
 from cnnshift.models.layers.initializers import lecun_normal
 from cnnshift.shifts.sets import enumerate_shifts
-from cnnshift.sweep import engine
+from cnnshift.sweep import batching, engine
 from cnnshift.sweep.pure_model import PureModel, as_pure_model
 from cnnshift.sweep.sweep_inputs import SweepInputs
 
@@ -30,7 +31,7 @@ SPLIT = Split(
 
 
 class Net(nnx.Module):
-    """A small network with the zoo's three parts."""
+    """A small network with the three methods of a model family."""
 
     def __init__(self, *, rngs):
         self.hidden = nnx.Linear(SIZE * SIZE * 3, 9, kernel_init=lecun_normal(), rngs=rngs)
@@ -74,7 +75,7 @@ def sweep(name="circular", shifts="grid", max_shift=2, step=1, model=None, split
 
 @functools.cache
 def forward_pass(name):
-    """Logits and embedding of one shifted image: a program that many tests run."""
+    """Return the protocol, and a program that computes logits and embedding of a shifted image."""
     protocol = PROTOCOLS.load(name)(SPLIT.size, reach=CONTEXT, context=CONTEXT, background=SPLIT.background)
 
     @jax.jit
@@ -86,35 +87,35 @@ def forward_pass(name):
 
 
 def brute_force(name, shifts):
-    """Everything that observations hold, by one forward pass per image and shift."""
+    """Compute all observations with one forward pass per image and shift."""
     protocol, run = forward_pass(name)
     softmax = lambda z: np.exp(z - z.max()) / np.exp(z - z.max()).sum()  # noqa: E731
     rows = []
     for n in range(N):
         pixels = jnp.asarray(SPLIT.images[n : n + 1] / np.float32(255))
-        own = shifts[n] if shifts.ndim == 3 else shifts
+        image_shifts = shifts[n] if shifts.ndim == 3 else shifts
 
-        def see(d, pixels=pixels):
-            seen = run(pixels, np.asarray(d, np.float32 if protocol.fractional else np.int32))
-            return tuple(np.asarray(part)[0].astype(float) for part in seen)
+        def forward(d, pixels=pixels):
+            outputs = run(pixels, np.asarray(d, np.float32 if protocol.fractional else np.int32))
+            return tuple(np.asarray(output)[0].astype(float) for output in outputs)
 
-        f0, e0 = see((0, 0))
+        f0, e0 = forward((0, 0))
         c, y = f0.argmax(), SPLIT.labels[n]
-        seen = [see(d) for d in own]
+        shifted = [forward(d) for d in image_shifts]
         rows.append(
             {
                 "reference_prediction": c,
                 "reference_probability": softmax(f0)[c],
                 "reference_label_probability": softmax(f0)[y],
                 "reference_logits": f0,
-                "prediction": [f.argmax() for f, _ in seen],
-                "probability": [softmax(f)[c] for f, _ in seen],
-                "label_probability": [softmax(f)[y] for f, _ in seen],
-                "distance": [np.linalg.norm(f - f0) for f, _ in seen],
-                "cosine": [e @ e0 / np.linalg.norm(e) / np.linalg.norm(e0) for _, e in seen],
-                "logit_change": np.mean([f - f0 for f, _ in seen], axis=0),
-                "logit_square_change": np.mean([(f - f0) ** 2 for f, _ in seen], axis=0),
-                "_change": [f - f0 for f, _ in seen],
+                "prediction": [f.argmax() for f, _ in shifted],
+                "probability": [softmax(f)[c] for f, _ in shifted],
+                "label_probability": [softmax(f)[y] for f, _ in shifted],
+                "distance": [np.linalg.norm(f - f0) for f, _ in shifted],
+                "cosine": [e @ e0 / np.linalg.norm(e) / np.linalg.norm(e0) for _, e in shifted],
+                "logit_change": np.mean([f - f0 for f, _ in shifted], axis=0),
+                "logit_square_change": np.mean([(f - f0) ** 2 for f, _ in shifted], axis=0),
+                "_change": [f - f0 for f, _ in shifted],
             }
         )
     table = {key: np.array([row[key] for row in rows]) for key in rows[0]}
@@ -124,35 +125,35 @@ def brute_force(name, shifts):
 
 @pytest.mark.parametrize("name", PROTOCOLS)
 @pytest.mark.parametrize("shifts", ["grid", "axis", "diagonal", "random:5"])
-def test_observations_equal_a_plain_loop(name, shifts):
-    seen = sweep(name, shifts).observations
-    for field, expected in brute_force(name, seen.shifts).items():
-        np.testing.assert_allclose(getattr(seen, field), expected, rtol=1e-4, atol=2e-5, err_msg=field)
-    np.testing.assert_array_equal(seen.labels, SPLIT.labels)
+def test_observations_equal_brute_force(name, shifts):
+    observations = sweep(name, shifts).observations
+    for field, expected in brute_force(name, observations.shifts).items():
+        np.testing.assert_allclose(getattr(observations, field), expected, rtol=1e-4, atol=2e-5, err_msg=field)
+    np.testing.assert_array_equal(observations.labels, SPLIT.labels)
 
 
 @pytest.mark.parametrize("name", FRACTIONAL)
 @pytest.mark.parametrize("shifts", ["grid", "diagonal", "random:5"])
-def test_observations_at_fractions_equal_a_plain_loop(name, shifts, monkeypatch):
-    # Blocks of another length than the set, and batches of another length than the data: both are filled up.
+def test_observations_at_fractions_equal_brute_force(name, shifts, monkeypatch):
+    # The last block and the last batch are padded.
     monkeypatch.setattr(engine, "SweepInputs", functools.partial(SweepInputs, block_shifts=9))
     found = sweep(name, shifts, max_shift=1, step=Fraction(1, 3), batch_size=3)
-    seen = found.observations
+    observations = found.observations
     assert found.engine == "direct"
-    assert (seen.shifts.dtype, seen.radius.max()) == (np.float64, 1)
-    for field, expected in brute_force(name, seen.shifts).items():
-        np.testing.assert_allclose(getattr(seen, field), expected, rtol=1e-4, atol=2e-5, err_msg=field)
+    assert (observations.shifts.dtype, observations.radius.max()) == (np.float64, 1)
+    for field, expected in brute_force(name, observations.shifts).items():
+        np.testing.assert_allclose(getattr(observations, field), expected, rtol=1e-4, atol=2e-5, err_msg=field)
 
 
 @functools.cache
-def swept_once(**options):
-    """What several tests compare with; `sweep` itself measures anew."""
+def cached_sweep(**options):
+    """Return a sweep that several tests compare with."""
     return sweep(**options)
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 7, 64])
 def test_batch_size_changes_nothing(batch_size):
-    one, other = swept_once(batch_size=5).observations, sweep(batch_size=batch_size).observations
+    one, other = cached_sweep(batch_size=5).observations, sweep(batch_size=batch_size).observations
     np.testing.assert_array_equal(one.prediction, other.prediction)
     for field in ("probability", "label_probability", "distance", "cosine", "logit_change", "shift_logit_change"):
         np.testing.assert_allclose(getattr(one, field), getattr(other, field), atol=1e-6, err_msg=field)
@@ -160,20 +161,20 @@ def test_batch_size_changes_nothing(batch_size):
 
 @pytest.mark.parametrize("width", [2, 3, 8])
 @pytest.mark.parametrize("shifts", ["grid", "random:5"])
-def test_shifts_at_once_change_nothing(width, shifts):
-    one, other = swept_once(shifts=shifts).observations, sweep(shifts=shifts, width=width).observations
+def test_width_changes_nothing(width, shifts):
+    one, other = cached_sweep(shifts=shifts).observations, sweep(shifts=shifts, width=width).observations
     np.testing.assert_array_equal(one.prediction, other.prediction)
     for field in ("probability", "distance", "cosine", "logit_square_change", "shift_logit_change"):
         np.testing.assert_allclose(getattr(one, field), getattr(other, field), atol=1e-6, err_msg=field)
 
 
-def test_several_blocks_equal_one(monkeypatch):
-    whole = sweep("zero").observations
+def test_several_blocks_equal_one_block(monkeypatch):
+    one = sweep("zero").observations
     monkeypatch.setattr(engine, "SweepInputs", functools.partial(SweepInputs, block_shifts=5))
-    parts = sweep("zero").observations
-    np.testing.assert_array_equal(whole.prediction, parts.prediction)
-    np.testing.assert_allclose(whole.logit_change, parts.logit_change, atol=1e-6)
-    np.testing.assert_allclose(whole.shift_logit_change, parts.shift_logit_change, atol=1e-6)
+    several = sweep("zero").observations
+    np.testing.assert_array_equal(one.prediction, several.prediction)
+    np.testing.assert_allclose(one.logit_change, several.logit_change, atol=1e-6)
+    np.testing.assert_allclose(one.shift_logit_change, several.shift_logit_change, atol=1e-6)
 
 
 @pytest.mark.parametrize(("name", "step"), [("zero", 1), ("fourier", Fraction(2, 3))])
@@ -186,7 +187,7 @@ def test_one_compilation_per_sweep(name, step):
         return inner.apply(state, images)
 
     sweep(name, step=step, model=PureModel(apply, inner.state), batch_size=3)
-    # Once in the reference, once in the block of shifts; many shifts and 3 batches add nothing.
+    # Once in the reference program and once in the block program, for all shifts and batches.
     assert traced == [(3, SIZE, SIZE, 3)] * 2
 
 
@@ -216,7 +217,7 @@ def test_out_of_memory_halves_the_batch(monkeypatch):
     )
 
 
-def test_one_image_too_large_is_an_error(monkeypatch):
+def test_one_image_does_not_fit_into_memory(monkeypatch):
     def full(*arguments):
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
 
@@ -243,9 +244,11 @@ def test_logits_that_are_not_finite_are_refused(bad):
         sweep(model=PureModel(apply, {}))
 
 
-def test_a_plain_function_has_no_features():
-    seen = sweep(model=as_pure_model(lambda images: images.mean(axis=(1, 2)) @ jnp.ones((3, CLASSES)))).observations
-    assert seen.cosine is None
+def test_function_has_no_features():
+    observations = sweep(
+        model=as_pure_model(lambda images: images.mean(axis=(1, 2)) @ jnp.ones((3, CLASSES)))
+    ).observations
+    assert observations.cosine is None
 
 
 def test_parameters_and_digest_describe_the_weights():
@@ -255,36 +258,59 @@ def test_parameters_and_digest_describe_the_weights():
     assert model.digest != as_pure_model(Net(rngs=nnx.Rngs(1))).digest
 
 
-def test_width_is_chosen_by_measuring(monkeypatch):
+@pytest.mark.parametrize(
+    ("seconds", "tried", "fastest"),
+    [
+        # One call evaluates all 24 shifts: twice the width must be at least 5 % faster to go on.
+        ({1: 1.0, 2: 0.6, 4: 0.4, 8: 0.39}, [1, 2, 4, 8], 4),
+        ({1: 1.0, 2: 1.1}, [1, 2], 1),
+        ({1: 1.0, 2: 0.9, 4: 0.8, 8: 0.7, 16: 0.6}, [1, 2, 4, 8, 16], 16),
+    ],
+)
+def test_fastest_width_is_chosen_outside_of_cpus(monkeypatch, seconds, tried, fastest):
+    clock, widths, compile_block = [0.0], [], batching.compile_block
+
+    def compile_timed(inputs, reference, batch, width):
+        block = compile_block(inputs, reference, batch, width)
+        widths.append(width)
+
+        def call(*arguments):
+            clock[0] += seconds[width]
+            return block(*arguments)
+
+        return call
+
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    found = sweep()
-    assert found.width in {1, 2, 4, 8, 16}
-    np.testing.assert_array_equal(found.observations.prediction, sweep(width=1).observations.prediction)
+    monkeypatch.setattr(batching, "compile_block", compile_timed)
+    monkeypatch.setattr(batching, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    found = sweep(engine="direct")
+    assert (widths, found.width) == (tried, fastest)
+    np.testing.assert_array_equal(found.observations.prediction, cached_sweep().observations.prediction)
 
 
-def test_filled_up_batches_poison_nothing():
-    # Undefined on an empty image: 0 / 0.
+def test_padded_images_do_not_affect_others():
+    # 0 / 0 on a black image.
     def apply(state, images):
         flat = images.reshape(len(images), -1)
         return (flat / jnp.linalg.norm(flat, axis=1, keepdims=True))[:, :CLASSES], None
 
-    whole, parts = (sweep(model=PureModel(apply, {}), batch_size=size).observations for size in (7, 4))
-    np.testing.assert_allclose(parts.shift_logit_change, whole.shift_logit_change, atol=1e-6)
-    assert np.isfinite(parts.shift_logit_change).all()
+    full, padded = (sweep(model=PureModel(apply, {}), batch_size=size).observations for size in (7, 4))
+    np.testing.assert_allclose(padded.shift_logit_change, full.shift_logit_change, atol=1e-6)
+    assert np.isfinite(padded.shift_logit_change).all()
 
 
-def test_images_from_0_to_1_are_taken_as_they_are():
+def test_float_images_equal_bytes():
     floats = Split(SPLIT.images / np.float32(255), SPLIT.labels, SPLIT.classes, SPLIT.background, SPLIT.context)
     np.testing.assert_allclose(sweep(split=floats).observations.distance, sweep().observations.distance, atol=1e-5)
 
 
-def test_elongated_images_have_all_their_circular_shifts():
+def test_all_circular_shifts_of_images_that_are_not_square():
     split = Split(SPLIT.images[:, :4, :], SPLIT.labels, SPLIT.classes, SPLIT.background)
     model = as_pure_model(lambda images: images.mean(axis=(1, 2)) @ jnp.ones((3, CLASSES)))
     assert sweep(shifts="full", split=split, model=model).observations.prediction.shape == (N, 4 * 10 - 1)
 
 
-def test_a_model_with_random_state_has_a_digest():
+def test_digest_of_a_model_with_random_state():
     class Dropped(Net):
         def __init__(self, *, rngs):
             super().__init__(rngs=rngs)
