@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int, Real
+
+from cnnshift.array_types import Float, Int, Real
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
 
+from cnnshift.array_types import Float
 from cnnshift.results.packing import unpack
 from cnnshift.results.schema import MetricResult, Run
 from cnnshift.stats.influence import influence_difference_bounds, influence_values

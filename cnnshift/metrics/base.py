@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float
 
+from cnnshift.array_types import Float
 from cnnshift.observations import Observations
 from cnnshift.stats.intervals import mean_interval
 from cnnshift.unavailable import Unavailable

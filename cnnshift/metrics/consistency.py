@@ -6,8 +6,8 @@ The literature uses this word for different quantities; here each has its own na
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Int
 
+from cnnshift.array_types import Int
 from cnnshift.metrics.base import Metric, MetricSpec, Values
 from cnnshift.metrics.shift_groups import count_by_group
 from cnnshift.observations import Observations

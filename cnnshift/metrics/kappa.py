@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float
 
+from cnnshift.array_types import Float
 from cnnshift.metrics.base import Metric, MetricSpec, Summary
 from cnnshift.metrics.shift_groups import count_by_group
 from cnnshift.observations import Observations

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float
 
+from cnnshift.array_types import Float
 from cnnshift.metrics.base import Metric, MetricSpec, Summary
 from cnnshift.observations import Observations
 from cnnshift.stats.bca_bootstrap import bca_interval

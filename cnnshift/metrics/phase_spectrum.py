@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
 
+from cnnshift.array_types import Bool, Float, Int
 from cnnshift.metrics.base import Metric, MetricSpec, Values
 from cnnshift.metrics.radii import group_by_radius
 from cnnshift.metrics.shift_groups import average_by_group, count_by_group, mean_intervals

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Real
 
+from cnnshift.array_types import Bool, Float, Int, Real
 from cnnshift.metrics.radii import find_failing_radius, group_by_radius
 from cnnshift.metrics.shift_groups import average_by_group, count_by_group, mean_intervals
 from cnnshift.observations import Observations

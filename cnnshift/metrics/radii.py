@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool, Int, Real
 
+from cnnshift.array_types import Bool, Int, Real
 from cnnshift.metrics.shift_groups import Groups
 from cnnshift.observations import Observations
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from jaxtyping import Float, Int
 
+from cnnshift.array_types import Float, Int
 from cnnshift.metrics.base import Metric, MetricSpec, Summary, summarize_mean
 from cnnshift.observations import Observations
 from cnnshift.unavailable import Unavailable

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
 
+from cnnshift.array_types import Float, Int, Shaped
 from cnnshift.stats.intervals import mean_interval
 
 Groups = Int[np.ndarray, " s"] | Int[np.ndarray, "n s"]

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 import numpy as np
-from jaxtyping import Float
 
+from cnnshift.array_types import Float
 from cnnshift.render.colormap import color_at
 from cnnshift.render.document import HeatMap, Number
 from cnnshift.render.numbers import format_value, format_with_unit

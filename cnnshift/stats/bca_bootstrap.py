@@ -14,8 +14,8 @@ import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from jaxtyping import Float
 
+from cnnshift.array_types import Float
 from cnnshift.stats.intervals import ROUNDING, Interval, tail_probability
 
 # Largest number of weights per call of the statistic (16 MiB).

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float, Shaped
+
+from cnnshift.array_types import Float, Shaped
 
 
 def holm(p_values: Shaped[np.ndarray, " r"]) -> Float[np.ndarray, " r"]:

@@ -15,7 +15,8 @@ Reference:
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float
+
+from cnnshift.array_types import Float
 
 Bounds = tuple[float, float]
 

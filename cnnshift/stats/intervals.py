@@ -55,7 +55,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Shaped
+
+from cnnshift.array_types import Float, Shaped
 
 # Distances from the nearer bound between which the two intervals are blended: as fractions of the range, in images.
 _NEAR, _FAR = 0.05, 0.08

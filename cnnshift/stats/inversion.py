@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float
+
+from cnnshift.array_types import Float
 
 # Each round divides the bracket by 16.
 _PARTS = 16

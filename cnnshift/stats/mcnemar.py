@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Shaped
+
+from cnnshift.array_types import Shaped
 
 
 def mcnemar(base: Shaped[np.ndarray, " n"], candidate: Shaped[np.ndarray, " n"]) -> float:

@@ -32,8 +32,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
 
+from cnnshift.array_types import Float
 from cnnshift.stats.intervals import Interval, Limits, Moments, bounded_limits, central_moments
 
 Estimate = tuple[float, float, float]

@@ -16,8 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Shaped
 
+from cnnshift.array_types import Float, Shaped
 from cnnshift.stats.intervals import ROUNDING, Interval, Limits, central_moments, tail_probability, unbounded_limits
 from cnnshift.stats.inversion import find_decreasing_root
 from cnnshift.stats.mover import mover_limits, split_gains_and_losses

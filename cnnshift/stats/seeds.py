@@ -38,8 +38,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Shaped
 
+from cnnshift.array_types import Float, Shaped
 from cnnshift.stats.intervals import tail_probability
 from cnnshift.stats.inversion import find_decreasing_root
 from cnnshift.stats.paired import MIN_P_VALUE, ConfidenceCurve, confidence_curve

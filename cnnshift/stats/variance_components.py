@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from jaxtyping import Float
 
+from cnnshift.array_types import Float
 from cnnshift.stats.inversion import find_decreasing_root
 
 # The expectation over C is a weighted sum over its quantiles at equally spaced log odds.
