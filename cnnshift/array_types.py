@@ -12,10 +12,10 @@ if TYPE_CHECKING or "jaxtyping" in sys.modules:
     from jaxtyping import Bool, Float, Int, Real, Shaped
 else:
 
-    class Shaped:
+    class _Unchecked:
         def __class_getitem__(cls, item: tuple[Any, str]) -> Any:
             return item[0]
 
-    Bool = Float = Int = Real = Shaped
+    Bool = Float = Int = Real = Shaped = _Unchecked
 
 __all__ = ["Bool", "Float", "Int", "Real", "Shaped"]
