@@ -75,15 +75,19 @@ def test_onnx_file_without_images_or_logits(cnnshift, tmp_path, options):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("onnx:net.onnx", "--weights", "none.safetensors"), "--weights none.safetensors cannot be given to onnx"),
-        (("torch:net.py:make", "--weights", "w.pt"), "cannot be given to torch, which comes with its weights"),
+        (
+            ("onnx:net.onnx", "--weights", "none.safetensors"),
+            "--weights is none.safetensors; allowed with families and with one py: or torch: model",
+        ),
+        (("efficientnet-lite0", "--weights", "w.pt"), "not with the pretrained model efficientnet-lite0."),
+        (("torch:net.py:make", "cnn", "--weights", "w.pt"), "with one py: or torch: model, not with 2 models."),
         (("pyy:net.py:make",), "Unknown model 'pyy'; allowed:"),
         (("net.py:make",), "starts with a file; write py:net.py:FACTORY."),
         (("./net.onnx",), "starts with a file; write onnx:./net.onnx."),
         (("cnn", "--dataset", "folders:photos"), "Unknown data set 'folders'; allowed:"),
     ],
 )
-def test_misspelled_specs(cnnshift, arguments, message):
+def test_misspelled_specs_and_weights_that_do_not_apply(cnnshift, arguments, message):
     code, out, err = cnnshift("bench", *arguments)
     assert (code, out) == (2, "")
     assert message in " ".join(err.split())
@@ -93,7 +97,7 @@ def test_preprocessing_is_printed(cnnshift, tmp_path):
     path = pixels(tmp_path)
     path.with_suffix(".toml").write_text("mean = 0.25\n")
     _, _, err = cnnshift("bench", f"py:{path}:make", *SMALL)
-    assert "py:pixels.py:make sees images prepared with mean 0.25" in " ".join(err.split())
+    assert "Preprocessing for py:pixels.py:make: mean 0.25" in " ".join(err.split())
 
 
 def test_resume_keeps_pretrained_models(cnnshift, tmp_path, monkeypatch):
@@ -101,11 +105,11 @@ def test_resume_keeps_pretrained_models(cnnshift, tmp_path, monkeypatch):
     path = pixels(tmp_path)
     command = ("bench", f"py:{path}:make", *SMALL, "-o", "r.json")
     assert cnnshift(*command)[0] == 0
-    assert "(kept)" in cnnshift(*command, "--resume")[2]
+    assert "(from the earlier run)" in cnnshift(*command, "--resume")[2]
     path.write_text(path.read_text() + "# changed\n")
     code, _, err = cnnshift(*command, "--resume")
     assert code == 0
-    assert "(kept)" not in err
+    assert "(from the earlier run)" not in err
 
 
 def test_resume_measures_a_module_again_after_its_code_changed(cnnshift, tmp_path, monkeypatch):
@@ -119,9 +123,9 @@ def test_resume_measures_a_module_again_after_its_code_changed(cnnshift, tmp_pat
     command = ("bench", f"py:{path}:Net", *SMALL, "-o", "r.json")
     assert cnnshift(*command)[0] == 0
     before = load_result(tmp_path / "r.json").runs[0]
-    assert "(kept)" in cnnshift(*command, "--resume")[2]
+    assert "(from the earlier run)" in cnnshift(*command, "--resume")[2]
     path.write_text(path.read_text().replace("mean", "max"))
-    assert "(kept)" not in cnnshift(*command, "--resume")[2]
+    assert "(from the earlier run)" not in cnnshift(*command, "--resume")[2]
     after = load_result(tmp_path / "r.json").runs[0]
     assert before.weights_digest == after.weights_digest
     assert before.training.recipe["code"] != after.training.recipe["code"]
@@ -133,7 +137,23 @@ def test_failing_model_is_named_and_the_others_are_kept(cnnshift, tmp_path, monk
     path = pixels(tmp_path)
     code, out, err = cnnshift("bench", f"py:{path}:make", "py:exits.py:make", *SMALL, "-o", "r.json")
     assert (code, out) == (2, "")
-    assert "1 of 2 cells are finished and kept; complete them with:" in err
+    assert "1 of 2 cells are finished and saved. Continue with:" in err
     assert "error: py:exits.py:make: The model cannot be applied" in err
     assert "SystemExit: 0" in err
     assert len(load_result(tmp_path / "r.json").runs) == 1
+
+
+def test_weights_fill_a_torch_module(cnnshift, tmp_path, monkeypatch):
+    torch = pytest.importorskip("torch")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.py").write_text(
+        "import torch\n\n\ndef make():\n"
+        "    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(1024, 10, bias=False))\n"
+    )
+    torch.save({"1.weight": torch.eye(10, 1024)}, "w.pt")
+    command = ("bench", "torch:net.py:make", *SMALL, "--format", "json")
+    ((filled,), (other,)) = (
+        json.loads(cnnshift(*command, *weights)[1])["runs"] for weights in (("--weights", "w.pt"), ())
+    )
+    assert (filled["options"], filled["params"]) == ({"weights": "w.pt"}, 10240)
+    assert filled["weights_digest"] != other["weights_digest"]
