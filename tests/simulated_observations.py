@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 
+from cnnshift.catalog import METRICS
+from cnnshift.metrics.base import Summary
 from cnnshift.observations import Observations
 from cnnshift.shifts.sets import enumerate_shifts
 
@@ -115,3 +118,7 @@ def run(shift_set: str, *, images: int = 14, classes: int = 4, seed: int = 0) ->
 
 def mean(values: list[float]) -> float:
     return sum(values) / len(values)
+
+
+def evaluate(observations: Observations, ids: Iterable[str]) -> dict[str, Summary]:
+    return {id: METRICS.load(id).summarize(observations) for id in ids}

@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from cnnshift.bench.images import Images, test_images
 from cnnshift.bench.models import adapt_model, crop_to_model, load_pretrained, wrap_model
 from cnnshift.bench.plan import ShiftPlan, plan_shifts
-from cnnshift.bench.run_tables import metric_result, phase_table, radius_table, shift_table
 from cnnshift.catalog import METRICS
 from cnnshift.config import MeasureConfig
-from cnnshift.data.split import Split
+from cnnshift.data.split import Split, to_unit_range
 from cnnshift.loaded_model import LoadedModel
 from cnnshift.loaders.host_callback import reraise_host_errors
+from cnnshift.metrics.base import Metric
+from cnnshift.metrics.profiles import profile_by_phase, profile_by_radius, profile_by_shift
 from cnnshift.metrics.sensitivity import interclass_normalizer
 from cnnshift.observations import Observations
 from cnnshift.results.packing import pack
-from cnnshift.results.schema import DatasetRecord, EngineRecord, Run, Timing, TrainingRecord
+from cnnshift.results.schema import DatasetRecord, EngineRecord, MetricResult, Run, Timing, TrainingRecord
 from cnnshift.sweep.engine import run_sweep
 from cnnshift.sweep.pure_model import as_pure_model
 
@@ -78,6 +81,9 @@ def measure_cell(
         )
     observations = sweep.observations
     normalizer = interclass_normalizer(observations)
+    loss = np.empty(0)
+    if not observations.per_image_shifts:
+        loss = shift_plan.protocol.energy_loss(to_unit_range(test.windows), shift_plan.shift_set.shifts).mean(axis=0)
     classes = observations.all_predictions
     run = Run(
         model=provenance.name,
@@ -92,11 +98,11 @@ def measure_cell(
         dataset=dataset,
         protocol=shift_plan.record,
         contract=shift_plan.contract,
-        metrics=[metric_result(METRICS.load(id), observations) for id in config.metric_ids],
+        metrics=[_metric_result(METRICS.load(id), observations) for id in config.metric_ids],
         predictions=pack(classes) if classes.size <= MAX_PREDICTIONS else None,
-        by_shift=shift_table(observations, test, shift_plan, normalizer),
-        by_radius=radius_table(observations, normalizer),
-        by_phase=phase_table(observations, pure.total_stride(test)),
+        by_shift=profile_by_shift(observations, normalizer, loss),
+        by_radius=profile_by_radius(observations, normalizer),
+        by_phase=profile_by_phase(observations, pure.total_stride(test)),
         engine=EngineRecord(name=sweep.engine, forward_passes=sweep.forward_passes),
         timing=Timing(
             compile_seconds=sweep.compile_seconds,
@@ -106,3 +112,22 @@ def measure_cell(
         ),
     )
     return run, observations
+
+
+def _metric_result(metric: Metric, observations: Observations) -> MetricResult:
+    summary, spec = metric.summarize(observations), metric.spec
+    return MetricResult(
+        id=spec.id,
+        version=spec.version,
+        title=spec.title,
+        value=summary.value,
+        ci95=summary.ci95,
+        unit=spec.unit,
+        # JSON has no infinity.
+        bounds=summary.bounds if summary.bounds is not None and np.isfinite(summary.bounds).all() else None,
+        higher_is_better=spec.higher_is_better,
+        n=summary.n,
+        method=summary.method,
+        reason=summary.reason,
+        per_image=None if summary.per_image is None else pack(summary.per_image),
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cnnshift.metrics.base import Metric, MetricSpec, Summary, summarize_mean
-from cnnshift.metrics.radii import find_failing_radius, group_by_radius
+from cnnshift.metrics.shift_groups import find_failing_radius, group_by_radius
 from cnnshift.observations import Observations
 from cnnshift.unavailable import Unavailable
 

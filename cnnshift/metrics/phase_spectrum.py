@@ -6,73 +6,12 @@ one. Aliasing is therefore periodic in d with period S, while border effects gro
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from cnnshift.array_types import Bool, Float, Int
 from cnnshift.metrics.base import Metric, MetricSpec, Values
-from cnnshift.metrics.radii import group_by_radius
-from cnnshift.metrics.shift_groups import average_by_group, count_by_group, mean_intervals
+from cnnshift.metrics.shift_groups import average_by_group, count_by_group, group_by_radius, shift_phases
 from cnnshift.observations import Observations
 from cnnshift.unavailable import Unavailable
-
-
-@dataclass(frozen=True, slots=True)
-class PhaseProfile:
-    """Consistency at every phase (py, px) = d mod S that has a shift, one row per phase, sorted.
-
-    Attributes:
-        py: dy mod S, in pixels.
-        px: dx mod S.
-        pairs: number of pairs (image, shift) of the phase.
-        images: number of images with such a shift: all of them, except for `random:K`.
-        consistency: mean of [ŷ(T_d x) = ŷ(x)] over the shifts of each image, then over these images.
-        consistency_low: lower limit of its 95 % interval over images.
-        consistency_high: upper limit.
-    """
-
-    py: Int[np.ndarray, " p"]
-    px: Int[np.ndarray, " p"]
-    pairs: Int[np.ndarray, " p"]
-    images: Int[np.ndarray, " p"]
-    consistency: Float[np.ndarray, " p"]
-    consistency_low: Float[np.ndarray, " p"]
-    consistency_high: Float[np.ndarray, " p"]
-
-
-def profile_by_phase(observations: Observations, stride: int) -> PhaseProfile | Unavailable:
-    """Return the consistency at every phase of a stride.
-
-    Shifts by fractions of a pixel lie between two grids and are left out. Negative shifts are reduced modulo S, also
-    if the image wraps around at a size that S does not divide.
-
-    Args:
-        observations: observations of one sweep.
-        stride: S in pixels, at least 1.
-
-    Returns:
-        The profile; unavailable if no shift is by whole pixels.
-    """
-    phase, integer = _phases(observations, stride)
-    cells = phase[..., 0] * stride + phase[..., 1]
-    found = np.unique(cells[integer])
-    if not found.size:
-        return Unavailable("needs shifts by whole pixels")
-    number, images = len(found), len(observations.labels)
-    # One more group for the shifts that are left out.
-    groups = np.where(integer, np.searchsorted(found, cells), number)
-    fractions = average_by_group(_stays(observations), groups, number + 1)[:, :number]
-    limits = mean_intervals(fractions)
-    return PhaseProfile(
-        py=found // stride,
-        px=found % stride,
-        pairs=count_by_group(groups, images, number + 1)[:, :number].sum(axis=0),
-        images=(~np.isnan(fractions)).sum(axis=0),
-        consistency=np.nanmean(fractions, axis=0),
-        consistency_low=limits[:, 0],
-        consistency_high=limits[:, 1],
-    )
 
 
 def evaluate_phase_spectrum(observations: Observations) -> Values | Unavailable:
@@ -89,7 +28,7 @@ def evaluate_phase_spectrum(observations: Observations) -> Values | Unavailable:
     axes and diagonals.
 
     Only shifts by whole pixels count. With `random:K`, an image counts if it has a shift on the grid and one off the
-    grid at the same radius. `profile_by_phase` returns the consistency at every phase.
+    grid at the same radius.
 
     Unavailable if S is unknown or 1, or if no image counts, for example because no shift is as long as S.
     """
@@ -98,12 +37,13 @@ def evaluate_phase_spectrum(observations: Observations) -> Values | Unavailable:
         return Unavailable("needs a convolutional model whose total stride is known")
     if stride == 1:
         return Unavailable("the total stride is 1: every shift is on its grid")
-    phase, integer = _phases(observations, stride)
+    phase, integer = shift_phases(observations, stride)
     radii, radius_groups = group_by_radius(observations)
     number, images = len(radii), len(observations.labels)
     # Two groups per radius, off the grid and on it, and one for the shifts that are left out.
     groups = np.where(integer, 2 * radius_groups + (phase == 0).all(axis=-1), 2 * number)
-    fractions = average_by_group(_stays(observations), groups, 2 * number + 1)
+    stays = observations.prediction == observations.reference_prediction[:, None]
+    fractions = average_by_group(stays, groups, 2 * number + 1)
     on, off = fractions[:, 1:-1:2], fractions[:, 0:-1:2]
     if np.isnan(on).all():
         return Unavailable(f"no shift is by multiples of the total stride of {stride} px")
@@ -114,16 +54,6 @@ def evaluate_phase_spectrum(observations: Observations) -> Values | Unavailable:
     gap = np.where(matched, on - off, 0.0)
     total = weight.sum(axis=1)
     return np.where(total > 0, (weight * gap).sum(axis=1) / np.where(total > 0, total, 1), np.nan)
-
-
-def _phases(observations: Observations, stride: int) -> tuple[Int[np.ndarray, "*s 2"], Bool[np.ndarray, "*s"]]:
-    """Return the phase d mod S of every shift, rounded to whole pixels, and whether the shift is by whole pixels."""
-    nearest = np.rint(observations.shifts).astype(np.int64)
-    return nearest % stride, (observations.shifts == nearest).all(axis=-1)
-
-
-def _stays(observations: Observations) -> Bool[np.ndarray, "n s"]:
-    return observations.prediction == observations.reference_prediction[:, None]
 
 
 PHASE_SPECTRUM = Metric(

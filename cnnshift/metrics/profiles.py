@@ -1,119 +1,123 @@
-"""Accuracy, consistency and logit distance at every shift and at every radius |d|∞."""
+"""Accuracy, consistency and sensitivity at every shift, at every radius |d|∞, and at every phase d mod S."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from cnnshift.array_types import Bool, Float, Int, Real
-from cnnshift.metrics.radii import find_failing_radius, group_by_radius
-from cnnshift.metrics.shift_groups import average_by_group, count_by_group, mean_intervals
+from cnnshift.array_types import Bool, Float
+from cnnshift.metrics.shift_groups import (
+    average_by_group,
+    count_by_group,
+    find_failing_radius,
+    group_by_radius,
+    mean_intervals,
+    shift_phases,
+)
 from cnnshift.observations import Observations
+from cnnshift.results.schema import PhaseTable, RadiusTable, ShiftTable
 from cnnshift.unavailable import Unavailable
 
 
-@dataclass(frozen=True, slots=True)
-class ShiftProfile:
-    """Means over all images, one row per shift in the order of the shift set.
+def profile_by_shift(
+    observations: Observations, normalizer: float | Unavailable, information_loss: Float[np.ndarray, " s"]
+) -> ShiftTable:
+    """Return means over all images at every shift, in the order of the shift set.
 
-    Attributes:
-        dy: pixels down.
-        dx: pixels to the right.
-        accuracy: fraction of images with ŷ(T_d x) = y.
-        consistency: fraction of images with ŷ(T_d x) = ŷ(x).
-        distance: mean of ‖f(T_d x) − f(x)‖₂, in logits.
-    """
+    Accuracy is the mean of [ŷ(T_d x) = y], consistency of [ŷ(T_d x) = ŷ(x)], and sensitivity of ‖f(T_d x) − f(x)‖₂
+    divided by `normalizer` (`cnnshift.metrics.sensitivity.interclass_normalizer`). The set `random:K` has no table,
+    because every image has its own shifts.
 
-    dy: Real[np.ndarray, " s"]
-    dx: Real[np.ndarray, " s"]
-    accuracy: Float[np.ndarray, " s"]
-    consistency: Float[np.ndarray, " s"]
-    distance: Float[np.ndarray, " s"]
-
-
-@dataclass(frozen=True, slots=True)
-class RadiusProfile:
-    """Means over images, one row per radius r of the shift set, ascending, without radius 0.
-
-    Accuracy, consistency and distance are of the shifts with |d|∞ = r: the mean over the shifts of each image, then
-    over the images that have such a shift. Worst-case accuracy and survival are of all shifts with |d|∞ ≤ r and of all
-    images, so they do not increase with r. For `random:K` they are of the drawn shifts, and upper bounds of the values
-    over all shifts.
-
-    Attributes:
-        radius: r in pixels.
-        pairs: number of pairs (image, shift) with |d|∞ = r.
-        images: number of images with such a shift: all of them, except for `random:K`.
-        accuracy: mean of [ŷ(T_d x) = y].
-        consistency: mean of [ŷ(T_d x) = ŷ(x)].
-        consistency_low: lower limit of its 95 % interval over images.
-        consistency_high: upper limit.
-        worst_case_accuracy: fraction of images classified correctly at 0 and at every shift up to r.
-        survival: fraction of images that have the class of the unshifted image at every shift up to r.
-        survival_low: lower limit of its 95 % interval over images.
-        survival_high: upper limit.
-        distance: mean of ‖f(T_d x) − f(x)‖₂, in logits.
-    """
-
-    radius: Real[np.ndarray, " r"]
-    pairs: Int[np.ndarray, " r"]
-    images: Int[np.ndarray, " r"]
-    accuracy: Float[np.ndarray, " r"]
-    consistency: Float[np.ndarray, " r"]
-    consistency_low: Float[np.ndarray, " r"]
-    consistency_high: Float[np.ndarray, " r"]
-    worst_case_accuracy: Float[np.ndarray, " r"]
-    survival: Float[np.ndarray, " r"]
-    survival_low: Float[np.ndarray, " r"]
-    survival_high: Float[np.ndarray, " r"]
-    distance: Float[np.ndarray, " r"]
-
-
-def profile_by_shift(observations: Observations) -> ShiftProfile | Unavailable:
-    """Return accuracy, consistency and logit distance at every shift.
-
-    Unavailable for `random:K`, where every image has its own shifts.
+    Args:
+        observations: observations of one sweep.
+        normalizer: in logits, or the reason why there is no sensitivity.
+        information_loss: recorded as is; not used for `random:K`.
     """
     if observations.per_image_shifts:
-        return Unavailable("needs the same shifts for every image")
+        return ShiftTable(reason="needs the same shifts for every image")
     correct, stays = _correct_and_stays(observations)
-    return ShiftProfile(
-        dy=observations.shifts[:, 0],
-        dx=observations.shifts[:, 1],
-        accuracy=correct.mean(axis=0),
-        consistency=stays.mean(axis=0),
-        distance=observations.distance.mean(axis=0, dtype=np.float64),
+    return ShiftTable(
+        dy=observations.shifts[:, 0].tolist(),
+        dx=observations.shifts[:, 1].tolist(),
+        accuracy=correct.mean(axis=0).tolist(),
+        consistency=stays.mean(axis=0).tolist(),
+        information_loss=information_loss.tolist(),
+        sensitivity=_divide(observations.distance.mean(axis=0, dtype=np.float64), normalizer),
+        sensitivity_reason=normalizer.reason if isinstance(normalizer, Unavailable) else "",
     )
 
 
-def profile_by_radius(observations: Observations) -> RadiusProfile:
-    """Return accuracy, consistency, worst-case accuracy, survival and logit distance at every radius."""
+def profile_by_radius(observations: Observations, normalizer: float | Unavailable) -> RadiusTable:
+    """Return means over images at every radius r of the shift set, ascending, without radius 0.
+
+    Accuracy, consistency and sensitivity (see `profile_by_shift`) are of the shifts with |d|∞ = r: the mean over the
+    shifts of each image, then over the images that have such a shift, which are all of them except for `random:K`.
+
+    Worst-case accuracy is the fraction of images classified correctly at 0 and at every shift with |d|∞ ≤ r, survival
+    that of images with the class of the unshifted image at all these shifts. Neither increases with r. For `random:K`
+    they are of the drawn shifts, and upper bounds of the values over all shifts.
+    """
     radii, groups = group_by_radius(observations)
     number, images = len(radii), len(observations.labels)
     correct, stays = _correct_and_stays(observations)
-    accuracy, consistency = (average_by_group(flags, groups, number) for flags in (correct, stays))
-    limits = mean_intervals(consistency)
+    accuracy, consistency, distance = (
+        average_by_group(values, groups, number) for values in (correct, stays, observations.distance)
+    )
     unshifted = observations.reference_prediction == observations.labels
     wrong_from = np.where(unshifted, find_failing_radius(correct, groups, number), 0)
     survives = find_failing_radius(stays, groups, number)[:, None] > np.arange(number)
-    survival_limits = mean_intervals(survives.astype(np.float64))
-    return RadiusProfile(
-        radius=radii,
-        pairs=count_by_group(groups, images, number).sum(axis=0),
-        images=(~np.isnan(consistency)).sum(axis=0),
-        accuracy=np.nanmean(accuracy, axis=0),
-        consistency=np.nanmean(consistency, axis=0),
-        consistency_low=limits[:, 0],
-        consistency_high=limits[:, 1],
-        worst_case_accuracy=(wrong_from[:, None] > np.arange(number)).mean(axis=0),
-        survival=survives.mean(axis=0),
-        survival_low=survival_limits[:, 0],
-        survival_high=survival_limits[:, 1],
-        distance=np.nanmean(average_by_group(observations.distance, groups, number), axis=0),
+    return RadiusTable(
+        radius=radii.tolist(),
+        pairs=count_by_group(groups, images, number).sum(axis=0).tolist(),
+        images=(~np.isnan(consistency)).sum(axis=0).tolist(),
+        accuracy=np.nanmean(accuracy, axis=0).tolist(),
+        consistency=np.nanmean(consistency, axis=0).tolist(),
+        consistency_ci95=mean_intervals(consistency),
+        worst_case_accuracy=(wrong_from[:, None] > np.arange(number)).mean(axis=0).tolist(),
+        survival=survives.mean(axis=0).tolist(),
+        survival_ci95=mean_intervals(survives.astype(np.float64)),
+        sensitivity=_divide(np.nanmean(distance, axis=0), normalizer),
+        sensitivity_reason=normalizer.reason if isinstance(normalizer, Unavailable) else "",
+    )
+
+
+def profile_by_phase(observations: Observations, stride: int | Unavailable) -> PhaseTable:
+    """Return the consistency at every phase (py, px) = d mod S that has a shift, sorted.
+
+    It is the mean over the shifts of each image, then over the images that have a shift of this phase. Shifts by
+    fractions of a pixel lie between two grids and are left out. Negative shifts are reduced modulo S, also if the image
+    wraps around at a size that S does not divide.
+
+    Args:
+        observations: observations of one sweep.
+        stride: S in pixels, at least 1, or the reason why it is unknown.
+    """
+    if isinstance(stride, Unavailable):
+        return PhaseTable(reason=stride.reason)
+    phase, integer = shift_phases(observations, stride)
+    cells = phase[..., 0] * stride + phase[..., 1]
+    found = np.unique(cells[integer])
+    if not found.size:
+        return PhaseTable(stride=stride, reason="needs shifts by whole pixels")
+    number = len(found)
+    # One more group for the shifts that are left out.
+    groups = np.where(integer, np.searchsorted(found, cells), number)
+    _, stays = _correct_and_stays(observations)
+    consistency = average_by_group(stays, groups, number + 1)[:, :number]
+    return PhaseTable(
+        stride=stride,
+        py=(found // stride).tolist(),
+        px=(found % stride).tolist(),
+        pairs=count_by_group(groups, len(stays), number + 1)[:, :number].sum(axis=0).tolist(),
+        images=(~np.isnan(consistency)).sum(axis=0).tolist(),
+        consistency=np.nanmean(consistency, axis=0).tolist(),
+        consistency_ci95=mean_intervals(consistency),
     )
 
 
 def _correct_and_stays(observations: Observations) -> tuple[Bool[np.ndarray, "n s"], Bool[np.ndarray, "n s"]]:
     prediction = observations.prediction
     return prediction == observations.labels[:, None], prediction == observations.reference_prediction[:, None]
+
+
+def _divide(distance: Float[np.ndarray, " r"], normalizer: float | Unavailable) -> list[float] | None:
+    return None if isinstance(normalizer, Unavailable) else (distance / normalizer).tolist()

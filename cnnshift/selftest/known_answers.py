@@ -215,7 +215,7 @@ def _constant() -> float:
 def _worst_case() -> float:
     """Return by how much the worst-case accuracy exceeds the mean, or increases with the radius."""
     observations = _observe("cnn:width=4", shifts="grid", protocol="zero")
-    worst = profile_by_radius(observations).worst_case_accuracy
+    worst = profile_by_radius(observations, 1.0).worst_case_accuracy
     mean, least = (METRICS.load(id).summarize(observations).value for id in ("shifted_accuracy", "worst_case_accuracy"))
     assert mean is not None
     assert least is not None

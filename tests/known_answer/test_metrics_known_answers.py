@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from cnnshift.catalog import METRICS
-from cnnshift.metrics import evaluate
 from cnnshift.metrics.base import Summary
 from cnnshift.metrics.profiles import profile_by_radius
 from cnnshift.observations import Observations
 from cnnshift.shifts.sets import enumerate_shifts
 from tests import simulated_observations
+from tests.simulated_observations import evaluate
 
 REACH = 3
 IMAGES, CLASSES = 60, 5
@@ -170,7 +170,7 @@ def test_worst_case_is_at_most_every_shift_and_falls_with_the_radius() -> None:
     logits = logits + 0.3 * distance[:, None] * rng.normal(size=logits.shape)
     table = observe(logits)
     values = evaluate(table, ["worst_case_accuracy", "shifted_accuracy", "accuracy"])
-    rows = profile_by_radius(table)
+    rows = profile_by_radius(table, 1.0)
     worst, shifted, unshifted = (summary.value for summary in values.values())
     assert worst is not None
     assert shifted is not None
@@ -182,10 +182,9 @@ def test_worst_case_is_at_most_every_shift_and_falls_with_the_radius() -> None:
 
 
 def test_curves_of_a_perfect_classifier_are_flat_and_their_interval_does_not_collapse() -> None:
-    rows = profile_by_radius(perfect_classifier())
-    assert rows.radius.tolist() == [1, 2, 3]
-    assert rows.pairs.tolist() == [8 * IMAGES, 16 * IMAGES, 24 * IMAGES]
+    rows = profile_by_radius(perfect_classifier(), 1.0)
+    assert rows.radius == [1, 2, 3]
+    assert rows.pairs == [8 * IMAGES, 16 * IMAGES, 24 * IMAGES]
     for name in ("accuracy", "consistency", "worst_case_accuracy", "survival"):
-        assert (getattr(rows, name) == 1).all()
-    assert (rows.consistency_low < 1).all()
-    assert (rows.consistency_high == 1).all()
+        assert getattr(rows, name) == [1, 1, 1]
+    assert all(low < 1 and high == 1 for low, high in rows.consistency_ci95)

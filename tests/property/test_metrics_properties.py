@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cnnshift.catalog import METRICS
-from cnnshift.metrics import evaluate
 from cnnshift.metrics.base import Summary
 from cnnshift.metrics.profiles import profile_by_radius
 from cnnshift.observations import Observations
 from cnnshift.shifts.sets import enumerate_shifts
 from tests import simulated_observations
+from tests.simulated_observations import evaluate
 
 GRID = enumerate_shifts("grid", max_shift=2, step=1, size=(6, 6), wraps=False, images=1)
 FIXED = settings(deadline=None, derandomize=True, max_examples=30)
@@ -125,15 +125,19 @@ def test_inequalities_between_related_metrics(data: tuple[np.ndarray, np.ndarray
 @given(raw())
 def test_profiles_do_not_increase_with_the_radius(data: tuple[np.ndarray, np.ndarray]) -> None:
     table = observe(*data)
-    rows = profile_by_radius(table)
-    assert (np.diff(rows.worst_case_accuracy) <= 0).all()
-    assert (np.diff(rows.survival) <= 0).all()
-    assert (rows.survival <= rows.consistency + 1e-12).all()
-    assert (rows.worst_case_accuracy <= rows.accuracy + 1e-12).all()
-    assert (rows.worst_case_accuracy <= rows.survival + 1e-12).all()
-    assert (rows.consistency_low <= rows.consistency).all()
-    assert (rows.consistency <= rows.consistency_high).all()
-    assert (rows.consistency_low < rows.consistency_high).all()
+    rows = profile_by_radius(table, 1.0)
+    survival, consistency, worst = (
+        np.array(column) for column in (rows.survival, rows.consistency, rows.worst_case_accuracy)
+    )
+    low, high = np.transpose(rows.consistency_ci95)
+    assert (np.diff(worst) <= 0).all()
+    assert (np.diff(survival) <= 0).all()
+    assert (survival <= consistency + 1e-12).all()
+    assert (worst <= np.array(rows.accuracy) + 1e-12).all()
+    assert (worst <= survival + 1e-12).all()
+    assert (low <= consistency).all()
+    assert (consistency <= high).all()
+    assert (low < high).all()
 
 
 @FIXED
