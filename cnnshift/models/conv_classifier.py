@@ -13,12 +13,12 @@ from typing_extensions import override
 from cnnshift.catalog import DOWNSAMPLERS
 from cnnshift.models.base import Classifier
 from cnnshift.models.layers.activation import ALIAS_FREE
-from cnnshift.models.layers.block import Block, Shape, apply_layers, group_stages
+from cnnshift.models.layers.block import Block, apply_layers, group_stages
 from cnnshift.models.layers.conv_block import ConvolutionFactory, ConvOptions, make_conv_blocks
 from cnnshift.models.layers.downsampler import Downsampler
 from cnnshift.models.layers.head import Head, apply_head, embedding_size, make_attention_pool
 from cnnshift.models.layers.initializers import he_normal
-from cnnshift.models.stage import Stage
+from cnnshift.models.stage import Shape, Stage
 
 
 class ConvClassifier(Classifier):

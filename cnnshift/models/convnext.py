@@ -16,7 +16,7 @@ from typing_extensions import override
 from cnnshift.catalog import DOWNSAMPLERS
 from cnnshift.models.conv_classifier import ConvClassifier
 from cnnshift.models.layers.activation import Activation, ActivationName
-from cnnshift.models.layers.block import Block, Shape, output_shape
+from cnnshift.models.layers.block import Block, output_shape
 from cnnshift.models.layers.depthwise import Depthwise
 from cnnshift.models.layers.downsampler import Downsampler
 from cnnshift.models.layers.head import Head
@@ -26,7 +26,7 @@ from cnnshift.models.layers.padding import Padding
 from cnnshift.models.layers.patch_convolution import PatchConvolution
 from cnnshift.models.layers.shortcut import align_shortcut
 from cnnshift.models.nested_options import PoolingOptions
-from cnnshift.models.stage import Stage
+from cnnshift.models.stage import Shape, Stage
 
 KERNEL, EXPANSION, LAYER_SCALE = 7, 4, 1e-6
 

@@ -11,10 +11,10 @@ from jaxtyping import Array, Float
 from typing_extensions import override
 
 from cnnshift.models.conv_classifier import ConvClassifier
-from cnnshift.models.layers.block import Block, Shape
+from cnnshift.models.layers.block import Block
 from cnnshift.models.layers.conv_block import ConvOptions
 from cnnshift.models.layers.convolution import Convolution
-from cnnshift.models.stage import Stage
+from cnnshift.models.stage import Shape, Stage
 
 
 class CoordconvOptions(ConvOptions):

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int
 from typing_extensions import override
 
 from cnnshift.errors import InputError
-from cnnshift.models.stage import Stage
+from cnnshift.models.stage import Shape, Stage
 from cnnshift.models.wrapper import Wrapper, WrapperOptions
 
 MAX_SHIFTS_PER_BATCH = 16
@@ -53,9 +53,7 @@ class GroupPooling(Wrapper):
 
     options_type = GroupPoolingOptions
 
-    def __init__(
-        self, options: GroupPoolingOptions, input_shape: tuple[int, int, int], classes: int, *, rngs: nnx.Rngs
-    ) -> None:
+    def __init__(self, options: GroupPoolingOptions, input_shape: Shape, classes: int, *, rngs: nnx.Rngs) -> None:
         group_shifts(input_shape[:2], options.step)
         super().__init__(options, input_shape, classes, rngs=rngs)
         self.step = self.total_stride = options.step

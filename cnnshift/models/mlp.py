@@ -13,6 +13,7 @@ from typing_extensions import override
 from cnnshift.models.base import Classifier
 from cnnshift.models.layers.activation import Activation, ActivationName
 from cnnshift.models.layers.initializers import he_normal
+from cnnshift.models.stage import Shape
 from cnnshift.options import Options
 
 
@@ -33,7 +34,7 @@ class Mlp(Classifier):
     options_type = MlpOptions
     version = 1
 
-    def __init__(self, options: MlpOptions, input_shape: tuple[int, int, int], classes: int, *, rngs: nnx.Rngs) -> None:
+    def __init__(self, options: MlpOptions, input_shape: Shape, classes: int, *, rngs: nnx.Rngs) -> None:
         height, width, channels = input_shape
         sizes = [height * width * channels, *[options.width] * options.depth]
         start = he_normal()

@@ -17,6 +17,7 @@ from cnnshift.models.layers.head import apply_head, embedding_size, make_attenti
 from cnnshift.models.layers.initializers import he_normal
 from cnnshift.models.layers.normalization import make_norm
 from cnnshift.models.layers.patch_embedding import PatchEmbedding
+from cnnshift.models.stage import Shape
 from cnnshift.options import Options
 
 PatchHead = Literal["flatten", "gap", "gmp", "token"]
@@ -42,12 +43,9 @@ class PatchClassifier(Classifier):
         options: of a family, with a field `head`.
         input_shape: (H, W, channels) of the images; `patch` divides both sides.
         classes: k.
-        rngs: for the initial weights.
     """
 
-    def __init__(
-        self, options: PatchOptions, input_shape: tuple[int, int, int], classes: int, *, rngs: nnx.Rngs
-    ) -> None:
+    def __init__(self, options: PatchOptions, input_shape: Shape, classes: int, *, rngs: nnx.Rngs) -> None:
         self.embedding = PatchEmbedding(input_shape, options.patch, options.width, rngs=rngs)
         self.total_stride = options.patch
         grid = self.embedding.grid

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 from typing_extensions import override
 
 from cnnshift.models.layers.polyphase_anchoring import Anchor, PolyphaseAnchoring
+from cnnshift.models.stage import Shape
 from cnnshift.models.transformer import Position, Transformer, TransformerOptions
 
 
@@ -34,9 +35,7 @@ class PolyVit(Transformer):
     version = 1
     learning_rate: ClassVar[float] = 3e-3
 
-    def __init__(
-        self, options: PolyVitOptions, input_shape: tuple[int, int, int], classes: int, *, rngs: nnx.Rngs
-    ) -> None:
+    def __init__(self, options: PolyVitOptions, input_shape: Shape, classes: int, *, rngs: nnx.Rngs) -> None:
         super().__init__(options, input_shape, classes, rngs=rngs)
         self.anchoring = PolyphaseAnchoring(options.patch, options.anchor)
 

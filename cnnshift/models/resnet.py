@@ -13,7 +13,7 @@ from typing_extensions import override
 from cnnshift.catalog import DOWNSAMPLERS
 from cnnshift.models.conv_classifier import ConvClassifier
 from cnnshift.models.layers.activation import MapActivationName, make_activation
-from cnnshift.models.layers.block import Block, Shape, output_shape
+from cnnshift.models.layers.block import Block, output_shape
 from cnnshift.models.layers.conv_block import ConvBlock
 from cnnshift.models.layers.convolution import Convolution
 from cnnshift.models.layers.downsampler import Downsampler
@@ -22,6 +22,7 @@ from cnnshift.models.layers.normalization import Norm, make_norm
 from cnnshift.models.layers.padding import Padding
 from cnnshift.models.layers.residual import Residual
 from cnnshift.models.nested_options import PoolingOptions
+from cnnshift.models.stage import Shape
 
 Depth = Literal["8", "14", "20", "32", "44", "56", "110", "18", "34"]
 
@@ -67,18 +68,8 @@ class Resnet(ConvClassifier):
         for stage, count in enumerate(_blocks_per_stage(int(options.depth))):
             for index in range(count):
                 outputs = options.width * 2**stage
-                blocks.append(
-                    Residual(
-                        (inputs, outputs),
-                        padding=options.padding,
-                        norm=options.norm,
-                        activation=options.activation,
-                        preactivation=options.preactivation,
-                        pool_type=pool_type if stage and not index else None,
-                        pool_options=options.pool_options,
-                        rngs=rngs,
-                    )
-                )
+                downsamples = stage > 0 and index == 0
+                blocks.append(Residual((inputs, outputs), options, downsamples=downsamples, rngs=rngs))
                 inputs = outputs
         if options.preactivation:
             norm = make_norm(options.norm, inputs, rngs=rngs)

@@ -7,6 +7,9 @@ from typing import NamedTuple
 
 from jaxtyping import Array, Float
 
+Shape = tuple[int, int, int]
+"""(H, W, C) of a map."""
+
 MapFunction = Callable[[Float[Array, "n h w c"]], Float[Array, "n H W C"]]
 
 

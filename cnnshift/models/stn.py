@@ -17,6 +17,7 @@ from cnnshift.models.layers.convolution import Convolution
 from cnnshift.models.layers.grid_sampling import affine_grid, grid_sample
 from cnnshift.models.layers.initializers import he_normal
 from cnnshift.models.layers.normalization import make_norm
+from cnnshift.models.stage import Shape
 from cnnshift.models.wrapper import Wrapper, WrapperOptions
 
 Transform = Literal["affine", "translation"]
@@ -49,10 +50,9 @@ class Localisation(nnx.Module):
     Args:
         transform: what is predicted.
         input_shape: (H, W, channels) of the images, at least 4×4 pixels.
-        rngs: for the initial weights.
     """
 
-    def __init__(self, transform: Transform, input_shape: tuple[int, int, int], *, rngs: nnx.Rngs) -> None:
+    def __init__(self, transform: Transform, input_shape: Shape, *, rngs: nnx.Rngs) -> None:
         if min(input_shape[:2]) < MIN_SIZE:
             size = f"{input_shape[0]}×{input_shape[1]}"
             raise InputError(f"stn needs images of at least {MIN_SIZE}×{MIN_SIZE} pixels; these have {size}.")
@@ -88,7 +88,7 @@ class Stn(Wrapper):
     options_type = StnOptions
     version = 1
 
-    def __init__(self, options: StnOptions, input_shape: tuple[int, int, int], classes: int, *, rngs: nnx.Rngs) -> None:
+    def __init__(self, options: StnOptions, input_shape: Shape, classes: int, *, rngs: nnx.Rngs) -> None:
         super().__init__(options, input_shape, classes, rngs=rngs)
         self.localisation = Localisation(options.transform, input_shape, rngs=rngs)
         self.total_stride = self.backbone.total_stride

@@ -14,7 +14,7 @@ from cnnshift.models.layers.position_embedding import PositionEmbedding
 from cnnshift.models.layers.relative_position import RelativePosition
 from cnnshift.models.layers.transformer_block import TransformerBlock
 from cnnshift.models.patch_classifier import PatchClassifier, PatchHead, PatchOptions
-from cnnshift.models.stage import Stage
+from cnnshift.models.stage import Shape, Stage
 
 Position = Literal["none", "learned", "sincos", "conv", "relative", "circular"]
 """`learned` and `sincos` are added to the tokens (see `PositionEmbedding`). `conv` adds a convolution of neighbouring
@@ -41,9 +41,7 @@ class Transformer(PatchClassifier):
 
     options_type = TransformerOptions
 
-    def __init__(
-        self, options: TransformerOptions, input_shape: tuple[int, int, int], classes: int, *, rngs: nnx.Rngs
-    ) -> None:
+    def __init__(self, options: TransformerOptions, input_shape: Shape, classes: int, *, rngs: nnx.Rngs) -> None:
         super().__init__(options, input_shape, classes, rngs=rngs)
         self.is_equivariant = options.position in _EQUIVARIANT
 

@@ -11,12 +11,13 @@ from typing_extensions import override
 
 from cnnshift.models.conv_classifier import ConvClassifier
 from cnnshift.models.layers.activation import MapActivationName
-from cnnshift.models.layers.block import Block, Shape, output_shape
+from cnnshift.models.layers.block import Block, output_shape
 from cnnshift.models.layers.conv_block import make_conv_block
 from cnnshift.models.layers.head import Head
 from cnnshift.models.layers.normalization import Norm
 from cnnshift.models.layers.padding import Padding
 from cnnshift.models.nested_options import PoolingOptions
+from cnnshift.models.stage import Shape
 
 _GROUPS = {
     "7": (2, 2, 2),

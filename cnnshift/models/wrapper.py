@@ -14,6 +14,7 @@ from cnnshift.catalog import MODELS
 from cnnshift.errors import InputError
 from cnnshift.models.base import Classifier
 from cnnshift.models.nested_options import NestedOptions
+from cnnshift.models.stage import Shape
 from cnnshift.options import Options
 
 
@@ -69,9 +70,7 @@ class Wrapper(Classifier):
 
     options_type = WrapperOptions
 
-    def __init__(
-        self, options: WrapperOptions, input_shape: tuple[int, int, int], classes: int, *, rngs: nnx.Rngs
-    ) -> None:
+    def __init__(self, options: WrapperOptions, input_shape: Shape, classes: int, *, rngs: nnx.Rngs) -> None:
         family = backbone_family(options.backbone)
         self.backbone: Any = family(options.backbone_options, input_shape, classes, rngs=rngs)
 

@@ -1,1 +1,4 @@
-"""Layers that model families share, one idea per file."""
+"""Layers that model families share, one idea per file.
+
+Constructors draw the initial weights from their last argument, `rngs`.
+"""

@@ -15,13 +15,8 @@ from cnnshift.errors import InputError
 class Attention(nnx.Module):
     """y_i = b + Σ_h W_h Σ_j softmax_j(q_i·k_j / √d + B_ij) v_j, (q, k, v)_h linear in x (Vaswani et al. 2017, 3.2).
 
-    d = C / heads. Without a bias B the layer commutes with every permutation of the tokens, and so with every circular
-    shift of their map, up to the rounding of reordered sums. Weights start Glorot-uniform, biases at 0.
-
-    Args:
-        width: channels C.
-        heads: a divisor of C.
-        rngs: for the initial weights.
+    d = C / heads, C the width. Without a bias B the layer commutes with every permutation of the tokens, and so with
+    every circular shift of their map, up to the rounding of reordered sums. Weights start Glorot-uniform, biases at 0.
 
     Raises:
         InputError: the heads do not divide the channels.

@@ -11,10 +11,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from cnnshift.errors import InputError
-from cnnshift.models.stage import MapFunction, Stage
-
-Shape = tuple[int, int, int]
-"""(H, W, C) of a map."""
+from cnnshift.models.stage import MapFunction, Shape, Stage
 
 
 class Block(nnx.Module):

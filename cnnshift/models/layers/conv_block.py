@@ -15,13 +15,14 @@ from typing_extensions import override
 from cnnshift.catalog import DOWNSAMPLERS
 from cnnshift.errors import InputError
 from cnnshift.models.layers.activation import MapActivationName, make_activation
-from cnnshift.models.layers.block import Block, Shape, build_blocks
+from cnnshift.models.layers.block import Block, build_blocks
 from cnnshift.models.layers.convolution import Convolution
 from cnnshift.models.layers.downsampler import Downsampler
 from cnnshift.models.layers.head import Head
 from cnnshift.models.layers.normalization import Norm, make_norm
 from cnnshift.models.layers.padding import Padding
 from cnnshift.models.nested_options import PoolingOptions
+from cnnshift.models.stage import Shape
 
 ConvolutionFactory = Callable[..., nnx.Module]
 """(shape, outputs, kernel, *, padding, stride, bias, rngs) → `Convolution` or `LocalConvolution`."""

@@ -24,7 +24,6 @@ class Convolution(nnx.Module):
         padding: values beyond the border.
         stride: s, on both axes.
         bias: whether there is a bias; not needed before batch normalization.
-        rngs: for the initial weights.
     """
 
     def __init__(

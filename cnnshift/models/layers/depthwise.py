@@ -25,12 +25,6 @@ class Depthwise(nnx.Module):
     With circular padding, equivariant to every circular shift. Weights start He-normal over the fan-in of a channel,
     biases at 0. On a CPU it is a sum of shifted maps, because XLA's grouped convolution is slow there (7×7 on 16×16
     maps of 16 channels: 982 µs per image against 17 µs).
-
-    Args:
-        channels: of the input and output.
-        kernel: side of the window, odd.
-        padding: values beyond the border.
-        rngs: for the initial weights.
     """
 
     def __init__(self, channels: int, kernel: int, *, padding: Padding, rngs: nnx.Rngs) -> None:

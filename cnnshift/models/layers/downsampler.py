@@ -38,7 +38,6 @@ class Downsampler(nnx.Module):
         maximum: whether to start with the dense maximum, in place of a max-pool; False in place of a stride. Used by
             `blur`, `ddac` and the layers that select or weight polyphase components.
         stride: s, on both axes.
-        rngs: for the initial weights.
     """
 
     options_type: ClassVar[type[Options]] = Options

@@ -12,11 +12,6 @@ class MlpBlock(nnx.Module):
     """y = W₂ gelu(W₁ x + b₁) + b₂ at every position (Dosovitskiy et al. 2021, section 3.1).
 
     Equivariant to every shift of the positions. Weights start Glorot-uniform, biases at 0.
-
-    Args:
-        width: channels of input and output.
-        hidden: hidden channels.
-        rngs: for the initial weights.
     """
 
     def __init__(self, width: int, hidden: int, *, rngs: nnx.Rngs) -> None:

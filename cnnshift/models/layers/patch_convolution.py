@@ -30,7 +30,6 @@ class PatchConvolution(Block):
         pools: log₂ p pooling layers for the output's channels.
         norm_before: whether layer normalization comes first.
         norm_after: whether layer normalization comes last.
-        rngs: for the initial weights.
     """
 
     def __init__(

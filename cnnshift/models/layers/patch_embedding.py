@@ -14,14 +14,8 @@ from cnnshift.models.layers.initializers import lecun_normal
 class PatchEmbedding(nnx.Module):
     """y[i, j] = b + Σ_{a, b, c} x[p·i + a, p·j + b, c] k[a, b, c] (Dosovitskiy et al. 2021, section 3.1, equation 1).
 
-    A convolution with stride p: equivariant to circular shifts by multiples of p only. Weights start LeCun-normal over
-    the fan-in, biases at 0.
-
-    Args:
-        shape: (H, W, channels) of the images.
-        patch: p, side of a patch in pixels.
-        width: channels of a token.
-        rngs: for the initial weights.
+    A convolution with stride p, the side of a patch: equivariant to circular shifts by multiples of p only. Weights
+    start LeCun-normal over the fan-in, biases at 0.
 
     Attributes:
         grid: (H/p, W/p), the size of the token map.

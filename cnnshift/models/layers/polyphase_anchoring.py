@@ -16,7 +16,7 @@ Anchor = Literal["image", "tokens"]
 
 
 class PolyphaseAnchoring(nnx.Module):
-    """y = T_{−a} x, a the offset (0 ≤ a < p on both axes) of the polyphase component of largest l2 norm, per image.
+    """y = T_{−a} x, a the offset of the p×p polyphase component of largest l2 norm, per image; 0 ≤ a < p.
 
     `image`: components x[a₁ + p·i, a₂ + p·j] of the image, over pixels and channels (Ding et al. 2023, section 3.2).
     `tokens`: the token maps of T_{−a} x, which are the components of the embedding at every pixel (Rojas-Gomez et al.
@@ -30,10 +30,6 @@ class PolyphaseAnchoring(nnx.Module):
     The property is not exact for ties, for norms that differ by less than the rounding of their sums, where p does not
     divide the sides, and for borders that are not circular. Components of the image tie if they hold the same values in
     another order, as thin saturated strokes do; norms of tokens depend on the order too.
-
-    Args:
-        patch: p.
-        anchor: `image` or `tokens`.
     """
 
     def __init__(self, patch: int, anchor: Anchor) -> None:

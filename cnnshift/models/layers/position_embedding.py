@@ -21,14 +21,8 @@ class PositionEmbedding(nnx.Module):
     `learned`: e is a weight, initially normal with deviation 0.02 (Dosovitskiy et al. 2021, section 3.1). `sincos`: e
     is fixed, see `sine_cosine`.
 
-    Args:
-        kind: `learned` or `sincos`.
-        grid: (H, W) of the token map.
-        width: channels C.
-        rngs: for the initial weights.
-
     Raises:
-        InputError: C is not a multiple of 4 for `sincos`.
+        InputError: the width is not a multiple of 4 for `sincos`.
     """
 
     def __init__(

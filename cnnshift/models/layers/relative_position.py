@@ -14,12 +14,6 @@ class RelativePosition(nnx.Module):
     section 3.2, equation 4). That is not equivariant to circular shifts, which move pairs of tokens across the border,
     where their offset changes by H. With wrapping, offsets are taken modulo (H, W): equivariant to every circular shift
     of the tokens (Rojas-Gomez et al. 2024, section 4). The table starts normal with deviation 0.02.
-
-    Args:
-        heads: heads of the attention.
-        grid: (H, W) of the token map.
-        wrap: whether offsets wrap around.
-        rngs: for the initial weights.
     """
 
     def __init__(self, heads: int, grid: tuple[int, int], *, wrap: bool, rngs: nnx.Rngs) -> None:

@@ -9,12 +9,12 @@ from flax import nnx
 from jaxtyping import Array, Float
 from typing_extensions import override
 
-from cnnshift.models.layers.activation import MapActivationName, make_activation
+from cnnshift.catalog import DOWNSAMPLERS
+from cnnshift.models.layers.activation import make_activation
 from cnnshift.models.layers.block import Block
 from cnnshift.models.layers.convolution import Convolution
 from cnnshift.models.layers.downsampler import Downsampler
-from cnnshift.models.layers.normalization import Norm, make_norm
-from cnnshift.models.layers.padding import Padding
+from cnnshift.models.layers.normalization import make_norm
 from cnnshift.models.layers.shortcut import align_shortcut
 
 
@@ -31,32 +31,28 @@ class Residual(Block):
     take the stride. Pointwise n and a give the same values then; others (batch normalization) read the remaining pixels
     only.
 
+    The shortcut is cropped or zero-padded to the size of the main branch. Without batch normalization the convolutions
+    have a bias.
+
     Args:
         channels: (of the input, of the output).
-        padding: of the convolutions; the shortcut is cropped or zero-padded to match.
-        norm: n; without batch normalization the convolutions have a bias.
-        activation: a.
-        preactivation: see above.
-        pool_type: class of D, or None to keep the resolution.
-        pool_options: options of D.
-        rngs: for the initial weights.
+        options: of `resnet`: padding, norm, activation, preactivation, pool and the pool's options.
+        downsamples: whether the block has D.
     """
 
     def __init__(
         self,
         channels: tuple[int, int],
+        options: Any,
         *,
-        padding: Padding,
-        norm: Norm,
-        activation: MapActivationName,
-        preactivation: bool,
-        pool_type: type[Downsampler] | None,
-        pool_options: Any,
+        downsamples: bool,
         rngs: nnx.Rngs,
     ) -> None:
         inputs, outputs = channels
-        strided = pool_type is not None and pool_type.is_stride
-        projects = pool_type is not None or inputs != outputs
+        padding, norm, preactivation = options.padding, options.norm, options.preactivation
+        pool_type: type[Downsampler] = DOWNSAMPLERS.load(options.pool)
+        strided = downsamples and pool_type.is_stride
+        projects = downsamples or inputs != outputs
         step, bias = 2 if strided else 1, norm != "batch"
 
         def convolution(inputs: int, kernel: int, stride: int, bias: bool = bias) -> Convolution:
@@ -70,14 +66,13 @@ class Residual(Block):
         self.norm_first: Any = make_norm(norm, inputs if preactivation else outputs, rngs=rngs)
         self.norm_second: Any = make_norm(norm, outputs, rngs=rngs)
         self.norm_1x1: Any = make_norm(norm, outputs, rngs=rngs) if projects and not preactivation else None
-        both = inputs + outputs
         self.pool = (
-            pool_type(both, padding=padding, options=pool_options, rngs=rngs, maximum=False)
-            if pool_type is not None and not strided
+            pool_type(inputs + outputs, padding=padding, options=options.pool_options, rngs=rngs, maximum=False)
+            if downsamples and not strided
             else None
         )
-        self.activation_first: Any = make_activation(activation, inputs if preactivation else outputs)
-        self.activation_second: Any = make_activation(activation, outputs)
+        self.activation_first: Any = make_activation(options.activation, inputs if preactivation else outputs)
+        self.activation_second: Any = make_activation(options.activation, outputs)
         self.preactivation = preactivation
         self.stride = step * (self.pool.stride if self.pool else 1)
         self.is_circular = padding == "circular"

@@ -13,11 +13,6 @@ class TokenMixing(nnx.Module):
 
     Section 2, equation 1, first line, without its normalization and skip connection. Not equivariant to shifts of the
     tokens. Weights start Glorot-uniform, biases at 0.
-
-    Args:
-        tokens: number of positions.
-        hidden: hidden units D_S.
-        rngs: for the initial weights.
     """
 
     def __init__(self, tokens: int, hidden: int, *, rngs: nnx.Rngs) -> None:

@@ -25,7 +25,6 @@ class TransformerBlock(nnx.Module):
         ratio: hidden units of the MLP per channel.
         relative: bias of the attention between patch tokens. A class token has none, so that the bias of the last block
             has no effect if only the class token is read.
-        rngs: for the initial weights.
     """
 
     def __init__(
