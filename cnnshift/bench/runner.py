@@ -91,7 +91,8 @@ def run_plan(
                 model = _prepare_model(plan, cell, callback, weights)
             if save_weights_in and isinstance(cell.network, TrainingPlan):
                 path = named_weights_path(save_weights_in, cell.network.name, cell.seed)
-                save_weights(model.model, path, recipe=model.provenance.recipe, loss=model.provenance.loss)
+                recipe, loss = model.provenance.recipe, model.provenance.loss
+                save_weights(model.model, path, recipe=recipe, loss=loss)  # pyright: ignore[reportArgumentType]
             last = (*key[:2], model)
         model = last[2]
         with _name_model_in_errors(cell, plan):

@@ -33,7 +33,7 @@ _TYPES: Mapping[str, str] = MappingProxyType({"FloatStorage": "<f4", "LongStorag
 class _Storage(NamedTuple):
     dtype: str
     key: str
-    count: int
+    length: int
 
 
 class _Tensor(NamedTuple):
@@ -98,10 +98,10 @@ def _read(file: io.BytesIO) -> dict[str, np.ndarray]:
 
 
 def _read_storage(file: io.BytesIO, storage: _Storage) -> np.ndarray:
-    if int.from_bytes(file.read(8), "little", signed=True) != storage.count:
+    if int.from_bytes(file.read(8), "little", signed=True) != storage.length:
         raise ValueError("a storage and its tensors disagree on its length")
-    array = np.frombuffer(file.read(storage.count * np.dtype(storage.dtype).itemsize), storage.dtype)
-    if len(array) != storage.count:
+    array = np.frombuffer(file.read(storage.length * np.dtype(storage.dtype).itemsize), storage.dtype)
+    if len(array) != storage.length:
         raise ValueError("it is truncated")
     return array
 
@@ -123,20 +123,20 @@ class _Unpickler(pickle._Unpickler):  # pyright: ignore[reportAttributeAccessIss
         raise pickle.UnpicklingError(f"it names {module}.{name}, which is not allowed")
 
     def persistent_load(self, pid: Any) -> _Storage:
-        kind, dtype, key, _, count, view = pid
+        kind, dtype, key, _, length, view = pid
         if kind != "storage" or dtype not in _TYPES.values() or view is not None or not isinstance(key, str):
             raise ValueError("it has entries that are not named tensors")
-        if not _is_count(count):
-            raise ValueError(f"a storage claims {count!r} numbers")
-        return _Storage(dtype, key, count)
+        if not _is_size(length):
+            raise ValueError(f"a storage claims {length!r} numbers")
+        return _Storage(dtype, key, length)
 
 
 def _make_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> _Tensor:
     fits = isinstance(shape, tuple) and isinstance(strides, tuple) and len(shape) == len(strides) <= 8
-    if not (isinstance(storage, _Storage) and fits and all(map(_is_count, (offset, *shape, *strides)))):
+    if not (isinstance(storage, _Storage) and fits and all(map(_is_size, (offset, *shape, *strides)))):
         raise ValueError("it has a tensor without a valid position in a storage")
     return _Tensor(storage, offset, shape, strides)
 
 
-def _is_count(value: Any) -> bool:
+def _is_size(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**48
