@@ -28,6 +28,9 @@ from cnnshift.train.load_or_train import TrainingPlan, plan_training
 
 log = logging.getLogger("cnnshift")
 
+ModelPlan = TrainingPlan | LoadedModel
+"""A model to train, or a pretrained model."""
+
 
 @dataclass(frozen=True, slots=True)
 class ShiftPlan:
@@ -50,12 +53,12 @@ class ShiftPlan:
 class BenchCell:
     """A unit of work: one model, trained with one seed, under one protocol."""
 
-    network: TrainingPlan | LoadedModel
+    model: ModelPlan
     seed: int
     shift_plan: ShiftPlan
 
     def __str__(self) -> str:
-        return f"{self.network.name} seed {self.seed} {self.shift_plan.record.name}"
+        return f"{self.model.name} seed {self.seed} {self.shift_plan.record.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ class BenchPlan:
         train: training images; None if nothing is trained or the data set has none.
         test: test images.
         dataset: entry of the test images in the result file.
-        networks: models in the order of the settings, each with its recipe or its weights.
+        models: models in the order of the settings, each with its recipe or its weights.
         shift_plans: protocols in the order of the settings.
     """
 
@@ -75,21 +78,26 @@ class BenchPlan:
     train: Split | None
     test: Split
     dataset: DatasetRecord
-    networks: tuple[TrainingPlan | LoadedModel, ...]
+    models: tuple[ModelPlan, ...]
     shift_plans: tuple[ShiftPlan, ...]
+
+    @property
+    def trained_models(self) -> list[TrainingPlan]:
+        """The models that are trained."""
+        return [model for model in self.models if isinstance(model, TrainingPlan) and model.epochs]
 
     def cells(self) -> Iterator[BenchCell]:
         """Iterate over models, then seeds, then protocols."""
-        for network in self.networks:
-            for seed in self._seeds(network):
+        for model in self.models:
+            for seed in self._seeds(model):
                 for shift_plan in self.shift_plans:
-                    yield BenchCell(network, seed, shift_plan)
+                    yield BenchCell(model, seed, shift_plan)
 
-    def _seeds(self, network: TrainingPlan | LoadedModel) -> tuple[int, ...]:
-        if isinstance(network, LoadedModel):
-            return (network.provenance.seed,)
-        if network.seed is not None:
-            return (network.seed,)
+    def _seeds(self, model: ModelPlan) -> tuple[int, ...]:
+        if isinstance(model, LoadedModel):
+            return (model.provenance.seed,)
+        if model.seed is not None:
+            return (model.seed,)
         return tuple(range(self.config.seed, self.config.seed + self.config.seeds))
 
 
@@ -100,25 +108,25 @@ def make_plan(config: MeasureConfig) -> BenchPlan:
         InputError: the first setting that cannot be used.
     """
     dataset = create_dataset(dataset_spec(config))
-    models = [ModelSpec.parse(model) for model in config.models]
-    pretrained = {str(spec): load_model(spec) for spec in models if is_pretrained(spec)}
+    specs = [ModelSpec.parse(model) for model in config.models]
+    pretrained = {str(spec): load_model(spec) for spec in specs if is_pretrained(spec)}
     log.info("Loading the data set %s", dataset.spec)
     test = dataset.load("test", limit=config.limit)
     window = window_size(list(pretrained.values()), test)
     test = test.with_window(window)
     if config.limit is not None and config.limit > len(test):
         log.warning("--limit is %d, but '%s' has %d test images; using all.", config.limit, dataset.spec, len(test))
-    trains = dataset.has_train and len(pretrained) < len(models)
+    trains = dataset.has_train and len(pretrained) < len(specs)
     train = dataset.load("train").with_window(window) if trains else None
     record = dataset_record(str(dataset.spec), dataset.version, test)
     shift_plans = tuple(plan_shifts(name, test, record, config) for name in dict.fromkeys(config.protocols))
-    networks: dict[str, TrainingPlan | LoadedModel] = {}
-    for model in models:
-        network = pretrained.get(str(model)) or plan_training(model, train or test, epochs=config.epochs)
-        if network.name in networks:
-            raise InputError(f"The model '{model}' is listed twice (as {network.name}).")
-        networks[network.name] = network
-    return BenchPlan(config, train, test, record, tuple(networks.values()), shift_plans)
+    models: dict[str, ModelPlan] = {}
+    for spec in specs:
+        model = pretrained.get(str(spec)) or plan_training(spec, train or test, epochs=config.epochs)
+        if model.name in models:
+            raise InputError(f"The model '{spec}' is listed twice (as {model.name}).")
+        models[model.name] = model
+    return BenchPlan(config, train, test, record, tuple(models.values()), shift_plans)
 
 
 def plan_shifts(protocol: str, test: Split, dataset: DatasetRecord, config: MeasureConfig) -> ShiftPlan:

@@ -200,12 +200,12 @@ def _config_text(resolved: ResolvedConfig) -> str:
 def _plan_text(plan: BenchPlan, *, trains: bool) -> str:
     cells = list(plan.cells())
     lines = [
-        f"{i}. {cell.network.name} seed {cell.seed}: {cell.shift_plan.record.name}, "
+        f"{i}. {cell.model.name} seed {cell.seed}: {cell.shift_plan.record.name}, "
         f"{len(plan.test):,} images × {cell.shift_plan.shift_set.count:,} shifts"
         for i, cell in enumerate(cells, start=1)
     ]
     forward_passes = sum(len(plan.test) * (cell.shift_plan.shift_set.count + 1) for cell in cells)
     total = [f"{len(cells)} cell{'s' if len(cells) > 1 else ''}", f"{forward_passes:,} forward passes"]
-    if trains and plan.train and any(network.epochs for network in plan.networks):
+    if trains and plan.train and plan.trained_models:
         total.append(f"{len(plan.train):,} training images")
     return "\n".join([*lines, ", ".join(total)]) + "\n"

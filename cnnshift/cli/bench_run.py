@@ -72,10 +72,10 @@ def prepare(config: MeasureConfig, files: Files) -> BenchPlan:
     from cnnshift.loaded_model import LoadedModel
 
     plan = make_plan(config)
-    for network in plan.networks:
-        if isinstance(network, LoadedModel) and (changed := network.preprocess.changed()):
-            print_line(f"Preprocessing for {network.name}: {', '.join(f'{key} {changed[key]}' for key in changed)}")
-    # Check the weights, too.
+    for model in plan.models:
+        if isinstance(model, LoadedModel) and (changed := model.preprocess.changed()):
+            print_line(f"Preprocessing for {model.name}: {', '.join(f'{key} {changed[key]}' for key in changed)}")
+    # Check the saved weights before the first cell.
     new_result(plan, files.weights)
     return plan
 

@@ -38,11 +38,11 @@ def export(
     load_backend()
     from cnnshift.bench.export import export_onnx
 
-    export = export_onnx(model, output, dataset=config.dataset, epochs=config.epochs, seed=config.seed, say=print_line)
+    export = export_onnx(model, output, dataset=config.dataset, epochs=config.epochs, seed=config.seed)
     shape = " × ".join(map(str, export.shape))
     parameters = "" if export.parameters is None else f", {export.parameters:,} parameters"
     print_line(
-        f"{export.label}{parameters}, images {shape}: {export.agreeing} of {export.images} predictions are "
+        f"{export.name}{parameters}, images {shape}: {export.equal_predictions} of {export.images} predictions are "
         f"equal, logits differ by at most {export.difference:.1e} of the largest"
     )
     print_line(f"Wrote {output}")

@@ -54,7 +54,7 @@ class ProgressDisplay(BenchCallback):
 
     @override
     def on_train_start(self, cell: BenchCell, steps: int) -> Callable[[int], None]:
-        return self._task(f"Training {cell.network.name} seed {cell.seed}", steps)
+        return self._task(f"Training {cell.model.name} seed {cell.seed}", steps)
 
     @override
     def on_sweep_start(self, cell: BenchCell, image_shifts: int) -> Callable[[int], None]:
