@@ -11,11 +11,6 @@ from typing import BinaryIO
 
 from cnnshift.errors import InputError, SaveError
 
-MAX_FILE_BYTES = 512 * 2**20
-"""Default size limit of `read_bytes`."""
-
-_PREFIX = ".cnnshift-"
-
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
@@ -29,41 +24,29 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """
     try:
         path = path.resolve()
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=_PREFIX)
+        temporary = path.parent / f".cnnshift-{os.urandom(8).hex()}"
         try:
-            with os.fdopen(handle, "w+b") as file:
+            with temporary.open("x+b") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            # mkstemp creates the file with mode 0o600.
-            mask = os.umask(0)
-            os.umask(mask)
-            os.chmod(temporary, 0o666 & ~mask)
             os.replace(temporary, path)
         except BaseException:
             with contextlib.suppress(OSError):
-                os.unlink(temporary)
+                temporary.unlink()
             raise
     except OSError as error:
         raise SaveError(f"Cannot write {path}: {error.strerror or error}.") from None
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Replace the content of a file atomically; see `atomic_file`.
-
-    Raises:
-        SaveError: The file cannot be written.
-    """
+    """Replace the content of a file; see `atomic_file`."""
     with atomic_file(path) as file:
         file.write(content)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace the content of a file atomically with text in UTF-8; see `atomic_file`.
-
-    Raises:
-        SaveError: The file cannot be written.
-    """
+    """Replace the content of a file with text in UTF-8; see `atomic_file`."""
     write_bytes(path, text.encode())
 
 
@@ -75,18 +58,15 @@ def check_writable(path: Path) -> None:
     """
     try:
         target = path.resolve()
-        if target.is_dir():
-            raise InputError(f"Cannot write {path}: it is a directory.")
         if target.exists() and not target.is_file():
-            raise InputError(f"Cannot write {path}: it is not a regular file.")
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=_PREFIX)
-        os.close(handle)
-        os.unlink(temporary)
+            kind = "a directory" if target.is_dir() else "not a regular file"
+            raise InputError(f"Cannot write {path}: it is {kind}.")
+        tempfile.TemporaryFile(dir=target.parent).close()
     except OSError as error:
         raise InputError(f"Cannot write {path}: {error.strerror or error}.") from None
 
 
-def read_bytes(path: Path, *, limit: int = MAX_FILE_BYTES) -> bytes:
+def read_bytes(path: Path, *, limit: int = 512 * 2**20) -> bytes:
     """Return the content of a file of at most `limit` bytes.
 
     Raises:

@@ -15,7 +15,7 @@ from cnnshift.cli.terminal import print_line
 from cnnshift.config import MeasureConfig
 from cnnshift.errors import InputError, MeasurementError, SaveError
 from cnnshift.files import check_writable
-from cnnshift.results.files import LAST, last_path, load_result, save_result
+from cnnshift.results.files import LAST, load_result, locate, save_result
 from cnnshift.results.schema import Result
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class _Checkpoint:
     def save(self, result: Result) -> None:
         self.result = result
         try:
-            save_result(result, last_path())
+            save_result(result, locate(LAST))
         except SaveError as error:
             print_line(f"warning: The result is not saved as 'last': {error}")
         if self._output:
@@ -128,7 +128,7 @@ def run(plan: BenchPlan, files: Files, *, resume: bool) -> Result:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     cells = sum(1 for _ in plan.cells())
     # Save an empty result, so that a run can be resumed from here on, unless it would replace finished cells.
-    replaces_nothing = not any(map(_has_runs, (files.output, last_path())))
+    replaces_nothing = not any(map(_has_runs, (files.output, locate(LAST))))
     if replaces_nothing:
         checkpoint.save(checkpoint.result)
     try:

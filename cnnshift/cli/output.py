@@ -12,7 +12,7 @@ from cnnshift.cli.terminal import print_line, print_result, style_of
 from cnnshift.errors import InputError
 
 if TYPE_CHECKING:
-    from cnnshift.render.document import Document
+    from cnnshift.render.document import Document, Style
 
 SUFFIXES = {
     ".txt": "table",
@@ -48,7 +48,6 @@ def emit(document: Document, format: str, outputs: Sequence[Path] | None = None)
     """
     for path in outputs or ():
         from cnnshift.files import write_text
-        from cnnshift.render.style import Style
 
         write_text(path, FORMATS.load(SUFFIXES[path.suffix])(document, Style()))
         print_line(f"Wrote {path}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 from cnnshift.errors import InputError, SaveError
 
 if TYPE_CHECKING:
-    from cnnshift.render.style import Style
+    from cnnshift.render.document import Style
 
 
 COLORS = ("auto", "always", "never")
@@ -45,7 +45,7 @@ def style_of(stream: TextIO) -> Style:
     """Return width and colour of a stream; pipes and files have no width."""
     import shutil
 
-    from cnnshift.render.style import Style
+    from cnnshift.render.document import Style
 
     terminal = stream.isatty()
     width = shutil.get_terminal_size().columns if terminal else None

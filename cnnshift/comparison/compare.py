@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Literal
 
 import cnnshift
@@ -15,7 +16,7 @@ from cnnshift.comparison.matching import MatchedRuns, UnmatchedRuns, match_resul
 from cnnshift.comparison.notes import Matches, gate_notes, result_notes
 from cnnshift.comparison.ranking import rank_models
 from cnnshift.comparison.records import ChangedPrediction, ComparedRow, Comparison, RequirementResult, Verdict
-from cnnshift.comparison.verdicts import PendingRow, assign_verdicts, overall_status, worst_first
+from cnnshift.comparison.verdicts import assign_verdicts, overall_status, worst_first
 from cnnshift.errors import InputError
 from cnnshift.registry import unknown
 from cnnshift.results.aggregate import group_by_contract, seed_mean
@@ -97,8 +98,8 @@ def _compare(
     _check_patterns(policy, matches, candidates)
     # Models differ on purpose: between them, only gates that were given for this comparison fail.
     gated = kind == "results" or policy.from_arguments
-    pending = [row for name, match in matches for row in _compare_metrics(baseline, name, match, policy)]
-    pending = _without_repeated_accuracy(pending)
+    rows = [row for name, match in matches for row in _compare_metrics(baseline, name, match, policy)]
+    rows = _without_repeated_accuracy(rows)
     changed: list[ChangedPrediction] = []
     exactly_compared = 0
     if exact:
@@ -109,8 +110,8 @@ def _compare(
                     exactly_compared += 1
                 except ValueError as error:
                     reason = f"exact comparison: {error}"
-                    pending.append((_row(baseline, name, match, "predictions", None, "incomparable", reason), None))
-    rows = sorted(assign_verdicts(pending), key=worst_first)
+                    rows.append(_row(baseline, name, match, "incomparable", reason, id="predictions"))
+    rows = sorted(assign_verdicts(rows), key=worst_first)
     requirements = [one for name, result in candidates.items() for one in _check_requirements(name, result, policy)]
     status = overall_status(rows, requirements, changed, policy, gated=gated)
     return Comparison(
@@ -134,14 +135,13 @@ def _compare(
 
 def _compare_metrics(
     baseline: str, candidate: str, match: MatchedRuns | UnmatchedRuns, policy: Policy
-) -> Iterator[PendingRow]:
+) -> Iterator[ComparedRow]:
     if isinstance(match, UnmatchedRuns):
-        yield _row(baseline, candidate, match, "", None, match.verdict, match.reason), None
+        yield _row(baseline, candidate, match, match.verdict, match.reason)
         return
     ids = policy.metrics({metric.id: metric.unit for run in match.base for metric in run.metrics})
     if not ids:
-        reason = "no gate applies to a metric of the baseline"
-        yield _row(baseline, candidate, match, "", None, "missing", reason), None
+        yield _row(baseline, candidate, match, "missing", "no gate applies to a metric of the baseline")
     for id in ids:
         base, other = ([metric for run in runs if (metric := run.metric(id))] for runs in (match.base, match.runs))
         example = next(iter([*base, *other]), None)
@@ -150,26 +150,15 @@ def _compare_metrics(
             # A metric without a value on both sides is omitted, unless a gate names it.
             if verdict != "unchanged" or (policy.explicit and any(gate.pattern == id for gate in policy.gates)):
                 verdict = "missing" if verdict == "unchanged" else verdict
-                yield _row(baseline, candidate, match, id, example, verdict, reason), None
+                yield _row(baseline, candidate, match, verdict, reason, id=id, metric=example)
             continue
         assert example is not None
         gate = policy.gate(id, example.unit)
         assert gate is not None
         difference = metric_difference(match.base, match.runs, id)
-        update = {
-            "baseline_value": difference.base,
-            "candidate_value": difference.candidate,
-            "difference": difference.value,
-            "ci95": difference.ci95,
-            "margin": gate.margin(id, example.unit, difference.base),
-            "p": difference.p,
-            "method": difference.method,
-            "n": difference.n,
-            "seeds": difference.seeds,
-            "seed_sd": difference.seed_sd,
-        }
-        row = _row(baseline, candidate, match, id, example, "unchanged", "")
-        yield row.model_copy(update=update), difference
+        margin = gate.margin(id, example.unit, difference.baseline_value)
+        row = _row(baseline, candidate, match, "unchanged", id=id, metric=example)
+        yield row.model_copy(update=asdict(difference) | {"margin": margin})
 
 
 def _check_comparable(
@@ -195,17 +184,14 @@ def _check_comparable(
     return None
 
 
-def _without_repeated_accuracy(pending: Sequence[PendingRow]) -> list[PendingRow]:
+def _without_repeated_accuracy(rows: Sequence[ComparedRow]) -> list[ComparedRow]:
     """Drop repeated rows of the accuracy, which is measured without shifts and the same under every protocol."""
-    keys, unique = set(), []
-    for row, difference in pending:
-        key = (row.baseline, row.candidate, row.model, row.dataset, row.baseline_value, row.candidate_value)
-        if row.metric == "accuracy" and difference is not None:
-            if key in keys:
-                continue
-            keys.add(key)
-        unique.append((row, difference))
-    return unique
+    unique: dict[object, ComparedRow] = {}
+    for row in rows:
+        repeatable = row.metric == "accuracy" and row.difference is not None
+        values = row.baseline, row.candidate, row.model, row.dataset, row.baseline_value, row.candidate_value
+        unique.setdefault(values if repeatable else len(unique), row)
+    return list(unique.values())
 
 
 def _applied_gates(rows: Sequence[ComparedRow], policy: Policy) -> list[str]:
@@ -220,10 +206,11 @@ def _row(
     baseline: str,
     candidate: str,
     match: MatchedRuns | UnmatchedRuns,
-    id: str,
-    metric: MetricResult | None,
     verdict: Verdict,
-    reason: str,
+    reason: str = "",
+    *,
+    id: str = "",
+    metric: MetricResult | None = None,
 ) -> ComparedRow:
     run = match.runs[0]
     return ComparedRow(

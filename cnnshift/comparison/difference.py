@@ -25,12 +25,11 @@ Candidate = Float[np.ndarray, "m2 n"]
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Candidate minus baseline.
+    """Candidate minus baseline: fields of a `ComparedRow`.
 
     Attributes:
-        base: value of the baseline, averaged over seeds.
-        candidate: value of the candidate, averaged over seeds.
-        value: their difference in the unit of the metric.
+        baseline_value, candidate_value: means over seeds.
+        difference: of these, in the unit of the metric.
         ci95: 95 % interval of the difference over images, and over seeds if both sides have several; None if the data
             do not determine it.
         p: two-sided p-value of the hypothesis "no difference"; None as for `ci95`.
@@ -41,9 +40,9 @@ class Difference:
         seeds_needed: estimated number of seeds at which the interval excludes 0; None if there is no such number.
     """
 
-    base: float
-    candidate: float
-    value: float
+    baseline_value: float
+    candidate_value: float
+    difference: float
     ci95: tuple[float, float] | None
     p: float | None
     method: str
@@ -68,20 +67,13 @@ def metric_difference(base: Sequence[Run], candidate: Sequence[Run], id: str) ->
         candidate: runs of the same model under the same contract.
         id: id of the metric.
     """
-    before, after = (sorted(runs, key=lambda run: run.seed) for runs in (base, candidate))
-    first, second = ([_metric(run, id) for run in runs] for runs in (before, after))
-    tables = _table(first), _table(second)
-    if tables[0] is None or tables[1] is None:
+    sides = [sorted(runs, key=lambda run: run.seed) for runs in (base, candidate)]
+    first, second = ([metric for run in runs if (metric := run.metric(id))] for runs in sides)
+    before, after = _table(first), _table(second)
+    if before is None or after is None:
         return _unpaired(first, second)
-    same = [run.seed for run in before] == [run.seed for run in after]
-    return _paired(tables[0], tables[1], first[0].bounds, paired_seeds=same)
-
-
-def _metric(run: Run, id: str) -> MetricResult:
-    metric = run.metric(id)
-    assert metric is not None
-    assert metric.value is not None
-    return metric
+    same = [run.seed for run in sides[0]] == [run.seed for run in sides[1]]
+    return _paired(before, after, first[0].bounds, paired_seeds=same)
 
 
 def _table(metrics: Sequence[MetricResult]) -> PerImage | None:
@@ -103,18 +95,9 @@ def _paired(base: Base, candidate: Candidate, bounds: tuple[float, float] | None
             seeded = seeded_difference(after - before, bounds=limits)
         else:
             seeded = seeded_difference_unpaired(before, after, bounds=limits)
-        ci95 = _finite(seeded.low, seeded.high)
-        return Difference(
-            *values,
-            seeded.value,
-            ci95,
-            seeded.p if ci95 else None,
-            "paired by image, over images and seeds",
-            n,
-            seeds,
-            seed_sd=seeded.seed_sd,
-            seeds_needed=required_seeds(seeded),
-        )
+        ci95, method = _finite(seeded.low, seeded.high), "paired by image, over images and seeds"
+        p, needed = seeded.p if ci95 else None, required_seeds(seeded)
+        return Difference(*values, seeded.value, ci95, p, method, n, seeds, seeded.seed_sd, needed)
     changes = after.mean(axis=0) - before.mean(axis=0)
     interval, p, method = paired_interval(changes, bounds=limits), p_value(changes, bounds=limits), "paired by image"
     both = np.isfinite(base[0]) & np.isfinite(candidate[0])

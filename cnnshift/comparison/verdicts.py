@@ -7,7 +7,6 @@ from typing import Literal
 
 import numpy as np
 
-from cnnshift.comparison.difference import Difference
 from cnnshift.comparison.gates import Policy
 from cnnshift.comparison.records import VERDICTS, ChangedPrediction, ComparedRow, RequirementResult, Verdict
 from cnnshift.stats.holm import holm
@@ -16,34 +15,29 @@ from cnnshift.stats.sample_size import required_images
 SIGNIFICANCE = 0.05
 
 
-PendingRow = tuple[ComparedRow, Difference | None]
-"""A row before its verdict, with its difference; None if the verdict does not depend on one."""
-
-
-def assign_verdicts(pending: Sequence[PendingRow]) -> Iterator[ComparedRow]:
-    """Adjust the p-values for the number of rows that have one, and assign the verdicts."""
-    p_values = [difference.p for _, difference in pending if difference is not None and difference.p is not None]
-    adjusted = iter(holm(np.array(p_values, dtype=float)))
-    for row, difference in pending:
-        if difference is None:
+def assign_verdicts(rows: Sequence[ComparedRow]) -> Iterator[ComparedRow]:
+    """Adjust the p-values for the number of rows that have one, and assign verdicts to the rows with a difference."""
+    adjusted = iter(holm(np.array([row.p for row in rows if row.p is not None], dtype=float)))
+    for row in rows:
+        if row.difference is None:
             yield row
             continue
-        p_holm = float(next(adjusted)) if difference.p is not None else None
+        p_holm = float(next(adjusted)) if row.p is not None else None
         verdict = _verdict(row, p_holm)
-        images, seeds = _sample_size(difference, p_holm) if verdict == "inconclusive" else (None, None)
+        images, seeds = _sample_size(row, p_holm) if verdict == "inconclusive" else (None, None)
         update = {"p_holm": p_holm, "verdict": verdict, "images_needed": images, "seeds_needed": seeds}
         yield row.model_copy(update=update)
 
 
-def _sample_size(difference: Difference, p_holm: float | None) -> tuple[int | None, int | None]:
+def _sample_size(row: ComparedRow, p_holm: float | None) -> tuple[int | None, int | None]:
     """Return the number of images, or of seeds if there are several, that makes such a difference significant."""
-    if not difference.p or not p_holm:
+    if not row.p or not p_holm:
         return None, None
-    if min(difference.seeds) > 1:
-        return None, difference.seeds_needed
+    if min(row.seeds) > 1:
+        return None, row.seeds_needed
     # Holm's factor p_holm / p divides the level; where p_holm is cut off at 1, this is a lower limit of the factor.
-    level = min(SIGNIFICANCE, SIGNIFICANCE * difference.p / p_holm)
-    return required_images(difference.n, difference.p, level), None
+    level = min(SIGNIFICANCE, SIGNIFICANCE * row.p / p_holm)
+    return required_images(row.n, row.p, level), None
 
 
 def _verdict(row: ComparedRow, p_holm: float | None) -> Verdict:
@@ -72,19 +66,16 @@ def overall_status(
     gated: bool,
 ) -> Literal["passed", "failed", "incomparable"]:
     """Return the status of a comparison, whose rows can fail it only if it is `gated`."""
-    regressed = any(row.verdict == "regressed" for row in rows)
-    inconclusive = any(row.verdict == "inconclusive" and row.improvement < 0 for row in rows)
+    failing = ("regressed", "inconclusive") if policy.on_inconclusive == "fail" else ("regressed",)
+    lost = any(row.verdict in failing and row.improvement < 0 for row in rows)
     unmet = any(not one.met and one.value is not None for one in requirements)
-    if unmet or changed or (gated and (regressed or (inconclusive and policy.on_inconclusive == "fail"))):
+    if unmet or changed or (gated and lost):
         return "failed"
     compared = any(row.difference is not None for row in rows) or any(one.value is not None for one in requirements)
     # Without a single compared row or requirement nothing has passed, whatever is allowed.
     if not compared and (gated or policy.requirements):
         return "incomparable"
-    verdicts = {row.verdict for row in rows}
-    missing = "missing" in verdicts or any(one.value is None for one in requirements)
-    if (missing and "missing" not in policy.allowed) or (
-        "incomparable" in verdicts and "incomparable" not in policy.allowed
-    ):
-        return "incomparable"
-    return "passed"
+    absent = {row.verdict for row in rows if row.verdict in ("missing", "incomparable")}
+    if any(one.value is None for one in requirements):
+        absent.add("missing")
+    return "passed" if absent <= set(policy.allowed) else "incomparable"

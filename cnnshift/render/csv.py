@@ -4,8 +4,7 @@ import csv
 import io
 from typing import Any
 
-from cnnshift.render.document import Document
-from cnnshift.render.style import Style
+from cnnshift.render.document import Document, Style
 
 
 def render(document: Document, style: Style) -> str:

@@ -1,9 +1,9 @@
-"""The output of a command, independent of the format: tables for people, records for programs, findings for CI."""
+"""The output of a command, independent of the format, and the style of an output stream."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 Level = Literal["error", "failure", "warning", "notice", "passed"]
@@ -30,14 +30,7 @@ class TableCell:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A table column.
-
-    Attributes:
-        heading: text of the header.
-        cells: one per row.
-        numeric: whether to align to the right.
-        optional: whether to omit the column from narrow terminals.
-    """
+    """A table column: `numeric` ones are aligned to the right, `optional` ones omitted from narrow terminals."""
 
     heading: str
     cells: Sequence[TableCell]
@@ -55,9 +48,8 @@ class HeatMap:
         y: axis value of every row, from the top.
         x: axis value of every column, from the left.
         unit: "fraction" (shown as %), "px", or "" for a plain number.
-        low: lower limit of the scale.
-        high: upper limit of the scale.
-        axes: names of the two axes.
+        low, high: limits of the scale.
+        axes: names of y and x.
         missing: why values are missing.
     """
 
@@ -74,17 +66,7 @@ class HeatMap:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One or several lines over one axis, on one scale.
-
-    Attributes:
-        title: name of the values.
-        x: axis values, ascending.
-        lines: values by the name of the line; None for a missing value.
-        unit: as in `HeatMap`.
-        low: lower limit of the scale.
-        high: upper limit of the scale.
-        axis: name of the axis.
-    """
+    """Lines by name over one axis: x ascending, None for a missing value, `unit` and limits as in `HeatMap`."""
 
     title: str
     x: Sequence[Number]
@@ -111,14 +93,9 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One result with a severity, as CI systems show it.
+    """One result as CI systems show it: a sentence about a metric or gate (`name`) of a model (`group`).
 
-    Attributes:
-        level: severity.
-        group: the model.
-        name: the metric or gate.
-        message: one sentence.
-        severity: order among findings of one level; larger is worse.
+    `severity` orders the findings of one level; larger is worse.
     """
 
     level: Level
@@ -136,9 +113,7 @@ class Document:
         name: name of the command.
         content: everything, as a pydantic model or plain values, for `json`.
         records: flat rows with equal keys, for `csv`.
-        tables: for people.
-        header: lines before the tables.
-        footer: lines after the tables.
+        tables: for `table` and `markdown`, as are header and footer, the lines around them.
         findings: for `github` and `junit`.
         lines: one object per line, for `jsonl`; by default the records.
     """
@@ -150,7 +125,16 @@ class Document:
     header: Sequence[str] = ()
     footer: Sequence[str] = ()
     findings: Sequence[Finding] = ()
-    lines: Sequence[Mapping[str, Any]] = field(default=())
+    lines: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """Width of an output stream in columns (None: unlimited), and whether it has colour and 24-bit colour."""
+
+    width: int | None = None
+    color: bool = False
+    truecolor: bool = False
 
 
 def worst_first(findings: Sequence[Finding]) -> list[Finding]:

@@ -4,8 +4,7 @@ GitHub shows ten annotations per step; the number of the others is printed as pl
 documentation, "Workflow commands for GitHub Actions".
 """
 
-from cnnshift.render.document import Document, worst_first
-from cnnshift.render.style import Style
+from cnnshift.render.document import Document, Style, worst_first
 
 MAX_ANNOTATIONS = 10
 

@@ -14,7 +14,6 @@ from itertools import groupby
 import numpy as np
 
 from cnnshift.array_types import Float
-from cnnshift.render.colormap import color_at
 from cnnshift.render.document import HeatMap, Number
 from cnnshift.render.numbers import format_value, format_with_unit
 from cnnshift.render.styled_text import RGB, Line, Segment, plain_text, wrap
@@ -22,18 +21,42 @@ from cnnshift.render.styled_text import RGB, Line, Segment, plain_text, wrap
 SHADES = " ░▒▓█"
 MISSING = "·"
 
+# Colours of viridis at 0, 1/10, …, 1; linear interpolation is within 13 of 255. Source: van der Walt & Smith 2015, CC0.
+VIRIDIS: tuple[RGB, ...] = (
+    (68, 1, 84),
+    (72, 36, 117),
+    (65, 68, 135),
+    (53, 95, 141),
+    (42, 120, 142),
+    (33, 145, 140),
+    (34, 168, 132),
+    (68, 191, 112),
+    (122, 209, 81),
+    (189, 223, 38),
+    (253, 231, 37),
+)
+
+# Smaller maps are enlarged up to this many pixels per side, and by at most this factor.
 MIN_SIDE, MAX_FACTOR = 16, 4
-"""Smaller maps are enlarged up to this many pixels per side, and by at most this factor."""
 
+# Cells per side above which a map is averaged over blocks.
 MAX_SIDE = 64
-"""Number of cells per side above which a map is averaged over blocks."""
 
+# Columns available to the text around a map, even if the map is narrower.
 MIN_TEXT_WIDTH = 29
-"""Columns available to the text around a map, even if the map is narrower."""
 
 SCALE_WIDTH = 10
 
 Cells = Float[np.ndarray, "h w"]
+
+
+def color_at(fraction: float) -> RGB:
+    """Return the colour of viridis at a position from 0 (dark) to 1 (light); positions outside are clipped."""
+    position = fraction * (len(VIRIDIS) - 1)
+    red, green, blue = (
+        round(float(np.interp(position, range(len(VIRIDIS)), channel))) for channel in zip(*VIRIDIS, strict=True)
+    )
+    return red, green, blue
 
 
 def draw_heatmap(heat_map: HeatMap, *, color: bool, width: int) -> tuple[list[Line], list[Line]]:

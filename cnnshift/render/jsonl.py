@@ -2,8 +2,7 @@
 
 import pydantic_core
 
-from cnnshift.render.document import Document
-from cnnshift.render.style import Style
+from cnnshift.render.document import Document, Style
 
 
 def render(document: Document, style: Style) -> str:

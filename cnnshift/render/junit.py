@@ -5,8 +5,7 @@ from __future__ import annotations
 import io
 import re
 
-from cnnshift.render.document import Document
-from cnnshift.render.style import Style
+from cnnshift.render.document import Document, Style
 
 
 def render(document: Document, style: Style) -> str:

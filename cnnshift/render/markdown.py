@@ -3,9 +3,8 @@
 import re
 from collections.abc import Iterable
 
-from cnnshift.render.document import Document, Table, TableCell
+from cnnshift.render.document import Document, Style, Table, TableCell
 from cnnshift.render.plots import draw
-from cnnshift.render.style import Style
 from cnnshift.render.styled_text import plain_text
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate, zip_longest
 from typing import NamedTuple
 
 RGB = tuple[int, int, int]
@@ -26,17 +27,14 @@ def plain_text(line: Line) -> str:
 
 def join_columns(blocks: Sequence[Sequence[Line]], gap: int) -> list[Line]:
     """Place blocks of lines side by side, `gap` columns apart, aligned at the top."""
-    widths = [max((len(plain_text(line)) for line in block), default=0) for block in blocks]
+    widths = [max((len(plain_text(line)) for line in block), default=0) + gap for block in blocks]
     lines = []
-    for row in range(max(map(len, blocks), default=0)):
+    for row in zip_longest(*blocks, fillvalue=()):
         line: Line = []
-        start = 0
-        for block, width in zip(blocks, widths, strict=True):
-            if row < len(block):
-                padding = Segment(" " * (start - len(plain_text(line))))
-                line += [segment for segment in (padding, *block[row]) if segment.text]
-            start += width + gap
-        lines.append(line)
+        for part, start in zip(row, accumulate(widths, initial=0), strict=False):
+            if part:
+                line += [Segment(" " * (start - len(plain_text(line)))), *part]
+        lines.append([segment for segment in line if segment.text])
     return lines
 
 

@@ -10,15 +10,11 @@ from rich.style import Style as RichStyle
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from cnnshift.render.document import Column, Document, Table, TableCell
-from cnnshift.render.style import Style
-from cnnshift.render.styled_text import RGB, Line
+from cnnshift.render.document import Document, Style, Table, TableCell
+from cnnshift.render.styled_text import Line
 
-WIDE = 150
-"""Width from which details are placed beside a value instead of below it."""
-
-NARROW = 100
-"""Width below which optional columns are omitted."""
+# Widths from which details are placed beside a value instead of below it, and below which optional columns are omitted.
+WIDE, NARROW = 150, 100
 
 UNLIMITED = 1_000_000
 
@@ -26,12 +22,7 @@ COLORS = {"": "", "strong": "bold", "good": "green", "bad": "red", "warning": "y
 
 
 def render(document: Document, style: Style) -> str:
-    """Return the document as text for a terminal.
-
-    Args:
-        document: what to render.
-        style: width and colour. If the width is unlimited, no cell is wrapped.
-    """
+    """Return the document as text for a terminal; without a width, no cell is wrapped."""
     console = Console(
         file=io.StringIO(),
         width=style.width or UNLIMITED,
@@ -69,7 +60,8 @@ def _table(table: Table, style: Style) -> RichTable:
     wide = style.width is None or style.width >= WIDE
     narrow = style.width is not None and style.width < NARROW
     columns = [column for column in table.columns if not (narrow and column.optional)]
-    rich = RichTable(show_edge=False, pad_edge=False, show_lines=not wide and _has_details(columns))
+    has_details = any(cell.detail for column in columns for cell in column.cells)
+    rich = RichTable(show_edge=False, pad_edge=False, show_lines=has_details and not wide)
     for column in columns:
         rich.add_column(
             Text(column.heading.replace(" [", "\n[")),
@@ -83,18 +75,11 @@ def _table(table: Table, style: Style) -> RichTable:
 
 
 def _colored(line: Line) -> Text:
-    parts = ((segment.text, _rich_style(segment.foreground, segment.background)) for segment in line)
-    return Text.assemble(*parts, no_wrap=True)
-
-
-def _rich_style(foreground: RGB | None, background: RGB | None) -> RichStyle:
-    return RichStyle(
-        color=foreground and Color.from_rgb(*foreground), bgcolor=background and Color.from_rgb(*background)
-    )
-
-
-def _has_details(columns: list[Column]) -> bool:
-    return any(cell.detail for column in columns for cell in column.cells)
+    text = Text(no_wrap=True)
+    for part, *colors in line:
+        foreground, background = (color and Color.from_rgb(*color) for color in colors)
+        text.append(part, RichStyle(color=foreground, bgcolor=background))
+    return text
 
 
 def _text(cell: TableCell, wide: bool, narrow: bool) -> Text:

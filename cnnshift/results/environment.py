@@ -8,8 +8,6 @@ import subprocess
 from importlib import metadata
 from typing import Any
 
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "tensorflow-datasets")
-
 
 def describe_environment(device: dict[str, Any]) -> dict[str, Any]:
     """Return versions, device and git commit; no host name, user name or path.
@@ -17,12 +15,13 @@ def describe_environment(device: dict[str, Any]) -> dict[str, Any]:
     Args:
         device: kind, count, dtype and matmul precision of the JAX devices.
     """
+    packages = ("jax", "jaxlib", "flax", "optax", "numpy", "tensorflow-datasets")
     return {
         "python": platform.python_version(),
         "system": platform.system(),
         "machine": platform.machine(),
         "cpu_count": os.cpu_count(),
-        "packages": {name: metadata.version(name) for name in PACKAGES},
+        "packages": {name: metadata.version(name) for name in packages},
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "git_commit": _git_commit(),
         **device,

@@ -19,21 +19,12 @@ LAST = "last"
 
 
 def locate(name: str) -> Path:
-    """Return the path of a RESULT argument; `last` is the newest result in the cache."""
-    return last_path() if name == LAST else Path(name)
-
-
-def last_path() -> Path:
-    """Return the path of the newest result in the cache."""
-    return cache_dir("results") / "last.json"
+    """Return the path of a result file; `last` is the newest result in the cache."""
+    return cache_dir("results") / "last.json" if name == LAST else Path(name)
 
 
 def save_result(result: Result, path: Path) -> None:
-    """Write a result as JSON, atomically.
-
-    Raises:
-        SaveError: The file cannot be written.
-    """
+    """Write a result as JSON; see `cnnshift.files.atomic_file`."""
     write_text(path, to_json(result))
 
 
@@ -76,25 +67,21 @@ def parse_result(content: bytes, name: str) -> Result:
     if schema != SCHEMA:
         raise InputError(f"{name} is not a result file: its schema is {shorten(schema)}; it must be '{SCHEMA}'.")
     version = document.get("schema_version")
-    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise InputError(f"{name} has schema_version {shorten(version)}; allowed: 1 to {SCHEMA_VERSION}.")
-    if version > SCHEMA_VERSION:
-        raise InputError(
-            f"{name} has schema_version {shorten(version)}, which was written by a newer cnnshift; this version reads "
-            f"1 to {SCHEMA_VERSION}. Upgrade cnnshift."
-        )
+    if type(version) is not int or not 1 <= version <= SCHEMA_VERSION:
+        newer = isinstance(version, int) and version > SCHEMA_VERSION
+        hint = " It was written by a newer cnnshift; upgrade cnnshift." if newer else ""
+        raise InputError(f"{name} has schema_version {shorten(version)}; allowed: 1 to {SCHEMA_VERSION}.{hint}")
     try:
         result = Result.model_validate(migrate(document, version))
         check_result(result)
-    except pydantic.ValidationError as error:
-        problem = error.errors()[0]
-        path = ".".join(shorten(part).strip("'") for part in problem["loc"])
-        reason = f"{path}: {validation_message(problem)}"
     except ValueError as error:
-        reason = f"{error}"
-    else:
-        return result
-    raise InputError(f"{name} is not a valid {SCHEMA} file of version {version}: {reason}.")
+        reason = str(error)
+        if isinstance(error, pydantic.ValidationError):
+            problem = error.errors()[0]
+            path = ".".join(shorten(part).strip("'") for part in problem["loc"])
+            reason = f"{path}: {validation_message(problem)}"
+        raise InputError(f"{name} is not a valid {SCHEMA} file of version {version}: {reason}.") from None
+    return result
 
 
 def shorten(value: object) -> str:

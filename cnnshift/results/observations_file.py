@@ -25,7 +25,7 @@ def write_observations(path: Path, name: str, observations: Observations, *, fre
         fresh: replace the file instead of adding to it.
 
     Raises:
-        SaveError: The file cannot be written.
+        SaveError: The file cannot be written, or is not a file of observations.
     """
     try:
         with atomic_file(path) as file:

@@ -6,16 +6,10 @@ from cnnshift.results.schema import Record
 
 
 class KnownAnswerRecord(Record):
-    """A known answer and the measured deviation from it.
+    """A known answer (`title`, such as K1 by `name`) and the measured deviation from it.
 
-    Attributes:
-        name: identifier, such as K1.
-        title: the statement that must hold.
-        deviation: measured; null with a reason if it could not be computed.
-        limit: largest deviation that passes, or, with `at_least`, the deviation to exceed.
-        at_least: whether the deviation must exceed the limit (a negative control).
-        holds: whether it passed.
-        reason: why there is no deviation.
+    It holds if the deviation is at most `limit`, or, `at_least` (a negative control), exceeds it. The deviation is
+    null, with a `reason`, if it could not be computed.
     """
 
     name: str

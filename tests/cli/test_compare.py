@@ -130,9 +130,9 @@ def test_gates_of_the_project(folder, cnnshift):
 
 
 def test_last_names_the_newest_result(cnnshift):
-    save_result(RESULTS["worse"], files.last_path())
+    save_result(RESULTS["worse"], files.locate("last"))
     assert cnnshift("compare", "base.json", "last")[0] == 1
-    files.last_path().unlink()
+    files.locate("last").unlink()
     assert "No result file last" in cnnshift("compare", "base.json", "last")[2]
 
 

@@ -11,8 +11,8 @@ import pytest
 from cnnshift.catalog import FORMATS
 from cnnshift.cli import main
 from cnnshift.models.layers import correlation
+from cnnshift.render.document import Style
 from cnnshift.render.documents.selftest import selftest_document
-from cnnshift.render.style import Style
 from cnnshift.results.selftest import KnownAnswerRecord
 from cnnshift.selftest import known_answers, run
 from cnnshift.selftest.known_answers import KNOWN_ANSWERS

@@ -13,8 +13,8 @@ from cnnshift.comparison import difference as differing
 from cnnshift.comparison.compare import compare_models, compare_results
 from cnnshift.comparison.gates import resolve_policy
 from cnnshift.errors import CnnshiftError
+from cnnshift.render.document import Style
 from cnnshift.render.documents.comparison import comparison_document
-from cnnshift.render.style import Style
 from cnnshift.results.files import parse_result, to_json
 from cnnshift.results.packing import pack
 from tests.factories import make_result, make_run, make_summary

@@ -17,8 +17,8 @@ def test_images_are_paired():
     before, after = rng(0).random(60), rng(1).random(60)
     found = metric_difference([make_run({"mac": before})], [make_run({"mac": after})], "mac")
     d = np.float32(after).astype(float) - np.float32(before)
-    assert found.value == pytest.approx(d.mean(), abs=1e-12)
-    assert (found.base, found.candidate) == pytest.approx((before.mean(), after.mean()), abs=1e-7)
+    assert found.difference == pytest.approx(d.mean(), abs=1e-12)
+    assert (found.baseline_value, found.candidate_value) == pytest.approx((before.mean(), after.mean()), abs=1e-7)
     interval = paired_interval(d, bounds=(-1.0, 1.0))
     assert found.ci95 == pytest.approx((interval.low, interval.high), abs=1e-9)
     assert found.p == pytest.approx(p_value(d, bounds=(-1.0, 1.0)), rel=1e-6)
@@ -64,7 +64,7 @@ def test_the_p_value_of_outcomes_is_at_least_that_of_mcnemar():
     assert exact > p_value(after - before)
     assert found.p == pytest.approx(exact)
     assert "McNemar" in found.method
-    assert found.value == pytest.approx(-7 / 200)
+    assert found.difference == pytest.approx(-7 / 200)
 
 
 def test_mcnemar_does_not_apply_to_other_values():
@@ -81,7 +81,7 @@ def test_images_that_are_not_counted_on_one_side():
     runs = [[make_run({"conditional_consistency": values})] for values in (before, after)]
     found = metric_difference(*runs, "conditional_consistency")
     value = np.nanmean(after) - np.nanmean(before)
-    assert found.value == pytest.approx(value, abs=1e-7)
+    assert found.difference == pytest.approx(value, abs=1e-7)
     # The standard error of the difference by the jackknife.
     left_out = [
         np.nanmean(np.delete(after, image)) - np.nanmean(np.delete(before, image)) for image in range(before.size)
@@ -97,7 +97,7 @@ def test_runs_of_the_same_seeds_are_paired():
     after = [make_run({"mac": row}, seed=seed) for seed, row in enumerate(base + extra + shift)]
     found = metric_difference(before, after[::-1], "mac")
     per_seed = (extra + shift).mean(axis=1)
-    assert found.value == pytest.approx(per_seed.mean(), abs=1e-7)
+    assert found.difference == pytest.approx(per_seed.mean(), abs=1e-7)
     assert found.seeds == (3, 3)
     # σ_S² from the mean squares of a two-way layout.
     table = extra + shift
@@ -107,7 +107,7 @@ def test_runs_of_the_same_seeds_are_paired():
     # Paired by seed, the networks differ little; otherwise they differ much.
     renumbered = [run.model_copy(update={"seed": run.seed + 10}) for run in after]
     unpaired = metric_difference(before, renumbered, "mac")
-    assert unpaired.value == pytest.approx(found.value)
+    assert unpaired.difference == pytest.approx(found.difference)
     assert found.ci95[0] < 0.05 < found.ci95[1]
     assert unpaired.seed_sd != found.seed_sd
 
@@ -117,7 +117,7 @@ def test_the_numbers_of_seeds_may_differ():
     after = [make_run({"mac": rng(9 + seed).random(50)}, seed=seed) for seed in range(3)]
     found = metric_difference(before, after, "mac")
     values = [np.mean([run.metric("mac").value for run in runs]) for runs in (before, after)]
-    assert found.value == pytest.approx(values[1] - values[0], abs=1e-7)
+    assert found.difference == pytest.approx(values[1] - values[0], abs=1e-7)
     assert found.seeds == (2, 3)
     single = metric_difference(before, after[:1], "mac")
     assert (single.seeds, single.seed_sd) == ((2, 1), None)
@@ -155,7 +155,7 @@ def test_the_error_over_seeds_is_added_without_per_image_values():
     found = metric_difference(before, after, "kappa")
     errors = [stats.t.isf(0.025, 2) * np.std(v, ddof=1) / 3**0.5 for v in ((0.8, 0.82, 0.84), (0.7, 0.76, 0.7))]
     half = math.sqrt(sum(error**2 + 0.01**2 for error in errors))
-    assert found.ci95 == pytest.approx((found.value - half, found.value + half))
+    assert found.ci95 == pytest.approx((found.difference - half, found.difference + half))
 
 
 def test_without_an_interval_there_is_no_p_value():
@@ -170,10 +170,10 @@ def test_without_an_interval_there_is_no_p_value():
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_very_few_images(n):
     found = metric_difference([make_run({"accuracy": np.ones(n)})], [make_run({"accuracy": np.zeros(n)})], "accuracy")
-    assert found.value == -1
+    assert found.difference == -1
     assert found.ci95[0] <= -1 <= found.ci95[1]
     seeds = [[make_run({"accuracy": np.full(n, v)}, seed=s) for s in range(2)] for v in (1.0, 0.0)]
-    assert metric_difference(*seeds, "accuracy").value == -1
+    assert metric_difference(*seeds, "accuracy").difference == -1
 
 
 @pytest.mark.parametrize("value", [1e-320, 1e-160, 1e-40, 1e-12, 1e30])
@@ -186,4 +186,4 @@ def test_extreme_differences_do_not_overflow(value):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert metric_difference(*without, "normalized_variance").ci95 is not None
-        assert metric_difference(*paired, "sensitivity").value == pytest.approx(value / 20, rel=1e-6)
+        assert metric_difference(*paired, "sensitivity").difference == pytest.approx(value / 20, rel=1e-6)

@@ -16,8 +16,8 @@ from cnnshift.explanation.diagnosis import diagnose
 from cnnshift.explanation.floor import Floor
 from cnnshift.explanation.probe import probe_layers
 from cnnshift.models.base import build
+from cnnshift.render.document import Style
 from cnnshift.render.documents.explain import explain_document
-from cnnshift.render.style import Style
 from cnnshift.shifts.sets import enumerate_shifts
 from cnnshift.spec import ModelSpec
 from tests.networks import Branches, Functional, Looped, Patches, Residual, Strided, Wrapped, made

@@ -9,10 +9,9 @@ import pytest
 from junitparser import JUnitXml
 
 from cnnshift.catalog import FORMATS
-from cnnshift.render.document import LEVELS, Column, Document, Finding, Table, TableCell, worst_first
+from cnnshift.render.document import LEVELS, Column, Document, Finding, Style, Table, TableCell, worst_first
 from cnnshift.render.documents.bench import bench_document
 from cnnshift.render.documents.listing import listing_document
-from cnnshift.render.style import Style
 from tests.bench_results import DOCUMENT, FOUR, result
 
 

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 
 from cnnshift.catalog import FORMATS
-from cnnshift.render.colormap import VIRIDIS, color_at
-from cnnshift.render.document import Column, Curve, Document, HeatMap, Table
+from cnnshift.render.document import Column, Curve, Document, HeatMap, Style, Table
+from cnnshift.render.heatmap import VIRIDIS, color_at
 from cnnshift.render.plots import draw
 from cnnshift.render.sparkline import sparkline, thin_out
-from cnnshift.render.style import Style
 from cnnshift.render.styled_text import plain_text, wrap
 
 

@@ -4,8 +4,8 @@ import json
 from fractions import Fraction
 
 from cnnshift.catalog import FORMATS
+from cnnshift.render.document import Style
 from cnnshift.render.documents.bench import bench_document
-from cnnshift.render.style import Style
 from tests.bench_results import result, run
 
 
