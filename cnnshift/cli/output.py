@@ -12,7 +12,7 @@ from cnnshift.cli.terminal import print_line, print_result, style_of
 from cnnshift.errors import InputError
 
 if TYPE_CHECKING:
-    from cnnshift.render.document import Document, Style
+    from cnnshift.render.document import Document
 
 SUFFIXES = {
     ".txt": "table",
@@ -48,6 +48,7 @@ def emit(document: Document, format: str, outputs: Sequence[Path] | None = None)
     """
     for path in outputs or ():
         from cnnshift.files import write_text
+        from cnnshift.render.document import Style
 
         write_text(path, FORMATS.load(SUFFIXES[path.suffix])(document, Style()))
         print_line(f"Wrote {path}")
