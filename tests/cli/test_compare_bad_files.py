@@ -41,7 +41,10 @@ BAD = {
     "bit-flipped": (TEXT.replace('"data":"eN', '"data":"eO', 1).replace('"data": "eN', '"data": "eO', 1), "is damaged"),
     "renamed field": (renamed(("runs", 0, "params"), "parameters"), "runs.0.params: field required"),
     "unknown field": (changed(("runs", 0, "note"), "x"), "runs.0.note: extra inputs are not permitted"),
-    "newer": (changed(("schema_version",), 99), "schema_version 99; allowed: 1 to 4. It was written by a newer cnnshift"),
+    "newer": (
+        changed(("schema_version",), 99),
+        "schema_version 99; allowed: 1 to 4. It was written by a newer cnnshift",
+    ),
     "claims a gigabyte": (
         changed((*METRIC, "per_image", "shape"), [2**30]),
         "has shape (1073741824,); it must have shape (200,)",
