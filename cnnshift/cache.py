@@ -1,4 +1,4 @@
-"""Where things are kept that can always be made again: prepared data, weights, compiled programs, the last result."""
+"""The cache directory: prepared data sets, trained weights, compiled programs and the last result."""
 
 import os
 from pathlib import Path
@@ -10,21 +10,21 @@ from cnnshift.errors import MeasurementError
 VARIABLE = "CNNSHIFT_CACHE_DIR"
 
 
-def cache_dir(*parts: str) -> Path:
-    """A folder of the cache, made if it is missing.
+def cache_dir(*names: str) -> Path:
+    """Return a directory of the cache, which is created if it is missing.
 
-    The cache is `$CNNSHIFT_CACHE_DIR`, or the platform's folder for user caches. Deleting it is always safe.
+    The cache is `$CNNSHIFT_CACHE_DIR`, or the user cache directory of the platform. It may be deleted at any time.
 
     Raises:
-        MeasurementError: the folder cannot be made.
+        MeasurementError: the directory cannot be created.
     """
     root = os.environ.get(VARIABLE)
-    folder = Path(root).expanduser() if root else Path(platformdirs.user_cache_dir("cnnshift", appauthor=False))
-    folder = folder.joinpath(*parts)
+    directory = Path(root).expanduser() if root else Path(platformdirs.user_cache_dir("cnnshift", appauthor=False))
+    directory = directory.joinpath(*names)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise MeasurementError(
-            f"Cannot use the cache folder {folder}: {error.strerror}; set {VARIABLE} to a folder that can be written."
+            f"Cannot use the cache directory {directory}: {error.strerror}; set {VARIABLE} to a writable directory."
         ) from None
-    return folder
+    return directory

@@ -1,7 +1,7 @@
-"""The tables of everything that has a name: lazy, so that listing names imports no heavy package.
+"""The registries of models, loaders, pooling layers, data sets, protocols, metrics, augmentations and formats.
 
-A new metric, protocol, layer, model family or data set is one new file and one line here. Other packages add their
-own through entry points of the same group (`[project.entry-points."cnnshift.metrics"]`), without a fork.
+A new metric, protocol, layer, family or data set is a new file and an entry here. Other packages register names through
+entry points of the same group, such as `[project.entry-points."cnnshift.metrics"]`.
 """
 
 from __future__ import annotations
@@ -338,12 +338,12 @@ FORMATS = Registry(
     "format",
     "cnnshift.formats",
     {
-        "table": Entry("cnnshift.render.table:render", "for people"),
-        "json": Entry("cnnshift.render.json:render", "everything, one document"),
+        "table": Entry("cnnshift.render.table:render", "aligned columns for a terminal, with plots"),
+        "json": Entry("cnnshift.render.json:render", "one JSON document with everything"),
         "jsonl": Entry("cnnshift.render.jsonl:render", "one JSON object per run, comparison or name"),
-        "csv": Entry("cnnshift.render.csv:render", "one line per number, for spreadsheets"),
-        "markdown": Entry("cnnshift.render.markdown:render", "tables for a README, a pull request or a step summary"),
-        "github": Entry("cnnshift.render.github:render", "annotations of GitHub Actions, worst first, at most 10"),
-        "junit": Entry("cnnshift.render.junit:render", "test cases as JUnit's XML, for Jenkins, GitLab and others"),
+        "csv": Entry("cnnshift.render.csv:render", "one row per value, for spreadsheets"),
+        "markdown": Entry("cnnshift.render.markdown:render", "Markdown tables, for a README or a pull request"),
+        "github": Entry("cnnshift.render.github:render", "annotations for GitHub Actions, worst first, at most 10"),
+        "junit": Entry("cnnshift.render.junit:render", "test cases in JUnit XML, for GitLab, Jenkins and others"),
     },
 )

@@ -50,3 +50,8 @@ def validation_message(problem: Mapping[str, Any], *, limit: int = 300) -> str:
     message = problem["msg"].removeprefix("Value error, ").replace("Input should ", "it must ", 1)
     message = message[0].lower() + message[1:]
     return message if len(message) <= limit else f"{message[:limit]}…"
+
+
+def renamed_message(owner: str, old: str, new: str) -> str:
+    """Return the message about an option of an earlier version."""
+    return f"'{owner}' has no option '{old}'; it was renamed to '{new}'."

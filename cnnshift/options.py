@@ -1,4 +1,4 @@
-"""Options of a spec, validated: field names are the keys, annotations the allowed values."""
+"""Validate the options of a spec against a pydantic model."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any, ClassVar, TypeVar
 import pydantic
 
 from cnnshift.catalog import DOWNSAMPLERS
-from cnnshift.errors import InputError, validation_message
+from cnnshift.errors import InputError, renamed_message, validation_message
 
 
 class Options(pydantic.BaseModel):
-    """Options of a family, a layer or a data set: fields are the keys of a spec, annotations their allowed values.
+    """Options of a family, a layer or a data set: the fields are the keys of a spec, with their allowed values.
 
     Class attributes:
-        renamed: keys of earlier versions and their new names, for the message that refuses them.
+        renamed: new names of keys of earlier versions, which are refused.
     """
 
     renamed: ClassVar[Mapping[str, str]] = {}
@@ -24,11 +24,11 @@ class Options(pydantic.BaseModel):
 
     @classmethod
     def keys(cls, raw: Mapping[str, Any]) -> list[str]:
-        """The keys that are allowed in a spec that holds `raw`."""
+        """Return the keys that are allowed in a spec with the options `raw`."""
         return list(cls.model_fields)
 
     def changed(self) -> dict[str, str]:
-        """The options that differ from their defaults, as text, in declared order: the canonical spec."""
+        """Return the options that differ from their defaults, as text, in the order of the fields."""
         return {key: str(value) for key, value in self if value != type(self).model_fields[key].default}
 
 
@@ -38,19 +38,19 @@ AnyOptions = TypeVar("AnyOptions", bound=Options)
 def parse_options(
     options_type: type[AnyOptions], owner: str, raw: Mapping[str, Any], *, also_allowed: Sequence[str] = ()
 ) -> AnyOptions:
-    """Validate the text of a spec's options.
+    """Validate the options of a spec.
 
     Args:
-        options_type: what is allowed.
-        owner: whose options they are, for the message.
-        raw: keys and values.
-        also_allowed: keys that are allowed where these come from, and were taken out, for the message.
+        options_type: the allowed options.
+        owner: name of the family, layer or data set, for the message.
+        raw: keys and values as text.
+        also_allowed: further keys of the spec, which are not in `raw`, for the message.
 
     Raises:
-        InputError: an unknown key or value; the message says what is allowed.
+        InputError: an unknown or renamed key, or an invalid value.
     """
     if old := [key for key in raw if key in options_type.renamed]:
-        raise InputError(" ".join(_renamed(owner, key, options_type.renamed[key]) for key in old))
+        raise InputError(" ".join(renamed_message(owner, key, options_type.renamed[key]) for key in old))
     allowed = options_type.keys(raw)
     if unknown := [key for key in raw if key not in allowed]:
         raise InputError(" ".join(_unknown(owner, key, [*allowed, *also_allowed]) for key in unknown))
@@ -60,12 +60,8 @@ def parse_options(
         raise InputError(" ".join(_sentence(owner, problem) for problem in error.errors())) from None
 
 
-def _renamed(owner: str, old: str, new: str) -> str:
-    return f"'{owner}' has no option '{old}'; it was renamed to '{new}'."
-
-
 def _unknown(owner: str, key: str, allowed: list[str]) -> str:
-    # A layer's own option is named after the layer.
+    # The option of a pooling layer has the name of the layer.
     hint = f" It belongs to pool={key}." if "pool" in allowed and key in DOWNSAMPLERS else ""
     return f"'{owner}' has no option '{key}'; allowed: {', '.join(allowed)}.{hint}"
 

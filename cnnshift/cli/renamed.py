@@ -1,10 +1,10 @@
-"""Options that were renamed: refused with the new name."""
+"""Refuse options of earlier versions with their new names."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from cnnshift.errors import InputError
+from cnnshift.errors import InputError, renamed_message
 
 RENAMED: Mapping[str, Mapping[str, str]] = {
     "explain": {"--causes": "--ablation", "--no-causes": "--no-ablation"},
@@ -13,14 +13,14 @@ RENAMED: Mapping[str, Mapping[str, str]] = {
 
 
 def refuse_renamed(arguments: Sequence[str]) -> None:
-    """Refuse a command line that uses an option under its old name.
+    """Check a command line for options of earlier versions.
 
     Raises:
-        InputError: with the new name.
+        InputError: an option was renamed.
     """
     command = next((argument for argument in arguments if not argument.startswith("-")), "")
     renamed = RENAMED.get(command, {})
     for argument in arguments:
         option = argument.partition("=")[0]
         if option in renamed:
-            raise InputError(f"'{command}' has no option {option}; it was renamed to {renamed[option]}.")
+            raise InputError(renamed_message(command, option, renamed[option]))

@@ -19,7 +19,7 @@ def test_help_states_the_defaults_of_both_kinds_of_protocols(command, cnnshift):
 def test_a_renamed_option_is_refused_with_its_new_name(old, new, cnnshift):
     code, out, err = cnnshift("explain", "cnn", old)
     assert (code, out) == (2, "")
-    assert err == f"error: 'explain' has no option {old}; it was renamed to {new}.\n"
+    assert err == f"error: 'explain' has no option '{old}'; it was renamed to '{new}'.\n"
 
 
 def test_renamed_options_are_not_in_the_help(cnnshift):
