@@ -17,7 +17,7 @@ from cnnshift.loaded_model import LoadedModel
 from cnnshift.loaders.host_callback import reraise_host_errors
 from cnnshift.metrics.base import Metric
 from cnnshift.metrics.profiles import profile_by_phase, profile_by_radius, profile_by_shift
-from cnnshift.metrics.sensitivity import interclass_normalizer
+from cnnshift.metrics.sensitivity import interclass_distance
 from cnnshift.observations import Observations
 from cnnshift.results.packing import pack
 from cnnshift.results.schema import DatasetRecord, EngineRecord, MetricResult, Run, Timing, TrainingRecord
@@ -80,7 +80,7 @@ def measure_cell(
             progress=progress,
         )
     observations = sweep.observations
-    normalizer = interclass_normalizer(observations)
+    divisor = interclass_distance(observations.reference_logits, observations.labels)
     loss = np.empty(0)
     if not observations.per_image_shifts:
         loss = shift_plan.protocol.energy_loss(to_unit_range(test.windows), shift_plan.shift_set.shifts).mean(axis=0)
@@ -100,8 +100,8 @@ def measure_cell(
         contract=shift_plan.contract,
         metrics=[_metric_result(METRICS.load(id), observations) for id in config.metric_ids],
         predictions=pack(classes) if classes.size <= MAX_PREDICTIONS else None,
-        by_shift=profile_by_shift(observations, normalizer, loss),
-        by_radius=profile_by_radius(observations, normalizer),
+        by_shift=profile_by_shift(observations, divisor, loss),
+        by_radius=profile_by_radius(observations, divisor),
         by_phase=profile_by_phase(observations, pure.total_stride(test)),
         engine=EngineRecord(name=sweep.engine, forward_passes=sweep.forward_passes),
         timing=Timing(

@@ -117,12 +117,11 @@ def summarize_mean(
         note: what the interval holds fixed; appended to `method`.
 
     Returns:
-        The summary. It has no value if no image counts or a value that must count is not finite, and no interval if
-        the values and bounds do not give finite limits.
+        A summary without a value if no image counts or a value that must count is not finite, and without an interval
+        if the values and bounds do not determine finite limits.
     """
     counts = ~np.isnan(values) if partial else np.ones(len(values), dtype=bool)
-    broken = int((counts & ~np.isfinite(values)).sum())
-    if broken:
+    if broken := int((counts & ~np.isfinite(values)).sum()):
         return Summary(None, None, 0, reason=f"the values of {broken} of {len(values)} images are not finite")
     counted = values[counts]
     if not counted.size:
@@ -130,7 +129,6 @@ def summarize_mean(
     interval = mean_interval(counted, bounds=bounds)
     finite = np.isfinite([interval.low, interval.high]).all()
     method = interval.method if finite else "no interval: the values are unbounded and all equal"
-    if note:
-        method = f"{method}; {note}"
     ci95 = (interval.low, interval.high) if finite else None
+    method = f"{method}; {note}" if note else method
     return Summary(float(counted.mean()), ci95, counted.size, method, per_image=values, bounds=bounds)

@@ -52,8 +52,7 @@ def evaluate_kappa(observations: Observations) -> Summary:
     observed = mean_interval(agreement, bounds=(0.0, 1.0))
     limits = [value, (observed.low - chance) / (1 - chance), (observed.high - chance) / (1 - chance)]
     method = f"{observed.method} of p_o at fixed p_e"
-    bootstrap = bca_interval(statistic, images)
-    if bootstrap is not None:
+    if bootstrap := bca_interval(statistic, images):
         limits += [bootstrap.low, bootstrap.high]
         method = f"union of {bootstrap.method} and {method}"
     return Summary(value, (max(-1.0, min(limits)), min(1.0, max(limits))), images, method)

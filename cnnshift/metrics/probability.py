@@ -14,8 +14,8 @@ def evaluate_mac(observations: Observations) -> Values:
     c is the class predicted for the unshifted image, at all shifts.
     """
     reference = observations.reference_probability.astype(np.float64)
-    change = np.abs(observations.probability - reference[:, None]).mean(axis=1)
-    return _clip(change)
+    # A float32 softmax may exceed 1 by rounding.
+    return np.clip(np.abs(observations.probability - reference[:, None]).mean(axis=1), 0.0, 1.0)
 
 
 def evaluate_probability_range(observations: Observations) -> Values:
@@ -24,15 +24,9 @@ def evaluate_probability_range(observations: Observations) -> Values:
     It cannot decrease if shifts are added, so values for different shift sets are not comparable.
     """
     reference = observations.reference_label_probability.astype(np.float64)
-    shifted = observations.label_probability
-    largest = np.maximum(shifted.max(axis=1), reference)
-    smallest = np.minimum(shifted.min(axis=1), reference)
-    return _clip(largest - smallest)
-
-
-def _clip(values: Values) -> Values:
-    # A float32 softmax may exceed 1 by rounding.
-    return np.clip(values, 0.0, 1.0)
+    largest = np.maximum(observations.label_probability.max(axis=1), reference)
+    smallest = np.minimum(observations.label_probability.min(axis=1), reference)
+    return np.clip(largest - smallest, 0.0, 1.0)
 
 
 MAC = Metric(

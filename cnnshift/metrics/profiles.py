@@ -19,17 +19,16 @@ from cnnshift.unavailable import Unavailable
 
 
 def profile_by_shift(
-    observations: Observations, normalizer: float | Unavailable, information_loss: Float[np.ndarray, " s"]
+    observations: Observations, divisor: float | Unavailable, information_loss: Float[np.ndarray, " s"]
 ) -> ShiftTable:
     """Return means over all images at every shift, in the order of the shift set.
 
     Accuracy is the mean of [ŷ(T_d x) = y], consistency of [ŷ(T_d x) = ŷ(x)], and sensitivity of ‖f(T_d x) − f(x)‖₂
-    divided by `normalizer` (`cnnshift.metrics.sensitivity.interclass_normalizer`). The set `random:K` has no table,
-    because every image has its own shifts.
+    divided by `divisor`. The set `random:K` has no table, because every image has its own shifts.
 
     Args:
         observations: observations of one sweep.
-        normalizer: in logits, or the reason why there is no sensitivity.
+        divisor: `cnnshift.metrics.sensitivity.interclass_distance`.
         information_loss: recorded as is; not used for `random:K`.
     """
     if observations.per_image_shifts:
@@ -41,12 +40,12 @@ def profile_by_shift(
         accuracy=correct.mean(axis=0).tolist(),
         consistency=stays.mean(axis=0).tolist(),
         information_loss=information_loss.tolist(),
-        sensitivity=_divide(observations.distance.mean(axis=0, dtype=np.float64), normalizer),
-        sensitivity_reason=normalizer.reason if isinstance(normalizer, Unavailable) else "",
+        sensitivity=_divide(observations.distance.mean(axis=0, dtype=np.float64), divisor),
+        sensitivity_reason=divisor.reason if isinstance(divisor, Unavailable) else "",
     )
 
 
-def profile_by_radius(observations: Observations, normalizer: float | Unavailable) -> RadiusTable:
+def profile_by_radius(observations: Observations, divisor: float | Unavailable) -> RadiusTable:
     """Return means over images at every radius r of the shift set, ascending, without radius 0.
 
     Accuracy, consistency and sensitivity (see `profile_by_shift`) are of the shifts with |d|∞ = r: the mean over the
@@ -75,8 +74,8 @@ def profile_by_radius(observations: Observations, normalizer: float | Unavailabl
         worst_case_accuracy=(wrong_from[:, None] > np.arange(number)).mean(axis=0).tolist(),
         survival=survives.mean(axis=0).tolist(),
         survival_ci95=mean_intervals(survives.astype(np.float64)),
-        sensitivity=_divide(np.nanmean(distance, axis=0), normalizer),
-        sensitivity_reason=normalizer.reason if isinstance(normalizer, Unavailable) else "",
+        sensitivity=_divide(np.nanmean(distance, axis=0), divisor),
+        sensitivity_reason=divisor.reason if isinstance(divisor, Unavailable) else "",
     )
 
 
@@ -119,5 +118,5 @@ def _correct_and_stays(observations: Observations) -> tuple[Bool[np.ndarray, "n 
     return prediction == observations.labels[:, None], prediction == observations.reference_prediction[:, None]
 
 
-def _divide(distance: Float[np.ndarray, " r"], normalizer: float | Unavailable) -> list[float] | None:
-    return None if isinstance(normalizer, Unavailable) else (distance / normalizer).tolist()
+def _divide(distance: Float[np.ndarray, " r"], divisor: float | Unavailable) -> list[float] | None:
+    return None if isinstance(divisor, Unavailable) else (distance / divisor).tolist()

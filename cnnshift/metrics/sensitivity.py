@@ -20,34 +20,22 @@ _RESOLUTION = 1e-13
 def evaluate_sensitivity(observations: Observations) -> Summary | Unavailable:
     """Return the mean distance of each image's logits over the shifts, divided by the median inter-class distance.
 
-    The divisor is the median distance between the logits of two unshifted images with different labels, see
-    `interclass_distance`. It makes models with different logit scales comparable: at 1, a shift changes the logits as
-    much as a change of class. The interval holds it fixed. `cnnshift.metrics.profiles` has the distances at every shift
-    and radius before the division.
+    The divisor, see `interclass_distance`, makes models with different logit scales comparable: at 1, a shift changes
+    the logits as much as a change of class. The interval holds it fixed.
 
     There is no interval if all images have the same value, such as 0 for an invariant model, because the values are
     not bounded above. Unavailable if all images have one label or the divisor is 0.
     """
-    normalizer = interclass_normalizer(observations)
-    if isinstance(normalizer, Unavailable):
-        return normalizer
-    values = observations.distance.mean(axis=1, dtype=np.float64) / normalizer
+    divisor = interclass_distance(observations.reference_logits, observations.labels)
+    if isinstance(divisor, Unavailable):
+        return divisor
+    values = observations.distance.mean(axis=1, dtype=np.float64) / divisor
     sampled = f" of {MAX_SAMPLED_IMAGES:,} sampled images" if len(values) > MAX_SAMPLED_IMAGES else ""
-    note = f"at a fixed median inter-class distance{sampled} of {normalizer:.4g}"
+    note = f"at a fixed median inter-class distance{sampled} of {divisor:.4g}"
     return summarize_mean(values, bounds=(0.0, math.inf), note=note)
 
 
-def interclass_normalizer(observations: Observations) -> float | Unavailable:
-    """Return the median inter-class distance of the logits; unavailable if it does not exist or is 0."""
-    distance = interclass_distance(observations.reference_logits, observations.labels)
-    if distance is None:
-        return Unavailable("needs images of at least two classes")
-    if distance == 0:
-        return Unavailable("the logits of images of different classes do not differ")
-    return distance
-
-
-def interclass_distance(logits: Float[np.ndarray, "n k"], labels: Int[np.ndarray, " n"]) -> float | None:
+def interclass_distance(logits: Float[np.ndarray, "n k"], labels: Int[np.ndarray, " n"]) -> float | Unavailable:
     """Return the median Euclidean distance over all pairs of images with different labels.
 
     Of more than 1,000 images, 1,000 are drawn without replacement with a fixed seed: the first 1,000 of a data set that
@@ -58,7 +46,7 @@ def interclass_distance(logits: Float[np.ndarray, "n k"], labels: Int[np.ndarray
         labels: y.
 
     Returns:
-        The distance in logits; None if no two of these images have different labels.
+        The distance in logits; unavailable if it is 0, or if no two of these images have different labels.
 
     Example:
         >>> logits = np.array([[0.0, 0.0], [3.0, 4.0], [0.0, 1.0]])
@@ -71,7 +59,7 @@ def interclass_distance(logits: Float[np.ndarray, "n k"], labels: Int[np.ndarray
         logits, labels = logits[chosen], labels[chosen]
     differ = labels[:, None] != labels
     if not differ.any():
-        return None
+        return Unavailable("needs images of at least two classes")
     # |a − b|² = |a|² + |b|² − 2ab needs one matrix product; centering reduces the cancellation.
     centered = logits.astype(np.float64) - logits.mean(axis=0, dtype=np.float64)
     norms = (centered**2).sum(axis=1)
@@ -79,7 +67,8 @@ def interclass_distance(logits: Float[np.ndarray, "n k"], labels: Int[np.ndarray
     squares = scale - 2 * (centered @ centered.T)
     squares[squares <= _RESOLUTION * scale] = 0.0
     # Every pair appears twice, which does not change the median.
-    return float(np.median(np.sqrt(squares[differ])))
+    distance = float(np.median(np.sqrt(squares[differ])))
+    return distance or Unavailable("the logits of images of different classes do not differ")
 
 
 SENSITIVITY = Metric(

@@ -36,7 +36,7 @@ def mean_influence_bounds(table: Float[np.ndarray, "m n"], bounds: Bounds | None
     """Return bounds of the mean over the rows of an image's influence values, from the bounds of the values."""
     if bounds is None:
         return None
-    fraction = _counting_fraction(table)
+    fraction = np.isfinite(table).mean(axis=1)
     means = np.nanmean(table, axis=1)
     low = (means + (bounds[0] - means) / fraction).mean()
     high = (means + (bounds[1] - means) / fraction).mean()
@@ -49,10 +49,6 @@ def influence_difference_bounds(
     """Return bounds −w and w of the difference of two influence values of an image, from the bounds of the values."""
     if bounds is None:
         return None
-    fraction = min(_counting_fraction(base).min(), _counting_fraction(candidate).min())
+    fraction = min(np.isfinite(table).mean(axis=1).min() for table in (base, candidate))
     width = (bounds[1] - bounds[0]) * (2 / fraction - 1)
     return float(-width), float(width)
-
-
-def _counting_fraction(table: Float[np.ndarray, "m n"]) -> Float[np.ndarray, " m"]:
-    return np.isfinite(table).mean(axis=1)

@@ -24,21 +24,18 @@ and the central moments of n values, s² = m₂ n / (n − 1), and α / 2 is the
 
 The weight of the first is 1 within max(0.05, 2/n) of a bound, 0 beyond max(0.08, 4/n), and linear in between.
 
-Coverage at 95 % and n ≥ 30 (simulated, and exact for two-valued images): at least 93 % for 0/1 values, for fractions
-of any variance and for values that mostly equal a bound; 93 to 97 % for means of 0.1 to 0.9 at n ≥ 100 and of 0.14 to
-0.86 at n = 50 (97.7 % at 0.1). It exceeds 97 % nearer to the bounds and for values with few levels: up to 98 % for
-0/1 values at n = 50, up to 99 % if fewer than 5 of up to 150 images have the rarer of two values.
+Coverage at 95 % and n ≥ 30 (simulated, and exact for two-valued images) is at least 93 % for 0/1 values, for fractions
+of any variance and for values that mostly equal a bound. It exceeds 97 % near the bounds and for values with few
+levels: up to 99 % if fewer than 5 of up to 150 images have the rarer of two values.
 
-It falls below 93 % in one case, which no interval that is narrow for narrow distributions covers: a mean more than
-about 0.05 from both bounds, and rare images at a distance d from the others of which a sample contains fewer than 4
-on average, while the standard deviation of the others is less than 2 d / √n. A sample without any of them does not
-show that they exist. With 1 on average and others that hardly vary, coverage is 63 %, the probability that the sample
-contains one.
+It is lower in one case, which no interval that is narrow for narrow distributions covers: a mean more than about 0.05
+from both bounds, and rare images at a distance d from the others of which a sample contains fewer than 4 on average,
+while the standard deviation of the others is less than 2 d / √n. With 1 on average and others that hardly vary,
+coverage is 63 %, the probability that the sample contains one.
 
 **Unbounded values.** The t interval after Hall's cubic transformation, which removes the skewness. Simulated coverage
-at n ≥ 30: 93 to 95 % for normal, t₅ and gamma values, 92 to 95 % for lognormal values with σ of 0.5 and 1 (at n = 30
-and σ = 1: Johnson's correction 87 %, t interval 88 %, bootstrap-t 94 %). It is lower for heavier tails (90 % for
-σ = 1.5) and for values that are mostly 0 (88 % if 3 of 30 differ from 0 on average).
+at n ≥ 30: 93 to 95 % for normal, t₅ and gamma values, 92 to 95 % for lognormal values with σ of 0.5 and 1 (Johnson's
+correction 87 %, t interval 88 %), 90 % for σ = 1.5, and 88 % for values of which 3 of 30 differ from 0 on average.
 
 References:
     Clopper & Pearson 1934, Biometrika 26:404.
@@ -125,11 +122,7 @@ def mean_interval(
         (0.9638, 1.0)
     """
     tail = tail_probability(level)
-    x = np.asarray(values, dtype=np.float64)
-    if x.ndim != 1 or not x.size:
-        raise ValueError(f"values has shape {x.shape}; it must have one dimension and at least one value")
-    if not np.isfinite(x).all():
-        raise ValueError(f"{(~np.isfinite(x)).sum()} of {x.size} values are not finite; leave these images out")
+    x = check_sample(values, "values")
     least, largest = (-math.inf, math.inf) if bounds is None else bounds
     if not least < largest:
         raise ValueError(f"bounds is {bounds}; the first must be less than the second")
@@ -153,6 +146,16 @@ def mean_interval(
         method = "t with Hall's skewness correction"
     mean = float(x.mean())
     return Interval(min(max(low, least), mean), max(min(high, largest), mean), method)
+
+
+def check_sample(values: Shaped[np.ndarray, " n"], name: str) -> Float[np.ndarray, " n"]:
+    """Return values as 64-bit numbers; raise `ValueError` unless they are a vector of at least one finite number."""
+    x = np.asarray(values, dtype=np.float64)
+    if x.ndim != 1 or not x.size:
+        raise ValueError(f"{name} has shape {x.shape}; it must have one dimension and at least one value")
+    if broken := (~np.isfinite(x)).sum():
+        raise ValueError(f"{broken} of {x.size} {name} are not finite; leave these images out")
+    return x
 
 
 def tail_probability(level: float) -> float:

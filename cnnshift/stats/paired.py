@@ -18,7 +18,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from cnnshift.array_types import Float, Shaped
-from cnnshift.stats.intervals import ROUNDING, Interval, Limits, central_moments, tail_probability, unbounded_limits
+from cnnshift.stats.intervals import (
+    ROUNDING,
+    Interval,
+    Limits,
+    central_moments,
+    check_sample,
+    tail_probability,
+    unbounded_limits,
+)
 from cnnshift.stats.inversion import find_decreasing_root
 from cnnshift.stats.mover import mover_limits, split_gains_and_losses
 
@@ -153,12 +161,8 @@ def confidence_curve(differences: Shaped[np.ndarray, " n"], bounds: tuple[float,
 def _check(
     differences: Shaped[np.ndarray, " n"], bounds: tuple[float, float] | None
 ) -> tuple[Float[np.ndarray, " n"], float | None]:
-    """Return the differences as 64-bit numbers, and w; None without bounds."""
-    d = np.asarray(differences, dtype=np.float64)
-    if d.ndim != 1 or not d.size:
-        raise ValueError(f"differences has shape {d.shape}; it must have one dimension and at least one value")
-    if not np.isfinite(d).all():
-        raise ValueError(f"{(~np.isfinite(d)).sum()} of {d.size} differences are not finite; leave these images out")
+    """Return the differences, and w; None without bounds."""
+    d = check_sample(differences, "differences")
     if bounds is None:
         return d, None
     least, half_range = bounds

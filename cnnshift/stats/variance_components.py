@@ -58,7 +58,8 @@ def _chi_squares(degrees: int) -> Float[np.ndarray, " q"]:
 class VariancePivot:
     """Generalized pivotal quantity V(C) of the variance of a grand mean, and the half-widths that follow from it.
 
-    V(C) = V_I + Σ over groups of max(0, (m − 1) MS_S / C − MS_E) / (m n), C ~ χ² with m − 1 degrees of freedom.
+    V(C) = V_I + Σ over groups of max(0, (m − 1) MS_S / C − MS_E) / (m n), with an independent C ~ χ² with m − 1 degrees
+    of freedom per group: one group of paired runs, or two.
 
     Attributes:
         image_variance: V_I.
@@ -66,13 +67,6 @@ class VariancePivot:
     """
 
     def __init__(self, image_variance: float, groups: list[MeanSquares], n: int) -> None:
-        """Tabulate V(C) for one group of paired runs, or for two groups with independent C.
-
-        Args:
-            image_variance: V_I.
-            groups: mean squares of each group of runs.
-            n: number of images.
-        """
         self.image_variance = image_variance
         self._variance, self._weights = np.full(1, image_variance), np.ones(1)
         for group in groups:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cnnshift.metrics.profiles import profile_by_radius, profile_by_shift
-from cnnshift.metrics.sensitivity import interclass_normalizer
+from cnnshift.metrics.sensitivity import interclass_distance
 from cnnshift.results.schema import ShiftTable
 from cnnshift.stats.intervals import mean_interval
 from cnnshift.unavailable import Unavailable
@@ -72,9 +72,9 @@ def test_profile_by_radius_matches_brute_force(shift_set: str) -> None:
 @pytest.mark.parametrize("shift_set", ENUMERATED)
 def test_the_last_radius_agrees_with_the_metrics(shift_set: str) -> None:
     _, table = run(shift_set)
-    normalizer = interclass_normalizer(table)
-    assert not isinstance(normalizer, Unavailable)
-    rows = profile_by_radius(table, normalizer)
+    divisor = interclass_distance(table.reference_logits, table.labels)
+    assert not isinstance(divisor, Unavailable)
+    rows = profile_by_radius(table, divisor)
     pairs = np.array(rows.pairs)
     values = evaluate(table, ["worst_case_accuracy", "invariance_radius", "reference_consistency", "sensitivity"])
     assert rows.worst_case_accuracy[-1] == pytest.approx(values["worst_case_accuracy"].value)
@@ -86,7 +86,7 @@ def test_the_last_radius_agrees_with_the_metrics(shift_set: str) -> None:
     assert values["sensitivity"].value == pytest.approx(weighted)
 
 
-def test_without_a_normalizer_there_is_no_sensitivity() -> None:
+def test_without_a_divisor_there_is_no_sensitivity() -> None:
     _, table = run("grid")
     missing = Unavailable("needs images of at least two classes")
     for rows in (profile_by_radius(table, missing), profile_by_shift(table, missing, np.empty(0))):
