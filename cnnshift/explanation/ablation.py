@@ -23,15 +23,13 @@ from cnnshift.spec import ModelSpec
 from cnnshift.sweep.device import PRECISION
 from cnnshift.sweep.engine import run_sweep
 from cnnshift.sweep.pure_model import as_pure_model
-from cnnshift.unavailable import Unavailable
 
 ACTIVATION = "activation"
 
-Train = Callable[[ModelSpec], Callable[[Any], Any]]
-"""A model spec → the trained network."""
 
-
-def run_ablation(spec: ModelSpec, train: Train, split: Split, shift_set: ShiftSet) -> Ablation:
+def run_ablation(
+    spec: ModelSpec, train: Callable[[ModelSpec], Callable[[Any], Any]], split: Split, shift_set: ShiftSet
+) -> Ablation:
     """Replace the components of a network one at a time, and all but one at a time.
 
     Replacing one measures its effect while the other components still break equivariance. Keeping one and replacing
@@ -45,38 +43,41 @@ def run_ablation(spec: ModelSpec, train: Train, split: Split, shift_set: ShiftSe
     """
     family, options = parse_model(spec)
     interventions = family.interventions(options)
-    measured: dict[str, AblationScores | Unavailable] = {}
+    ablation = score_baseline(train(spec), split, shift_set)
+    measured: dict[str, tuple[AblationScores | None, str]] = {str(spec): (ablation.baseline, "")}
 
-    def score(changes: Mapping[str, str]) -> AblationScores | Unavailable:
+    def score(changes: Mapping[str, str]) -> tuple[AblationScores | None, str]:
+        """Return the scores of a variant, or None and the reason."""
         changed = _apply(changes, spec)
         if str(changed) not in measured:
             try:
-                measured[str(changed)] = score_network(train(changed), split, shift_set)
+                measured[str(changed)] = score_network(train(changed), split, shift_set), ""
             except InputError as problem:
-                measured[str(changed)] = Unavailable(str(problem))
+                measured[str(changed)] = None, str(problem)
         return measured[str(changed)]
 
-    baseline = score_network(train(spec), split, shift_set)
-    everything = _merge(interventions)
     records = []
     for component, changes in interventions.items():
-        others = _merge({name: each for name, each in interventions.items() if name != component})
-        only, all_but = score(changes), score(others) if others else baseline
+        others = {name: each for name, each in interventions.items() if name != component}
+        (replaced_alone, reason), (kept_alone, other_reason) = score(changes), score(_merge(others))
         records.append(
             Intervention(
                 component=component,
                 replacement=",".join(f"{key}={value}" for key, value in changes.items()),
-                replaced_alone=_available(only),
-                kept_alone=_available(all_but),
-                reason=next((each.reason for each in (only, all_but) if isinstance(each, Unavailable)), ""),
+                replaced_alone=replaced_alone,
+                kept_alone=kept_alone,
+                reason=reason or other_reason,
             )
         )
-    return Ablation(
-        shifts=describe_shifts(shift_set),
-        baseline=baseline,
-        all_replaced=_available(score(everything)) if everything else None,
-        interventions=records,
-    )
+    everything = _merge(interventions)
+    all_replaced = score(everything)[0] if everything else None
+    return ablation.model_copy(update={"all_replaced": all_replaced, "interventions": records})
+
+
+def score_baseline(model: Callable[[Any], Any], split: Split, shift_set: ShiftSet) -> Ablation:
+    """Measure a network without variants."""
+    shifts, baseline = f"circular, |d|≤{shift_set.reach}", score_network(model, split, shift_set)
+    return Ablation(shifts=shifts, baseline=baseline, all_replaced=None, interventions=[])
 
 
 def score_network(model: Callable[[Any], Any], split: Split, shift_set: ShiftSet) -> AblationScores:
@@ -86,12 +87,12 @@ def score_network(model: Callable[[Any], Any], split: Split, shift_set: ShiftSet
     observations = run_sweep(network, split, protocol, shift_set).observations
     images = to_unit_range(split.windows)
 
-    apply = jax.jit(lambda state, images: network.apply(state, images)[0])
     consistency, accuracy = (
         METRICS.load(id).summarize(observations).value for id in ("pairwise_consistency", "accuracy")
     )
     assert consistency is not None
     assert accuracy is not None
+    apply = jax.jit(lambda state, images: network.apply(state, images)[0])
     moved = [shift_maps(images, (SUBPIXEL * dy, SUBPIXEL * dx)).astype(images.dtype) for dy, dx in DIRECTIONS]
     with jax.default_matmul_precision(PRECISION):
         logits = to_numpy(apply(network.state, images))
@@ -101,15 +102,6 @@ def score_network(model: Callable[[Any], Any], split: Split, shift_set: ShiftSet
         accuracy=accuracy,
         subpixel_error=float(subpixel) if np.isfinite(subpixel) else None,
     )
-
-
-def describe_shifts(shift_set: ShiftSet) -> str:
-    """Return protocol and shifts as they follow a metric's name."""
-    return f"circular, |d|≤{shift_set.reach}"
-
-
-def _available(scores: AblationScores | Unavailable) -> AblationScores | None:
-    return None if isinstance(scores, Unavailable) else scores
 
 
 def _merge(interventions: Mapping[str, Mapping[str, str]]) -> dict[str, str]:

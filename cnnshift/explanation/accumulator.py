@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from fractions import Fraction
 
 import numpy as np
 from jaxtyping import Float
@@ -26,7 +25,7 @@ class Accumulator:
     """
 
     def __init__(self, unshifted: np.ndarray, field: ReceptiveField, *, measured: bool = True) -> None:
-        self.field, self.measured = field, measured
+        self.field, self.measured, self.is_map = field, measured, field.rows is not None
         self.unshifted = unshifted if measured else np.zeros(unshifted.shape)
         self._mean = self.unshifted.mean(axis=0, dtype=np.float64, keepdims=True)
         self._change, self._square = np.zeros(unshifted.shape), np.zeros(unshifted.shape)
@@ -34,36 +33,31 @@ class Accumulator:
         self._total, self._between = [self._spread(self.unshifted)[0]], [0.0]
         self._rows: list[tuple[float, float, float, float, float, float]] = []
 
-    @property
-    def is_map(self) -> bool:
-        """Whether the layer has positions."""
-        return self.field.rows is not None
-
     def add(self, d: Shift, moved: np.ndarray) -> None:
         """Add the layer's output for the images shifted by d, in pixels."""
-        if not self.measured:
-            self._rows.append((max(d), math.nan, math.nan, math.nan, math.nan, math.nan))
-            return
-        expected = self._expected(d)
-        error, interior, aligned, square = (math.nan,) * 4
-        if expected is not None:
-            error = interior = float(equivariance_error(moved, expected).mean())
-            square = float(((moved - expected).astype(np.float64) ** 2).mean())
-        if self.is_map:
-            interior = math.nan
-            if expected is not None and _divides(self.field.stride, d):
-                interior = self._interior((int(d[0]), int(d[1])), moved, expected)
-            aligned = float(equivariance_error(moved, align(self.unshifted, moved)).mean())
-        invariance = float(equivariance_error(moved, self.unshifted).mean())
+        invariance = error = interior = aligned = square = math.nan
+        if self.measured:
+            expected, is_whole = self._expected(d), all(part.is_integer() for part in d)
+            invariance = float(equivariance_error(moved, self.unshifted).mean())
+            if expected is not None:
+                error = float(equivariance_error(moved, expected).mean())
+                square = float(((moved - expected).astype(np.float64) ** 2).mean())
+                mask = self.field.interior((int(d[0]), int(d[1]))) if is_whole else None
+                if not self.is_map:
+                    interior = error
+                elif mask is not None:
+                    interior = float(equivariance_error(moved, expected, mask.astype(float)).mean())
+            if self.is_map:
+                aligned = float(equivariance_error(moved, align(self.unshifted, moved)).mean())
+            if is_whole:
+                # The variance is taken over whole-pixel shifts only.
+                change = moved.astype(np.float64) - self.unshifted
+                self._change += change
+                self._square += change**2
+                total, between = self._spread(moved)
+                self._total.append(total)
+                self._between.append(between)
         self._rows.append((max(d), invariance, error, interior, aligned, square))
-        if _is_whole(d):
-            # The variance is taken over whole-pixel shifts only.
-            change = moved.astype(np.float64) - self.unshifted
-            self._change += change
-            self._square += change**2
-            total, between = self._spread(moved)
-            self._total.append(total)
-            self._between.append(between)
 
     def by_radius(self) -> ErrorsByRadius:
         """Return the errors at every |d|∞, averaged over images and directions."""
@@ -100,22 +94,10 @@ class Accumulator:
         stride = self.field.stride
         return None if stride is None else shift_maps(self.unshifted, (d[0] / float(stride), d[1] / float(stride)))
 
-    def _interior(self, d: tuple[int, int], moved: np.ndarray, expected: np.ndarray) -> float:
-        mask = self.field.interior(d)
-        return math.nan if mask is None else float(equivariance_error(moved, expected, mask.astype(float)).mean())
-
     def _spread(self, values: np.ndarray) -> tuple[float, float]:
         """Return Σ of the mean square and Σ of the squared mean over images, after subtracting the unshifted mean."""
         centred = values - self._mean
         return float((centred**2).mean(axis=0).sum()), float((centred.mean(axis=0) ** 2).sum())
-
-
-def _is_whole(d: Shift) -> bool:
-    return all(part.is_integer() for part in d)
-
-
-def _divides(stride: Fraction | None, d: Shift) -> bool:
-    return stride is not None and _is_whole(d) and all((Fraction(int(part)) / stride).denominator == 1 for part in d)
 
 
 def _mean(values: Float[np.ndarray, " s"]) -> float:

@@ -29,7 +29,6 @@ Outputs = Callable[[Any, Float[Array, "n h w c"]], list[Array]]
 """(state, images) → the outputs of all steps, in order."""
 
 _PATCHING = threading.Lock()
-"""Held while classes are patched."""
 
 _LOOK_BACK = 64
 """Largest distance, in steps, between a step and its input: the length of the longest branch."""
@@ -105,14 +104,14 @@ def capture(model: Callable[[Any], Any], images: Float[Array, "n h w c"]) -> Cap
     Raises:
         InputError: the network cannot be traced on these images.
     """
-    if not isinstance(model, nnx.Module):
-        # A compiled function would be one opaque operation.
-        model = inspect.unwrap(model)
     graph, state = None, {}
     if isinstance(model, nnx.Module):
         model = nnx.clone(model)
         model.eval()
         graph, state = nnx.split(model)
+    else:
+        # A compiled function would be one opaque operation.
+        model = inspect.unwrap(model)
     calls: list[Call] = []
 
     def run(state: Any, images: Array) -> tuple[Array, list[Array]]:

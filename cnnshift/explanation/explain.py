@@ -17,7 +17,7 @@ from cnnshift.config import MeasureConfig, make_config
 from cnnshift.data.base import create_dataset
 from cnnshift.data.split import Split, to_unit_range
 from cnnshift.errors import InputError
-from cnnshift.explanation.ablation import describe_shifts, run_ablation, score_network
+from cnnshift.explanation.ablation import run_ablation, score_baseline
 from cnnshift.explanation.diagnosis import diagnose
 from cnnshift.explanation.floor import measure_floor
 from cnnshift.explanation.probe import probe_layers
@@ -44,8 +44,6 @@ PROBED_IMAGES = 32
 ABLATION_SHIFTS = 4
 """Largest shift of the ablation, in pixels."""
 
-CONSISTENCY = "pairwise_consistency"
-
 log = logging.getLogger("cnnshift")
 
 
@@ -64,18 +62,21 @@ def explain_model(
     if pretrained is not None:
         test, record = crop_to_model(pretrained, test, record)
     shift_plan = plan_shifts(config.protocols[0], test, record, config)
+    radius = min(ABLATION_SHIFTS, min(test.size) - 1)
+    _, ablation_shifts = bind_protocol(Circular, test, max_shift=radius, step=1)
     scores = None
     if pretrained is not None:
         network = adapt_model(pretrained, test)
     elif not isinstance(model, str):
         network = adapt_model(wrap_model(model, name), test, more_classes=True)
     elif isinstance(data, str):
-        network, scores = _train(ModelSpec.parse(model), data, test, record, config, ablation)
+        shift_set = ablation_shifts if ablation else None
+        network, scores = _train(ModelSpec.parse(model), data, test, record, config, shift_set)
     else:
         raise InputError(f"The model '{model}' is trained on a data set; name one instead of passing images.")
     if as_pure_model(network).host_runtime is not None:
         raise InputError(HIDDEN)
-    scores = scores or _baseline(network, test)
+    scores = scores or score_baseline(network.classifier, test, ablation_shifts)
     log.info("Measuring predictions under shifts")
     run, _ = measure_cell(network, test, record, shift_plan, config)
     images = to_unit_range(test.windows[:PROBED_IMAGES])
@@ -108,9 +109,9 @@ def _train(
     test: Split,
     record: DatasetRecord,
     config: MeasureConfig,
-    ablation: bool,
+    ablation_shifts: ShiftSet | None,
 ) -> tuple[LoadedModel, Ablation | None]:
-    """Train a network, and its variants for the ablation; weights are cached."""
+    """Train a network and, if there are shifts for an ablation, its variants; weights are cached."""
     dataset = create_dataset(DatasetSpec.parse(data))
     train = dataset.load("train") if dataset.has_train else None
     images = train or test
@@ -130,29 +131,19 @@ def _train(
 
     network = train_architecture(plan.architecture)
     network = replace(network, provenance=replace(network.provenance, name=plan.name))
-    if not ablation:
+    if ablation_shifts is None:
         return network, None
-    shift_set = _ablation_shifts(test)
-    return network, run_ablation(plan.architecture, lambda each: train_architecture(each).classifier, test, shift_set)
-
-
-def _baseline(network: LoadedModel, test: Split) -> Ablation:
-    shift_set = _ablation_shifts(test)
-    scores = score_network(network.classifier, test, shift_set)
-    return Ablation(shifts=describe_shifts(shift_set), baseline=scores, all_replaced=None, interventions=[])
+    return network, run_ablation(
+        plan.architecture, lambda each: train_architecture(each).classifier, test, ablation_shifts
+    )
 
 
 def _certify(network: LoadedModel, test: Split, record: DatasetRecord) -> Run | None:
     """Measure all circular shifts if the network can share forward passes between them."""
-    config = make_config(protocols=["circular"], shifts="full", metrics=[CONSISTENCY])
+    config = make_config(protocols=["circular"], shifts="full", metrics=["pairwise_consistency"])
     shift_plan = plan_shifts("circular", test, record, config)
     sharing = find_sharing(as_pure_model(network), test, shift_plan.protocol, shift_plan.shift_set)
     if not isinstance(sharing, Sharing) or len(sharing.phases) * MIN_SAVING > shift_plan.shift_set.count:
         return None
     run, _ = measure_cell(network, test, record, shift_plan, config)
     return run
-
-
-def _ablation_shifts(test: Split) -> ShiftSet:
-    radius = min(ABLATION_SHIFTS, min(test.size) - 1)
-    return bind_protocol(Circular, test, max_shift=radius, step=1)[1]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import jax
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from cnnshift.explanation.probe import probe_layers
 from cnnshift.models.layers.convolution import Convolution
@@ -44,23 +43,9 @@ def measure_floor(images: Float[np.ndarray, "n h w c"]) -> Floor:
     The control is three circular convolutions of stride 1, each followed by ReLU. The sub-pixel floor is that of the
     first convolution, because a ReLU is not equivariant to sub-pixel shifts.
     """
-    shape, rngs = images.shape[1:], nnx.Rngs(0)
-    layers = [
-        Convolution((shape[0], shape[1], channels), 8, 3, padding="circular", rngs=rngs)
-        for channels in (shape[2], 8, 8)
-    ]
-    control = probe_layers(_Control(layers), images)
-    return Floor(
-        max(layer.on_grid_error or 0.0 for layer in control),
-        control[0].subpixel_error or 0.0,
-    )
-
-
-class _Control(nnx.Module):
-    def __init__(self, layers: Sequence[Convolution]) -> None:
-        self.layers = nnx.List(layers)
-
-    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w e"]:
-        for layer in self.layers:
-            x = jax.nn.relu(layer(x))
-        return x
+    (height, width, channels), rngs = images.shape[1:], nnx.Rngs(0)
+    layers = []
+    for each in (channels, 8, 8):
+        layers += [Convolution((height, width, each), 8, 3, padding="circular", rngs=rngs), jax.nn.relu]
+    control = probe_layers(nnx.Sequential(*layers), images)
+    return Floor(max(layer.on_grid_error or 0.0 for layer in control), control[0].subpixel_error or 0.0)

@@ -43,11 +43,13 @@ class Layout:
 def find_layout(shape: tuple[int, ...], size: tuple[int, int]) -> Layout:
     """Infer the layout from the shape of one output, [h w c], [t c], [t heads c] or [e], and the image size (H, W).
 
-    A map has the aspect ratio of the image, up to rounding. Tokens tile the image in row-major order, p × p pixels
-    each, optionally after one class token. A single position is a vector.
+    A map has the aspect ratio of the image, up to a padding margin. Tokens tile the image in row-major order, p × p
+    pixels each, optionally after one class token. A single position is a vector.
     """
-    if len(shape) == 3 and min(shape[:2]) > 1 and _proportional(shape[:2], size):
-        return Layout((shape[0], shape[1]))
+    if len(shape) == 3 and min(shape[:2]) > 1:
+        scales = shape[0] / size[0], shape[1] / size[1]
+        if max(scales) <= 1.5 * min(scales):
+            return Layout((shape[0], shape[1]))
     if len(shape) >= 2:
         for skip in (0, 1):
             tokens = shape[0] - skip
@@ -55,9 +57,3 @@ def find_layout(shape: tuple[int, ...], size: tuple[int, int]) -> Layout:
             if patch and tokens * patch**2 == size[0] * size[1] and not (size[0] % patch or size[1] % patch):
                 return Layout((size[0] // patch, size[1] // patch), skip)
     return Layout(None, known=len(shape) == 1 or math.prod(shape[:-1]) == 1)
-
-
-def _proportional(shape: tuple[int, ...], size: tuple[int, int]) -> bool:
-    """Return whether one stride explains both sides, up to a padding margin."""
-    rows, columns = (side / pixels for side, pixels in zip(shape, size, strict=True))
-    return max(rows, columns) <= 1.5 * min(rows, columns)

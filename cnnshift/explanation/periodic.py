@@ -25,7 +25,9 @@ def shift_maps(maps: Maps, d: tuple[float, float]) -> Maps:
     if np.abs(np.asarray(d) - whole).max() < _WHOLE:
         return np.roll(maps, whole.astype(int), axis=(1, 2))
     for axis, part in zip((1, 2), d, strict=True):
-        maps = _multiply(maps, axis, _factors(maps.shape[axis], part))
+        frequencies = np.fft.rfftfreq(maps.shape[axis])
+        factors = np.exp(-2j * np.pi * frequencies * part)
+        maps = _multiply(maps, axis, np.where(frequencies == 0.5, np.cos(np.pi * part), factors))
     return maps
 
 
@@ -43,22 +45,13 @@ def derivative(maps: Maps, direction: tuple[float, float]) -> Maps:
     total = np.zeros(maps.shape)
     for axis, part in zip((1, 2), direction, strict=True):
         if part:
-            size = maps.shape[axis]
-            factors = -2j * np.pi * np.fft.rfftfreq(size)
+            frequencies = np.fft.rfftfreq(maps.shape[axis])
             # The Nyquist frequency of an even size shifts by cos(πt), whose derivative at 0 is 0.
-            factors[np.abs(np.fft.rfftfreq(size)) == 0.5] = 0
+            factors = np.where(frequencies == 0.5, 0, -2j * np.pi * frequencies)
             total += part * _multiply(maps, axis, factors)
     return total
 
 
-def _factors(size: int, d: float) -> np.ndarray:
-    frequencies = np.fft.rfftfreq(size)
-    factors = np.exp(-2j * np.pi * frequencies * d)
-    return np.where(frequencies == 0.5, np.cos(np.pi * d), factors)
-
-
 def _multiply(maps: Maps, axis: int, factors: np.ndarray) -> Maps:
-    size = maps.shape[axis]
     shape = tuple(len(factors) if at == axis else 1 for at in range(4))
-    spectrum = np.fft.rfft(maps, axis=axis) * factors.reshape(shape)
-    return np.fft.irfft(spectrum, n=size, axis=axis)
+    return np.fft.irfft(np.fft.rfft(maps, axis=axis) * factors.reshape(shape), n=maps.shape[axis], axis=axis)

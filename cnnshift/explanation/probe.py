@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from cnnshift.errors import MeasurementError
 from cnnshift.explanation.accumulator import Accumulator
-from cnnshift.explanation.capture import Capture, Step, capture
+from cnnshift.explanation.capture import Capture, capture
 from cnnshift.explanation.isolated import DIRECTIONS, measure_isolated
 from cnnshift.explanation.layout import Layout, find_layout
 from cnnshift.explanation.periodic import derivative, shift_maps, to_numpy
@@ -36,10 +36,7 @@ _BYTES = 4 + 4 + 8 + 8
 """Bytes per value: unshifted, shifted, and two sums."""
 
 
-def probe_layers(
-    model: Callable[[Any], Any],
-    images: Float[np.ndarray, "n h w c"],
-) -> list[LayerRecord]:
+def probe_layers(model: Callable[[Any], Any], images: Float[np.ndarray, "n h w c"]) -> list[LayerRecord]:
     """Measure the equivariance errors of every layer of a network, under circular shifts.
 
     A layer whose values are not finite (such as a masked logarithm) or whose layout is unknown is listed without
@@ -69,10 +66,10 @@ def probe_layers(
         network = capture(model, batch)
         run = jax.jit(network.outputs)
         unshifted = run(network.state, batch)
-        _check_finite(steps[-1], unshifted[-1])
-        measured = [
-            layout.known and bool(jnp.isfinite(value).all()) for layout, value in zip(layouts, unshifted, strict=True)
-        ]
+        is_finite = [bool(jnp.isfinite(value).all()) for value in unshifted]
+        if not is_finite[-1]:
+            last = f"{steps[-1].name} ({steps[-1].type})"
+            raise MeasurementError(f"The last layer, {last}, returned values that are not finite.")
         sources = [section.source for section in small.sections]
         fields = measure_receptive_fields(small.outputs, layouts, sources, small.state, few)
         strides = [None if field.stride is None else float(field.stride) for field in fields]
@@ -81,8 +78,8 @@ def probe_layers(
             return [to_numpy(layout.fold(output)) for layout, output in zip(layouts, outputs, strict=True)]
 
         accumulators = [
-            Accumulator(output, field, measured=each)
-            for output, field, each in zip(folded(unshifted), fields, measured, strict=True)
+            Accumulator(output, field, measured=layout.known and each)
+            for output, field, layout, each in zip(folded(unshifted), fields, layouts, is_finite, strict=True)
         ]
         for d in _shifts(fields, size):
             moved = run(network.state, jnp.asarray(shift_maps(images, d), batch.dtype))
@@ -173,8 +170,3 @@ def _shifts(fields: Sequence[ReceptiveField], size: tuple[int, int]) -> list[tup
 def _common_multiple(a: Fraction, b: Fraction) -> Fraction:
     # The strides of parallel branches need not divide each other.
     return Fraction(math.lcm(a.numerator * b.denominator, b.numerator * a.denominator), a.denominator * b.denominator)
-
-
-def _check_finite(step: Step, value: Array) -> None:
-    if not bool(jnp.isfinite(value).all()):
-        raise MeasurementError(f"The last layer, {step.name} ({step.type}), returned values that are not finite.")

@@ -52,9 +52,11 @@ class ReceptiveField:
         """Return the positions that the border cannot affect under a circular shift by whole pixels.
 
         Their receptive field is that of the map's centre, moved, and contains no pixel that was wrapped around.
-        None if there is no such position.
+        None if there is no such position, or if the stride does not divide the shift.
         """
         if self.rows is None or self.columns is None or self.stride is None:
+            return None
+        if any((part / self.stride).denominator > 1 for part in d):
             return None
         mask = np.logical_and.outer(_interior(self.rows, d[0], self.stride), _interior(self.columns, d[1], self.stride))
         return mask if mask.any() else None

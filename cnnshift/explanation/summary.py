@@ -54,7 +54,7 @@ def _equivariance(explanation: Explanation) -> Iterator[str]:
         (
             index
             for index, layer in enumerate(measured)
-            if not _is_equivariant(layer, explanation) and (index > last or _causes_up_to(layer, explanation))
+            if not _is_equivariant(layer, explanation) and (index > last or _causes(_up_to(layer, explanation)))
         ),
         len(measured),
     )
@@ -62,7 +62,7 @@ def _equivariance(explanation: Explanation) -> Iterator[str]:
     if not equivariant:
         yield f"Equivariance: none; {_described(measured[0])} and all later feature maps are not equivariant {context}."
         return
-    causes = {cause for layer in equivariant for cause in layer.causes}
+    causes = _causes(equivariant)
     if failing < len(measured):
         subject = f"the feature maps up to {equivariant[-1].name} are"
     elif len(measured) < len(maps):
@@ -94,18 +94,26 @@ def _is_equivariant(layer: LayerRecord, explanation: Explanation) -> bool:
         return layer.interior_error <= explanation.tolerance_whole
     if (layer.on_grid_error or 0.0) <= explanation.tolerance_whole:
         return True
-    causes = _causes_up_to(layer, explanation)
-    before = explanation.layers[: explanation.layers.index(layer) + 1]
+    before = _up_to(layer, explanation)
+    causes = _causes(before)
     return "padding" in causes and "positional weights" not in causes and all(each.is_map for each in before)
 
 
-def _causes_up_to(layer: LayerRecord, explanation: Explanation) -> set[Cause]:
-    return {cause for each in explanation.layers[: explanation.layers.index(layer) + 1] for cause in each.causes}
+def _up_to(layer: LayerRecord, explanation: Explanation) -> list[LayerRecord]:
+    return explanation.layers[: explanation.layers.index(layer) + 1]
+
+
+def _causes(layers: Sequence[LayerRecord]) -> set[Cause]:
+    return {cause for layer in layers for cause in layer.causes}
+
+
+def _layers_with(cause: Cause, explanation: Explanation) -> list[LayerRecord]:
+    return [layer for layer in explanation.layers if cause in layer.causes]
 
 
 def _aliasing(explanation: Explanation) -> Iterator[str]:
     layers, context = explanation.layers, _layer_context(explanation)
-    aliasing = [layer for layer in layers if layer.is_map and "aliasing" in layer.causes]
+    aliasing = [layer for layer in _layers_with("aliasing", explanation) if layer.is_map]
     strided = [layer for layer in layers if layer.is_map and Fraction(layer.stride or 1) > 1]
     if aliasing:
         coarsest, first = max(aliasing, key=lambda layer: Fraction(layer.period)), aliasing[0]
@@ -124,7 +132,7 @@ def _aliasing(explanation: Explanation) -> Iterator[str]:
                 f"{_relative(_invariance_error(before[-1], 1))} to {_relative(_invariance_error(first, 1))} of the "
                 f"norm {context}."
             )
-    elif strided and not any("positional weights" in layer.causes for layer in strided):
+    elif strided and "positional weights" not in _causes(strided):
         stride = max(Fraction(layer.stride or 1) for layer in strided)
         yield (
             f"Aliasing: none. The cumulative stride is {stride} px, but the sampling grid adapts to the content: every "
@@ -133,7 +141,7 @@ def _aliasing(explanation: Explanation) -> Iterator[str]:
 
 
 def _padding(explanation: Explanation) -> Iterator[str]:
-    layers = [layer for layer in explanation.layers if "padding" in layer.causes]
+    layers = _layers_with("padding", explanation)
     if not layers:
         return
     errors = [error for layer in layers for error in layer.by_radius.interior_error if error is not None]
@@ -147,8 +155,7 @@ def _padding(explanation: Explanation) -> Iterator[str]:
 
 
 def _positional_weights(explanation: Explanation) -> Iterator[str]:
-    layers = [layer for layer in explanation.layers if "positional weights" in layer.causes]
-    if layers:
+    if layers := _layers_with("positional weights", explanation):
         yield (
             f"Positional weights: {_join([_described(layer) for layer in layers])} {_verb(layers, 'depend')} on the "
             "absolute position, in the interior as well as at the border, as unshared weights and position embeddings "
@@ -157,24 +164,23 @@ def _positional_weights(explanation: Explanation) -> Iterator[str]:
 
 
 def _subpixel_aliasing(explanation: Explanation) -> Iterator[str]:
-    layer = next((layer for layer in explanation.layers if "sub-pixel aliasing" in layer.causes), None)
-    if layer is not None:
+    if layers := _layers_with("sub-pixel aliasing", explanation):
+        error = _relative(layers[0].subpixel_error or 0.0)
         yield (
-            f"Sub-pixel aliasing: {_described(layer)} creates frequencies above the Nyquist limit; a ⅓-px shift has an "
-            f"error of {_relative(layer.subpixel_error or 0.0)} of its norm. Whole-pixel shifts are not affected "
+            f"Sub-pixel aliasing: {_described(layers[0])} creates frequencies above the Nyquist limit; a ⅓-px shift "
+            f"has an error of {error} of its norm. Whole-pixel shifts are not affected "
             f"{_layer_context(explanation)}."
         )
 
 
 def _readout(explanation: Explanation) -> Iterator[str]:
-    layers = explanation.layers
-    last = next((index for index in reversed(range(len(layers))) if layers[index].is_map), None)
-    if last is None or last + 1 == len(layers):
+    layers, causes = explanation.layers, _causes(explanation.layers)
+    last = max((index for index, layer in enumerate(layers) if layer.is_map), default=len(layers))
+    if last + 1 >= len(layers):
         return
     vector, logits = layers[last + 1], layers[-1]
-    spatial = next((layer for layer in layers if "spatial readout" in layer.causes), None)
     # With an adaptive sampling grid every whole-pixel shift is on-grid.
-    period = Fraction(logits.period if any("aliasing" in layer.causes for layer in layers) else 1)
+    period = Fraction(logits.period if "aliasing" in causes else 1)
     pairs = zip(logits.by_radius.radius, logits.by_radius.equivariance_error, strict=True)
     on_grid = [(r, e) for r, e in pairs if r >= 1 and e is not None and (Fraction(r) / period).denominator == 1]
     if not on_grid:
@@ -182,14 +188,14 @@ def _readout(explanation: Explanation) -> Iterator[str]:
     radius, error = on_grid[0]
     shift = f"a shift by {radius:g} px" + (", a multiple of all strides," if period > 1 else "")
     effect, context = f"changes the logits by {_relative(error)} of their norm", _layer_context(explanation)
-    if spatial is not None:
+    if spatial := _layers_with("spatial readout", explanation):
         yield (
-            f"Spatial readout: {_described(spatial)} and the layers after it depend on absolute positions; {shift} "
+            f"Spatial readout: {_described(spatial[0])} and the layers after it depend on absolute positions; {shift} "
             f"{effect} {context}."
         )
     elif error <= explanation.tolerance_whole:
         yield f"Readout: {_described(vector)} discards positions; {shift} does not change the logits {context}."
-    elif any({"aliasing", "padding", "positional weights"}.intersection(layer.causes) for layer in layers):
+    elif causes & {"aliasing", "padding", "positional weights"}:
         yield (
             f"Readout: {_described(vector)} discards positions; {shift} still {effect}, because of earlier layers "
             f"{context}."
@@ -252,7 +258,7 @@ def _recommendation(explanation: Explanation) -> Iterator[str]:
     usable = [each for each in ablation.interventions if each.component != ACTIVATION]
     baseline = ablation.baseline
     if not usable:
-        causes = {cause for layer in explanation.layers for cause in layer.causes}
+        causes = _causes(explanation.layers)
         recommendations = [text for cause, text in _RECOMMENDATIONS.items() if cause in causes]
         if baseline.pairwise_consistency < 1 and recommendations:
             yield f"Recommendation: {'; '.join(recommendations)}."
@@ -303,8 +309,9 @@ def _isolated_error(layers: Sequence[LayerRecord], explanation: Explanation) -> 
     worst = max(layers, key=lambda layer: layer.isolated_error or 0.0)
     if worst.isolated_error is None:
         return ""
-    error, context = _relative(worst.isolated_error), _layer_context(explanation)
-    return f" The isolated error of {worst.name} is up to {error} {context}."
+    return (
+        f" The isolated error of {worst.name} is up to {_relative(worst.isolated_error)} {_layer_context(explanation)}."
+    )
 
 
 def _invariance_error(layer: LayerRecord, radius: int) -> float:
