@@ -18,7 +18,7 @@ def cnnshift(*arguments, cwd=None, **environ):
     )
 
 
-BAD = {
+INVALID = {
     "unknown command": (["bnech"], ["No such command"]),
     "unknown flag": (["bench", "--modle", "cnn"], ["No such option"]),
     "unknown model": (["bench", "cnm"], ["Unknown model 'cnm'", "mlp, cnn, locally_connected", "Did you mean 'cnn'?"]),
@@ -82,8 +82,8 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize(("arguments", "words"), BAD.values(), ids=BAD.keys())
-def test_bad_input(arguments, words, tmp_path, monkeypatch, capfd):
+@pytest.mark.parametrize(("arguments", "parts"), INVALID.values(), ids=INVALID.keys())
+def test_invalid_input(arguments, parts, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["cnnshift", *arguments])
     with pytest.raises(SystemExit) as stop:
@@ -91,33 +91,33 @@ def test_bad_input(arguments, words, tmp_path, monkeypatch, capfd):
     streams = capfd.readouterr()
     message = " ".join(streams.err.split())
     assert stop.value.code == 2, message
-    assert all(word in message for word in words), message
+    assert all(part in message for part in parts), message
     assert streams.out == ""
     assert "Traceback" not in message
     assert os.listdir(tmp_path) == []
 
 
-REAL = ("unknown flag", "unknown value", "too large a shift", "unwritable output")
+IN_A_PROCESS = ("unknown flag", "unknown value", "too large a shift", "unwritable output")
 
 
-@pytest.mark.parametrize("case", REAL)
-def test_bad_input_in_a_real_process(case, tmp_path):
-    arguments, words = BAD[case]
+@pytest.mark.parametrize("case", IN_A_PROCESS)
+def test_invalid_input_in_a_process(case, tmp_path):
+    arguments, parts = INVALID[case]
     done = cnnshift(*arguments, cwd=tmp_path)
     message = " ".join(done.stderr.split())
     assert done.returncode == 2
-    assert all(word in message for word in words), message
+    assert all(part in message for part in parts), message
     assert done.stdout == ""
     assert "Traceback" not in message
 
 
-def test_bad_settings_from_the_environment():
+def test_unknown_setting_in_the_environment():
     done = cnnshift("bench", "cnn", CNNSHIFT_MAXSHIFT="3")
     assert done.returncode == 2
     assert "Did you mean 'max_shift'?" in done.stderr
 
 
-def test_a_cache_that_cannot_be_used_is_one_sentence(tmp_path):
+def test_unusable_cache(tmp_path):
     (tmp_path / "file").write_text("")
     done = cnnshift("bench", "cnn", CNNSHIFT_CACHE_DIR=str(tmp_path / "file"))
     assert done.returncode == 3
@@ -125,7 +125,7 @@ def test_a_cache_that_cannot_be_used_is_one_sentence(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_an_unexpected_error_is_not_exit_1(monkeypatch, capfd):
+def test_unexpected_error_exits_with_3(monkeypatch, capfd):
     def broken(*arguments, **options):
         raise RuntimeError("boom")
 
@@ -138,7 +138,7 @@ def test_an_unexpected_error_is_not_exit_1(monkeypatch, capfd):
     assert "Internal error: RuntimeError: boom" in capfd.readouterr().err
 
 
-def test_a_closed_pipe_is_no_error():
+def test_closed_pipe_is_not_an_error():
     done = subprocess.run(f"{COMMAND} list metrics | head -1", shell=True, capture_output=True, text=True, check=False)
     assert done.stderr == ""
     assert done.stdout.startswith("metrics")

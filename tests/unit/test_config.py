@@ -1,4 +1,4 @@
-"""Settings: which source wins, and what a mistake says."""
+"""Settings: the precedence of their sources, and messages about invalid ones."""
 
 from fractions import Fraction
 
@@ -23,14 +23,14 @@ def resolve_here(tmp_path):
         pyproject.write_text(project)
         file = None
         if config is not None:
-            file = tmp_path / "own.toml"
+            file = tmp_path / "settings.toml"
             file.write_text(config)
         return resolve_config(flags or {}, suite=suite, config_file=file, environ=environ or {}, project=pyproject)
 
     return run
 
 
-def test_each_source_beats_the_next(resolve_here):
+def test_precedence_of_the_sources(resolve_here):
     sources = {
         "suite": "smoke",
         "project": "[tool.cnnshift]\nshifts = 'axis'\nstep = 2\nseed = 1\nmodels = ['mlp']\n"
@@ -52,7 +52,7 @@ def test_each_source_beats_the_next(resolve_here):
     assert found.origins["limit"] == "flag"
     assert found.origins["max_shift"] == found.origins["models"] == "suite smoke"
     assert found.origins["shifts"] == "environment"
-    assert found.origins["step"].endswith("own.toml")
+    assert found.origins["step"].endswith("settings.toml")
     assert found.origins["seed"].endswith("pyproject.toml")
     assert found.origins["dataset"] == "default"
 
@@ -69,7 +69,7 @@ def test_lists_in_the_environment_are_separated_by_spaces(resolve_here):
     assert found.config.models == ("mlp", "cnn:pool=aps,padding=circular")
 
 
-def test_all_unknown_keys_are_told_at_once_with_suggestions(resolve_here):
+def test_message_lists_all_unknown_keys_with_suggestions(resolve_here):
     with pytest.raises(InputError) as caught:
         resolve_here(environ={"CNNSHIFT_MAXSHIFT": "3"}, config="protocol = ['zero']")
     lines = str(caught.value).splitlines()
@@ -80,7 +80,7 @@ def test_all_unknown_keys_are_told_at_once_with_suggestions(resolve_here):
     assert "Did you mean 'protocols'?" in lines[1]
 
 
-def test_all_bad_values_are_told_at_once_with_their_origin(resolve_here):
+def test_message_lists_all_invalid_values_with_their_origin(resolve_here):
     with pytest.raises(InputError) as caught:
         resolve_here({"max_shift": "0", "step": "0.3333"}, config="limit = 0")
     text = str(caught.value)
@@ -111,12 +111,12 @@ def test_warning_about_half_pixels(step, warned, caplog):
     assert ("the only fractions of a pixel are halves" in caplog.text) == warned
 
 
-@pytest.mark.parametrize(("content", "words"), [("a = ", "is not TOML"), (None, "Cannot read")])
-def test_unreadable_config_files(tmp_path, content, words):
+@pytest.mark.parametrize(("content", "message"), [("a = ", "is not TOML"), (None, "Cannot read")])
+def test_unreadable_config_files(tmp_path, content, message):
     path = tmp_path / "x.toml"
     if content is not None:
         path.write_text(content)
-    with pytest.raises(InputError, match=words):
+    with pytest.raises(InputError, match=message):
         resolve_config({}, config_file=path, environ={}, project=tmp_path / "none")
 
 

@@ -1,4 +1,4 @@
-"""The shipped suites: every name in them exists, and no model is listed twice."""
+"""The suites of the package: every name exists, and no model is listed twice."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ SPLIT = Split(np.zeros((1, 32, 32, 1), np.uint8), np.zeros(1, np.int32), ("one",
 
 
 def parse(model):
-    """The canonical spec, of architecture and recipe."""
+    """Return the canonical spec of the architecture, and the recipe."""
     spec = ModelSpec.parse(model)
     recipe = {key: value for key, value in spec.options.items() if key in RECIPE_KEYS}
     _, options = parse_model(
@@ -30,7 +30,7 @@ def options_of(suite, key):
 
 
 @pytest.mark.parametrize("name", suite_names())
-def test_all_that_a_suite_names_exists(name):
+def test_names_of_a_suite_exist(name):
     suite = load_suite(name)
     models = [parse(model) for model in suite["models"]]
     assert len(set(models)) == len(models)
