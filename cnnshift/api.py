@@ -66,8 +66,8 @@ def measure(
     Example:
         >>> import cnnshift
         >>> from cnnshift.models.base import build
-        >>> from cnnshift.spec import parse_spec
-        >>> net = build(parse_spec("cnn:padding=circular,head=gap,pool=aps", "model"), (32, 32, 1), 10, seed=0)
+        >>> from cnnshift.spec import ModelSpec
+        >>> net = build(ModelSpec.parse("cnn:padding=circular,head=gap,pool=aps"), (32, 32, 1), 10, seed=0)
         >>> run = cnnshift.measure(net, max_shift=2, limit=20)
         >>> run.metric("pairwise_consistency").value
         1.0

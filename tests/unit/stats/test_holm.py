@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-import importlib
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -66,7 +63,3 @@ def test_large_p_values_may_be_replaced_by_1() -> None:
 def test_rejects_values_that_are_not_p_values(p: list) -> None:
     with pytest.raises(ValueError, match="between 0 and 1"):
         holm(np.array(p))
-
-
-def test_docstring_examples() -> None:
-    assert doctest.testmod(importlib.import_module("cnnshift.stats.holm")).failed == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import itertools
 import math
 import subprocess
@@ -223,10 +222,6 @@ def test_respects_a_single_bound() -> None:
     values = np.array([0.0] * 20 + [5.0])
     assert mean_interval(values, bounds=None).low < 0
     assert mean_interval(values, bounds=(0.0, math.inf)).low == 0
-
-
-def test_docstring_examples() -> None:
-    assert doctest.testmod(intervals).failed == 0
 
 
 def test_importing_does_not_load_scipy() -> None:

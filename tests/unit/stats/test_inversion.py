@@ -1,13 +1,11 @@
 """The root of a decreasing function, compared with Brent's method of SciPy."""
 
-import doctest
 import math
 
 import numpy as np
 import pytest
 from scipy import optimize
 
-from cnnshift.stats import inversion
 from cnnshift.stats.inversion import find_decreasing_root
 
 
@@ -33,7 +31,3 @@ def test_encloses_a_step():
 def test_returns_an_end_or_infinity_without_a_change_of_sign():
     assert find_decreasing_root(lambda x: -x, 0.0, 2.0) == 0
     assert find_decreasing_root(lambda x: 3 - x, 0.0, 2.0) == math.inf
-
-
-def test_docstring_example():
-    assert doctest.testmod(inversion).failed == 0

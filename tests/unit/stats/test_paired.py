@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import itertools
 import math
 import subprocess
@@ -16,8 +15,7 @@ from hypothesis.extra.numpy import arrays
 from jaxtyping import TypeCheckError
 from scipy import stats
 
-from cnnshift.stats import mcnemar as mcnemar_module
-from cnnshift.stats import mover, paired
+from cnnshift.stats import paired
 from cnnshift.stats.intervals import Interval, mean_interval
 from cnnshift.stats.mcnemar import mcnemar
 from cnnshift.stats.mover import GainsAndLosses, mover_interval, mover_limits, split_gains_and_losses
@@ -267,14 +265,6 @@ def test_mover_interval_adds_squares_and_changes_sign_with_the_order() -> None:
 def test_mover_interval_rejects_values_outside_their_limits(a: tuple) -> None:
     with pytest.raises(ValueError, match="finite and between"):
         mover_interval(a, (0.5, 0.4, 0.6))
-
-
-# The modules
-
-
-def test_docstring_examples() -> None:
-    for module in (paired, mover, mcnemar_module):
-        assert doctest.testmod(module).failed == 0
 
 
 def test_importing_does_not_load_scipy() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import doctest
 import math
 
 import numpy as np
@@ -11,7 +10,6 @@ import pytest
 from jaxtyping import TypeCheckError
 from scipy import integrate, stats
 
-from cnnshift.stats import sample_size, seeds
 from cnnshift.stats.paired import p_value, paired_interval
 from cnnshift.stats.sample_size import required_images, required_seeds
 from cnnshift.stats.seeds import SeededDifference, seeded_difference, seeded_difference_unpaired
@@ -291,8 +289,3 @@ def test_required_seeds_are_none_if_no_number_suffices() -> None:
 
 def test_required_seeds_are_more_than_the_present_ones() -> None:
     assert required_seeds(planned(seed_sd=0.0)) == 3
-
-
-def test_docstring_examples() -> None:
-    for module in (seeds, sample_size):
-        assert doctest.testmod(module).failed == 0
