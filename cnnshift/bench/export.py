@@ -155,4 +155,4 @@ def _run(content: bytes, images: Float[np.ndarray, "n h w c"], batch: int | str)
     def run(images: np.ndarray) -> np.ndarray:
         return np.asarray(session.run(None, {session.get_inputs()[0].name: images})[0])
 
-    return run(images) if isinstance(batch, str) else in_batches(run, batch)(images)
+    return run(images) if isinstance(batch, str) else in_batches(run, batch, batch)(images)

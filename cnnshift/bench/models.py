@@ -57,11 +57,14 @@ def adapt_model(model: LoadedModel, test: Split, *, more_classes: bool = False) 
         more_classes: whether a model without class names may have more classes than the data.
 
     Raises:
-        InputError: The model does not accept these images, or does not have the classes of the data.
+        InputError: The model does not accept these images, does not return logits, or does not have the classes of the
+            data.
     """
+    if model.output != "logits":
+        raise InputError(f"{model.name} returns {model.output}; allowed: logits.")
     if model.preprocess.size not in (None, test.size):
-        wanted, actual = ("×".join(map(str, size)) for size in (model.preprocess.size or (), test.size))
-        raise InputError(f"{model.name} accepts images of {wanted} pixels, but the images have {actual} pixels.")
+        expected, actual = ("×".join(map(str, size)) for size in (model.preprocess.size or (), test.size))
+        raise InputError(f"{model.name} accepts images of {expected} pixels, but the images have {actual} pixels.")
     names = model.class_names
     columns = None if names in (None, test.classes) else find_columns(names, test.classes)
     function = as_traceable(model.model, model.preprocess, (*test.size, test.channels))

@@ -42,15 +42,15 @@ def unknown_option(owner: str, key: str, allowed: Iterable[str]) -> InputError:
     return InputError(f"{owner} has no option '{key}'; allowed: {', '.join(allowed) or 'none'}.")
 
 
-def check_no_options(spec: ModelSpec, *known: str) -> None:
-    """Check that a spec has only the options of every loader, and those of `known`.
+def check_options(spec: ModelSpec, *allowed: str) -> None:
+    """Check that a spec has only the options of every loader, and those of `allowed`.
 
     Raises:
         InputError: It has another option.
     """
     for key in loader_options(spec):
-        if key not in known:
-            raise unknown_option(f"'{spec.name}'", key, [*known, *PREPROCESS_KEYS])
+        if key not in allowed:
+            raise unknown_option(f"'{spec.name}'", key, [*allowed, *PREPROCESS_KEYS])
 
 
 def existing_file(spec: ModelSpec, *, suffixes: tuple[str, ...]) -> Path:

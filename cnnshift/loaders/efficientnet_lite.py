@@ -17,7 +17,7 @@ from cnnshift.data.imagenet20 import imagenet_classes
 from cnnshift.data.package_files import damaged_file, package_file
 from cnnshift.errors import InputError
 from cnnshift.loaded_model import LoadedModel
-from cnnshift.loaders.base import check_no_options, file_digest
+from cnnshift.loaders.base import check_options, file_digest
 from cnnshift.loaders.torch_weights import read_torch_weights
 from cnnshift.models.efficientnet_lite import SCALES, EfficientNetLite, Scale, weight_shapes
 from cnnshift.preprocess import Preprocess
@@ -45,7 +45,7 @@ def load_efficientnet_lite(spec: ModelSpec, preprocessing: Mapping[str, Any]) ->
     """
     if spec.argument:
         raise InputError(f"'{spec.name}' has the argument '{spec.argument}'; allowed: none, only options.")
-    check_no_options(spec)
+    check_options(spec)
     variant = spec.name.removeprefix(PREFIX)
     scale = SCALES[variant]
     preprocess = Preprocess(size=(scale.size, scale.size), scale=255, mean=(127,), std=(128,))

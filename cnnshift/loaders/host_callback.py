@@ -50,15 +50,15 @@ class HostCallback:
 
     def __call__(self, images: Float[Array, "n _ _ _"]) -> Float[Array, "n k"]:
         """Return the logits of a batch."""
-        return _host_call.bind(images, function=self._in_parts, classes=self.num_classes(images.shape[1:]))
+        return _host_call.bind(images, function=self._call, classes=self.num_classes(images.shape[1:]))
 
     def with_max_batch(self, max_batch: int) -> HostCallback:
         """Return the same function with at most `max_batch` images per call."""
         return replace(self, max_batch=max_batch)
 
-    def _in_parts(self, images: Float[np.ndarray, "n _ _ _"]) -> Float[np.ndarray, "n k"]:
-        parts = 1 if self.max_batch is None else math.ceil(len(images) / self.max_batch)
-        return np.concatenate([self.logits(part) for part in np.array_split(images, parts)])
+    def _call(self, images: Float[np.ndarray, "n _ _ _"]) -> Float[np.ndarray, "n k"]:
+        calls = 1 if self.max_batch is None else math.ceil(len(images) / self.max_batch)
+        return np.concatenate([self.logits(batch) for batch in np.array_split(images, calls)])
 
 
 def host_callback(
@@ -79,7 +79,7 @@ def host_callback(
         InputError: When traced: the function raises, or does not return an array [n k] of numbers. Inside
             `reraise_host_errors`, errors of the running program are raised likewise.
     """
-    any_batch = function if fixed_batch is None else in_batches(function, fixed_batch)
+    any_batch = function if fixed_batch is None else in_batches(function, fixed_batch, fixed_batch)
 
     def call(images: Float[np.ndarray, "n _ _ _"]) -> Float[np.ndarray, "n k"]:
         return _logits(any_batch, images) if concurrent else run_in_host_thread(_logits, any_batch, images)
@@ -158,13 +158,20 @@ def reraise_host_errors() -> Iterator[None]:
         raise InputError(f"The model cannot be applied to these images: {first_line(error)}.") from error
 
 
-def in_batches(function: Callable[[np.ndarray], Any], size: int) -> Callable[[np.ndarray], Any]:
-    """Return a function of any number of images from one of `size` images; copies of the last image fill it up."""
+def in_batches(
+    function: Callable[[np.ndarray], Any], smallest: int, largest: int | None
+) -> Callable[[np.ndarray], Any]:
+    """Return a function of any number of images from one of `smallest` to `largest` images; None for no limit.
+
+    Batches are balanced, and filled up with copies of their last image.
+    """
 
     def call(images: Float[np.ndarray, "n _ _ _"]) -> Any:
-        padded = np.concatenate([images, np.repeat(images[-1:], -len(images) % size, axis=0)])
-        parts = [function(padded[first : first + size]) for first in range(0, len(padded), size)]
-        return np.concatenate([np.asarray(part) for part in parts])[: len(images)]
+        outputs = []
+        for batch in np.array_split(images, 1 if largest is None else math.ceil(len(images) / largest)):
+            padding = np.repeat(batch[-1:], max(0, smallest - len(batch)), axis=0)
+            outputs.append(np.asarray(function(np.concatenate([batch, padding])))[: len(batch)])
+        return np.concatenate(outputs)
 
     return call
 

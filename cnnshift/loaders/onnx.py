@@ -16,7 +16,7 @@ from jaxtyping import Float
 from cnnshift.cores import num_workers, usable_cores
 from cnnshift.errors import InputError
 from cnnshift.loaded_model import LoadedModel
-from cnnshift.loaders.base import check_no_options, existing_file, file_digest, first_line
+from cnnshift.loaders.base import check_options, existing_file, file_digest, first_line
 from cnnshift.loaders.extras import import_extra
 from cnnshift.loaders.host_callback import host_callback
 from cnnshift.options import parse_options
@@ -42,7 +42,7 @@ def load_onnx(spec: ModelSpec, preprocessing: Mapping[str, Any]) -> LoadedModel:
         InputError: The file cannot be read, does not have one input and one output, its input is not a batch of images
             of 32-bit floats, or `layout` or `size` contradicts the file.
     """
-    check_no_options(spec)
+    check_options(spec)
     path = existing_file(spec, suffixes=(".onnx",))
     onnxruntime = import_extra("onnxruntime", "onnx")
     settings = onnxruntime.SessionOptions()
@@ -64,10 +64,10 @@ def load_onnx(spec: ModelSpec, preprocessing: Mapping[str, Any]) -> LoadedModel:
     layout = _layout(str(path), shape, preprocessing.get("layout"))
     sides = shape[2:4] if layout == "nchw" else shape[1:3]
     size = (sides[0], sides[1]) if all(isinstance(side, int) for side in sides) else None
-    asked = parse_options(Preprocess, spec.name, {"size": preprocessing.get("size")}).size
-    if size and asked not in (None, size):
+    option = parse_options(Preprocess, spec.name, {"size": preprocessing.get("size")}).size
+    if size and option not in (None, size):
         raise InputError(
-            f"size is {asked[0]}x{asked[1]}, but {path} accepts images of {size[0]}x{size[1]} pixels only."
+            f"size is {option[0]}x{option[1]}, but {path} accepts images of {size[0]}x{size[1]} pixels only."
         )
 
     def run(images: Float[np.ndarray, "n _ _ _"]) -> Any:
@@ -103,16 +103,16 @@ def _digest(path: Path) -> str:
     return digests[0] if not weight_files else hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
-def _layout(path: str, shape: list[Any], asked: str | None) -> Any:
+def _layout(path: str, shape: list[Any], option: str | None) -> Any:
     first, last = (shape[axis] in CHANNELS for axis in (1, 3))
     if first == last:
-        if asked is None:
+        if option is None:
             raise InputError(
                 f"{path} has an input of shape {shape}, whose channels may be the second or the last axis; give "
                 "layout=nchw or layout=nhwc."
             )
-        return asked
+        return option
     layout = "nchw" if first else "nhwc"
-    if asked not in (None, layout):
-        raise InputError(f"layout is {asked}, but {path} has an input of shape {shape}; allowed: {layout}.")
+    if option not in (None, layout):
+        raise InputError(f"layout is {option}, but {path} has an input of shape {shape}; allowed: {layout}.")
     return layout

@@ -14,9 +14,9 @@ from jaxtyping import Float
 
 from cnnshift.errors import InputError
 from cnnshift.loaded_model import LoadedModel
-from cnnshift.loaders.base import check_no_options, digest_of, existing_file, file_digest, first_line
+from cnnshift.loaders.base import check_options, digest_of, existing_file, file_digest, first_line
 from cnnshift.loaders.extras import import_extra
-from cnnshift.loaders.host_callback import host_callback, run_in_host_thread
+from cnnshift.loaders.host_callback import host_callback, in_batches, run_in_host_thread
 from cnnshift.loaders.py import call_factory
 from cnnshift.preprocess import Preprocess
 from cnnshift.spec import ModelSpec
@@ -27,8 +27,8 @@ def load_torch(spec: ModelSpec, preprocessing: Mapping[str, Any]) -> LoadedModel
 
     The model gets 32-bit images, channels first by default, and runs on the CPU in the host thread. The option
     `weights=FILE` fills a module, see `read_state_dict`, unless the factory has a parameter of that name. A program
-    needs the option `trusted=true`, because reading it can execute code from the file. Smaller batches than the fixed
-    or largest batch size of a program are filled up with copies of the last image.
+    needs the option `trusted=true`, because reading it can execute code from the file. Batches below its smallest batch
+    size are filled up with copies of the last image; batches above its largest are split.
 
     Args:
         spec: its argument is `package.module:factory`, `path/to/file.py:factory`, or the path of a .pt2 file.
@@ -87,7 +87,7 @@ def read_state_dict(torch: Any, module: Any, path: Path) -> None:
 
 def _load_program(torch: Any, spec: ModelSpec, layout: str) -> LoadedModel:
     path = existing_file(spec, suffixes=(".pt2",))
-    check_no_options(spec, "trusted")
+    check_options(spec, "trusted")
     if spec.options.get("trusted", "false") != "true":
         raise InputError(
             f"'{path}' is not read, because reading it can execute code from the file; add trusted=true, or export the "
@@ -103,14 +103,12 @@ def _load_program(torch: Any, spec: ModelSpec, layout: str) -> LoadedModel:
     if any(_is_training(node) for node in program.graph.nodes):
         raise InputError(f"{path} was exported in training mode; call model.eval() before torch.export.export.")
     height, width = shape[2:4] if layout == "nchw" else shape[1:3]
-    low, high = _bounds(program, shape[0])
-    fixed = isinstance(height, int) and isinstance(width, int)
+    size = (height, width) if isinstance(height, int) and isinstance(width, int) else None
+    smallest, largest = _bounds(program, shape[0])
+    function = in_batches(_on_host(torch, spec.argument, _check_state(torch, module)), smallest, largest)
     return LoadedModel(
-        host_callback(
-            _on_host(torch, spec.argument, _check_state(torch, module)),
-            fixed_batch=high if high is not None else low if low > 1 else None,
-        ),
-        Preprocess(size=(height, width) if fixed else None, layout="nchw"),
+        host_callback(function, fixed_batch=largest if smallest == largest else None),
+        Preprocess(size=size, layout="nchw"),
         digest=file_digest(path),
         parameters=sum(weight.numel() for weight in module.parameters()),
     )

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 import cnnshift
-from cnnshift.bench.models import load_pretrained, window_size
+from cnnshift.bench.models import adapt_model, load_pretrained, window_size
 from cnnshift.bench.plan import make_plan
 from cnnshift.bench.runner import run_plan
 from cnnshift.config import make_config
 from cnnshift.data.split import Split
 from cnnshift.errors import InputError
+from cnnshift.loaded_model import LoadedModel, Provenance
 from cnnshift.sweep import batching
 
 RANDOM = np.random.RandomState(0)
@@ -52,6 +53,12 @@ def test_preprocessing_is_in_the_recipe(network):
 def test_images_smaller_than_the_model_accepts(network):
     with pytest.raises(InputError, match="The window is 14×14; allowed: 1×1 to 12×12"):
         cnnshift.measure(f"{network}:size=14", TEST)
+
+
+def test_only_logits_are_measured():
+    model = LoadedModel(lambda images: images, output="boxes", provenance=Provenance(name="detector"))
+    with pytest.raises(InputError, match=r"detector returns boxes; allowed: logits\."):
+        adapt_model(model, TEST)
 
 
 def test_models_of_two_sizes_are_not_measured_together(network):

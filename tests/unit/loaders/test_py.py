@@ -124,8 +124,26 @@ def test_in_batches_of_a_fixed_size(size):
         return external_models.logits(images)
 
     images = np.float32(DATA.images / 255)
-    np.testing.assert_allclose(in_batches(function, size)(images), external_models.logits(images), rtol=1e-5)
+    np.testing.assert_allclose(in_batches(function, size, size)(images), external_models.logits(images), rtol=1e-5)
     assert set(sizes) == {size}
+
+
+@pytest.mark.parametrize(
+    ("n", "smallest", "largest", "expected"),
+    [(12, 1, None, [12]), (12, 1, 5, [4, 4, 4]), (2, 3, 5, [3]), (7, 4, 5, [4, 4]), (1, 3, None, [3])],
+)
+def test_in_batches_of_a_range(n, smallest, largest, expected):
+    sizes = []
+
+    def function(images):
+        sizes.append(len(images))
+        return external_models.logits(images)
+
+    images = np.float32(DATA.images[:n] / 255)
+    np.testing.assert_allclose(
+        in_batches(function, smallest, largest)(images), external_models.logits(images), rtol=1e-5, atol=1e-6
+    )
+    assert sizes == expected
 
 
 def test_large_arrays_on_the_host(factories):
