@@ -36,7 +36,7 @@ def run_ablation(
     all others measures what this component breaks by itself. The two differ where components interact.
 
     Args:
-        spec: family and architecture options; `Family.interventions` lists the replacements.
+        spec: family and architecture options; `Classifier.interventions` lists the replacements.
         train: returns the trained network of a spec, or raises InputError if there is none.
         split: the images.
         shift_set: whole-pixel shifts for the consistency.

@@ -54,8 +54,8 @@ class Coordconv(ConvClassifier):
     @classmethod
     @override
     def interventions(cls, options: Any) -> Mapping[str, Mapping[str, str]]:
-        own = {"position embedding": {"coordinates": "none"}} if options.coordinates == "input" else {}
-        return own | dict(super().interventions(options))
+        found = {"position embedding": {"coordinates": "none"}} if options.coordinates == "input" else {}
+        return found | dict(super().interventions(options))
 
     @override
     def features(self, images: Float[Array, "n h w c"]) -> Float[Array, "n H W C"]:

@@ -41,29 +41,29 @@ class NestedOptions(Options):
 
     @classmethod
     def _partition(cls, raw: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        own = {key: value for key, value in raw.items() if key in cls.model_fields}
-        return own, {key: value for key, value in raw.items() if key not in own}
+        outer = {key: value for key, value in raw.items() if key in cls.model_fields}
+        return outer, {key: value for key, value in raw.items() if key not in outer}
 
     @classmethod
     @override
     def keys(cls, raw: Mapping[str, Any]) -> list[str]:
-        own = [key for key in cls.model_fields if key != cls.nested]
+        outer = [key for key in cls.model_fields if key != cls.nested]
         _, rest = cls._partition(raw)
-        return [*own, *(key for key in cls.nested_type(cls._selected(raw)).keys(rest) if key not in own)]
+        return [*outer, *(key for key in cls.nested_type(cls._selected(raw)).keys(rest) if key not in outer)]
 
     @pydantic.model_validator(mode="before")
     @classmethod
     def _parse_nested(cls, raw: Any) -> Any:
         if not isinstance(raw, dict) or cls.nested in raw:
             return raw
-        own, rest = cls._partition(raw)
+        outer, rest = cls._partition(raw)
         name = cls._selected(raw)
-        return own | {cls.nested: parse_options(cls.nested_type(name), f"{cls.selector}={name}", rest)}
+        return outer | {cls.nested: parse_options(cls.nested_type(name), f"{cls.selector}={name}", rest)}
 
     @override
     def changed(self) -> dict[str, str]:
-        own = {key: value for key, value in super().changed().items() if key != self.nested}
-        return own | getattr(self, self.nested).changed()
+        outer = {key: value for key, value in super().changed().items() if key != self.nested}
+        return outer | getattr(self, self.nested).changed()
 
 
 class PoolingOptions(NestedOptions):

@@ -124,8 +124,8 @@ def _stem(options: ResnetOptions, pool_type: type[Downsampler], channels: int, *
     activation = make_activation("identity" if bare else options.activation, options.width)
 
     def layer(kind: type[Downsampler], maximum: bool) -> Downsampler:
-        own = options.pool_options if kind is pool_type else kind.options_type()
-        return kind(options.width, padding=options.padding, options=own, rngs=rngs, maximum=maximum)
+        layer_options = options.pool_options if kind is pool_type else kind.options_type()
+        return kind(options.width, padding=options.padding, options=layer_options, rngs=rngs, maximum=maximum)
 
     if not large:
         return [ConvBlock(weights, norm, activation, layer(DOWNSAMPLERS.load("none"), maximum=False))]

@@ -27,8 +27,8 @@ class Attention(nnx.Module):
             raise InputError(f"heads is {heads}; allowed: divisors of the width, {width}.")
         start = nnx.initializers.glorot_uniform()
         # Initialize q, k and v separately: their fan-out is C, not 3C.
-        parts = [start(rngs.params(), (width, width)) for _ in range(3)]
-        self.qkv = nnx.Param(jnp.concatenate(parts, axis=1))
+        matrices = [start(rngs.params(), (width, width)) for _ in range(3)]
+        self.qkv = nnx.Param(jnp.concatenate(matrices, axis=1))
         self.qkv_bias = nnx.Param(jnp.zeros(3 * width))
         self.out = nnx.Param(start(rngs.params(), (width, width)))
         self.out_bias = nnx.Param(jnp.zeros(width))

@@ -57,7 +57,7 @@ class ConvOptions(PoolingOptions):
 class ConvBlock(Block):
     """Convolution → normalization → activation → pooling.
 
-    With `pool=stride` the convolution takes the stride, and normalization and activation see the remaining pixels only.
+    With `pool=stride` the convolution takes the stride, and normalization and activation read the remaining pixels only.
     Pointwise operations run after the pooling where the values stay the same (see `Downsampler.selects`):
     max_i a(x_i + b) = a(max_i x_i + b) for an increasing activation a.
     """

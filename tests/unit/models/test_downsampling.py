@@ -286,12 +286,12 @@ def test_training_lowers_the_loss_and_changes_the_weights_of_the_pool(text):
         weights, moments, value = step(weights, moments)
         losses.append(float(value))
     assert losses[-1] < 0.5 * losses[0]
-    own = [
+    weights_of_pool = [
         (np.asarray(before), np.asarray(after))
         for (path, before), after in zip(
             jax.tree_util.tree_leaves_with_path(first), jax.tree.leaves(weights), strict=True
         )
         if "pool" in jax.tree_util.keystr(path) or "activation" in jax.tree_util.keystr(path)
     ]
-    assert own
-    assert all((before != after).any() for before, after in own)
+    assert weights_of_pool
+    assert all((before != after).any() for before, after in weights_of_pool)

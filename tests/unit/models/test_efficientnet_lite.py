@@ -154,7 +154,7 @@ def test_refuses_another_file(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
         (lambda weights: weights.pop("_fc.bias"), "'_fc.bias' is missing"),
         (
@@ -164,11 +164,11 @@ def test_refuses_another_file(monkeypatch, tmp_path):
         (lambda weights: weights.update({"_fc.bias": np.zeros(1000, np.float64)}), r"is \(1000,\) float64"),
     ],
 )
-def test_refuses_weights_that_do_not_fit(change, words):
+def test_refuses_weights_that_do_not_fit(change, message):
     weights = random_weights(SCALES["lite0"])
     assert checked_weights(weights, SCALES["lite0"]).keys() == weights.keys()
     change(weights)
-    with pytest.raises(InputError, match=words):
+    with pytest.raises(InputError, match=message):
         checked_weights(weights, SCALES["lite0"])
 
 

@@ -88,8 +88,8 @@ def test_polyvit_shifts_its_map_by_whole_tokens():
     rest = np.asarray(features(model, jnp.asarray(IMAGES[:1])))
     for d in ALL_SHIFTS:
         moved = np.asarray(features(model, jnp.asarray(np.roll(IMAGES[:1], d, axis=(1, 2)))))
-        whole = [np.abs(np.roll(rest, (a, b), axis=(1, 2)) - moved).max() for a in range(4) for b in range(4)]
-        assert min(whole) < ROUNDING * np.abs(rest).max() * 10
+        distances = [np.abs(np.roll(rest, (a, b), axis=(1, 2)) - moved).max() for a in range(4) for b in range(4)]
+        assert min(distances) < ROUNDING * np.abs(rest).max() * 10
 
 
 @pytest.mark.parametrize(
@@ -122,9 +122,9 @@ def test_patch_embedding_equals_a_loop():
     layer = PatchEmbedding((6, 4, 3), 2, 5, rngs=nnx.Rngs(0))
     layer.bias[...] = jnp.asarray(draw(5))
     x, kernel, bias = draw(2, 6, 4, 3), np.asarray(layer.kernel[...]), np.asarray(layer.bias[...])
-    around = np.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0)), mode="wrap")
+    padded = np.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0)), mode="wrap")
     everywhere = np.array(
-        [[np.einsum("nabc,abco->no", around[:, i : i + 2, j : j + 2], kernel) for j in range(4)] for i in range(6)]
+        [[np.einsum("nabc,abco->no", padded[:, i : i + 2, j : j + 2], kernel) for j in range(4)] for i in range(6)]
     )
     everywhere = everywhere.transpose(2, 0, 1, 3) + bias
     np.testing.assert_allclose(layer(jnp.asarray(x)), everywhere[:, ::2, ::2], rtol=1e-4, atol=1e-5)

@@ -82,10 +82,10 @@ def test_batches_of_shifts_preserve_value_and_gradient(monkeypatch):
 
         return jax.jit(jax.value_and_grad(loss))(weights)
 
-    whole = value_and_gradient()
+    single_batch = value_and_gradient()
     monkeypatch.setattr("cnnshift.models.group_pooling.MAX_SHIFTS_PER_BATCH", 4)
-    parts = value_and_gradient()
-    for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(parts), strict=True):
+    several_batches = value_and_gradient()
+    for a, b in zip(jax.tree.leaves(single_batch), jax.tree.leaves(several_batches), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
 
@@ -183,11 +183,11 @@ def test_a_spatial_transformer_learns_translations():
 
     def loss(weights):
         # Not a squared difference, which has local maxima between pixels because interpolation blurs.
-        return 1 - (nnx.merge(graph, weights, rest).transform(spots) * wanted[None]).sum() / (len(spots) * 8)
+        return 1 - (nnx.merge(graph, weights, rest).transform(spots) * target[None]).sum() / (len(spots) * 8)
 
     # Maximal in the middle, with a gradient everywhere.
     away = jnp.arange(8) - 3.5
-    wanted = jnp.broadcast_to(jnp.exp(-(away[:, None] ** 2 + away[None] ** 2) / 8)[..., None], (*SIZE, 2))
+    target = jnp.broadcast_to(jnp.exp(-(away[:, None] ** 2 + away[None] ** 2) / 8)[..., None], (*SIZE, 2))
 
     @jax.jit
     def step(weights, moments):
@@ -265,13 +265,13 @@ def test_errors_are_one_sentence(text, message):
 
 @pytest.mark.parametrize("name", [name for name in MODELS if issubclass(MODELS.load(name), Wrapper)])
 def test_options_do_not_collide_and_are_described(name):
-    own = [key for key in MODELS.load(name).options_type.model_fields if key != "backbone_options"]
+    keys = [key for key in MODELS.load(name).options_type.model_fields if key != "backbone_options"]
     for backbone in (each for each in MODELS if not issubclass(MODELS.load(each), Wrapper)):
-        assert not set(own) & set(MODELS.load(backbone).options_type.keys({}))
+        assert not set(keys) & set(MODELS.load(backbone).options_type.keys({}))
     lines = {line.key: line for line in describe_options(parse_model(ModelSpec(name, {"backbone": "mlp"}))[1])}
     assert "mlp" in lines["backbone"].allowed
     assert "orbit" not in lines["backbone"].allowed
-    assert {*own, "width", "activation"} <= lines.keys()
+    assert {*keys, "width", "activation"} <= lines.keys()
 
 
 def test_the_learning_rate_is_that_of_the_backbone(monkeypatch):
@@ -284,9 +284,9 @@ def test_the_learning_rate_is_that_of_the_backbone(monkeypatch):
 def test_shared_passes_equal_direct_ones():
     split = Split(RNG.randint(0, 256, (4, *SIZE, 2), dtype=np.uint8), np.arange(4), tuple("abcd"), (0.0, 0.0))
     shifts = enumerate_shifts("full", max_shift=3, step=1, size=SIZE, wraps=True, images=4)
-    subject = as_pure_model(make(f"orbit:step=4,{SMALL}"))
+    pure = as_pure_model(make(f"orbit:step=4,{SMALL}"))
     direct, shared = (
-        run_sweep(subject, split, Circular(SIZE, reach=shifts.reach), shifts, engine=engine)
+        run_sweep(pure, split, Circular(SIZE, reach=shifts.reach), shifts, engine=engine)
         for engine in ("direct", "shared")
     )
     assert shared.forward_passes == 4 * (4**2 + 1)

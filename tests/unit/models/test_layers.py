@@ -92,8 +92,8 @@ def test_correlation_and_its_gradients_equal_lax(inputs, outputs, kernel, height
 @pytest.mark.parametrize("padding", PADDINGS)
 def test_local_convolution_has_separate_weights_per_position(padding):
     layer = LocalConvolution((5, 6, 2), 3, 3, padding=padding, rngs=nnx.Rngs(0))
-    x, seen = draw(2, 5, 6, 2), padded(np.zeros((1, 5, 6, 2)), 3, padding)
-    height, width = seen.shape[1] - 2, seen.shape[2] - 2
+    x, windows = draw(2, 5, 6, 2), padded(np.zeros((1, 5, 6, 2)), 3, padding)
+    height, width = windows.shape[1] - 2, windows.shape[2] - 2
     kernel = np.asarray(layer.kernel[...]).reshape(height, width, 3, 3, 2, 3)
     wide = padded(x, 3, padding)
     expected = [
