@@ -57,9 +57,9 @@ class ConvOptions(PoolingOptions):
 class ConvBlock(Block):
     """Convolution → normalization → activation → pooling.
 
-    With `pool=stride` the convolution takes the stride, and normalization and activation read the remaining pixels only.
-    Pointwise operations run after the pooling where the values stay the same (see `Downsampler.selects`):
-    max_i a(x_i + b) = a(max_i x_i + b) for an increasing activation a.
+    With `pool=stride` the convolution takes the stride, and normalization and activation read the remaining pixels
+    only. Pointwise operations run after the pooling where the values stay the same (see `Downsampler.selects`): max_i
+    a(x_i + b) = a(max_i x_i + b) for an increasing activation a.
     """
 
     def __init__(self, weights: nnx.Module, norm: nnx.Module | None, activation: Any, pool: Downsampler) -> None:
