@@ -25,8 +25,8 @@ log = logging.getLogger("cnnshift")
 
 DEFAULT_SUITE = "standard"
 
-DEFAULT_GATES = ("accuracy", "shifted_accuracy", "worst_case_accuracy", "pairwise_consistency")
-"""Metrics that `cnnshift compare` judges by default, each with its default margin."""
+HEADLINE_METRICS = ("accuracy", "shifted_accuracy", "worst_case_accuracy", "pairwise_consistency")
+"""Metrics that tables show and `cnnshift compare` judges, with their default margins, unless others are selected."""
 
 DIAGNOSTIC_METRICS = ("phase_spectrum",)
 """Metrics that locate a cause and do not rank models. Patterns in gates do not match them."""

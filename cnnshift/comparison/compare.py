@@ -148,7 +148,7 @@ def _compare_metrics(
         if problem := _check_comparable(base, other, len(match.base), len(match.runs)):
             verdict, reason = problem
             # A metric without a value on both sides is omitted, unless a gate names it.
-            if verdict != "unchanged" or (policy.explicit and any(gate.pattern == id for gate in policy.gates)):
+            if verdict != "unchanged" or any(gate.pattern == id for gate in policy.gates):
                 verdict = "missing" if verdict == "unchanged" else verdict
                 yield _row(baseline, candidate, match, verdict, reason, id=id, metric=example)
             continue
@@ -196,7 +196,7 @@ def _without_repeated_accuracy(rows: Sequence[ComparedRow]) -> list[ComparedRow]
 
 def _applied_gates(rows: Sequence[ComparedRow], policy: Policy) -> list[str]:
     """Return the given gates, or the default gates that applied to a row."""
-    if policy.explicit:
+    if policy.gates:
         return [str(gate) for gate in policy.gates]
     applied = [str(policy.gate(row.metric, row.unit)) for row in rows if row.margin is not None]
     return list(dict.fromkeys(applied))
@@ -235,7 +235,7 @@ def _check_requirements(name: str, result: Result, policy: Policy) -> Iterator[R
             run = model.runs[0]
             for requirement in policy.requirements:
                 fitting = [metric.id for metric in run.metrics if requirement.applies_to(metric.unit)]
-                for id in matching_ids([requirement.pattern], fitting) or [requirement.pattern]:
+                for id in matching_ids(requirement.pattern, fitting) or [requirement.pattern]:
                     metric, mean = run.metric(id), seed_mean(model.runs, id)
                     unit = metric.unit if metric else ""
                     yield RequirementResult(
@@ -256,10 +256,10 @@ def _check_patterns(policy: Policy, matches: Matches, candidates: Mapping[str, R
     measured = [metric.id for result in candidates.values() for run in result.runs for metric in run.metrics]
     for pattern in [*(gate.pattern for gate in policy.gates), *(one.pattern for one in policy.requirements)]:
         # The search for plug-ins in METRICS takes time.
-        if not matching_ids([pattern], [*units, *measured]) and not matching_ids([pattern], METRICS):
+        if not matching_ids(pattern, [*units, *measured]) and not matching_ids(pattern, METRICS):
             raise InputError(unknown("metric", pattern, dict.fromkeys([*METRICS, *units, *measured])))
     for gate in policy.gates:
-        ids = matching_ids([gate.pattern], units)
+        ids = matching_ids(gate.pattern, units)
         if ids and not any(gate.applies_to(units[id]) for id in ids):
             # Raises the error that names the unit.
             gate.margin(ids[0], units[ids[0]], 0.0)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from cnnshift.catalog import METRICS
-from cnnshift.config import DEFAULT_GATES, DIAGNOSTIC_METRICS, find_project, project_table
+from cnnshift.config import DIAGNOSTIC_METRICS, HEADLINE_METRICS, find_project, project_table
 from cnnshift.errors import InputError
 from cnnshift.registry import unknown
 
@@ -27,8 +27,6 @@ _PATTERN = r"[A-Za-z0-9_*?\[\]!-]+"
 _NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _MARGIN = re.compile(rf"({_PATTERN}):({_NUMBER})(pp|px|%|)")
 _REQUIREMENT = re.compile(rf"({_PATTERN})\s*(>=|<=|>|<)\s*({_NUMBER})\s*(px|%|)")
-_METRIC_UNITS = {"%": "fraction", "px": "px"}
-"""Unit of the metrics that a requirement with this unit applies to."""
 _COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
     "<=": operator.le,
@@ -55,12 +53,7 @@ class Gate:
     unit: Literal["pp", "px", "%", ""]
 
     def margin(self, id: str, metric_unit: str, base: float) -> float:
-        """Return the margin in the unit of a metric.
-
-        Args:
-            id: id of the metric.
-            metric_unit: unit of the metric.
-            base: value of the baseline.
+        """Return the margin in the unit of a metric whose value in the baseline is `base`.
 
         Raises:
             InputError: The unit is px and the metric is not a length, or pp and it is not a fraction, or the margin is
@@ -130,7 +123,7 @@ class Requirement:
         return not is_glob(self.pattern) or self._fits(metric_unit)
 
     def _fits(self, metric_unit: str) -> bool:
-        return not self.unit or _METRIC_UNITS[self.unit] == metric_unit
+        return not self.unit or {"%": "fraction", "px": "px"}[self.unit] == metric_unit
 
     def __str__(self) -> str:
         return f"{self.pattern}{self.comparison}{self.number:.15g}{self.unit}"
@@ -141,11 +134,10 @@ class Policy:
     """The conditions under which a comparison fails or is incomparable.
 
     Attributes:
-        gates: margins; without any, every metric has its default margin.
+        gates: margins; without any, the headline metrics are compared, with their default margins.
         requirements: limits of the values of every candidate.
         on_inconclusive: what happens if a loss exceeds its margin without being significant.
         allowed: verdicts that do not make the comparison incomparable.
-        explicit: whether gates were given; without them, only the headline metrics are compared.
         from_arguments: whether gates or `on_inconclusive` were given as arguments. Those of a pyproject.toml apply to
             comparisons with a baseline, not to comparisons between models.
         source: where the gates were given.
@@ -155,7 +147,6 @@ class Policy:
     requirements: tuple[Requirement, ...] = ()
     on_inconclusive: OnInconclusive = "warn"
     allowed: tuple[Absence, ...] = ()
-    explicit: bool = True
     from_arguments: bool = True
     source: str = "arguments"
 
@@ -169,27 +160,26 @@ class Policy:
         Args:
             units: unit of every metric of the baseline, by id.
         """
-        if not self.explicit:
-            return [id for id in DEFAULT_GATES if id in units] or [id for id in units if id in METRICS]
+        if not self.gates:
+            return [id for id in HEADLINE_METRICS if id in units] or [id for id in units if id in METRICS]
         absent = [gate.pattern for gate in self.gates if not is_glob(gate.pattern) and gate.pattern not in units]
         present = [id for id, unit in units.items() if self.gate(id, unit) is not None]
         return [*present, *dict.fromkeys(absent)]
 
     def gate(self, id: str, metric_unit: str) -> Gate | None:
         """Return the last gate that matches a metric and applies to its unit."""
-        if not self.explicit:
+        if not self.gates:
             return Gate(id, METRICS.load(id).spec.default_margin, "")
-        gates = (gate for gate in reversed(self.gates) if _matches(gate.pattern, id) and gate.applies_to(metric_unit))
-        return next(gates, None)
+        for gate in reversed(self.gates):
+            matches = gate.pattern == id or (id not in DIAGNOSTIC_METRICS and fnmatchcase(id, gate.pattern))
+            if matches and gate.applies_to(metric_unit):
+                return gate
+        return None
 
 
-def _matches(pattern: str, id: str) -> bool:
-    return pattern == id or (id not in DIAGNOSTIC_METRICS and fnmatchcase(id, pattern))
-
-
-def matching_ids(patterns: Sequence[str], ids: Iterable[str]) -> list[str]:
+def matching_ids(pattern: str, ids: Iterable[str]) -> list[str]:
     """Return the ids that match a pattern, in their order."""
-    return [id for id in ids if any(fnmatchcase(id, pattern) for pattern in patterns)]
+    return [id for id in ids if fnmatchcase(id, pattern)]
 
 
 def is_glob(pattern: str) -> bool:
@@ -204,7 +194,7 @@ def parse_gate(text: str) -> Gate:
         InputError: The text does not have this form, or the margin is negative.
     """
     match = _MARGIN.fullmatch(text.strip())
-    if not match or float(match[2]) < 0 or not math.isfinite(float(match[2])):
+    if not match or not 0 <= float(match[2]) < math.inf:
         raise InputError(
             f"The gate '{text}' is not METRIC:MARGIN with a margin of at least 0, such as accuracy:0.5pp (percentage "
             "points), mac:5% (of the baseline's value), invariance_radius:1px or *:0.01."
@@ -238,12 +228,7 @@ def resolve_policy(
 ) -> Policy:
     """Return the policy given by arguments, else by `[tool.cnnshift.gates]` in pyproject.toml, else the default.
 
-    Args:
-        fail_if: gates.
-        require: requirements.
-        on_inconclusive: warn, fail or pass.
-        allowed: verdicts that do not make the comparison incomparable.
-        project: path of the pyproject.toml; by default that of the working directory or of the nearest parent.
+    That file (`project`) is by default the one of the working directory or of the nearest parent.
 
     Raises:
         InputError: A gate, a requirement or a key of the table is invalid.
@@ -268,7 +253,6 @@ def resolve_policy(
         requirements,
         choice,
         tuple(allowed),
-        explicit=bool(gates),
         from_arguments=bool(fail_if) or on_inconclusive is not None,
         source="arguments" if fail_if else str(project) if project_gates else "defaults",
     )

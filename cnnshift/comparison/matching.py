@@ -36,8 +36,7 @@ def match_results(base: Result, candidate: Result) -> Iterator[MatchedRuns | Unm
     If the candidate lacks a contract of the baseline, the runs are incomparable if it measured the model under the same
     protocol and on the same data set with other settings, and missing otherwise.
     """
-    base_models = {(one.model, one.runs[0].contract): one for one in _models(base)}
-    candidates = {(one.model, one.runs[0].contract): one for one in _models(candidate)}
+    base_models, candidates = _by_model_and_contract(base), _by_model_and_contract(candidate)
     unused = {key: one for key, one in candidates.items() if key not in base_models}
     for key, one in base_models.items():
         run = one.runs[0]
@@ -48,7 +47,7 @@ def match_results(base: Result, candidate: Result) -> Iterator[MatchedRuns | Unm
                 yield MatchedRuns(one.model, one.runs, counterpart.runs)
             else:
                 yield UnmatchedRuns(one.model, one.runs, "incomparable", _describe_differences(run, other))
-        elif similar := next((key for key, other in unused.items() if _is_similar(other, one)), None):
+        elif similar := next((key for key, other in unused.items() if _kind(other.runs[0]) == _kind(run)), None):
             other = unused.pop(similar).runs[0]
             yield UnmatchedRuns(one.model, one.runs, "incomparable", _describe_differences(run, other))
         else:
@@ -57,23 +56,13 @@ def match_results(base: Result, candidate: Result) -> Iterator[MatchedRuns | Unm
         yield UnmatchedRuns(one.model, one.runs, "missing", "not measured in the baseline")
 
 
-def _models(result: Result) -> Iterator[ModelRuns]:
-    for group in group_by_contract(result):
-        yield from group.models
+def _by_model_and_contract(result: Result) -> dict[tuple[str, str], ModelRuns]:
+    return {(one.model, one.runs[0].contract): one for group in group_by_contract(result) for one in group.models}
 
 
-def _is_similar(a: ModelRuns, b: ModelRuns) -> bool:
-    first, second = a.runs[0], b.runs[0]
-    return (a.model, first.protocol.name, _dataset_name(first)) == (
-        b.model,
-        second.protocol.name,
-        _dataset_name(second),
-    )
-
-
-def _dataset_name(run: Run) -> str:
-    """Return the name of the data set without options."""
-    return run.dataset.name.partition(":")[0]
+def _kind(run: Run) -> tuple[str, str, str]:
+    """Return model, protocol and data set without its options."""
+    return run.model, run.protocol.name, run.dataset.name.partition(":")[0]
 
 
 def _preprocessing(run: Run) -> object:

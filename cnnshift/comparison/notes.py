@@ -10,15 +10,13 @@ from cnnshift.results.files import shorten
 from cnnshift.results.schema import Result
 
 Matches = Sequence[tuple[str, MatchedRuns | UnmatchedRuns]]
-"""Names of candidates, with matched or unmatched runs."""
+"""With the names of the candidates."""
 
 
 def result_notes(results: Mapping[str, Result], matches: Matches) -> Iterator[str]:
     """Yield notes on incomplete results, and on differences of device, training and seeds.
 
-    Args:
-        results: the compared results by name, the baseline first.
-        matches: their matched and unmatched runs.
+    The first of the results is the baseline.
     """
     base = next(iter(results.values()))
     for name, result in results.items():
@@ -37,8 +35,8 @@ def gate_notes(policy: Policy, matches: Matches) -> Iterator[str]:
     """Yield a note on metrics that match the pattern of a gate, but not its unit."""
     matched = [one for _, one in matches if isinstance(one, MatchedRuns)]
     units = {metric.id: metric.unit for one in matched for run in one.base for metric in run.metrics}
-    ids = matching_ids([gate.pattern for gate in policy.gates], units) if policy.explicit else []
-    if ungated := [id for id in ids if policy.gate(id, units[id]) is None]:
+    matched_ids = {id for gate in policy.gates for id in matching_ids(gate.pattern, units)}
+    if ungated := [id for id in units if id in matched_ids and policy.gate(id, units[id]) is None]:
         yield f"No gate applies to the unit of {', '.join(ungated)}; use a margin in pp, in % or without a unit."
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import pydantic
 
@@ -10,17 +10,8 @@ from cnnshift.results.schema import Coordinate, Record
 
 Verdict = Literal["regressed", "missing", "incomparable", "inconclusive", "improved", "unchanged"]
 
-VERDICTS: tuple[Verdict, ...] = ("regressed", "missing", "incomparable", "inconclusive", "improved", "unchanged")
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 """All verdicts, worst first."""
-
-MARKS: dict[Verdict, str] = {
-    "regressed": "-",
-    "missing": "x",
-    "incomparable": "x",
-    "inconclusive": "~",
-    "improved": "+",
-    "unchanged": "=",
-}
 
 
 class ComparedRow(Record):

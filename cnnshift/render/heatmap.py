@@ -2,7 +2,7 @@
 
 A character is about twice as high as wide. With colour, "▀" shows two square pixels, one above the other; without
 colour, a pixel is two equal shades side by side. Small maps are enlarged, large ones are averaged over square blocks of
-cells. The limits of axes and scale, and the smallest and largest value, are given as numbers.
+cells.
 """
 
 from __future__ import annotations
@@ -60,13 +60,7 @@ def color_at(fraction: float) -> RGB:
 
 
 def draw_heatmap(heat_map: HeatMap, *, color: bool, width: int) -> tuple[list[Line], list[Line]]:
-    """Return the lines of the title, and all other lines.
-
-    Args:
-        heat_map: what to draw.
-        color: whether colour is available.
-        width: maximum width of a line in columns.
-    """
+    """Return the lines of the title, and all other lines, of at most `width` columns."""
     values = np.array([[math.nan if v is None else v for v in row] for row in heat_map.values], dtype=np.float64)
     margin = max(map(len, [*(f"{value:g}" for value in heat_map.y), *heat_map.axes])) + 1
     # The lowest shade is blank, so that shades need a frame.
@@ -76,7 +70,12 @@ def draw_heatmap(heat_map: HeatMap, *, color: bool, width: int) -> tuple[list[Li
     cells = _scaled(_reduce(values, block), heat_map)
     wide, high = _enlargement(cells, room, color=color)
     body = list(_half_blocks(cells, wide, high) if color else _shades(cells, wide, high))
-    labels = {1: heat_map.axes[0]} | _row_labels(heat_map.y, (block, high, 2 if color else 1), len(body))
+    y, labels = heat_map.y, {1: heat_map.axes[0]}
+    if 0 in y:
+        labels[y.index(0) // block * high // (2 if color else 1)] = "0"
+    if len(y) > 1:
+        labels[len(body) - 1] = f"{y[-1]:g}"
+    labels[0] = f"{y[0]:g}"
     lines = [
         [Segment(f"{labels.get(index, ''):>{margin - 1}} {frame}"), *line, Segment(frame)]
         for index, line in enumerate(body)
@@ -99,10 +98,8 @@ def _reduce(values: Cells, block: int) -> Float[np.ndarray, "H W"]:
     if block == 1:
         return values
     height, width = values.shape
-    tall, wide = math.ceil(height / block), math.ceil(width / block)
-    padded = np.full((tall * block, wide * block), np.nan)
-    padded[:height, :width] = values
-    blocks = padded.reshape(tall, block, wide, block)
+    padded = np.pad(values, ((0, -height % block), (0, -width % block)), constant_values=np.nan)
+    blocks = padded.reshape(len(padded) // block, block, -1, block)
     counts = (~np.isnan(blocks)).sum(axis=(1, 3))
     return np.where(counts > 0, np.nansum(blocks, axis=(1, 3)) / np.maximum(counts, 1), np.nan)
 
@@ -126,19 +123,16 @@ def _enlargement(cells: Cells, room: int, *, color: bool) -> tuple[int, int]:
 
 def _half_blocks(cells: Cells, wide: int, high: int) -> Iterator[Line]:
     pixels = np.repeat(cells, high, axis=0)
-    if len(pixels) % 2:
-        pixels = np.concatenate([pixels, np.full((1, pixels.shape[1]), np.nan)])
+    pixels = np.pad(pixels, ((0, len(pixels) % 2), (0, 0)), constant_values=np.nan)
     for index in range(0, len(pixels), 2):
         # The lower half of the last line may be outside the map.
         last = index + 1 == high * len(cells)
         pairs = [(_color(a), _color(b)) for a, b in zip(pixels[index], pixels[index + 1], strict=True)]
-        yield [_half_block(*pair, wide * len(list(same)), last) for pair, same in groupby(pairs)]
-
-
-def _half_block(upper: RGB | None, lower: RGB | None, wide: int, last: bool) -> Segment:
-    if upper is None:
-        return Segment((" " if last else MISSING) * wide) if lower is None else Segment("▄" * wide, lower)
-    return Segment("▀" * wide, upper, lower)
+        line = []
+        for (upper, lower), same in groupby(pairs):
+            mark = "▀" if upper else "▄" if lower else " " if last else MISSING
+            line.append(Segment(mark * wide * len(list(same)), upper or lower, lower if upper else None))
+        yield line
 
 
 def _color(position: float) -> RGB | None:
@@ -146,26 +140,12 @@ def _color(position: float) -> RGB | None:
 
 
 def _shades(cells: Cells, wide: int, high: int) -> Iterator[Line]:
-    for row in cells:
-        text = "".join(_shade(position) * wide for position in row)
-        yield from ([Segment(text)] for _ in range(high))
+    for row in np.repeat(cells, high, axis=0):
+        yield [Segment("".join(_shade(position) * wide for position in row))]
 
 
 def _shade(position: float) -> str:
     return MISSING if math.isnan(position) else SHADES[min(int(position * len(SHADES)), len(SHADES) - 1)]
-
-
-def _row_labels(y: Sequence[Number], scale: tuple[int, int, int], lines: int) -> dict[int, str]:
-    """Return labels by line for 0 and both ends of the axis.
-
-    Args:
-        y: axis values.
-        scale: rows per cell, pixels per cell, pixels per line.
-        lines: number of lines.
-    """
-    block, high, pixels = scale
-    labels = {(y.index(0) // block) * high // pixels: "0"} if 0 in y else {}
-    return labels | ({lines - 1: f"{y[-1]:g}"} if len(y) > 1 else {}) | {0: f"{y[0]:g}"}
 
 
 def _column_labels(x: Sequence[Number], block: int, wide: int, width: int) -> str:

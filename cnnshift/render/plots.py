@@ -27,10 +27,7 @@ TitleAndMap = tuple[list[Line], list[Line]]
 def draw(plots: Sequence[Plot], *, color: bool, width: int | None) -> list[Line]:
     """Draw plots, with an empty line before every row of heat maps and every curve.
 
-    Args:
-        plots: what to draw.
-        color: whether colour is available.
-        width: maximum width of a line in columns; None for `DEFAULT_WIDTH`.
+    Lines have at most `width` columns; None stands for `DEFAULT_WIDTH`.
     """
     return [line for block in _blocks(plots, color, width or DEFAULT_WIDTH) for line in ([], *block)]
 

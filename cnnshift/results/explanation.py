@@ -127,9 +127,8 @@ class Intervention(Record):
     Attributes:
         component: such as stride, padding or head.
         replacement: the changed options, such as `pool=aps`.
-        replaced_alone: scores with only this component replaced.
-        kept_alone: scores with all other components but the activation replaced, and this one kept.
-        reason: why a score is null.
+        replaced_alone: scores with only this component replaced; null with a `reason` if it cannot be.
+        kept_alone: scores with all other components but the activation replaced, and this one kept; null likewise.
     """
 
     component: str

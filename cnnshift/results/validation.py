@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 
-from cnnshift.results.packing import MAX_BYTES, PackedArray, unpack
+from cnnshift.results.packing import MAX_BYTES, unpack
 from cnnshift.results.schema import MetricResult, Result, Run
 
 MAX_TOTAL_BYTES = 32 * MAX_BYTES
@@ -66,22 +65,19 @@ def differing_field(a: MetricResult, b: MetricResult) -> str:
     return next((field for field in fields if getattr(a, field) != getattr(b, field)), "")
 
 
-def _packed_arrays(run: Run) -> Iterator[tuple[str, PackedArray, tuple[int, ...]]]:
-    """Yield every packed array with its name and its required shape."""
-    for metric in run.metrics:
-        if metric.per_image is not None:
-            yield metric.id, metric.per_image, (run.dataset.n,)
-    if run.predictions is not None:
-        yield "predictions", run.predictions, (run.dataset.n, run.protocol.count + 1)
-
-
 def _check_array_sizes(result: Result) -> None:
     """Check the sizes of all arrays before any is decompressed."""
-    arrays = [array for run in result.runs for array in _packed_arrays(run)]
-    for name, array, shape in arrays:
-        if array.shape != shape:
-            raise ValueError(f"the packed array '{name}' has shape {array.shape}; it must have shape {shape}")
-    if (total := sum(array.nbytes for _, array, _ in arrays)) > MAX_TOTAL_BYTES:
+    total = 0
+    for run in result.runs:
+        arrays = [(metric.id, metric.per_image, (run.dataset.n,)) for metric in run.metrics]
+        arrays.append(("predictions", run.predictions, (run.dataset.n, run.protocol.count + 1)))
+        for name, array, shape in arrays:
+            if array is None:
+                continue
+            if array.shape != shape:
+                raise ValueError(f"the packed array '{name}' has shape {array.shape}; it must have shape {shape}")
+            total += array.nbytes
+    if total > MAX_TOTAL_BYTES:
         raise ValueError(f"the packed arrays have {total:,} bytes; they must have at most {MAX_TOTAL_BYTES:,}")
 
 

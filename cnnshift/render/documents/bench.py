@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from cnnshift.config import HEADLINE_METRICS
 from cnnshift.pixel_length import serialize_length
 from cnnshift.render.document import Document, Finding, Table
 from cnnshift.render.documents.bench_plots import bench_plots
 from cnnshift.render.documents.bench_summary import summarize
-from cnnshift.render.documents.bench_table import HEADLINE_METRICS, bench_columns
+from cnnshift.render.documents.bench_table import bench_columns
 from cnnshift.render.numbers import format_interval, format_with_unit, percent
 from cnnshift.results.aggregate import ContractGroup, group_by_contract
 from cnnshift.results.schema import Result, Run
-
-_PER_IMAGE: Any = {"predictions": True, "metrics": {"__all__": {"per_image"}}}
 
 
 def bench_document(result: Result, *, plots: bool | None = None) -> Document:
@@ -27,6 +26,7 @@ def bench_document(result: Result, *, plots: bool | None = None) -> Document:
     groups = group_by_contract(result)
     if plots is None:
         plots = len({run.model for run in result.runs}) == 1
+    per_image: Any = {"predictions": True, "metrics": {"__all__": {"per_image"}}}
     return Document(
         name="bench",
         content=result,
@@ -34,7 +34,7 @@ def bench_document(result: Result, *, plots: bool | None = None) -> Document:
         tables=[_table(group, result.config.get("metrics") or (), plots=plots) for group in groups],
         header=[] if groups else ["No run was finished."],
         findings=[finding for run in result.runs for finding in _findings(run)],
-        lines=[run.model_dump(mode="json", exclude=_PER_IMAGE) for run in result.runs],
+        lines=[run.model_dump(mode="json", exclude=per_image) for run in result.runs],
     )
 
 
@@ -59,10 +59,8 @@ def _table(group: ContractGroup, selected: Sequence[str], *, plots: bool) -> Tab
 def _title(group: ContractGroup) -> str:
     """Return data set, images, shifts and protocol of a table."""
     run, seeds = group.example, _seeds(group)
-    parts = [
-        run.dataset.name,
-        f"{run.dataset.n:,} test images × {run.protocol.count:,} shifts [{run.protocol.label}]",
-    ]
+    images = f"{run.dataset.n:,} test images × {run.protocol.count:,} shifts [{run.protocol.label}]"
+    parts = [run.dataset.name, images]
     if not run.protocol.wraps:
         parts.append(f"{percent(run.protocol.information_loss)} % of the foreground energy lost")
     untrained = all(run.training.recipe.get("epochs") == 0 for model in group.models for run in model.runs)
@@ -103,12 +101,13 @@ def _records(run: Run) -> Iterator[dict[str, Any]]:
 
 def _findings(run: Run) -> Iterator[Finding]:
     group = f"{run.model} seed {run.seed}"
-    headline = [metric for id in HEADLINE_METRICS if (metric := run.metric(id)) and metric.value is not None]
+    headline = [
+        f"{metric.title} {format_with_unit(metric.value, metric.unit)}"
+        for id in HEADLINE_METRICS
+        if (metric := run.metric(id)) and metric.value is not None
+    ]
     if headline:
-        values = ", ".join(
-            f"{metric.title} {format_with_unit(metric.value or 0.0, metric.unit)}" for metric in headline
-        )
-        yield Finding("notice", group, run.protocol.label, f"{values}.")
+        yield Finding("notice", group, run.protocol.label, f"{', '.join(headline)}.")
     for metric in run.metrics:
         name = f"{metric.title} [{run.protocol.label}]"
         if metric.value is None:

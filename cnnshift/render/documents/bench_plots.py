@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
 from cnnshift.render.document import Curve, HeatMap, Number, Plot
 from cnnshift.render.numbers import format_difference
 from cnnshift.results.aggregate import ContractGroup, ModelRuns, seed_mean
-from cnnshift.results.schema import RadiusTable
 
+# A map of the accuracy is drawn if it differs from the consistency by more than this at some shift.
 MIN_DIFFERENCE = 0.05
-"""A map of the accuracy is drawn if it differs from the consistency by more than this at some shift."""
 
+# The phases are drawn if the shifts have at least this fraction of them.
 MIN_PHASES = 0.5
-"""The phases are drawn if the shifts have at least this fraction of them."""
 
 RATES = {"accuracy": "accuracy", "worst_case_accuracy": "worst-case accuracy", "survival": "survival of the class"}
 
-Values = Mapping[tuple[Number, Number], float]
+Values = dict[tuple[Number, Number], float]
 
 
 def bench_plots(group: ContractGroup) -> list[Plot]:
@@ -45,24 +44,21 @@ def _shift_maps(group: ContractGroup) -> Iterator[HeatMap]:
         if max(abs(accuracy[d] - maps["consistency"][d]) for d in accuracy) > MIN_DIFFERENCE:
             unshifted = seed_mean(group.models[0].runs, "accuracy")
             maps["accuracy"] = accuracy | ({(0, 0): unshifted.value} if unshifted else {})
-    limits = _limits(value for values in maps.values() for value in values.values())
+    limits = _limits([value for values in maps.values() for value in values.values()])
     # The reference is in the middle, even if no other shift is in its row or column.
     y, x = (sorted({0, *(d[axis] for values in maps.values() for d in values)}) for axis in (0, 1))
     for title, values in maps.items():
         complete = len(values.keys() | {(0, 0)}) == len(y) * len(x)
-        yield _heat_map(
-            title, values, (y, x), limits, "(0, 0) is the reference" if complete else "not in the shift set"
-        )
+        missing = "(0, 0) is the reference" if complete else "not in the shift set"
+        yield _heat_map(title, values, y, x, limits, missing)
 
 
-def _by_shift(model: ModelRuns, column: str) -> dict[tuple[Number, Number], float]:
+def _by_shift(model: ModelRuns, column: str) -> Values:
     table = model.runs[0].by_shift
     return _seed_means(table.dy, table.dx, [getattr(run.by_shift, column) for run in model.runs])
 
 
-def _seed_means(
-    y: Sequence[Number], x: Sequence[Number], columns: Sequence[Sequence[Number]]
-) -> dict[tuple[Number, Number], float]:
+def _seed_means(y: Sequence[Number], x: Sequence[Number], columns: Sequence[Sequence[Number]]) -> Values:
     return dict(zip(zip(y, x, strict=True), np.mean(columns, axis=0).tolist(), strict=True))
 
 
@@ -78,23 +74,17 @@ def _phase_map(group: ContractGroup) -> Iterator[HeatMap]:
     title = f"consistency by d mod {table.stride}"
     if gap := seed_mean(runs, "phase_spectrum"):
         title += f", phase gap {format_difference(gap.value, 'fraction')}"
-    yield _heat_map(title, values, (axis, axis), _limits(values.values()), "no shift has this phase")
+    yield _heat_map(title, values, axis, axis, _limits(values.values()), "no shift has this phase")
 
 
-def _limits(values: Iterable[float]) -> tuple[float, float]:
+def _limits(values: Collection[float]) -> tuple[float, float]:
     """Return the smallest and largest value as the limits of a scale, or 0 and 1 if they are equal."""
-    listed = list(values)
-    return (min(listed), max(listed)) if min(listed) < max(listed) else (0.0, 1.0)
+    return (min(values), max(values)) if min(values) < max(values) else (0.0, 1.0)
 
 
 def _heat_map(
-    title: str,
-    values: Values,
-    axes: tuple[Sequence[Number], Sequence[Number]],
-    limits: tuple[float, float],
-    missing: str,
+    title: str, values: Values, y: Sequence[Number], x: Sequence[Number], limits: tuple[float, float], missing: str
 ) -> HeatMap:
-    y, x = axes
     return HeatMap(title, [[values.get((dy, dx)) for dx in x] for dy in y], y, x, "fraction", *limits, missing=missing)
 
 
@@ -106,18 +96,16 @@ def _curves(group: ContractGroup) -> Iterator[Curve]:
         column: {model.model: curve for model in group.models if (curve := _by_radius(model, column)) is not None}
         for column in (*RATES, "sensitivity")
     }
+    rates = {title: curves[column] for column, title in RATES.items()}
     if len(group.models) == 1:
-        rates = {RATES[column]: curve for column in RATES for curve in curves[column].values()}
-        yield Curve("by radius", radii, rates, "fraction", 0.0, 1.0)
-    else:
-        for column, title in RATES.items():
-            yield Curve(title, radii, curves[column], "fraction", 0.0, 1.0)
+        rates = {"by radius": {title: curve for title, lines in rates.items() for curve in lines.values()}}
+    for title, lines in rates.items():
+        yield Curve(title, radii, lines, "fraction", 0.0, 1.0)
     if sensitivity := curves["sensitivity"]:
         yield Curve("sensitivity", radii, sensitivity, "", 0.0, max(max(curve) for curve in sensitivity.values()))
 
 
 def _by_radius(model: ModelRuns, column: str) -> list[float] | None:
     """Return a column averaged over the seeds; None if a run does not have it."""
-    tables: list[RadiusTable] = [run.by_radius for run in model.runs]
-    curves: Sequence[list[float] | None] = [getattr(table, column) for table in tables]
+    curves: list[list[float] | None] = [getattr(run.by_radius, column) for run in model.runs]
     return None if any(curve is None for curve in curves) else np.mean(curves, axis=0).tolist()

@@ -19,8 +19,7 @@ def summarize(group: ContractGroup) -> list[str]:
 
     They state how many predictions of the first model with spatial features change, the effect of single options on
     the pairwise consistency, the effect of training with shifted images inside and outside the trained range, and the
-    models whose predictions never change. If all circular shifts were measured, there is one sentence per model with
-    the number of images whose prediction never changes, or the smallest shift that changes one.
+    models whose predictions never change, or, if all circular shifts were measured, what `describe_all_shifts` returns.
     """
     exhaustive = group.example.protocol.set == "full" and all(
         run.predictions is not None for model in group.models for run in model.runs
@@ -105,44 +104,32 @@ def _all_shifts(group: ContractGroup) -> Iterator[str]:
 
 
 def describe_all_shifts(run: Run, name: str) -> str:
-    """Describe a run over all circular shifts.
+    """Describe a run with predictions over the shift set `full`.
 
-    Args:
-        run: a run with predictions over the shift set `full`.
-        name: name of the model.
-
-    Returns:
-        The number of images whose predicted class is the same at all shifts and, unless these are all images, the
-        smallest shift that changes a prediction.
+    The sentence states the number of images whose predicted class is the same at all shifts and, unless these are all
+    images, the smallest shift that changes a prediction.
     """
     assert run.predictions is not None
     classes = unpack(run.predictions)
     changes = classes != classes[:, :1]
-    stable, shifts = int((~changes.any(axis=1)).sum()), classes.shape[1]
+    stable = int((~changes.any(axis=1)).sum())
     # The set `full` holds whole pixels only, but other protocols that wrap also shift by fractions.
     kind = "circular shifts" if run.protocol.name == "circular" else "shifts by whole pixels"
-    engine = run.engine
-    passes = "" if engine is None else f" ({engine.forward_passes / run.dataset.n:,.0f} forward passes per image)"
-    sentence = (
-        f"{name}: the predicted class of {stable:,} of {run.dataset.n:,} images is the same at all {shifts:,} {kind}"
-        f"{passes}"
-    )
+    images = f"{stable:,} of {run.dataset.n:,} images"
+    sentence = f"{name}: the predicted class of {images} is the same at all {classes.shape[1]:,} {kind}"
+    if run.engine is not None:
+        sentence += f" ({run.engine.forward_passes / run.dataset.n:,.0f} forward passes per image)"
     if stable == run.dataset.n:
         return f"{sentence}."
-    shift, image, column = _smallest_change(run, changes)
+    # The first column of the predictions is (0, 0).
+    shifts = [(0, 0), *zip(run.by_shift.dy, run.by_shift.dx, strict=True)]
+    sizes = [(max(abs(dy), abs(dx)), abs(dy) + abs(dx)) for dy, dx in shifts]
+    column = min(np.flatnonzero(changes.any(axis=0)), key=lambda column: sizes[column])
+    image = np.flatnonzero(changes[:, column])[0]
     return (
-        f"{sentence}; the smallest shift that changes a prediction is {format_shift(shift)}: image {image}, class "
-        f"{classes[image, 0]} → {classes[image, column]}."
+        f"{sentence}; the smallest shift that changes a prediction is {format_shift(shifts[column])}: image {image}, "
+        f"class {classes[image, 0]} → {classes[image, column]}."
     )
-
-
-def _smallest_change(run: Run, changes: np.ndarray) -> tuple[tuple[float | int, float | int], int, int]:
-    """Return the smallest shift (dy, dx) that changes a prediction, the image, and its column of the predictions."""
-    shifts = np.array([run.by_shift.dy, run.by_shift.dx]).T
-    columns = np.flatnonzero(changes.any(axis=0))
-    smallest = min(columns, key=lambda column: (np.abs(shifts[column - 1]).max(), np.abs(shifts[column - 1]).sum()))
-    dy, dx = shifts[smallest - 1].tolist()
-    return (dy, dx), int(np.flatnonzero(changes[:, smallest])[0]), int(smallest)
 
 
 def _kappa(model: ModelRuns) -> float:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
 from cnnshift.comparison.records import (
-    MARKS,
     VERDICTS,
     ChangedPrediction,
     ComparedRow,
@@ -16,16 +16,16 @@ from cnnshift.comparison.records import (
     Verdict,
 )
 from cnnshift.pixel_length import format_shift
-from cnnshift.render.document import Column, Document, Emphasis, Finding, Level, Table, TableCell
+from cnnshift.render.document import Column, Document, Finding, Level, Table, TableCell
 from cnnshift.render.numbers import format_count, format_difference, format_with_unit, percent
 
-EMPHASIS: dict[Verdict, Emphasis] = {
-    "regressed": "bad",
-    "missing": "bad",
-    "incomparable": "bad",
-    "inconclusive": "warning",
-    "improved": "good",
-    "unchanged": "dim",
+VERDICT_CELLS: dict[Verdict, TableCell] = {
+    "regressed": TableCell("- regressed", emphasis="bad"),
+    "missing": TableCell("x missing", emphasis="bad"),
+    "incomparable": TableCell("x incomparable", emphasis="bad"),
+    "inconclusive": TableCell("~ inconclusive", emphasis="warning"),
+    "improved": TableCell("+ improved", emphasis="good"),
+    "unchanged": TableCell("= unchanged", emphasis="dim"),
 }
 LEGEND = (
     "[low, high]: 95 % confidence interval, paired by image · p: Holm-adjusted over all rows · - regressed · x missing "
@@ -45,9 +45,7 @@ ACTIONS: dict[Verdict, str] = {
 def comparison_document(comparison: Comparison, *, only_changed: bool = False) -> Document:
     """Return a document: counts of verdicts, tables with the worst rows first, notes, and what to do next.
 
-    Args:
-        comparison: the comparison.
-        only_changed: whether to omit unchanged rows from the tables and give their number instead.
+    With `only_changed`, unchanged rows are counted, not shown.
     """
     rows = [row for row in comparison.rows if not (only_changed and row.verdict == "unchanged")]
     tables = [Table("", _columns(rows, comparison), LEGEND)] if rows else []
@@ -55,7 +53,8 @@ def comparison_document(comparison: Comparison, *, only_changed: bool = False) -
         tables.append(_requirement_table(comparison.requirements))
     if comparison.changed_predictions:
         tables.append(_changed_prediction_table(comparison.changed_predictions))
-    tables += [_ranking_table(title, models) for title, models in _by_contract(comparison.ranking)]
+    for title, models in groupby(comparison.ranking, key=lambda one: f"{one.dataset} [{one.protocol}]"):
+        tables.append(_ranking_table(title, list(models)))
     hidden = len(comparison.rows) - len(rows)
     footer = [f"{hidden} unchanged {'row is' if hidden == 1 else 'rows are'} not shown."] if hidden else []
     footer += comparison.notes
@@ -97,7 +96,7 @@ def _counts(comparison: Comparison) -> str:
 
 def _columns(rows: Sequence[ComparedRow], comparison: Comparison) -> list[Column]:
     columns = [
-        Column("verdict", [_verdict(row.verdict) for row in rows], numeric=False),
+        Column("verdict", [VERDICT_CELLS[row.verdict] for row in rows], numeric=False),
         _column("model", [row.model for row in rows], numeric=False),
     ]
     if comparison.kind == "results" and len(comparison.candidates) > 1:
@@ -118,10 +117,6 @@ def _column(heading: str, texts: Sequence[str], *, numeric: bool = True, optiona
     return Column(heading, [TableCell(text) for text in texts], numeric=numeric, optional=optional)
 
 
-def _verdict(verdict: Verdict) -> TableCell:
-    return TableCell(f"{MARKS[verdict]} {verdict}", emphasis=EMPHASIS[verdict])
-
-
 def _metric(row: ComparedRow) -> str:
     # Accuracy is measured without shifts.
     return row.title if row.metric == "accuracy" else f"{row.title} [{row.protocol}]".strip()
@@ -135,13 +130,9 @@ def _difference(row: ComparedRow) -> TableCell:
     if row.difference is None:
         return TableCell(row.reason)
     seeds = "" if row.seed_sd is None else f" seeds ±{format_difference(row.seed_sd, row.unit)[1:]}"
-    interval = "no interval" if row.ci95 is None else _interval(row.ci95, row.unit)
+    limits = ", ".join(format_difference(limit, row.unit).partition(" ")[0] for limit in row.ci95 or ())
+    interval = f"[{limits}]" if limits else "no interval"
     return TableCell(format_difference(row.difference, row.unit), f"{interval}{seeds}")
-
-
-def _interval(ci95: tuple[float, float], unit: str) -> str:
-    low, high = (format_difference(limit, unit).partition(" ")[0] for limit in ci95)
-    return f"[{low}, {high}]"
 
 
 def _margin(row: ComparedRow) -> str:
@@ -167,8 +158,8 @@ def _requirement_table(requirements: Sequence[RequirementResult]) -> Table:
 
 
 def _changed_prediction_table(changed: Sequence[ChangedPrediction]) -> Table:
-    shown = changed[:MAX_CHANGED_PREDICTIONS]
-    more = [f"{len(changed) - len(shown)} more images are in --format json."] if len(changed) > len(shown) else []
+    shown, hidden = changed[:MAX_CHANGED_PREDICTIONS], len(changed) - MAX_CHANGED_PREDICTIONS
+    more = [f"{hidden} more images are in --format json."] if hidden > 0 else []
     return Table(
         "Changed predictions under the same weights",
         [
@@ -185,12 +176,6 @@ def _changed_prediction_table(changed: Sequence[ChangedPrediction]) -> Table:
 def _first_change(one: ChangedPrediction) -> str:
     shift = "a random shift of the image" if one.shift is None else format_shift(one.shift)
     return f"{shift}: class {one.baseline_class} → {one.candidate_class}"
-
-
-def _by_contract(ranking: Sequence[RankedModel]) -> Iterator[tuple[str, list[RankedModel]]]:
-    titles = [f"{one.dataset} [{one.protocol}]" for one in ranking]
-    for title in dict.fromkeys(titles):
-        yield title, [one for one, other in zip(ranking, titles, strict=True) if other == title]
 
 
 def _ranking_table(title: str, models: Sequence[RankedModel]) -> Table:
@@ -248,9 +233,9 @@ def _level(row: ComparedRow, comparison: Comparison) -> Level:
         return "notice" if row.verdict in comparison.allowed and compared else "error"
     if row.verdict == "regressed":
         return "failure" if comparison.gated else "notice"
-    if row.verdict == "inconclusive":
+    if row.verdict == "inconclusive" and row.improvement < 0:
         levels: dict[str, Level] = {"fail": "failure" if comparison.gated else "warning", "pass": "passed"}
-        return levels.get(comparison.on_inconclusive, "warning") if row.improvement < 0 else "passed"
+        return levels.get(comparison.on_inconclusive, "warning")
     return "notice" if row.verdict == "improved" else "passed"
 
 
@@ -293,14 +278,12 @@ def _incomparable_step(comparison: Comparison) -> str:
 
 def _sample_size_step(rows: Sequence[ComparedRow]) -> str:
     """Return how many images or seeds make the inconclusive rows significant."""
-    if by_images := [row for row in rows if row.images_needed]:
-        row = max(by_images, key=lambda row: row.images_needed or 0)
-        others = " and the other inconclusive rows" if len(by_images) == len(rows) > 1 else ""
-        return f"measure about {row.images_needed:,} images (now {row.n:,}) to settle {row.model}, {row.title}{others}"
-    if by_seeds := [row for row in rows if row.seeds_needed]:
-        row = max(by_seeds, key=lambda row: row.seeds_needed or 0)
-        return (
-            f"train about {row.seeds_needed:,} seeds (now {max(row.seeds)}; --seeds) to settle {row.model}, {row.title}"
-        )
-    row = rows[0]
-    return f"measure more images and train more seeds (--limit, --seeds) to settle {row.model}, {row.title}"
+    row, others = max(rows, key=lambda row: (row.images_needed or 0, row.seeds_needed or 0)), ""
+    if row.images_needed:
+        step = f"measure about {row.images_needed:,} images (now {row.n:,})"
+        others = " and the other inconclusive rows" if len(rows) > 1 and all(one.images_needed for one in rows) else ""
+    elif row.seeds_needed:
+        step = f"train about {row.seeds_needed:,} seeds (now {max(row.seeds)}; --seeds)"
+    else:
+        step = "measure more images and train more seeds (--limit, --seeds)"
+    return f"{step} to settle {row.model}, {row.title}{others}"

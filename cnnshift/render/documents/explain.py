@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 from cnnshift.render.document import Column, Document, Finding, Table, TableCell
@@ -11,14 +12,14 @@ from cnnshift.render.documents.bench_plots import bench_plots
 from cnnshift.render.numbers import percent
 from cnnshift.render.sparkline import sparkline
 from cnnshift.results.aggregate import ContractGroup, ModelRuns
-from cnnshift.results.explanation import AblationScores, Explanation, LayerRecord
+from cnnshift.results.explanation import AblationScores, Explanation, Intervention, LayerRecord
 
+# Largest shift of the bars, in pixels.
 _MAX_BAR = 8
-"""Largest shift of the bars, in pixels."""
 
 
 def explain_document(explanation: Explanation) -> Document:
-    """Build the document of an explanation."""
+    """Return the tables of layers and replaced components, and the summary."""
     run, ablation = explanation.run, explanation.ablation
     untrained = ", untrained" if run.training.recipe.get("epochs") == 0 else ""
     title = (
@@ -64,12 +65,11 @@ def _legend(explanation: Explanation) -> str:
 
 def _shown(layers: Sequence[LayerRecord]) -> list[LayerRecord]:
     """Return the layers without functions and secondary methods that keep the shape and have no cause."""
-    shown: list[LayerRecord] = []
-    for index, layer in enumerate(layers):
-        same_shape = index > 0 and layer.shape == layers[index - 1].shape
-        module = layer.name.rpartition(".")[0]
-        minor = layer.type == "function" or any(module == other.name for other in layers)
-        if not (minor and same_shape and not layer.causes) or index == len(layers) - 1:
+    names = {layer.name for layer in layers}
+    shown = list(layers[:1])
+    for before, layer in pairwise(layers):
+        minor = layer.type == "function" or layer.name.rpartition(".")[0] in names
+        if not minor or layer.shape != before.shape or layer.causes or layer is layers[-1]:
             shown.append(layer)
     return shown
 
@@ -124,21 +124,19 @@ def _bars(layer: LayerRecord, tolerance: float) -> str:
 
 def _ablation_columns(explanation: Explanation) -> list[Column]:
     ablation = explanation.ablation
-    rows: list[tuple[str, str, AblationScores | None, AblationScores | None]] = [
-        ("none", "", ablation.baseline, None),
-        *((each.component, each.replacement, each.replaced_alone, each.kept_alone) for each in ablation.interventions),
-    ]
-    if ablation.all_replaced is not None:
-        rows.append(("all", "all of these but the activation", ablation.all_replaced, None))
+    rows = [Intervention(component="none", replacement="", replaced_alone=ablation.baseline), *ablation.interventions]
+    if scores := ablation.all_replaced:
+        text = "all of these but the activation"
+        rows.append(Intervention(component="all", replacement=text, replaced_alone=scores))
 
     def cells(scores: Sequence[AblationScores | None], field: str) -> list[TableCell]:
-        values = [None if each is None else getattr(each, field) for each in scores]
+        values = [getattr(each, field, None) for each in scores]
         return [TableCell("" if value is None else _percent(value)) for value in values]
 
-    replaced, kept = [row[2] for row in rows], [row[3] for row in rows]
+    replaced, kept = [row.replaced_alone for row in rows], [row.kept_alone for row in rows]
     return [
-        Column("component", [TableCell(row[0]) for row in rows], numeric=False),
-        Column("replacement", [TableCell(row[1]) for row in rows], numeric=False),
+        Column("component", [TableCell(row.component) for row in rows], numeric=False),
+        Column("replacement", [TableCell(row.replacement) for row in rows], numeric=False),
         Column("consistency [replaced alone]", cells(replaced, "pairwise_consistency")),
         Column("accuracy [replaced alone]", cells(replaced, "accuracy")),
         Column("sub-pixel error [replaced alone]", cells(replaced, "subpixel_error"), optional=True),

@@ -8,12 +8,7 @@ from cnnshift.render.document import Column, Document, Finding, Table, TableCell
 
 
 def listing_document(kind: str, rows: Sequence[tuple[str, str, str]]) -> Document:
-    """Return a document with one row per name.
-
-    Args:
-        kind: plural of what is listed.
-        rows: (name, summary, reference).
-    """
+    """Return a document with one row (name, summary, reference) per name; `kind` is the plural of what is listed."""
     records = [{"name": name, "summary": summary, "reference": reference} for name, summary, reference in rows]
     columns = [
         Column(heading, [TableCell(row[index], emphasis="strong" if index == 0 else "") for row in rows], numeric=False)

@@ -9,18 +9,13 @@ from cnnshift.results.selftest import KnownAnswerRecord
 
 
 def selftest_document(answers: Sequence[KnownAnswerRecord], device: Mapping[str, object], seconds: float) -> Document:
-    """Build the document of a self-test.
-
-    Args:
-        answers: in the order of the table.
-        device: backend, kind, dtype and precision.
-        seconds: duration of the test.
-    """
+    """Return a table with one row per known answer, measured on a device within some seconds."""
     failed = [answer for answer in answers if not answer.holds]
     where = f"{device['device_kind']}, {device['dtype']}, precision '{device['matmul_precision']}'"
     verdict = f"{len(failed)} of {len(answers)} fail" if failed else "all hold"
+    holds, fails = TableCell("= holds", emphasis="dim"), TableCell("- FAILS", emphasis="bad")
     columns = [
-        Column("", [_verdict_cell(answer) for answer in answers], numeric=False),
+        Column("", [holds if answer.holds else fails for answer in answers], numeric=False),
         Column("name", [TableCell(answer.name) for answer in answers], numeric=False),
         Column("known answer", [TableCell(answer.title) for answer in answers], numeric=False),
         Column("deviation", [TableCell(_deviation(answer)) for answer in answers]),
@@ -38,10 +33,6 @@ def selftest_document(answers: Sequence[KnownAnswerRecord], device: Mapping[str,
     )
 
 
-def _verdict_cell(answer: KnownAnswerRecord) -> TableCell:
-    return TableCell("= holds", emphasis="dim") if answer.holds else TableCell("- FAILS", emphasis="bad")
-
-
 def _deviation(answer: KnownAnswerRecord) -> str:
     return answer.reason if answer.deviation is None else f"{answer.deviation:.2g}"
 
@@ -54,12 +45,8 @@ def _allowed(answer: KnownAnswerRecord) -> str:
 
 def _finding(answer: KnownAnswerRecord) -> Finding:
     measured = _deviation(answer) if answer.deviation is None else f"deviation {_deviation(answer)}"
-    return Finding(
-        "passed" if answer.holds else "failure",
-        "selftest",
-        f"{answer.name}: {answer.title}",
-        f"{measured}, allowed {_allowed(answer)}.",
-    )
+    level, name = "passed" if answer.holds else "failure", f"{answer.name}: {answer.title}"
+    return Finding(level, "selftest", name, f"{measured}, allowed {_allowed(answer)}.")
 
 
 def _advice(failed: Sequence[KnownAnswerRecord]) -> list[str]:
