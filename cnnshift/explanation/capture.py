@@ -30,9 +30,6 @@ Outputs = Callable[[Any, Float[Array, "n h w c"]], list[Array]]
 
 _PATCHING = threading.Lock()
 
-_LOOK_BACK = 64
-"""Largest distance, in steps, between a step and its input: the length of the longest branch."""
-
 _TRIVIAL = frozenset({"broadcast_in_dim", "convert_element_type", "copy", "stop_gradient", "transpose", "squeeze"})
 """Operations that are not listed as steps."""
 
@@ -52,11 +49,6 @@ class Step:
     type: str
     location: str
     shape: tuple[int, ...]
-
-    @property
-    def is_function(self) -> bool:
-        """Whether the step is a function and not a module."""
-        return self.type == "function"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +149,8 @@ def _dependents(jaxpr: Any, variables: Sequence[Any]) -> set[Any]:
 def _section(traced: Any, variables: Sequence[Any], target: int, weights: int) -> Section:
     """Cut out the part of a trace between a step and the nearest earlier step that determines it."""
     (images,) = traced.jaxpr.invars[weights:]
-    for source in range(target - 1, max(-1, target - 1 - _LOOK_BACK), -1):
+    # No branch is assumed to be longer than 64 steps.
+    for source in range(target - 1, max(-1, target - 65), -1):
         needed, chosen = {variables[target]}, []
         for eqn in reversed(traced.jaxpr.eqns):
             if variables[source] not in eqn.outvars and needed.intersection(eqn.outvars):
@@ -187,7 +180,7 @@ def _list_steps(jaxpr: Any, calls: Sequence[Call], count: int) -> list[tuple[Any
     recorded = (call for call in calls if call.output is not None)
     for call, variable in zip(recorded, jaxpr.outvars[1:], strict=True):
         step, whole = steps.get(variable), not call.path and call.method == "__call__"
-        if variable not in defined or (step is not None and (call.inner or whole or not step.is_function)):
+        if variable not in defined or (step is not None and (call.inner or whole or step.type != "function")):
             continue
         # The first method of a module is listed under the module's path, the others with their names.
         plain = call.path and (call.method == "__call__" or call.path not in named)
@@ -206,12 +199,12 @@ def _list_steps(jaxpr: Any, calls: Sequence[Call], count: int) -> list[tuple[Any
 
 def _number_repeated(listed: Sequence[tuple[Any, Step]]) -> list[tuple[Any, Step]]:
     """Make names unique: append " (2)" to the second call of a module, and so on."""
-    times: Counter[str] = Counter()
+    calls: Counter[str] = Counter()
     numbered = []
     for variable, step in listed:
-        times[step.name] += 1
-        time = times[step.name]
-        numbered.append((variable, step if time == 1 else replace(step, name=f"{step.name} ({time})")))
+        calls[step.name] += 1
+        suffix = f" ({calls[step.name]})" if calls[step.name] > 1 else ""
+        numbered.append((variable, replace(step, name=step.name + suffix)))
     return numbered
 
 

@@ -8,9 +8,6 @@ from fractions import Fraction
 from cnnshift.explanation.floor import Floor
 from cnnshift.results.explanation import Cause, LayerRecord
 
-_GROWTH = 3
-"""Sub-pixel aliasing: the smallest ratio of a layer's sub-pixel error to that of the map before it."""
-
 
 def diagnose(layers: Sequence[LayerRecord], floor: Floor) -> list[LayerRecord]:
     """Return the layers with their causes.
@@ -102,5 +99,6 @@ def _new_causes(record: LayerRecord, before: LayerRecord | None, floor: Floor) -
 
 
 def _grows(record: LayerRecord, before: LayerRecord | None, floor: Floor) -> bool:
+    """Return whether the sub-pixel error of a map exceeds 3 times that of the map before it and the tolerance."""
     error_before = 0.0 if before is None else before.subpixel_error or 0.0
-    return record.is_map and (record.subpixel_error or 0.0) > _GROWTH * max(floor.subpixel_tolerance, error_before)
+    return record.is_map and (record.subpixel_error or 0.0) > 3 * max(floor.subpixel_tolerance, error_before)

@@ -38,12 +38,6 @@ from cnnshift.sweep.pure_model import as_pure_model
 from cnnshift.sweep.sharing import Sharing, find_sharing
 from cnnshift.train.load_or_train import load_or_train, plan_training
 
-PROBED_IMAGES = 32
-"""Number of images for the layers; predictions are measured on all images."""
-
-ABLATION_SHIFTS = 4
-"""Largest shift of the ablation, in pixels."""
-
 log = logging.getLogger("cnnshift")
 
 
@@ -62,8 +56,7 @@ def explain_model(
     if pretrained is not None:
         test, record = crop_to_model(pretrained, test, record)
     shift_plan = plan_shifts(config.protocols[0], test, record, config)
-    radius = min(ABLATION_SHIFTS, min(test.size) - 1)
-    _, ablation_shifts = bind_protocol(Circular, test, max_shift=radius, step=1)
+    _, ablation_shifts = bind_protocol(Circular, test, max_shift=min(4, min(test.size) - 1), step=1)
     scores = None
     if pretrained is not None:
         network = adapt_model(pretrained, test)
@@ -79,7 +72,8 @@ def explain_model(
     scores = scores or score_baseline(network.classifier, test, ablation_shifts)
     log.info("Measuring predictions under shifts")
     run, _ = measure_cell(network, test, record, shift_plan, config)
-    images = to_unit_range(test.windows[:PROBED_IMAGES])
+    # Layers are measured on 32 images, predictions on all.
+    images = to_unit_range(test.windows[:32])
     log.info("Measuring the numerical floor")
     floor = measure_floor(images)
     log.info("Measuring layers")

@@ -12,16 +12,13 @@ from jaxtyping import Float
 from cnnshift.explanation.probe import probe_layers
 from cnnshift.models.layers.convolution import Convolution
 
-MARGIN = 10
-"""Errors up to this multiple of the floor count as rounding."""
-
-LEAST = 1e-5
-"""Smallest tolerance: deep networks accumulate more rounding than the control network."""
-
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """Rounding errors of the control network at whole-pixel and at sub-pixel shifts."""
+    """Rounding errors of the control network at whole-pixel and at sub-pixel shifts.
+
+    Errors up to 10 times these, or 1e-5, count as rounding: deep networks accumulate more than the control network.
+    """
 
     whole: float
     subpixel: float
@@ -29,12 +26,12 @@ class Floor:
     @property
     def whole_tolerance(self) -> float:
         """Largest error at a whole-pixel shift that counts as 0."""
-        return max(MARGIN * self.whole, LEAST)
+        return max(10 * self.whole, 1e-5)
 
     @property
     def subpixel_tolerance(self) -> float:
         """Largest error at a sub-pixel shift that counts as 0."""
-        return max(MARGIN * self.subpixel, LEAST)
+        return max(10 * self.subpixel, 1e-5)
 
 
 def measure_floor(images: Float[np.ndarray, "n h w c"]) -> Floor:

@@ -14,8 +14,6 @@ from flax import nnx
 from jax.extend import core
 from jaxtyping import Array
 
-_SCOPE = "cnnshift#"
-
 
 @dataclass(slots=True, eq=False)
 class Call:
@@ -60,7 +58,7 @@ def record_calls(root: nnx.Module, calls: list[Call]) -> Iterator[None]:
             # Skip modules created inside a call, super() calls, calls inside a `one_layer` module, and nested traces.
             if path is None or overridden or within or core.get_opaque_trace_state() != outermost:
                 return method(self, *args, **kwargs)
-            label, kind = f"{_SCOPE}{len(calls) + len(open_calls)}", type(self)
+            label, kind = f"cnnshift#{len(calls) + len(open_calls)}", type(self)
             call = Call(label, path, name, kind.__name__, getattr(kind, "one_layer", False))
             if open_calls:
                 open_calls[-1].inner.append(call)

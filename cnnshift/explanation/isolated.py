@@ -22,9 +22,6 @@ from cnnshift.shifts.seams import seam_reach
 
 DIRECTIONS = ((1, 0), (0, 1), (1, 1))
 
-_THRESHOLD = 1e-4
-"""A deviation below this share of the largest value does not count as an affected position."""
-
 LayerOutput = tuple[Layout, float | None, Array]
 """A layer's layout, its stride, and its output for the unshifted images."""
 
@@ -62,16 +59,8 @@ def measure_isolated(
     """Measure the isolated errors of every layer.
 
     The input is rolled by one output position, and by half of the map, which puts the seam far from the border. If the
-    layer's own stride exceeds 1, the input is also rolled by one input position.
-
-    Args:
-        sections: the layers as functions, see `Capture`.
-        layouts: their layouts.
-        strides: their cumulative strides.
-        state: the network's weights.
-        images: a batch.
-        unshifted: the outputs of all layers for these images.
-        fields: their receptive fields.
+    layer's own stride exceeds 1, the input is also rolled by one input position. `unshifted` has the outputs of all
+    layers for `images`.
 
     Returns:
         None for a layer whose input is a vector, whose stride is unknown or smaller than that of its input, or whose
@@ -93,8 +82,8 @@ def measure_isolated(
 
     for half in (False, True):
         for direction in DIRECTIONS:
-            rolls = [_roll(before[0], target[0], direction, half=half)
-                     for before, target in zip(inputs, targets, strict=True)]  # fmt: skip
+            pairs = zip(inputs, targets, strict=True)
+            rolls = [_roll(before[0], target[0], direction, half=half) for before, target in pairs]
             moved = run(state, [jnp.array(q) for q in rolls], jnp.array(direction))
             for index, values in enumerate(moved):
                 if values is not None:
@@ -156,7 +145,8 @@ def _compare(
     error, off_grid_error = float(equivariance_error(moved, expected).max()), None
     if off_grid is not None and not half:
         off_grid_error = float(equivariance_error(to_numpy(off_grid), align(unshifted, to_numpy(off_grid))).mean())
-    affected = np.abs(moved - expected) > _THRESHOLD * np.abs(expected).max(initial=1e-30)
+    # Deviations below 1e-4 of the largest value are rounding.
+    affected = np.abs(moved - expected) > 1e-4 * np.abs(expected).max(initial=1e-30)
     reach = None if layout.size is None or not affected.any() else seam_reach(affected.any(axis=(0, 3)), roll)
     return error, reach, off_grid_error
 

@@ -9,9 +9,6 @@ from jaxtyping import Float
 
 Maps = Float[np.ndarray, "n h w c"]
 
-_WHOLE = 1e-6
-"""Largest distance from a whole number that counts as rounding, in positions: a stride of 3 divides into thirds."""
-
 
 def to_numpy(values: Any) -> np.ndarray:
     """Return values as float32, or float64 if they already are."""
@@ -22,7 +19,8 @@ def to_numpy(values: Any) -> np.ndarray:
 def shift_maps(maps: Maps, d: tuple[float, float]) -> Maps:
     """Return T_d of maps: a roll for whole positions, else a Fourier shift as `cnnshift.shifts.fourier` does."""
     whole = np.round(d)
-    if np.abs(np.asarray(d) - whole).max() < _WHOLE:
+    # A stride of 3 divides a shift into thirds, up to rounding.
+    if np.abs(np.asarray(d) - whole).max() < 1e-6:
         return np.roll(maps, whole.astype(int), axis=(1, 2))
     for axis, part in zip((1, 2), d, strict=True):
         frequencies = np.fft.rfftfreq(maps.shape[axis])

@@ -26,15 +26,6 @@ SUBPIXEL = 1 / 3
 """Sub-pixel shift in pixels. ½ px would hide aliasing at twice the resolution, where the filters of Karras et al. 2021
 work."""
 
-SMALL_SHIFTS = 8
-"""Shifts of 1 to this many pixels are always measured."""
-
-MEMORY = 2**30
-"""Bytes available to the feature maps of all layers and images."""
-
-_BYTES = 4 + 4 + 8 + 8
-"""Bytes per value: unshifted, shifted, and two sums."""
-
 
 def probe_layers(model: Callable[[Any], Any], images: Float[np.ndarray, "n h w c"]) -> list[LayerRecord]:
     """Measure the equivariance errors of every layer of a network, under circular shifts.
@@ -60,7 +51,8 @@ def probe_layers(model: Callable[[Any], Any], images: Float[np.ndarray, "n h w c
             return []
         steps, size = small.steps, (images.shape[1], images.shape[2])
         layouts = [find_layout(step.shape, size) for step in steps]
-        images = images[: max(2, MEMORY // (_BYTES * sum(math.prod(step.shape) for step in steps)))]
+        # 1 GiB for the feature maps of all layers: unshifted, shifted, and two sums in float64.
+        images = images[: max(2, 2**30 // (24 * sum(math.prod(step.shape) for step in steps)))]
         batch = jnp.asarray(images)
         # A trace is valid for one batch size.
         network = capture(model, batch)
@@ -162,7 +154,7 @@ def _shifts(fields: Sequence[ReceptiveField], size: tuple[int, int]) -> list[tup
     """
     strides = {int(field.stride) for field in fields if field.stride is not None and field.stride >= 1}
     strides.add(math.lcm(*strides))
-    whole = {*range(1, SMALL_SHIFTS + 1), *strides, *(2 * stride for stride in strides)}
+    whole = {*range(1, 9), *strides, *(2 * stride for stride in strides)}
     sizes = [SUBPIXEL, *(d for d in sorted(whole) if d < min(size))]
     return [(float(d * dy), float(d * dx)) for d in sizes for dy, dx in DIRECTIONS]
 

@@ -24,15 +24,6 @@ from cnnshift.explanation.layout import Layout
 IMAGES = 4
 """Number of images: a maximum can hide a row in one image, hardly in all of them."""
 
-_UNCHANGED = 1e-4
-"""A change below this share of a layer's largest change is rounding."""
-
-_CENTRED = 0.05
-"""A field whose circular mean is shorter than this has no defined centre."""
-
-_STRIDE_TOLERANCE = 0.1
-"""Largest relative deviation of a measured stride from a whole number, or from one over a whole number."""
-
 
 @dataclass(frozen=True, slots=True)
 class ReceptiveField:
@@ -65,14 +56,9 @@ class ReceptiveField:
 def measure_receptive_fields(
     outputs: Outputs, layouts: Sequence[Layout], sources: Sequence[int], state: Any, images: Float[Array, "n h w c"]
 ) -> list[ReceptiveField]:
-    """Measure the receptive fields of every layer of a network.
+    """Measure the receptive fields of every layer of a network on a batch of `IMAGES` images.
 
-    Args:
-        outputs: the outputs of all layers, see `Capture`.
-        layouts: their layouts.
-        sources: for every layer, the index of its input layer; -1 for the image.
-        state: the network's weights.
-        images: a batch; `IMAGES` images suffice.
+    `sources` has the index of every layer's input layer; -1 for the image.
     """
     height, width = images.shape[1:3]
     noise = jax.random.uniform(jax.random.key(0), images.shape, images.dtype, images.min(), images.max() + 1)
@@ -130,7 +116,8 @@ def _stride_by_size(source: ReceptiveField, axis: int, depends: Bool[np.ndarray,
 
 
 def _changed(change: Float[np.ndarray, "N n"]) -> Bool[np.ndarray, "N n"]:
-    return change > _UNCHANGED * change.max(initial=0)
+    # Changes below 1e-4 of the largest one are rounding.
+    return change > 1e-4 * change.max(initial=0)
 
 
 def _stride(depends: Bool[np.ndarray, "N n"]) -> Fraction | None:
@@ -139,7 +126,8 @@ def _stride(depends: Bool[np.ndarray, "N n"]) -> Fraction | None:
     counts, whole = depends.sum(axis=0), untruncated(depends)
     pairs = np.flatnonzero(whole[1:] & whole[:-1] & (counts[1:] == counts[:-1]))
     centres = np.exp(2j * np.pi * np.arange(pixels) / pixels) @ depends / np.maximum(counts, 1)
-    pairs = pairs[(np.abs(centres[pairs]) > _CENTRED) & (np.abs(centres[pairs + 1]) > _CENTRED)]
+    # A field whose circular mean is nearly 0 has no defined centre.
+    pairs = pairs[(np.abs(centres[pairs]) > 0.05) & (np.abs(centres[pairs + 1]) > 0.05)]
     if not pairs.size:
         return None
     steps = np.abs(np.angle(centres[pairs + 1] / centres[pairs])) * pixels / (2 * np.pi)
@@ -148,7 +136,7 @@ def _stride(depends: Bool[np.ndarray, "N n"]) -> Fraction | None:
     if step <= 0:
         return None
     fraction = _whole_or_inverse(step)
-    return fraction if abs(step - fraction) < _STRIDE_TOLERANCE * fraction else None
+    return fraction if abs(step - fraction) < 0.1 * fraction else None
 
 
 def _whole_or_inverse(ratio: float) -> Fraction:

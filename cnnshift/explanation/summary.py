@@ -12,9 +12,6 @@ from cnnshift.render.numbers import percent
 from cnnshift.results.explanation import Cause, Explanation, LayerRecord
 from cnnshift.results.schema import Run
 
-_SMALLEST_GAIN = 0.01
-"""A smaller gain in consistency is no reason to recommend a change: every network is trained once."""
-
 _RECOMMENDATIONS: dict[Cause, str] = {
     "spatial readout": "pool over all positions before the first fully connected layer",
     "positional weights": "share weights between positions and remove position embeddings",
@@ -265,7 +262,8 @@ def _recommendation(explanation: Explanation) -> Iterator[str]:
         return
     scored = [(each.replacement, each.replaced_alone) for each in usable if each.replaced_alone is not None]
     best = max(scored, key=lambda item: item[1].pairwise_consistency, default=None)
-    if best is None or best[1].pairwise_consistency < baseline.pairwise_consistency + _SMALLEST_GAIN:
+    # A gain below 1 pp is no reason for a change: every network is trained once.
+    if best is None or best[1].pairwise_consistency < baseline.pairwise_consistency + 0.01:
         yield f"Recommendation: none; no single replacement raises the consistency by 1 pp {context}."
     else:
         yield (

@@ -26,12 +26,9 @@ def shift_phases(observations: Observations, stride: int) -> tuple[Int[np.ndarra
 
 
 def find_failing_radius(holds: Bool[np.ndarray, "n s"], groups: Groups, number: int) -> Int[np.ndarray, " n"]:
-    """Return for every image the index of the smallest radius at which `holds` is false for a shift.
+    """Return for every image the index of the smallest radius (of `number`) at which `holds` is false for a shift.
 
-    Args:
-        holds: per image and shift, whether the image passes.
-        groups: index of the radius of every shift.
-        number: number of radii, which is returned for an image that passes at all shifts.
+    The index is `number` for an image whose row holds at all shifts.
 
     Example:
         >>> holds = np.array([[True, False, False], [True, True, True]])
@@ -42,12 +39,7 @@ def find_failing_radius(holds: Bool[np.ndarray, "n s"], groups: Groups, number: 
 
 
 def count_by_group(groups: Groups, images: int, number: int) -> Int[np.ndarray, "n {number}"]:
-    """Count the shifts of every image in every group.
-
-    Args:
-        groups: index of the group of every shift, from 0 to `number` − 1.
-        images: number of images.
-        number: number of groups.
+    """Count the shifts of every image in each of `number` groups.
 
     Example:
         >>> count_by_group(np.array([[2, 0, 2], [1, 1, 1]]), 2, 3).tolist()
@@ -58,12 +50,7 @@ def count_by_group(groups: Groups, images: int, number: int) -> Int[np.ndarray, 
 
 
 def average_by_group(values: Shaped[np.ndarray, "n s"], groups: Groups, number: int) -> Float[np.ndarray, "n {number}"]:
-    """Average values over the shifts of every image in every group; NaN where a group has no shift.
-
-    Args:
-        values: one per image and shift, numbers or booleans.
-        groups: index of the group of every shift.
-        number: number of groups.
+    """Average values over the shifts of every image in each of `number` groups; NaN where a group has no shift.
 
     Example:
         >>> average_by_group(np.array([[True, False, True]]), np.array([0, 0, 2]), 3)

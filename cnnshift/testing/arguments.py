@@ -13,13 +13,6 @@ from jaxtyping import Int
 from cnnshift.errors import InputError
 from cnnshift.sweep.pure_model import PureModel
 
-UNTRACEABLE = (
-    jax.errors.TracerArrayConversionError,
-    jax.errors.ConcretizationTypeError,
-    jax.errors.TracerIntegerConversionError,
-    jax.errors.NonConcreteBooleanIndexError,
-)
-
 
 def as_images(images: Any) -> np.ndarray:
     """Return images as a NumPy array of uint8 or float32.
@@ -49,23 +42,21 @@ def check_batch_size(batch_size: int | None) -> None:
 
 
 def output_shape(model: PureModel, shape: tuple[int, ...], argument: str) -> tuple[int, ...]:
-    """Return the shape of a model's output by abstract evaluation.
-
-    Args:
-        model: the model or layer.
-        shape: shape of the images, (n, h, w, c).
-        argument: name of the caller's argument, for the message.
+    """Return the shape of a model's output for images of a shape (n, h, w, c), by abstract evaluation.
 
     Raises:
-        InputError: the model cannot be traced, or does not return one array with a row per image.
+        InputError: the model cannot be traced, or does not return one array with a row per image. The message calls the
+            model `argument`.
     """
     try:
-        output = jax.eval_shape(
-            lambda state, images: model.apply(state, images)[0],
-            model.state,
-            jax.ShapeDtypeStruct(shape, np.float32),
-        )
-    except UNTRACEABLE as error:
+        images = jax.ShapeDtypeStruct(shape, np.float32)
+        output = jax.eval_shape(lambda state, images: model.apply(state, images)[0], model.state, images)
+    except (
+        jax.errors.TracerArrayConversionError,
+        jax.errors.ConcretizationTypeError,
+        jax.errors.TracerIntegerConversionError,
+        jax.errors.NonConcreteBooleanIndexError,
+    ) as error:
         raise InputError(
             f"{argument} cannot be traced by JAX: {str(error).splitlines()[0].rstrip('.')}. Allowed: an NNX module, or "
             "a function that JAX can trace; wrap any other function in jax.pure_callback."

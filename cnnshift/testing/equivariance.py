@@ -19,8 +19,6 @@ from cnnshift.sweep.pure_model import PureModel, as_pure_model
 from cnnshift.testing.arguments import as_images, check_batch_size, nearest_first, output_shape
 from cnnshift.testing.borders import describe_extent
 
-BATCH_SIZE = 128
-
 
 def assert_shift_equivariant(
     layer: Callable[[Any], Any],
@@ -76,7 +74,7 @@ def assert_shift_equivariant(
     model = as_pure_model(layer)
     _check_output(output_shape(model, pixels.shape, "layer"), pixels.shape, strides)
     with jax.default_matmul_precision(PRECISION):
-        message = _find_violations(model, pixels, enumerated, strides, (atol, rtol), batch_size or BATCH_SIZE)
+        message = _find_violations(model, pixels, enumerated, strides, (atol, rtol), batch_size or 128)
     if message is not None:
         raise AssertionError(message)
 

@@ -96,8 +96,12 @@ def assert_shift_invariant(
     # A ratio of integers: the mean of per-image fractions could miss equality by rounding.
     consistency = int((~changes).sum()) / changes.size
     if consistency < min_consistency:
-        title = f"{protocol}, |d|≤{shift_set.largest}"
-        raise AssertionError(_message(observations, shift_set, changes, consistency, min_consistency, title))
+        raise AssertionError(
+            # Rounded down, so that it never equals the requirement.
+            f"model is not shift invariant [{protocol}, |d|≤{shift_set.largest}]: consistency "
+            f"{math.floor(consistency * 1e4) / 1e4:.4f} over {changes.shape[0]} images × {changes.shape[1]} shifts, "
+            f"required {min_consistency}. {_describe_changes(observations, shift_set, changes)}"
+        )
 
 
 def _pixels(argument: str, value: Any) -> Fraction:
@@ -120,14 +124,7 @@ def _split(images: Any, background: float | int | Sequence[float], context: int)
     )
 
 
-def _message(
-    observations: Observations,
-    shift_set: ShiftSet,
-    changes: np.ndarray,
-    consistency: float,
-    required: float | int,
-    title: str,
-) -> str:
+def _describe_changes(observations: Observations, shift_set: ShiftSet, changes: np.ndarray) -> str:
     images, shifts = changes.shape
     count = changes.sum(axis=1)
     worst = int(count.argmax())
@@ -136,9 +133,6 @@ def _message(
     column = int(order[changes[worst][order].argmax()])
     before, after = int(observations.reference_prediction[worst]), int(observations.prediction[worst, column])
     return (
-        # Rounded down, so that it never equals the requirement.
-        f"model is not shift invariant [{title}]: consistency {math.floor(consistency * 1e4) / 1e4:.4f} "
-        f"over {images} images × {shifts} shifts, required {required}. "
         f"{count.sum():,} of {changes.size:,} predictions change, in {(count > 0).sum()} of {images} images. "
         f"Image {worst} changes most often ({count[worst]} of {shifts} shifts); the smallest of these shifts, "
         f"{format_shift(numerators[column] / shift_set.denominator)}, changes class {before} → {after}, "

@@ -22,8 +22,8 @@ def test_modules_and_functions_are_listed_in_order_with_their_locations():
     captured, outputs = run_captured(made(Functional))
     names = ["conv1", "relu", "max_pool", "conv2", "gelu", "add", "reshape", "out"]
     assert [step.name for step in captured.steps] == names
-    assert [step.type for step in captured.steps if not step.is_function] == ["Conv", "Conv", "Linear"]
-    locations = {step.name: step.location for step in captured.steps if step.is_function}
+    assert [step.type for step in captured.steps if step.type != "function"] == ["Conv", "Conv", "Linear"]
+    locations = {step.name: step.location for step in captured.steps if step.type == "function"}
     assert locations["relu"] == locations["max_pool"]
     assert all(location.startswith("networks.py:") for location in locations.values())
     assert [step.shape for step in captured.steps] == [output.shape[1:] for output in outputs]
