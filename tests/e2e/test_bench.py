@@ -1,7 +1,8 @@
-"""The whole tool in real processes: the smoke suite, interruptions, the cache."""
+"""The program in processes: the smoke suite, interruptions, the cache."""
 
 import json
 import os
+import re
 import signal
 import subprocess
 
@@ -13,22 +14,22 @@ from cnnshift.results.files import load_result
 from cnnshift.results.observations_file import load_observations
 from tests.installed import COMMAND, as_users_run_it
 
-# One process makes what the tests of this file share.
+# One worker runs all tests of this file, which share fixtures.
 pytestmark = pytest.mark.xdist_group("bench")
 
-# The two smallest networks, untrained, on few images and shifts: everything but training, in seconds.
+# Two small untrained models on few images and shifts.
 SMALL = ("bench", "mlp:width=2", "mlp:width=2,depth=1", "--epochs", "0", "--limit", "12", "--max-shift", "2",
          "--protocol", "circular", "--protocol", "zero")  # fmt: skip
 
 
 def cnnshift(*arguments, **options):
-    """Compiles as the tests do, unless `env` says otherwise: as users do for the smoke suite and K13."""
+    """Run the program, compiled with the flags of the tests unless `env` has others."""
     return subprocess.run([COMMAND, *arguments], capture_output=True, text=True, check=False, **options)
 
 
 @pytest.fixture(scope="module")
 def smoke(tmp_path_factory):
-    """One run of the smoke suite, with its files."""
+    """Run the smoke suite once, compiled as users compile."""
     folder = tmp_path_factory.mktemp("smoke")
     done = cnnshift(
         "bench", "--suite", "smoke", "-o", "r.json", "--save-observations", "o.npz", cwd=folder, env=as_users_run_it()
@@ -39,7 +40,7 @@ def smoke(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    """One small run of two models under two protocols."""
+    """Run two models under two protocols once."""
     folder = tmp_path_factory.mktemp("small")
     done = cnnshift(*SMALL, "-o", "r.json", cwd=folder)
     assert done.returncode == 0, done.stderr
@@ -47,7 +48,7 @@ def small(tmp_path_factory):
 
 
 def strings(value):
-    """All texts in a JSON document."""
+    """Return all texts of a JSON document."""
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list):
@@ -55,12 +56,13 @@ def strings(value):
     return [value] if isinstance(value, str) else []
 
 
-def test_smoke_prints_the_table_and_the_answer(smoke):
+def test_smoke_prints_the_table_and_the_findings(smoke):
     done, _ = smoke
-    assert (
-        "pairwise consistency % [circular, |d|≤3]" in " ".join(done.stdout.split())
-        or "[circular, |d|≤3]" in done.stdout
-    )
+    # The titles of the columns take two lines.
+    lines = done.stdout.splitlines()
+    titles = ["shifted accuracy %", "worst-case accuracy %", "pairwise consistency %"]
+    assert re.split(r"\s*┃\s*", lines[1].strip(" ┃"))[:3] == titles
+    assert lines[2].count("[circular, |d|≤3]") == len(titles)
     assert "predicts the same class at every tested shift" in done.stdout
     assert "…" not in "".join(line for line in done.stdout.splitlines() if line.startswith("cnn"))
     assert "\x1b" not in done.stdout
@@ -69,7 +71,7 @@ def test_smoke_prints_the_table_and_the_answer(smoke):
     assert "[2/2]" in done.stderr
 
 
-def test_aps_is_exact_on_every_shift(smoke):
+def test_aps_is_invariant_to_every_shift(smoke):
     _, folder = smoke
     run = next(run for run in load_result(folder / "r.json").runs if run.options.get("pool") == "aps")
     assert run.metric("pairwise_consistency").value == 1
@@ -77,7 +79,7 @@ def test_aps_is_exact_on_every_shift(smoke):
     assert run.metric("accuracy").value > 0.3
 
 
-def test_the_result_holds_every_metric(smoke):
+def test_result_has_every_metric(smoke):
     _, folder = smoke
     result = load_result(folder / "r.json")
     assert result.status == "complete"
@@ -88,7 +90,7 @@ def test_the_result_holds_every_metric(smoke):
             if metric.value is None:
                 continue
             assert metric.n > 0
-            # An unbounded metric of an exactly invariant model has no interval, and its method says so.
+            # An unbounded metric of an exactly invariant model has no interval.
             assert metric.ci95 or "no interval" in metric.method
             if metric.ci95:
                 assert metric.ci95[0] <= metric.value <= metric.ci95[1]
@@ -98,17 +100,17 @@ def test_the_result_holds_every_metric(smoke):
     assert os.uname().nodename not in set(strings(json.loads(text)))
 
 
-def test_metrics_can_be_computed_again_from_the_observations(smoke):
+def test_metrics_can_be_recomputed_from_the_observations(smoke):
     _, folder = smoke
     cells = load_observations(folder / "o.npz")
     runs = load_result(folder / "r.json").runs
     assert len(cells) == len(runs) == 2
-    for seen, run in zip(cells.values(), runs, strict=True):
+    for observations, run in zip(cells.values(), runs, strict=True):
         for metric in run.metrics:
-            assert METRICS.load(metric.id).summarize(seen).value == pytest.approx(metric.value, abs=1e-12)
+            assert METRICS.load(metric.id).summarize(observations).value == pytest.approx(metric.value, abs=1e-12)
 
 
-def test_a_second_run_uses_the_cached_weights_and_gives_the_same_numbers(smoke, tmp_path):
+def test_second_run_uses_cached_weights_and_returns_the_same_numbers(smoke, tmp_path):
     _, folder = smoke
     done = cnnshift("bench", "--suite", "smoke", "-o", "again.json", cwd=tmp_path, env=as_users_run_it())
     assert done.stderr.count("(cached weights, ") == 2
@@ -120,7 +122,7 @@ def test_a_second_run_uses_the_cached_weights_and_gives_the_same_numbers(smoke, 
 
 
 def interrupt_after(cells, *arguments, cwd):
-    """Start a benchmark and send it the signal of Ctrl-C once that many cells are finished."""
+    """Start a benchmark and send SIGINT after that many cells."""
     process = subprocess.Popen(
         [COMMAND, *arguments], cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -134,7 +136,7 @@ def interrupt_after(cells, *arguments, cwd):
     return process.returncode, out, output + rest
 
 
-def test_an_interrupted_run_is_kept_and_resumed_to_the_same_numbers(small, tmp_path):
+def test_interrupted_run_resumes_to_the_same_numbers(small, tmp_path):
     _, folder = small
     code, out, output = interrupt_after(1, *SMALL, "-o", "r.json", cwd=tmp_path)
     assert code == 130, output
@@ -147,12 +149,12 @@ def test_an_interrupted_run_is_kept_and_resumed_to_the_same_numbers(small, tmp_p
     done = cnnshift(*SMALL, "-o", "r.json", "--resume", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("(from the earlier run)") == len(partial.runs)
-    whole, expected = load_result(tmp_path / "r.json"), load_result(folder / "r.json")
-    assert whole.status == "complete"
-    assert [run.metrics for run in whole.runs] == [run.metrics for run in expected.runs]
+    resumed, expected = load_result(tmp_path / "r.json"), load_result(folder / "r.json")
+    assert resumed.status == "complete"
+    assert [run.metrics for run in resumed.runs] == [run.metrics for run in expected.runs]
 
 
-def test_resuming_with_other_settings_is_refused(small, tmp_path):
+def test_resume_refuses_other_settings(small, tmp_path):
     _, folder = small
     (tmp_path / "r.json").write_bytes((folder / "r.json").read_bytes())
     done = cnnshift(*SMALL, "--step", "2", "-o", "r.json", "--resume", cwd=tmp_path)
@@ -160,8 +162,8 @@ def test_resuming_with_other_settings_is_refused(small, tmp_path):
     assert "other settings (step)" in done.stderr
 
 
-def test_a_margin_makes_circular_zero_and_crop_agree_bit_by_bit(tmp_path):
-    """K13 through the whole tool, compiled as users do."""
+def test_circular_zero_and_crop_are_equal_within_a_margin(tmp_path):
+    """Known answer K13, compiled as users compile."""
     protocols = [part for name in ("circular", "zero", "crop") for part in ("--protocol", name)]
     few = ("--epochs", "0", "--limit", "10", "--max-shift", "3", "--canvas", "38")
     done = cnnshift(
@@ -174,7 +176,7 @@ def test_a_margin_makes_circular_zero_and_crop_agree_bit_by_bit(tmp_path):
         np.testing.assert_array_equal(getattr(circular, field), getattr(crop, field))
 
 
-def test_an_interruption_before_the_first_cell_can_be_resumed_too(tmp_path):
+def test_interruption_before_the_first_cell_can_be_resumed(tmp_path):
     two = ("bench", "mlp:width=2", *SMALL[3:], "-o", "r.json")
     process = subprocess.Popen([COMMAND, *two], cwd=tmp_path, text=True, stderr=subprocess.PIPE)
     while not (tmp_path / "r.json").exists():

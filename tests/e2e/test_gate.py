@@ -32,7 +32,7 @@ APS = "cnn:pool=aps,width=4,padding=circular,head=gap"
 
 
 class Silent:
-    """A callback that says nothing."""
+    """A callback without output, which allows no training."""
 
     def on_train_start(self, cell, steps):
         assert steps == 0, "nothing is to be trained"
