@@ -31,6 +31,8 @@ def _changed(base: Run, candidate: Run) -> Iterator[ChangedPrediction]:
     if base.weights_digest != candidate.weights_digest:
         raise ValueError(f"the weights of seed {base.seed} differ")
     before, after = unpack(base.predictions), unpack(candidate.predictions)
+    # If every image has its own random shifts, by_shift is empty.
+    shifts = [(0, 0), *zip(base.by_shift.dy, base.by_shift.dx, strict=True)]
     for image in np.flatnonzero((before != after).any(axis=1)):
         columns = np.flatnonzero(before[image] != after[image])
         first = int(columns[0])
@@ -40,15 +42,7 @@ def _changed(base: Run, candidate: Run) -> Iterator[ChangedPrediction]:
             protocol=base.protocol.label,
             image=int(image),
             shifts=len(columns),
-            shift=_shift(base, first),
+            shift=shifts[first] if first < len(shifts) else None,
             baseline_class=int(before[image, first]),
             candidate_class=int(after[image, first]),
         )
-
-
-def _shift(run: Run, column: int) -> tuple[float | int, float | int] | None:
-    """Return (dy, dx) of a column of the predictions; None if every image has its own random shifts."""
-    if column == 0:
-        return 0, 0
-    table = run.by_shift
-    return (table.dy[column - 1], table.dx[column - 1]) if len(table.dy) >= column <= len(table.dx) else None

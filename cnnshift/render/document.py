@@ -40,16 +40,15 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class HeatMap:
-    """Values over two axes.
+    """Values over shifts (dy, dx) or their phases.
 
     Attributes:
         title: name of the values.
         values: one per row and column; None for a missing value.
-        y: axis value of every row, from the top.
-        x: axis value of every column, from the left.
+        y: dy of every row, from the top.
+        x: dx of every column, from the left.
         unit: "fraction" (shown as %), "px", or "" for a plain number.
         low, high: limits of the scale.
-        axes: names of y and x.
         missing: why values are missing.
     """
 
@@ -60,13 +59,12 @@ class HeatMap:
     unit: str
     low: Number
     high: Number
-    axes: tuple[str, str] = ("dy", "dx")
     missing: str = "no value"
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Lines by name over one axis: x ascending, None for a missing value, `unit` and limits as in `HeatMap`."""
+    """Lines by name over |d|: x ascending, None for a missing value, `unit` and limits as in `HeatMap`."""
 
     title: str
     x: Sequence[Number]
@@ -74,7 +72,6 @@ class Curve:
     unit: str
     low: Number
     high: Number
-    axis: str = "|d|"
 
 
 Plot = HeatMap | Curve

@@ -62,7 +62,7 @@ def color_at(fraction: float) -> RGB:
 def draw_heatmap(heat_map: HeatMap, *, color: bool, width: int) -> tuple[list[Line], list[Line]]:
     """Return the lines of the title, and all other lines, of at most `width` columns."""
     values = np.array([[math.nan if v is None else v for v in row] for row in heat_map.values], dtype=np.float64)
-    margin = max(map(len, [*(f"{value:g}" for value in heat_map.y), *heat_map.axes])) + 1
+    margin = max(map(len, [*(f"{value:g}" for value in heat_map.y), "dy"])) + 1
     # The lowest shade is blank, so that shades need a frame.
     frame = "" if color else "│"
     room = max(width - margin - 2 * len(frame), 1)
@@ -70,7 +70,7 @@ def draw_heatmap(heat_map: HeatMap, *, color: bool, width: int) -> tuple[list[Li
     cells = _scaled(_reduce(values, block), heat_map)
     wide, high = _enlargement(cells, room, color=color)
     body = list(_half_blocks(cells, wide, high) if color else _shades(cells, wide, high))
-    y, labels = heat_map.y, {1: heat_map.axes[0]}
+    y, labels = heat_map.y, {1: "dy"}
     if 0 in y:
         labels[y.index(0) // block * high // (2 if color else 1)] = "0"
     if len(y) > 1:
@@ -81,7 +81,7 @@ def draw_heatmap(heat_map: HeatMap, *, color: bool, width: int) -> tuple[list[Li
         for index, line in enumerate(body)
     ]
     below = _column_labels(heat_map.x, block, wide, wide * cells.shape[1])
-    lines.append([Segment(f"{heat_map.axes[1]:>{margin - 1}} {' ' * len(frame)}{below}")])
+    lines.append([Segment(f"{'dx':>{margin - 1}} {' ' * len(frame)}{below}")])
     lines.append(_scale(heat_map, color=color, width=width))
     text = min(width, max(MIN_TEXT_WIDTH, len(plain_text(lines[0]))))
     notes = [*_extremes(heat_map, values)]
@@ -179,6 +179,5 @@ def _extremes(heat_map: HeatMap, values: Cells) -> Iterator[str]:
     for name, value in (("min", np.nanmin(values)), ("max", np.nanmax(values))):
         nearest = next(index for index in order if values.flat[index] == value)
         row, column = divmod(int(nearest), values.shape[1])
-        where = zip(heat_map.axes, (heat_map.y[row], heat_map.x[column]), strict=True)
-        place = ", ".join(f"{axis}={value:g}" for axis, value in where)
-        yield f"{name} {format_with_unit(float(value), heat_map.unit)} at ({place})"
+        place = f"(dy={heat_map.y[row]:g}, dx={heat_map.x[column]:g})"
+        yield f"{name} {format_with_unit(float(value), heat_map.unit)} at {place}"

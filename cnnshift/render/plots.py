@@ -82,7 +82,7 @@ def _draw_curve(curve: Curve, *, width: int) -> list[str]:
 def _heading(curve: Curve) -> str:
     scale = f"bars: {format_value(curve.low, curve.unit)} to {format_with_unit(curve.high, curve.unit)}"
     points = f"{curve.x[0]:g}" if len(curve.x) == 1 else f"{curve.x[0]:g} … {curve.x[-1]:g}"
-    return f"{curve.title} at {curve.axis} = {points} · {scale}"
+    return f"{curve.title} at |d| = {points} · {scale}"
 
 
 def _end(value: Number | None, unit: str) -> str:
