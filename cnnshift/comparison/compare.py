@@ -26,12 +26,7 @@ from cnnshift.spec import ModelSpec
 
 
 def compare_results(results: Mapping[str, Result], policy: Policy, *, exact: bool = False) -> Comparison:
-    """Compare every other result with the first.
-
-    Args:
-        results: at least two results, by name.
-        policy: gates and requirements.
-        exact: whether the same weights must give the same predictions.
+    """Compare every other result with the first; if `exact`, the same weights must give the same predictions.
 
     Raises:
         InputError: A gate or requirement has an unknown metric, or a unit that the metric does not have.
@@ -43,13 +38,7 @@ def compare_results(results: Mapping[str, Result], policy: Policy, *, exact: boo
 
 
 def compare_models(name: str, result: Result, policy: Policy, *, reference: str | None = None) -> Comparison:
-    """Compare the models of one result, under each of its contracts, with one of them.
-
-    Args:
-        name: name of the result.
-        result: a result with at least one run.
-        policy: gates and requirements.
-        reference: the model to compare the others with; by default the first.
+    """Compare the models of one result, under each of its contracts, with `reference`, by default the first model.
 
     Raises:
         InputError: There is no run or no such model, and as in `compare_results`.
@@ -75,13 +64,11 @@ def _find_model(reference: str, models: Sequence[str]) -> str:
     """Find a model by its spec; the order of the options does not matter."""
     if reference in models:
         return reference
-    with contextlib.suppress(InputError):
-        spec = ModelSpec.parse(reference)
-        for model in models:
-            # The name of an external model may not be a spec.
-            with contextlib.suppress(InputError):
-                if ModelSpec.parse(model) == spec:
-                    return model
+    for model in models:
+        # The name of an external model may not be a spec.
+        with contextlib.suppress(InputError):
+            if ModelSpec.parse(model) == ModelSpec.parse(reference):
+                return model
     raise InputError(unknown("reference", reference, models))
 
 
@@ -102,15 +89,14 @@ def _compare(
     rows = _without_repeated_accuracy(rows)
     changed: list[ChangedPrediction] = []
     exactly_compared = 0
-    if exact:
-        for name, match in matches:
-            if isinstance(match, MatchedRuns):
-                try:
-                    changed += changed_predictions(match)
-                    exactly_compared += 1
-                except ValueError as error:
-                    reason = f"exact comparison: {error}"
-                    rows.append(_row(baseline, name, match, "incomparable", reason, id="predictions"))
+    for name, match in matches:
+        if exact and isinstance(match, MatchedRuns):
+            try:
+                changed += changed_predictions(match)
+                exactly_compared += 1
+            except ValueError as error:
+                reason = f"exact comparison: {error}"
+                rows.append(_row(baseline, name, match, "incomparable", reason, id="predictions"))
     rows = sorted(assign_verdicts(rows), key=worst_first)
     requirements = [one for name, result in candidates.items() for one in _check_requirements(name, result, policy)]
     status = overall_status(rows, requirements, changed, policy, gated=gated)

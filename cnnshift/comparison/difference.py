@@ -18,10 +18,6 @@ from cnnshift.stats.paired import p_value, paired_interval
 from cnnshift.stats.sample_size import required_seeds
 from cnnshift.stats.seeds import seeded_difference, seeded_difference_unpaired
 
-PerImage = Float[np.ndarray, "m n"]
-Base = Float[np.ndarray, "m1 n"]
-Candidate = Float[np.ndarray, "m2 n"]
-
 
 @dataclass(frozen=True, slots=True)
 class Difference:
@@ -62,10 +58,7 @@ def metric_difference(base: Sequence[Run], candidate: Sequence[Run], id: str) ->
 
     Without per-image values, the intervals of both sides are combined as independent ones.
 
-    Args:
-        base: runs of one model under one contract, one per seed, each with a value of the metric.
-        candidate: runs of the same model under the same contract.
-        id: id of the metric.
+    Both sides are runs of one model under one contract, one per seed, each with a value of the metric.
     """
     sides = [sorted(runs, key=lambda run: run.seed) for runs in (base, candidate)]
     first, second = ([metric for run in runs if (metric := run.metric(id))] for runs in sides)
@@ -76,7 +69,7 @@ def metric_difference(base: Sequence[Run], candidate: Sequence[Run], id: str) ->
     return _paired(before, after, first[0].bounds, paired_seeds=same)
 
 
-def _table(metrics: Sequence[MetricResult]) -> PerImage | None:
+def _table(metrics: Sequence[MetricResult]) -> Float[np.ndarray, "m n"] | None:
     """Return per-image values by seed; None if a run has none, or none that is finite."""
     packed = [metric.per_image for metric in metrics]
     arrays = [unpack(array).astype(float) for array in packed if array is not None]
@@ -85,7 +78,13 @@ def _table(metrics: Sequence[MetricResult]) -> PerImage | None:
     return np.stack(arrays)
 
 
-def _paired(base: Base, candidate: Candidate, bounds: tuple[float, float] | None, *, paired_seeds: bool) -> Difference:
+def _paired(
+    base: Float[np.ndarray, "m1 n"],
+    candidate: Float[np.ndarray, "m2 n"],
+    bounds: tuple[float, float] | None,
+    *,
+    paired_seeds: bool,
+) -> Difference:
     limits = influence_difference_bounds(base, candidate, bounds)
     before, after = influence_values(base), influence_values(candidate)
     values = float(before.mean()), float(after.mean())
@@ -108,7 +107,7 @@ def _paired(base: Base, candidate: Candidate, bounds: tuple[float, float] | None
     return Difference(*values, float(changes.mean()), ci95, p if ci95 else None, method, n, seeds)
 
 
-def _are_outcomes(table: PerImage) -> bool:
+def _are_outcomes(table: Float[np.ndarray, "m n"]) -> bool:
     """Return whether all finite values are 0 or 1."""
     return bool(np.isin(table[np.isfinite(table)], (0, 1)).all())
 

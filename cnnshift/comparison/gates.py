@@ -40,12 +40,9 @@ _KEYS = ("fail_if", "require", "on_inconclusive")
 class Gate:
     """The margin by which a metric may get worse.
 
-    Attributes:
-        pattern: id of a metric, or a pattern of ids.
-        number: the margin in `unit`.
-        unit: `pp` percentage points of a fraction (metrics that match a pattern and are not fractions keep their
-            default margins); `%` of the baseline's value; `px` pixels; or empty for the unit of the metric, in which a
-            fraction is a number from 0 to 1.
+    Its unit is `pp` percentage points of a fraction (metrics that match a pattern and are not fractions keep their
+    default margins); `%` of the baseline's value; `px` pixels; or empty for the unit of the metric, in which a fraction
+    is a number from 0 to 1.
     """
 
     pattern: str
@@ -88,11 +85,7 @@ class Gate:
 class Requirement:
     """A limit of the measured value of a metric, whatever its interval.
 
-    Attributes:
-        pattern: id of a metric, or a pattern of ids.
-        comparison: >=, <=, > or <.
-        number: the limit in `unit`.
-        unit: `%` of a fraction, `px`, or empty for the unit of the metric.
+    Its unit is `%` of a fraction, `px`, or empty for the unit of the metric.
     """
 
     pattern: str
@@ -155,10 +148,7 @@ class Policy:
 
         A pattern selects from the metrics of the baseline that its unit fits, so that new metrics do not make old files
         incomparable. An id selects the metric even if the baseline lacks it. Without gates, the headline metrics are
-        compared, or all metrics if none of those was measured.
-
-        Args:
-            units: unit of every metric of the baseline, by id.
+        compared, or all metrics if none of those was measured. `units` holds the metrics of the baseline.
         """
         if not self.gates:
             return [id for id in HEADLINE_METRICS if id in units] or [id for id in units if id in METRICS]

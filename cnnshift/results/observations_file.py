@@ -16,13 +16,13 @@ from cnnshift.observations import Observations
 
 
 def write_observations(path: Path, name: str, observations: Observations, *, fresh: bool) -> None:
-    """Add the observations of one run to a file; the file is replaced atomically.
+    """Add the observations of one run to a .npz file, which is replaced atomically.
 
     Args:
-        path: the .npz file.
+        path: the file.
         name: name of the run; a run that is in the file already is not written again.
         observations: each array becomes the member `NAME/FIELD.npy`; absent arrays are omitted.
-        fresh: replace the file instead of adding to it.
+        fresh: drop the content of the file.
 
     Raises:
         SaveError: The file cannot be written, or is not a file of observations.
@@ -56,14 +56,13 @@ def load_observations(path: Path) -> dict[str, Observations]:
             for key in file.files:
                 name, _, field = key.rpartition("/")
                 runs.setdefault(name, {})[field] = file[key]
-        return {name: _to_observations(arrays) for name, arrays in runs.items()}
+        return {name: _to_observations(**arrays) for name, arrays in runs.items()}
     except OSError as error:
         raise InputError(f"Cannot read {path}: {error.strerror or error}.") from None
     except (ValueError, TypeError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is not a file of observations: {error}.") from None
 
 
-def _to_observations(arrays: dict[str, np.ndarray]) -> Observations:
-    stride = arrays.pop("stride", None)
-    optional: dict[str, Any] = {"neighbours": None, "cosine": None}
-    return Observations(**(optional | arrays), stride=None if stride is None else int(stride))
+def _to_observations(*, neighbours: Any = None, cosine: Any = None, stride: Any = None, **arrays: Any) -> Observations:
+    stride = None if stride is None else int(stride)
+    return Observations(neighbours=neighbours, cosine=cosine, stride=stride, **arrays)

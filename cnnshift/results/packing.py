@@ -16,13 +16,7 @@ MAX_BYTES = 64 * 2**20
 
 
 class PackedArray(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """A compressed numeric array.
-
-    Attributes:
-        dtype: little-endian type of the elements.
-        shape: lengths of the axes.
-        data: zlib-compressed bytes in C order, in base64.
-    """
+    """A numeric array, little-endian and in C order, compressed by zlib and encoded in base64."""
 
     dtype: Literal["<f4", "<i4", "|u1"]
     shape: Annotated[tuple[pydantic.NonNegativeInt, ...], pydantic.Field(max_length=4)]
@@ -35,11 +29,7 @@ class PackedArray(pydantic.BaseModel, frozen=True, extra="forbid"):
 
 
 def pack(array: np.ndarray) -> PackedArray:
-    """Compress an array.
-
-    Floats are stored as 32-bit floats, integers as 32-bit integers. Arrays of zeros and ones, and integer arrays with
-    values from 0 to 255, are stored as bytes.
-    """
+    """Compress an array as 32-bit floats or integers, or as bytes if it has only 0 and 1, or integers from 0 to 255."""
     if np.issubdtype(array.dtype, np.floating):
         dtype = "|u1" if np.isin(array, (0, 1)).all() else "<f4"
     else:
