@@ -22,7 +22,7 @@ from cnnshift.loaded_model import LoadedModel
 from cnnshift.loaders.extras import import_extra
 from cnnshift.loaders.host_callback import in_batches
 from cnnshift.loaders.loader import is_pretrained, load_model
-from cnnshift.models.layers.export_mode import export_mode
+from cnnshift.models.layers.xla import export_mode
 from cnnshift.spec import DatasetSpec, ModelSpec
 from cnnshift.sweep.pure_model import as_pure_model
 from cnnshift.train.load_or_train import load_or_train, plan_training
@@ -126,7 +126,7 @@ def _load(model: str, dataset: str, epochs: int | None, seed: int) -> tuple[Load
     source = create_dataset(DatasetSpec.parse(dataset))
     train = source.load("train") if source.has_train else test
     plan = plan_training(spec, train, epochs=epochs)
-    if plan.epochs and not source.has_train:
+    if plan.recipe.epochs and not source.has_train:
         raise InputError(no_training_images(record.name, plan.name))
     return load_or_train(plan, train, seed=seed if plan.seed is None else plan.seed), test
 

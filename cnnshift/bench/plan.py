@@ -84,7 +84,7 @@ class BenchPlan:
     @property
     def trained_models(self) -> list[TrainingPlan]:
         """The models that are trained."""
-        return [model for model in self.models if isinstance(model, TrainingPlan) and model.epochs]
+        return [model for model in self.models if isinstance(model, TrainingPlan) and model.recipe.epochs]
 
     def cells(self) -> Iterator[BenchCell]:
         """Iterate over models, then seeds, then protocols."""

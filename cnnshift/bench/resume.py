@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import cnnshift
 from cnnshift.bench.models import recorded_recipe
 from cnnshift.bench.plan import BenchPlan
@@ -40,7 +42,7 @@ def reusable_runs(plan: BenchPlan, earlier: Result, template: Result) -> dict[tu
         )
     versions = {id: METRICS.load(id).spec.version for id in plan.config.metric_ids}
     recipes = {
-        model.name: model.recipe.as_dict() if isinstance(model, TrainingPlan) else recorded_recipe(model, plan.test)
+        model.name: asdict(model.recipe) if isinstance(model, TrainingPlan) else recorded_recipe(model, plan.test)
         for model in plan.models
     }
     digests = {model.name: as_pure_model(model).digest for model in plan.models if isinstance(model, LoadedModel)}

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from cnnshift.errors import InputError
 from cnnshift.loaded_model import LoadedModel
 from cnnshift.preprocess import Preprocess
@@ -76,15 +74,6 @@ def file_digest(path: Path) -> str:
     """Return the SHA-256 of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def digest_of(code: str, arrays: Iterable[tuple[str, np.ndarray]]) -> str:
-    """Return a SHA-256 over the digest of a model's code and the names, types, shapes and values of its weights."""
-    digest = hashlib.sha256(code.encode())
-    for name, array in arrays:
-        digest.update(repr((name, array.dtype.str, array.shape)).encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
 
 
 def first_line(error: BaseException) -> str:

@@ -18,8 +18,9 @@ from flax import nnx
 
 from cnnshift.errors import InputError
 from cnnshift.loaded_model import LoadedModel, Provenance
-from cnnshift.loaders.base import PREPROCESS_KEYS, digest_of, first_line, loader_options, unknown_option
+from cnnshift.loaders.base import PREPROCESS_KEYS, first_line, loader_options, unknown_option
 from cnnshift.loaders.nnx_weights import read_nnx_weights
+from cnnshift.models.arrays import arrays_digest
 from cnnshift.spec import ModelSpec
 
 
@@ -57,7 +58,7 @@ def load_python(spec: ModelSpec, preprocessing: Mapping[str, Any]) -> LoadedMode
         arrays = ((jax.tree_util.keystr(path), np.asarray(leaf)) for path, leaf in leaves)
         return LoadedModel(
             lambda images: linen.apply(variables, images),
-            digest=digest_of(code, arrays),
+            digest=arrays_digest(arrays, code),
             parameters=sum(map(np.size, jax.tree.leaves(variables.get("params", {})))),
             provenance=provenance,
         )

@@ -14,10 +14,11 @@ from jaxtyping import Float
 
 from cnnshift.errors import InputError
 from cnnshift.loaded_model import LoadedModel
-from cnnshift.loaders.base import check_options, digest_of, existing_file, file_digest, first_line
+from cnnshift.loaders.base import check_options, existing_file, file_digest, first_line
 from cnnshift.loaders.extras import import_extra
 from cnnshift.loaders.host_callback import host_callback, in_batches, run_in_host_thread
 from cnnshift.loaders.py import call_factory
+from cnnshift.models.arrays import arrays_digest
 from cnnshift.preprocess import Preprocess
 from cnnshift.spec import ModelSpec
 
@@ -56,7 +57,7 @@ def _load_module(torch: Any, spec: ModelSpec) -> LoadedModel:
     return LoadedModel(
         host_callback(_on_host(torch, spec.argument, module)),
         Preprocess(layout="nchw"),
-        digest=digest_of(code, _arrays(torch, module)),
+        digest=arrays_digest(_arrays(torch, module), code),
         parameters=sum(weight.numel() for weight in module.parameters()),
     )
 

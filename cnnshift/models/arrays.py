@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
@@ -21,6 +22,15 @@ def arrays_by_name(model: nnx.Module) -> dict[str, Any]:
 def array_name(path: tuple[Any, ...]) -> str:
     """Return the name of an array from its path in a tree, without the name of the NNX variable around it."""
     return jax.tree_util.keystr(path, simple=True, separator=".").removesuffix(".value")
+
+
+def arrays_digest(arrays: Iterable[tuple[str, np.ndarray]], code: str = "") -> str:
+    """Return a SHA-256 over the digest of a model's code, if any, and the names, types, shapes and values of arrays."""
+    digest = hashlib.sha256(code.encode())
+    for name, array in arrays:
+        digest.update(repr((name, array.dtype.str, array.shape)).encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def fill_arrays(model: nnx.Module, arrays: Mapping[str, np.ndarray]) -> None:

@@ -22,9 +22,8 @@ from cnnshift.models.layers.downsampler import Downsampler
 from cnnshift.models.layers.head import Head
 from cnnshift.models.layers.initializers import he_normal
 from cnnshift.models.layers.normalization import make_norm
-from cnnshift.models.layers.padding import Padding
+from cnnshift.models.layers.padding import Padding, align_shortcut
 from cnnshift.models.layers.patch_convolution import PatchConvolution
-from cnnshift.models.layers.shortcut import align_shortcut
 from cnnshift.models.nested_options import PoolingOptions
 from cnnshift.models.stage import Shape, Stage
 

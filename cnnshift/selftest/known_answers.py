@@ -22,7 +22,7 @@ from cnnshift.explanation.equivariance import equivariance_error
 from cnnshift.metrics.profiles import profile_by_radius
 from cnnshift.models.base import Options, build
 from cnnshift.models.layers.convolution import Convolution
-from cnnshift.models.layers.dense_max import dense_max
+from cnnshift.models.layers.downsampler import dense_max
 from cnnshift.models.layers.max_pool import MaxPool
 from cnnshift.observations import Observations
 from cnnshift.selftest.subpixel import activation_error, decibel_error

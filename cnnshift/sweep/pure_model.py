@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,6 +17,7 @@ from cnnshift.errors import InputError
 from cnnshift.loaded_model import LoadedModel
 from cnnshift.loaders.base import first_line
 from cnnshift.loaders.host_callback import HostCallback
+from cnnshift.models.arrays import arrays_digest
 from cnnshift.models.base import Classifier, ReadoutKind
 from cnnshift.models.stage import Stage
 from cnnshift.preprocess import with_preprocessing
@@ -101,13 +101,8 @@ class PureModel:
         """SHA-256 over names, types, shapes and values of all weights, or `known_digest`."""
         if self.known_digest is not None:
             return self.known_digest
-        digest = hashlib.sha256()
-        for path, leaf in jax.tree_util.tree_leaves_with_path(self.state):
-            is_key = jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-            array = np.asarray(jax.random.key_data(leaf) if is_key else leaf)
-            digest.update(repr((jax.tree_util.keystr(path), array.dtype.str, array.shape)).encode())
-            digest.update(array.tobytes())
-        return digest.hexdigest()
+        leaves = jax.tree_util.tree_leaves_with_path(self.state)
+        return arrays_digest((jax.tree_util.keystr(path), _numbers(leaf)) for path, leaf in leaves)
 
     def total_stride(self, split: Split) -> int | Unavailable:
         """Return the total stride S of the features on these images.
@@ -132,6 +127,11 @@ def map_stride(shape: tuple[int, ...], size: tuple[int, int]) -> int | Unavailab
     if size[0] // shape[0] != size[1] // shape[1]:
         return Unavailable("its stride differs between the two axes")
     return size[0] // shape[0]
+
+
+def _numbers(leaf: Any) -> np.ndarray:
+    is_key = jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return np.asarray(jax.random.key_data(leaf) if is_key else leaf)
 
 
 def as_pure_model(model: LoadedModel | Callable[[Any], Any]) -> PureModel:

@@ -16,11 +16,14 @@ from cnnshift.errors import MeasurementError
 from cnnshift.train.augment import parse_augment
 from cnnshift.train.recipe import Recipe
 
-Progress = Callable[[int], None]
-
 
 def fit(
-    model: nnx.Module, split: Split, recipe: Recipe, *, seed: int, progress: Progress = lambda steps: None
+    model: nnx.Module,
+    split: Split,
+    recipe: Recipe,
+    *,
+    seed: int,
+    progress: Callable[[int], None] = lambda steps: None,
 ) -> float | None:
     """Train a model in place.
 

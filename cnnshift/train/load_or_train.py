@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +47,6 @@ class TrainingPlan:
     recipe: Recipe
     seed: int | None
 
-    @property
-    def epochs(self) -> int:
-        """Number of epochs; 0 leaves the network untrained."""
-        return self.recipe.epochs
-
 
 def plan_training(spec: ModelSpec, split: Split, *, epochs: int | None = None) -> TrainingPlan:
     """Validate a model spec.
@@ -75,7 +70,7 @@ def plan_training(spec: ModelSpec, split: Split, *, epochs: int | None = None) -
     if epochs is not None:
         recipe = replace(recipe, epochs=epochs)
     parse_augment(augment, split)
-    _abstract(architecture, split, seed=0)
+    _abstract(architecture, split, 0)
     seed = _parse_whole("seed", recipe_options["seed"]) if "seed" in recipe_options else None
     changed = options.changed()
     shown = {key: value for key, value in recipe_options.items() if (key, value) != ("augment", "none")}
@@ -109,20 +104,20 @@ def load_or_train(
         InputError: `weights_file` cannot be used.
         MeasurementError: training diverged.
     """
-    model = _abstract(plan.architecture, split, seed=seed)
+    model = _abstract(plan.architecture, split, seed)
     path = weights_file or _cached_path(plan, split, seed)
     if weights_file or path.exists():
         try:
-            record = load_weights(model, path)
+            recipe, loss = load_weights(model, path)
             log.debug("%s seed %d: weights from %s", plan.name, seed, path.name)
             model.eval()
-            return _loaded(plan, model, seed, recipe=record.recipe, loss=record.loss, cached=True)
+            return _loaded(plan, model, seed, recipe=recipe, loss=loss, cached=True)
         except InputError as error:
             if weights_file:
                 raise
             log.warning("%s Training again.", error)
-    started, recipe = time.perf_counter(), plan.recipe.as_dict()
-    if plan.epochs:
+    started, recipe = time.perf_counter(), asdict(plan.recipe)
+    if plan.recipe.epochs:
         log.info("Training %s, seed %d", plan.name, seed)
     model = nnx.jit(lambda: _build(plan.architecture, split, seed))()
     loss = fit(model, split, plan.recipe, seed=seed, progress=progress)
@@ -148,11 +143,12 @@ def _loaded(plan: TrainingPlan, model: Classifier, seed: int, **training: Any) -
 
 def _cached_path(plan: TrainingPlan, split: Split, seed: int) -> Path:
     family, options = parse_model(plan.architecture)
+    name, options = plan.architecture.name, options.model_dump(mode="json")
     return weights_path(
-        plan.recipe.as_dict(),
-        {"family": plan.architecture.name, "version": family.version, "options": options.model_dump(mode="json")},
-        {"fingerprint": split.fingerprint, "shape": [*split.size, split.channels], "classes": len(split.classes)},
-        {"seed": seed, "backend": jax.default_backend(), "xla_flags": os.environ.get("XLA_FLAGS", "")},
+        recipe=asdict(plan.recipe),
+        model={"family": name, "version": family.version, "options": options},
+        data={"fingerprint": split.fingerprint, "shape": [*split.size, split.channels], "classes": len(split.classes)},
+        run={"seed": seed, "backend": jax.default_backend(), "xla_flags": os.environ.get("XLA_FLAGS", "")},
     )
 
 
@@ -160,6 +156,6 @@ def _build(spec: ModelSpec, split: Split, seed: int) -> Classifier:
     return build(spec, (*split.size, split.channels), len(split.classes), seed=seed)
 
 
-def _abstract(spec: ModelSpec, split: Split, *, seed: int) -> Classifier:
+def _abstract(spec: ModelSpec, split: Split, seed: int) -> Classifier:
     # Shapes only, without computation.
     return nnx.eval_shape(lambda: _build(spec, split, seed))

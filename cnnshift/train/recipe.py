@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import optax
 
@@ -43,7 +42,3 @@ class Recipe:
         steps = self.steps(images)
         rate = optax.warmup_cosine_decay_schedule(0.0, self.learning_rate, int(self.warmup * steps), steps)
         return optax.chain(optax.clip_by_global_norm(self.clip), optax.adam(rate))
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the values as a dictionary for JSON."""
-        return asdict(self)

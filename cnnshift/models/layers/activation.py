@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Literal
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
@@ -20,21 +18,9 @@ MapActivationName = Literal[ActivationName, "poly"]
 ALIAS_FREE = ("identity", "poly")
 """Activations that create no frequencies above Nyquist."""
 
-_FUNCTIONS: dict[str, Callable[[Array], Array]] = {
-    "relu": jax.nn.relu,
-    "leaky_relu": jax.nn.leaky_relu,
-    "elu": jax.nn.elu,
-    "gelu": jax.nn.gelu,
-    "silu": jax.nn.silu,
-    "tanh": jnp.tanh,
-    "identity": lambda x: x,
-}
-
-_INCREASING = ("relu", "leaky_relu", "elu", "tanh", "identity")
-
 
 class Activation(nnx.Module):
-    """A pointwise function: equivariant to every shift by whole positions.
+    """A pointwise function of `jax.nn`: equivariant to every shift by whole positions.
 
     `leaky_relu` has slope 0.01 below zero. `gelu` is the tanh approximation (Hendrycks & Gimpel 2016, section 2). The
     derivative of `relu` at 0 is 0.
@@ -45,10 +31,10 @@ class Activation(nnx.Module):
 
     def __init__(self, name: ActivationName) -> None:
         self.name = name
-        self.increasing = name in _INCREASING
+        self.increasing = name not in ("gelu", "silu")
 
     def __call__(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-        return _FUNCTIONS[self.name](x)
+        return x if self.name == "identity" else getattr(jax.nn, self.name)(x)
 
 
 def make_activation(name: MapActivationName, channels: int) -> Activation | Polynomial:

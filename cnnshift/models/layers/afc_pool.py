@@ -2,15 +2,10 @@
 
 from typing import ClassVar
 
-from jaxtyping import Array, Float
-from typing_extensions import override
-
-from cnnshift.models.layers.downsampler import Downsampler
-from cnnshift.models.layers.polyphase import crop_to_multiple
-from cnnshift.models.layers.resampling import downsampling_matrix, resample
+from cnnshift.models.layers.flc_pool import FlcPool
 
 
-class AfcPool(Downsampler):
+class AfcPool(FlcPool):
     """An ideal low-pass filter that drops the output's Nyquist frequency, then every s-th pixel: linear.
 
     Borders are circular whatever the padding. For sizes that s divides, T_{d/s} pool(x) = pool(T_d x) for every
@@ -20,9 +15,4 @@ class AfcPool(Downsampler):
     """
 
     alias_free: ClassVar[bool] = True
-
-    @override
-    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
-        x = crop_to_multiple(x, self.stride)
-        rows, columns = (downsampling_matrix(size, self.stride, nyquist=False) for size in x.shape[1:3])
-        return resample(x, rows, columns)
+    keeps_nyquist: ClassVar[bool] = False

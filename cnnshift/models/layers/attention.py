@@ -19,7 +19,7 @@ class Attention(nnx.Module):
     every circular shift of their map, up to the rounding of reordered sums. Weights start Glorot-uniform, biases at 0.
 
     Raises:
-        InputError: the heads do not divide the channels.
+        InputError: the heads do not divide the width.
     """
 
     def __init__(self, width: int, heads: int, *, rngs: nnx.Rngs) -> None:

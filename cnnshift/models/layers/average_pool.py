@@ -17,6 +17,6 @@ class AveragePool(Downsampler):
 
 
 def _pairwise_sum(terms: list[Array]) -> Array:
-    # (a + b) + (c + d).
+    """Return (a + b) + (c + d)."""
     half = len(terms) // 2
     return _pairwise_sum(terms[:half]) + _pairwise_sum(terms[half:]) if half else terms[0]

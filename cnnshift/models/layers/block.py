@@ -15,9 +15,7 @@ from cnnshift.models.stage import MapFunction, Shape, Stage
 
 
 class Block(nnx.Module):
-    """x ↦ downsample(dense(x)). Both parts satisfy the conditions of `Stage` if the block is circular.
-
-    By default both parts are the identity.
+    """x ↦ downsample(dense(x)), each the identity by default. If the block is circular, they are those of a `Stage`.
 
     Attributes:
         stride: factor by which the block divides the resolution.
@@ -71,17 +69,10 @@ def group_stages(blocks: Sequence[Block]) -> list[Stage]:
 def build_blocks(
     factories: Sequence[Callable[[Shape], BlockT]], input_shape: Shape, option: str
 ) -> tuple[list[BlockT], Shape]:
-    """Build consecutive blocks, each for the output shape of the previous one.
+    """Build consecutive blocks, each by a function of its input shape; return them and the shape of the last map.
 
-    Only shapes are computed.
-
-    Args:
-        factories: functions from the shape of a map to a block for such maps.
-        input_shape: (H, W, C) of the first map.
-        option: the option that sets the number of blocks, and its value, for the error message.
-
-    Returns:
-        The blocks, and the shape of the last map.
+    `option` is the option that sets the number of blocks, and its value, for the error message. Blocks are only traced
+    for their output shapes.
 
     Raises:
         InputError: a map shrinks below one pixel.

@@ -105,17 +105,10 @@ def make_conv_block(
     stride: int = 2,
     rngs: nnx.Rngs,
 ) -> ConvBlock:
-    """Build a block.
+    """Build a block with `width` output channels for maps of a shape (H, W, C).
 
-    Args:
-        options: of a family: padding, norm, activation, pool and the pool's options.
-        width: output channels.
-        kernel: side of the window, odd.
-        shape: (H, W, C) of the input.
-        convolution_type: class of the convolution.
-        pool: name of a pooling layer in place of `options.pool`, with its default options.
-        stride: stride of the pooling layer.
-        rngs: for the initial weights.
+    `options` has the fields padding, norm, activation, pool and pool_options. `pool` names a pooling layer to use
+    instead, with its default options; `stride` is that of the pooling layer.
     """
     pool_type: type[Downsampler] = DOWNSAMPLERS.load(pool or options.pool)
     weights = convolution_type(

@@ -28,14 +28,11 @@ from jax import lax
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float
 
-from cnnshift.models.layers.export_mode import runs_on_cpu
 from cnnshift.models.layers.padding import NO_MARGINS, Margins, pad_margins, pad_zeros
-from cnnshift.models.layers.xla import jit_noinline
+from cnnshift.models.layers.xla import jit_noinline, runs_on_cpu
 
 FAST_CHANNELS = 16
 """XLA's convolution is fast on a CPU above this number of input or output channels."""
-
-_LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 Formulation = Callable[[Array, Array, Margins, int], Array]
 
@@ -48,15 +45,7 @@ def correlate(
     wrap: bool = False,
     stride: int = 1,
 ) -> Float[Array, "n H W o"]:
-    """Compute the cross-correlation y of the module.
-
-    Args:
-        x: maps.
-        kernel: k.
-        margins: padding, ((top, bottom), (left, right)).
-        wrap: whether the padding is circular instead of zero.
-        stride: s, on both axes.
-    """
+    """Compute the cross-correlation y of the module; with `wrap`, the padding is circular instead of zero."""
     return _correlate(x, kernel, margins, wrap, stride)
 
 
@@ -74,7 +63,8 @@ def _tangent(margins: Margins, wrap: bool, stride: int, primals: Any, tangents: 
         change = change + _linear_in_x(x_tangent, kernel, margins, wrap, stride, y)
     if not isinstance(kernel_tangent, SymbolicZero):
         # Inlined: XLA rewrites the gradient of a kernel into a fast convolution in the main program only.
-        change = change + _run(_linear_in_kernel(), x, kernel_tangent, margins, wrap, stride)
+        formulation = _lax_convolution_for_kernel if runs_on_cpu() else lax_convolution
+        change = change + _run(formulation, x, kernel_tangent, margins, wrap, stride)
     return y, change
 
 
@@ -104,16 +94,13 @@ def _formulation(kernel: tuple[int, ...], stride: int) -> Formulation:
     if height * width * inputs <= 36 and height * width * inputs * outputs <= 320:
         return shifted_sum
     pixels = 1 if stride > 1 else _pixels_per_block(inputs, outputs)
-    return _pixels(pixels) if pixels > 1 else lax_convolution_on_cpu
-
-
-def _linear_in_kernel() -> Formulation:
-    return lax_convolution if jax.default_backend() != "cpu" else _lax_convolution_for_kernel
+    return _blocked_rows(pixels) if pixels > 1 else lax_convolution_on_cpu
 
 
 def lax_convolution(x: Array, kernel: Array, margins: Margins, stride: int) -> Array:
     """Compute the correlation with XLA's convolution."""
-    return lax.conv_general_dilated(x, kernel, (stride, stride), margins, dimension_numbers=_LAYOUT)
+    layout = ("NHWC", "HWIO", "NHWC")
+    return lax.conv_general_dilated(x, kernel, (stride, stride), margins, dimension_numbers=layout)
 
 
 def lax_convolution_on_cpu(x: Array, kernel: Array, margins: Margins, stride: int) -> Array:
@@ -198,8 +185,9 @@ def _banded_kernel(kernel: Array, pixels: int, span: int) -> Array:
     return jnp.stack(shifted, axis=3)
 
 
+# Cached, because `jit` compiles again for another static argument.
 @functools.cache
-def _pixels(pixels: int) -> Formulation:
+def _blocked_rows(pixels: int) -> Formulation:
     return functools.partial(blocked_rows, pixels=pixels)
 
 

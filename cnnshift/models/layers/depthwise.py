@@ -13,10 +13,9 @@ from jax import lax
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float
 
-from cnnshift.models.layers.export_mode import runs_on_cpu
 from cnnshift.models.layers.initializers import he_normal
 from cnnshift.models.layers.padding import Padding, pad, pad_zeros
-from cnnshift.models.layers.xla import jit_noinline
+from cnnshift.models.layers.xla import jit_noinline, runs_on_cpu
 
 
 class Depthwise(nnx.Module):
@@ -28,7 +27,7 @@ class Depthwise(nnx.Module):
     """
 
     def __init__(self, channels: int, kernel: int, *, padding: Padding, rngs: nnx.Rngs) -> None:
-        start = he_normal(batch_axis=2)
+        start = he_normal(batch_axes=(2,))
         self.kernel = nnx.Param(start(rngs.params(), (kernel, kernel, channels, 1))[..., 0])
         self.bias = nnx.Param(jnp.zeros(channels))
         self.padding: Padding = padding

@@ -1,15 +1,16 @@
-"""The interface of pooling layers."""
+"""The interface of pooling layers, and the dense maximum with which some of them start."""
 
 from __future__ import annotations
 
+import functools
 from abc import abstractmethod
 from typing import Any, ClassVar
 
+import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from cnnshift.models.layers.dense_max import dense_max
-from cnnshift.models.layers.padding import Padding
+from cnnshift.models.layers.padding import Padding, pad
 from cnnshift.options import Options
 
 
@@ -35,8 +36,8 @@ class Downsampler(nnx.Module):
         channels: of the input and output.
         padding: padding of the family, for layers with overlapping windows.
         options: options of the layer.
-        maximum: whether to start with the dense maximum, in place of a max-pool; False in place of a stride. Used by
-            `blur`, `ddac` and the layers that select or weight polyphase components.
+        maximum: whether `blur`, `ddac` and the layers that select or weight polyphase components start with the dense
+            maximum, in place of a max-pool; False in place of a stride.
         stride: s, on both axes.
     """
 
@@ -72,3 +73,20 @@ class Downsampler(nnx.Module):
     @abstractmethod
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
         """Downsample a batch of maps."""
+
+
+def dense_max(x: Float[Array, "n h w c"], padding: Padding, window: int = 2) -> Float[Array, "n H W c"]:
+    """Return the maximum over windows at stride 1 (Zhang 2019, section 3.2): x[i + {0, 1}, j + {0, 1}] for window 2.
+
+    The padding fills the border (see `pad_widths`): `valid` loses window − 1 rows and columns, `full` gains as many.
+    Bitwise equivariant to every circular shift with circular padding.
+    """
+    x = pad(x, window, padding)
+    count, height, width, channels = x.shape
+    # Rows as one long axis: a channel axis shorter than a vector register is slow on a CPU.
+    rows = x.reshape(count, height, width * channels)
+    height, width = height - window + 1, width - window + 1
+    rows = functools.reduce(jnp.maximum, (rows[:, a : a + height] for a in range(window)))
+    starts = range(0, window * channels, channels)
+    rows = functools.reduce(jnp.maximum, (rows[:, :, b : b + width * channels] for b in starts))
+    return rows.reshape(count, height, width, channels)

@@ -1,5 +1,7 @@
 """`pool=flc`: frequency low-cut pooling (Grabinski et al. 2022, section 3)."""
 
+from typing import ClassVar
+
 from jaxtyping import Array, Float
 from typing_extensions import override
 
@@ -20,8 +22,10 @@ class FlcPool(Downsampler):
     frequency, to fractional shifts. Sizes that s does not divide lose their last rows and columns, and exactness.
     """
 
+    keeps_nyquist: ClassVar[bool] = True
+
     @override
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
         x = crop_to_multiple(x, self.stride)
-        rows, columns = (downsampling_matrix(size, self.stride, nyquist=True) for size in x.shape[1:3])
+        rows, columns = (downsampling_matrix(size, self.stride, nyquist=self.keeps_nyquist) for size in x.shape[1:3])
         return resample(x, rows, columns)

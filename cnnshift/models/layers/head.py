@@ -42,8 +42,7 @@ def apply_head(
     `flatten` concatenates all positions (e = h·w·c); `gap`, `gmp` and `attention` take the mean, the maximum and a
     weighted mean over positions (e = c).
     """
-    if head == "attention":
-        assert attention is not None
+    if attention is not None:
         return attention(features)
     if head == "flatten":
         return features.reshape(features.shape[0], -1)

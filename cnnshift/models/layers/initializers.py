@@ -22,28 +22,17 @@ _TRUNCATED_STD = 0.8796256610342398
 """Standard deviation of a standard normal variable truncated to ±2: √(1 − 4 φ(2) / (2 Φ(2) − 1))."""
 
 
-def he_normal(batch_axis: int | Sequence[int] = ()) -> Callable[..., Array]:
+def he_normal(batch_axes: tuple[int, ...] = ()) -> Callable[..., Array]:
     """Return an initializer with variance 2 / fan-in, normal, truncated at two standard deviations.
 
-    Source: He et al. 2015, section 2.2.
-
-    Args:
-        batch_axis: axes along which layers are independent; they do not count in the fan-in.
-
-    Returns:
-        A function (key, shape) → weights; the last axis holds the outputs.
+    It maps (key, shape) to weights; the last axis holds the outputs. Along the axes `batch_axes`, layers are
+    independent; they do not count in the fan-in. Source: He et al. 2015, section 2.2.
     """
-    return partial(_by_fan_in, 2.0, (batch_axis,) if isinstance(batch_axis, int) else tuple(batch_axis))
+    return partial(_by_fan_in, 2.0, batch_axes)
 
 
 def lecun_normal() -> Callable[..., Array]:
-    """Return an initializer with variance 1 / fan-in, normal, truncated at two standard deviations.
-
-    Source: LeCun et al. 1998, "Efficient BackProp", section 4.6.
-
-    Returns:
-        A function (key, shape) → weights; the last axis holds the outputs.
-    """
+    """Return the initializer with variance 1 / fan-in (LeCun et al. 1998, "Efficient BackProp", section 4.6)."""
     return partial(_by_fan_in, 1.0, ())
 
 

@@ -38,7 +38,7 @@ class LocalConvolution(nnx.Module):
         if not height * width:
             raise ValueError(f"a window of {kernel} pixels does not fit a map of {shape[0]}×{shape[1]}")
         fan_in = kernel * kernel * shape[2]
-        start = he_normal(batch_axis=(0, 1))
+        start = he_normal(batch_axes=(0, 1))
         self.kernel = nnx.Param(start(rngs.params(), (height, width, fan_in, outputs)))
         self.bias = nnx.Param(jnp.zeros((height, width, outputs))) if bias else None
         self.size = kernel

@@ -6,7 +6,7 @@ convolutions are `zero` (S-Conv), `valid` (V-Conv) and `full` (F-Conv), which ap
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -49,10 +49,7 @@ def pad(x: Float[Array, "n h w c"], window: int, padding: Padding) -> Float[Arra
 
 
 def pad_margins(x: Float[Array, "n h w c"], margins: Margins, padding: Padding) -> Float[Array, "n H W c"]:
-    """Pad maps by explicit margins.
-
-    Margins larger than the map wrap around, or reflect, repeatedly.
-    """
+    """Pad maps by explicit margins; those larger than the map wrap around, or reflect, repeatedly."""
     if padding in ZERO_FILLED:
         return pad_zeros(x, margins)
     for axis, (before, after) in zip((1, 2), margins, strict=True):
@@ -65,6 +62,15 @@ def pad_zeros(x: Float[Array, "n h w c"], margins: Margins) -> Float[Array, "n H
     return lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *((*pair, 0) for pair in margins), (0, 0, 0)))
 
 
+def align_shortcut(x: Float[Array, "n h w c"], window: int, padding: Padding) -> Float[Array, "n H W c"]:
+    """Crop or zero-pad a map to the output of a layer of stride 1 with that odd window and padding.
+
+    `valid` crops the border and `full` adds zeros; the other paddings keep the size, and the map is returned unchanged.
+    """
+    margin = pad_widths(window, padding)[0] - (window - 1) // 2
+    return pad_zeros(x, ((margin, margin), (margin, margin))) if margin else x
+
+
 def output_size(size: int, window: int, padding: Padding, stride: int = 1) -> int:
     """Return the length of an axis after a layer with that window; below 1 if no position is left."""
     return (size + sum(pad_widths(window, padding)) - window) // stride + 1
@@ -73,10 +79,8 @@ def output_size(size: int, window: int, padding: Padding, stride: int = 1) -> in
 def _extend(x: Array, axis: int, before: int, after: int, padding: Padding) -> Array:
     # Slices and one concatenation: faster on a CPU than jnp.pad's modes.
     size = x.shape[axis]
-    mode: Literal["wrap", "reflect", "edge"] = (
-        "wrap" if padding == "circular" else "reflect" if padding == "reflect" else "edge"
-    )
-    sources = np.pad(np.arange(size), (before, after), mode=mode)
+    modes: dict[str, Any] = {"circular": "wrap", "reflect": "reflect", "replicate": "edge"}
+    sources = np.pad(np.arange(size), (before, after), mode=modes[padding])
     runs = [*_runs(sources[:before]), (0, size), *_runs(sources[before + size :])]
     return jnp.concatenate([lax.slice_in_dim(x, start, stop, axis=axis) for start, stop in runs], axis=axis)
 

@@ -26,7 +26,7 @@ class PatchConvolution(Block):
     Args:
         channels: (of the input, of the output).
         patch: p.
-        padding: of the dense convolution and the pooling layers.
+        padding: of the dense convolution.
         pools: log₂ p pooling layers for the output's channels.
         norm_before: whether layer normalization comes first.
         norm_after: whether layer normalization comes last.

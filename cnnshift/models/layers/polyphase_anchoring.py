@@ -18,10 +18,10 @@ Anchor = Literal["image", "tokens"]
 class PolyphaseAnchoring(nnx.Module):
     """y = T_{−a} x, a the offset of the p×p polyphase component of largest l2 norm, per image; 0 ≤ a < p.
 
-    `image`: components x[a₁ + p·i, a₂ + p·j] of the image, over pixels and channels (Ding et al. 2023, section 3.2).
-    `tokens`: the token maps of T_{−a} x, which are the components of the embedding at every pixel (Rojas-Gomez et al.
-    2024, section 4: adaptive tokenization), at p² times the work of an embedding. Of equal norms, the first is taken.
-    The choice has no gradient.
+    p is the side of a patch. `image`: components x[a₁ + p·i, a₂ + p·j] of the image, over pixels and channels (Ding et
+    al. 2023, section 3.2). `tokens`: the token maps of T_{−a} x, which are the components of the embedding at every
+    pixel (Rojas-Gomez et al. 2024, section 4: adaptive tokenization), at p² times the work of an embedding. Of equal
+    norms, the first is taken. The choice has no gradient.
 
     A circular shift by d permutes the components, and the same one is selected: the offset of T_d x is a' = (a + d) mod
     p, so that T_{−a'} T_d x = T_{p·q} y with p·q = d + a − a'. A layer that is equivariant to shifts by multiples of p

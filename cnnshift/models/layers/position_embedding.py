@@ -11,9 +11,6 @@ from jaxtyping import Array, Float
 
 from cnnshift.errors import InputError
 
-TEMPERATURE = 10_000.0
-"""T: the wavelengths of a sine-cosine embedding are below 2πT positions."""
-
 
 class PositionEmbedding(nnx.Module):
     """y[i, j] = x[i, j] + e[i, j]. Not equivariant to shifts of the tokens.
@@ -46,7 +43,7 @@ def sine_cosine(grid: tuple[int, int], width: int) -> Float[np.ndarray, "h w c"]
     The embedding of Vaswani et al. 2017 (section 3.5) on two axes, as in Chen, Xie & He 2021 (MoCo v3, section 5).
     Beyer et al. 2022 (Better plain ViT baselines) space ω so that its last value is 1/T.
     """
-    frequencies = TEMPERATURE ** (-np.arange(width // 4) / (width // 4))
+    frequencies = 10_000.0 ** (-np.arange(width // 4) / (width // 4))
     down, across = (np.arange(size)[:, None] * frequencies for size in grid)
     rows, columns = (np.concatenate([np.sin(angle), np.cos(angle)], axis=1) for angle in (down, across))
     shape = (*grid, width // 2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
@@ -17,23 +19,19 @@ class RelativePosition(nnx.Module):
     """
 
     def __init__(self, heads: int, grid: tuple[int, int], *, wrap: bool, rngs: nnx.Rngs) -> None:
-        sizes = grid if wrap else (2 * grid[0] - 1, 2 * grid[1] - 1)
-        self.table = nnx.Param(nnx.initializers.normal(0.02)(rngs.params(), (heads, sizes[0] * sizes[1])))
+        count = math.prod(_offsets(size, wrap=wrap)[1] for size in grid)
+        self.table = nnx.Param(nnx.initializers.normal(0.02)(rngs.params(), (heads, count)))
         self.grid, self.wrap = grid, wrap
 
     def __call__(self) -> Float[Array, "heads t t"]:
         """Return B, with tokens row by row."""
-        return self.table[...][:, offset_index(self.grid, wrap=self.wrap)]
+        (down, _), (across, columns) = (_offsets(size, wrap=self.wrap) for size in self.grid)
+        tokens = self.grid[0] * self.grid[1]
+        index = down[:, None, :, None] * columns + across[None, :, None, :]
+        return self.table[...][:, index.reshape(tokens, tokens)]
 
 
-def offset_index(grid: tuple[int, int], *, wrap: bool) -> Int[np.ndarray, "t t"]:
-    """Return the table index of every pair of tokens (query, key): offset row · columns + offset column."""
-    down, across = (_along(size, wrap=wrap) for size in grid)
-    columns = grid[1] if wrap else 2 * grid[1] - 1
-    tokens = grid[0] * grid[1]
-    return (down[:, None, :, None] * columns + across[None, :, None, :]).reshape(tokens, tokens)
-
-
-def _along(size: int, *, wrap: bool) -> Int[np.ndarray, "s s"]:
+def _offsets(size: int, *, wrap: bool) -> tuple[Int[np.ndarray, "s s"], int]:
+    """Return the offset of every pair of positions (query, key) along an axis, from 0, and the number of offsets."""
     offset = np.arange(size)[:, None] - np.arange(size)[None]
-    return offset % size if wrap else offset + size - 1
+    return (offset % size, size) if wrap else (offset + size - 1, 2 * size - 1)

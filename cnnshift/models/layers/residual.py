@@ -15,7 +15,7 @@ from cnnshift.models.layers.block import Block
 from cnnshift.models.layers.convolution import Convolution
 from cnnshift.models.layers.downsampler import Downsampler
 from cnnshift.models.layers.normalization import make_norm
-from cnnshift.models.layers.shortcut import align_shortcut
+from cnnshift.models.layers.padding import align_shortcut
 
 
 class Residual(Block):

@@ -20,7 +20,7 @@ class TransformerBlock(nnx.Module):
     Without a relative position, or with a circular one, equivariant to every circular shift of the token map.
 
     Args:
-        width: channels C.
+        width: channels.
         heads: heads of the attention.
         ratio: hidden units of the MLP per channel.
         relative: bias of the attention between patch tokens. A class token has none, so that the bias of the last block

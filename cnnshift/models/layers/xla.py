@@ -1,13 +1,32 @@
-"""Functions that XLA compiles as separate computations."""
+"""How XLA compiles the layers: formulations for CPUs or for export, and separate computations."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import jax
 from jax.experimental.xla_metadata import set_xla_metadata
+
+_exporting: ContextVar[bool] = ContextVar("export_mode", default=False)
+
+
+@contextlib.contextmanager
+def export_mode() -> Iterator[None]:
+    """Trace convolutions as `lax.conv_general_dilated` only, within this context."""
+    token = _exporting.set(True)
+    try:
+        yield
+    finally:
+        _exporting.reset(token)
+
+
+def runs_on_cpu() -> bool:
+    """Return whether layers should use their formulations for CPUs."""
+    return jax.default_backend() == "cpu" and not _exporting.get()
 
 
 def jit_noinline(function: Callable[..., Any], **jit_options: Any) -> Callable[..., Any]:
@@ -16,10 +35,6 @@ def jit_noinline(function: Callable[..., Any], **jit_options: Any) -> Callable[.
     On a CPU, XLA may fuse a chain of multiplications and additions into each of its consumers. The chain is then
     computed several times, element by element, instead of once with vector instructions (for a first convolution before
     a pool: 20 µs per image against 4 µs). The values are the same. Other platforms ignore the attribute.
-
-    Args:
-        function: a pure function of arrays.
-        jit_options: options of `jax.jit`, for example `static_argnums`.
     """
     compiled = jax.jit(function, **jit_options)
 

@@ -12,7 +12,7 @@ from jax import lax
 from cnnshift.models.base import Options
 from cnnshift.models.layers import correlation
 from cnnshift.models.layers.convolution import Convolution
-from cnnshift.models.layers.dense_max import dense_max
+from cnnshift.models.layers.downsampler import dense_max
 from cnnshift.models.layers.max_pool import MaxPool
 from cnnshift.models.layers.polyphase import polyphase_components
 from cnnshift.models.layers.xla import jit_noinline

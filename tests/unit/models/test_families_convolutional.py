@@ -14,8 +14,8 @@ from cnnshift.models.base import build, parse_model
 from cnnshift.models.coordconv import with_coordinates
 from cnnshift.models.layers import depthwise
 from cnnshift.models.layers.head import AttentionPool
+from cnnshift.models.layers.padding import align_shortcut
 from cnnshift.models.layers.patch_convolution import PatchConvolution
-from cnnshift.models.layers.shortcut import align_shortcut
 from cnnshift.models.layers.subsample import Subsample
 from cnnshift.spec import ModelSpec
 
