@@ -38,10 +38,7 @@ def resolve_background(
 ) -> tuple[float, ...]:
     """Return the background value, one per channel, from 0 to 1.
 
-    Args:
-        text: a `Background`.
-        channels: number of channels of the images.
-        sample_images: returns at most the given number of images; called for `mean`.
+    `sample_images` returns at most that number of images; it is called for `mean`.
 
     Raises:
         InputError: the number of values is neither 1 nor the number of channels.

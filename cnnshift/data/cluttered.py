@@ -37,7 +37,6 @@ class Cluttered(Dataset[DatasetOptions]):
     def _load(self, split: str, limit: int | None) -> Split:
         padded = Mnist5k().load(split)
         digits = padded.images[:, MARGIN : MARGIN + DIGIT, MARGIN : MARGIN + DIGIT, 0]
-        # RandomState, because NumPy guarantees that its stream never changes (NEP 19).
         images = _draw(digits, np.random.RandomState([SEED, self.splits.index(split)]))
         return Split(images[..., None], padded.labels, padded.classes, padded.background)
 

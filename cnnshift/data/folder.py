@@ -6,6 +6,7 @@ import functools
 import logging
 import os
 import unicodedata
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +19,6 @@ from cnnshift.data.background import Background, background_rgb, resolve_backgro
 from cnnshift.data.base import Dataset, DatasetOptions
 from cnnshift.data.image_files import SUFFIXES, ImageHeader, decode_images, read_header
 from cnnshift.data.limits import MAX_SIDE, check_classes, check_memory
-from cnnshift.data.silence import no_warnings
 from cnnshift.data.split import Split, subset_indices
 from cnnshift.errors import InputError
 
@@ -70,7 +70,7 @@ class Folder(Dataset[FolderOptions]):
         self._headers: dict[Path, ImageHeader] = {}
 
     def _load(self, split: str, limit: int | None) -> Split:
-        with no_warnings():
+        with warnings.catch_warnings(action="ignore"):
             images, labels = self._decode(split, limit)
             background = resolve_background(self.options.background, images.shape[-1], self._sample_images)
         return Split(images, labels, self._classes, background, self.options.context)
@@ -106,7 +106,6 @@ class Folder(Dataset[FolderOptions]):
     def _list_images(self, split: str) -> tuple[list[Path], Int[np.ndarray, " n"]]:
         folders = _class_folders(self._folders[split])
         paths = [(path, label) for label, name in enumerate(self._classes) for path in _find_images(folders[name])]
-        # RandomState, because NumPy guarantees that its stream never changes (NEP 19).
         order = np.random.RandomState(SEED).permutation(len(paths))
         return [paths[index][0] for index in order], np.array([paths[index][1] for index in order], np.int32)
 

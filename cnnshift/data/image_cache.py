@@ -23,12 +23,7 @@ Decoded = tuple[UInt8[np.ndarray, "n h w c"], Int[np.ndarray, " n"]]
 
 
 def cache_path(name: str, key: dict[str, Any]) -> Path:
-    """Return the path of the cached images of a data set.
-
-    Args:
-        name: name of the data set.
-        key: everything that the pixels depend on, as JSON values.
-    """
+    """Return the path of cached images of a data set; `key` has all that they depend on, as JSON values."""
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
     readable = re.sub(r"[^\w.]+", "-", str(key.get("split", "")))
     return cache_dir("data", "decoded", name) / f"{readable}-{digest}.npz"

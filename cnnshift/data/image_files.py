@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
@@ -38,14 +37,8 @@ _TRANSPOSED = range(5, 9)  # EXIF orientations that exchange rows and columns
 _ORIENTATION = 0x0112
 
 
-@dataclass(frozen=True, slots=True)
-class ImageHeader:
-    """Properties of an image that are known without decoding it.
-
-    Attributes:
-        size: (H, W) after applying the EXIF orientation.
-        grey: whether it has one channel besides an alpha channel.
-    """
+class ImageHeader(NamedTuple):
+    """Size (H, W) of an image after applying the EXIF orientation, and whether it has one channel besides alpha."""
 
     size: tuple[int, int]
     grey: bool
@@ -67,13 +60,10 @@ def read_header(path: Path) -> ImageHeader:
 def decode_images(
     paths: Sequence[Path], shape: tuple[int, int, int], *, resize: bool, background: tuple[int, int, int]
 ) -> UInt8[np.ndarray, "n h w c"]:
-    """Decode image files in parallel and apply their EXIF orientation.
+    """Decode image files in parallel, apply their EXIF orientation and convert their colours.
 
-    Args:
-        paths: the files.
-        shape: (h, w, channels) of every image; colours are converted to the number of channels.
-        resize: whether to resize and crop images to the shape, which then must be square; otherwise they must have it.
-        background: RGB value on which transparent pixels are composited.
+    All images have the shape (h, w, channels), or get it with `resize`, which crops and resizes them to a square.
+    Transparent pixels are composited on the RGB value of the background.
 
     Raises:
         InputError: a file cannot be decoded or has another size.

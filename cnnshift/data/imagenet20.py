@@ -29,12 +29,7 @@ BACKGROUND = (0.485, 0.456, 0.406)
 
 
 class Imagenet20Options(DatasetOptions):
-    """Options of `Imagenet20`.
-
-    Attributes:
-        size: side of the window in pixels.
-        context: pixels of the photographs around the window on each side.
-    """
+    """`size`: side of the window. `context`: pixels of the photographs around the window on each side."""
 
     size: Annotated[int, pydantic.Field(ge=32, le=384)] = 224
     context: Annotated[int, pydantic.Field(ge=0, le=64)] = 16
@@ -105,7 +100,6 @@ def _load_square(path: Path, side: int) -> UInt8[np.ndarray, "{side} {side} 3"]:
     Unlike `image_files.resize_and_crop`, this rounds the longer side to whole pixels before the crop. The fingerprint
     depends on it.
     """
-    # Imported here, because listing the data sets does not need it.
     from PIL import Image
 
     with Image.open(path) as photograph:

@@ -19,15 +19,10 @@ MAX_IMAGES = 2**26
 
 
 def check_memory(source: str, shape: tuple[int, int, int, int], itemsize: int = 1) -> None:
-    """Raise an error if images need more than `MAX_BYTES`. Call it before allocating memory.
-
-    Args:
-        source: where the images come from, for the message.
-        shape: (n, height, width, channels).
-        itemsize: bytes per value.
+    """Check the size of images [n h w c], with `itemsize` bytes per value, before memory is allocated.
 
     Raises:
-        InputError: the images need more than `MAX_BYTES`.
+        InputError: they need more than `MAX_BYTES`; the message names their source.
     """
     count, height, width, channels = shape
     size = count * height * width * channels * itemsize

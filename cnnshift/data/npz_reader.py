@@ -23,15 +23,7 @@ _MAX_HEADER = 10_000
 
 @dataclass(frozen=True, slots=True)
 class ArrayHeader:
-    """The header of an array in a zip file.
-
-    Attributes:
-        name: name of the array.
-        shape: shape of the array.
-        dtype: type of its elements.
-        fortran_order: whether it is stored in column-major order.
-        start: bytes before its elements.
-    """
+    """The header of an array in a zip file; `start` is the number of bytes before its elements."""
 
     name: str
     shape: tuple[int, ...]
@@ -82,15 +74,9 @@ def read_header(archive: zipfile.ZipFile, name: str) -> ArrayHeader | None:
 def read_rows(
     archive: zipfile.ZipFile, header: ArrayHeader, indices: Int[np.ndarray, " m"], dtype: np.dtype
 ) -> Shaped[np.ndarray, "m ..."]:
-    """Read some rows of an array in chunks, so that memory holds little more than these rows.
+    """Read the rows with these ascending indices in chunks, so that memory holds little more than these rows.
 
     The rows of an array in Fortran order are not contiguous; it is read as a whole.
-
-    Args:
-        archive: the zip file.
-        header: header of an array with at least one axis.
-        indices: indices of the rows, ascending.
-        dtype: type of the result.
 
     Raises:
         InputError: the decompressed size differs from the size in the zip file.

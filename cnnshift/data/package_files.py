@@ -13,11 +13,8 @@ EXTRA = "'cnnshift[pretrained]'"
 def package_file(package: str, *parts: str, needed_by: str, install: str = EXTRA) -> Path:
     """Return the path of a file or directory of an installed package.
 
-    Args:
-        package: import name of the package.
-        parts: path inside the package.
-        needed_by: subject of the error message, as `The data set 'NAME'`.
-        install: argument of `pip install` that installs the package.
+    `needed_by` is the subject of the error message, as `The data set 'NAME'`; `install` is the argument with which
+    `pip install` installs the package.
 
     Raises:
         InputError: the package is not installed or does not contain the file.

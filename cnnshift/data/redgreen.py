@@ -77,7 +77,6 @@ def _place(count: int, rows: tuple[int, int], seed: int | list[int]) -> Int[np.n
 
     Numbers are drawn one by one, and a right box that is too near is redrawn, in the order of the original program.
     """
-    # RandomState, because NumPy guarantees that its stream never changes (NEP 19).
     rng = np.random.RandomState(seed)
     corners = np.empty((count, 2, 2), np.int64)
     for index in range(count):

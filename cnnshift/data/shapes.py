@@ -42,7 +42,6 @@ class Shapes(Dataset[DatasetOptions]):
 
     def _load(self, split: str, limit: int | None) -> Split:
         count = SIZES[split]
-        # RandomState, because NumPy guarantees that its stream never changes (NEP 19).
         rng = np.random.RandomState([SEED, list(SIZES).index(split)])
         labels = rng.permutation(np.arange(count) % len(SHAPES)).astype(np.int32)
         images = np.empty((count, SIDE, SIDE, 3), np.uint8)

@@ -1,4 +1,4 @@
-"""Suppression of the output and warnings of libraries. Not thread-safe."""
+"""Suppression of the output and warnings of libraries."""
 
 from __future__ import annotations
 
@@ -9,19 +9,11 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def no_warnings() -> Iterator[None]:
-    """Ignore warnings."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
-@contextlib.contextmanager
 def silence() -> Iterator[None]:
-    """Ignore warnings and discard what is written to stdout and stderr."""
+    """Ignore warnings and discard what is written to stdout and stderr. Not thread-safe."""
     with (
         contextlib.redirect_stdout(io.StringIO()),
         contextlib.redirect_stderr(io.StringIO()),
-        no_warnings(),
+        warnings.catch_warnings(action="ignore"),
     ):
         yield

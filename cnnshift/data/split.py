@@ -100,10 +100,7 @@ class Split:
         return replace(self, images=self.images[indices], labels=self.labels[indices])
 
     def with_window(self, size: tuple[int, int]) -> Split:
-        """Return the same source images with a centred window of another size; the rest becomes context.
-
-        Args:
-            size: (H, W) of the new window.
+        """Return the same source images with a centred window of another size (H, W); the rest becomes context.
 
         Raises:
             InputError: the window is larger than the source images, or they do not exceed it by the same even number
@@ -123,9 +120,7 @@ class Split:
         """Centre every window on a square background canvas, with as much background context as its margin is wide.
 
         A shift within the margin loses nothing under any protocol: circular, zero and crop then agree bit for bit.
-
-        Args:
-            canvas: side of the new window in pixels.
+        `canvas` is the side of the new window in pixels.
 
         Raises:
             InputError: the canvas is smaller than the window, cannot centre it, or needs too much memory.
@@ -158,7 +153,6 @@ def subset_indices(count: int, limit: int, *, seed: int = 0) -> Int[np.ndarray, 
         raise InputError(f"limit is {limit}; it must be at least 1.")
     if limit >= count:
         return np.arange(count)
-    # RandomState, because NumPy guarantees that its stream never changes (NEP 19).
     return np.sort(np.random.RandomState(seed).permutation(count)[:limit])
 
 
@@ -169,10 +163,8 @@ def to_unit_range(images: Any) -> Any:
 
 def background_pixel(split: Split) -> np.ndarray:
     """Return the background value, one per channel, in the data type of the images."""
-    pixel = np.array(split.background)
-    return (
-        np.round(255 * pixel).astype(np.uint8) if split.images.dtype == np.uint8 else pixel.astype(split.images.dtype)
-    )
+    pixel, dtype = np.array(split.background), split.images.dtype
+    return np.round(255 * pixel).astype(dtype) if dtype == np.uint8 else pixel.astype(dtype)
 
 
 def _in_unit_range(values: np.ndarray) -> bool:

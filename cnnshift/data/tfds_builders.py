@@ -17,10 +17,10 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from cnnshift.data.silence import no_warnings, silence
+from cnnshift.data.silence import silence
 from cnnshift.errors import InputError, MeasurementError
 
-with no_warnings():
+with silence():
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core import registered
     from tensorflow_datasets.core.download import downloader
@@ -141,15 +141,9 @@ BUILDERS: dict[str, Any] = {
 
 
 def prepare(name: str, root: Path, raw_dir: Path | None) -> Path:
-    """Prepare one of `BUILDERS`.
+    """Prepare one of `BUILDERS` below `root`; return the directory that `tfds.builder_from_directory` reads.
 
-    Args:
-        name: name of the data set.
-        root: directory of prepared data sets.
-        raw_dir: directory of the original files; None downloads them.
-
-    Returns:
-        The directory that `tfds.builder_from_directory` reads.
+    The original files are read from `raw_dir`, or downloaded if it is None.
 
     Raises:
         InputError: a file is missing or has another checksum, or the server cannot be reached.

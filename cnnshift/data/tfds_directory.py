@@ -16,11 +16,11 @@ from PIL import Image
 
 from cnnshift.data.image_files import resize_and_crop
 from cnnshift.data.limits import MAX_IMAGES, check_memory
-from cnnshift.data.silence import no_warnings, silence
+from cnnshift.data.silence import silence
 from cnnshift.data.tfds_safety import check_feature_classes
 from cnnshift.errors import CnnshiftError, InputError
 
-with no_warnings():
+with silence():
     import tensorflow_datasets as tfds
 
 INFO = "dataset_info.json"
@@ -75,11 +75,7 @@ class TfdsDirectory:
         return count
 
     def check_shape(self, count: int, side: int | None) -> tuple[int, int, int, int]:
-        """Return the shape (n, h, w, channels) of decoded images, after checking their size in memory.
-
-        Args:
-            count: number of images.
-            side: as for `decode`.
+        """Return the shape (n, h, w, channels) of `count` decoded images, after checking their size in memory.
 
         Raises:
             InputError: sizes vary and `side` is None, or the images need too much memory.
@@ -119,12 +115,9 @@ class TfdsDirectory:
     def decode(
         self, split: str, indices: Int[np.ndarray, " m"], side: int | None
     ) -> tuple[UInt8[np.ndarray, "m h w c"], Int[np.ndarray, " m"]]:
-        """Decode images and labels of a split, in the order of the indices.
+        """Decode the images and labels of a split, or a part of one, with these ascending indices.
 
-        Args:
-            split: as for `count`.
-            indices: ascending.
-            side: side of the squares to which images are resized and cropped; None keeps their size.
+        Images are resized and cropped to squares of that side; None keeps their size.
 
         Raises:
             InputError: as for `check_shape`, or a file is damaged.
@@ -174,16 +167,9 @@ class TfdsDirectory:
 
 
 def find_directory(root: Path, name: str, config: str, version: str) -> Path | None:
-    """Find a prepared data set at ROOT/NAME[/CONFIG]/VERSION.
+    """Return the directory of a prepared data set, ROOT/NAME[/CONFIG]/VERSION; None if there is none.
 
-    Args:
-        root: directory of prepared data sets.
-        name: name of the data set.
-        config: name of its configuration; empty selects the only one.
-        version: version; empty selects the newest.
-
-    Returns:
-        The directory, or None if there is none.
+    An empty `config` selects the only configuration, an empty `version` the newest.
 
     Raises:
         InputError: there are several configurations, and `config` is empty.

@@ -13,11 +13,9 @@ _KEYS = ("pythonClassName", "python_class_name", "type")  # `type` in directorie
 
 
 def check_feature_classes(path: Path, known: Collection[str]) -> None:
-    """Raise an error if a file names a class that is not already imported. A missing file is valid.
+    """Check that a JSON file that describes features, if it exists, names imported classes only.
 
-    Args:
-        path: JSON file that describes features.
-        known: fully qualified names of the imported feature classes.
+    `known` are their fully qualified names.
 
     Raises:
         InputError: the file names another class.
