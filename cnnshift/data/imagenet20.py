@@ -29,7 +29,12 @@ BACKGROUND = (0.485, 0.456, 0.406)
 
 
 class Imagenet20Options(DatasetOptions):
-    """`size`: side of the window. `context`: pixels of the photographs around the window on each side."""
+    """Options of `Imagenet20`.
+
+    Attributes:
+        size: side of the window in pixels.
+        context: pixels of the photographs around the window on each side.
+    """
 
     size: Annotated[int, pydantic.Field(ge=32, le=384)] = 224
     context: Annotated[int, pydantic.Field(ge=0, le=64)] = 16

@@ -8,10 +8,7 @@ from cnnshift.shifts.base import ShiftProtocol
 
 
 class Crop(ShiftProtocol):
-    """Moves the window over the source image, up to its context.
-
-    Source: Zhang 2019, section 4.2.
-    """
+    """Moves the window over the source image, up to its context (Zhang 2019, section 4.2)."""
 
     name = "crop"
 

@@ -45,10 +45,6 @@ def fourier_shift(maps: Float[Array, "n h w c"], d: Float[Array, 2]) -> Float[Ar
     The Nyquist frequency of an even N has no fractional shift that is real. Its two halves ±N/2 are shifted separately,
     which multiplies it by cos(πd): exact for whole pixels, and 0 for half pixels. For maps without energy there,
     T_a T_b = T_{a+b}; for whole pixels the result equals the circular shift up to rounding.
-
-    Args:
-        maps: real and periodic.
-        d: (dy, dx) in pixels of the map, positive = down and right; may be traced.
     """
     size = maps.shape[1], maps.shape[2]
     spectrum = jnp.fft.rfft2(maps, axes=(1, 2))

@@ -30,12 +30,7 @@ def seam_reach(violations: Bool[np.ndarray, "h w"], shift: tuple[int, int]) -> i
 def stays_at_border(violations: Bool[np.ndarray, "h w"], shift: tuple[int, int]) -> bool | None:
     """Return whether violations extend at most half as far from the seams as the map does.
 
-    Args:
-        violations: output positions with an equivariance error.
-        shift: shift of the output in its own pixels, not (0, 0).
-
-    Returns:
-        None if no position is 2 or more away from the seams.
+    `shift` is that of the output in its own pixels, not (0, 0). None if no position is 2 or more away from the seams.
     """
     farthest = _distances(violations.shape, shift).max()
     return None if farthest < 2 else 2 * seam_reach(violations, shift) <= int(farthest)

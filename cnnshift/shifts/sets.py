@@ -82,18 +82,9 @@ def enumerate_shifts(
     - `random:K`: K distinct shifts of `grid` for each image.
     - `full`: all H·W circular whole-pixel shifts; ignores R and the step.
 
-    Under a periodic protocol, shifts are reduced modulo (H, W) to the representative nearest to 0 and duplicates are
-    dropped, because comparing an image with itself would count as agreement.
-
-    Args:
-        name: one of `NAMES`.
-        max_shift: R in pixels.
-        step: spacing of the grid in pixels.
-        size: (H, W) of the window.
-        wraps: whether the protocol is periodic.
-        images: number of images, for `random:K`.
-        fractional: whether the protocol supports fractions of a pixel.
-        seed: seed of `random:K`.
+    R is `max_shift`; it and the step are in pixels, `size` is (H, W) of the window. `images` and `seed` matter for
+    `random:K` only. Under a periodic protocol (`wraps`), shifts are reduced modulo (H, W) to the representative nearest
+    to 0 and duplicates are dropped, because comparing an image with itself would count as agreement.
 
     Raises:
         InputError: the set is unknown; R is below the step or not below the shorter side; a fraction is used with a
@@ -104,10 +95,11 @@ def enumerate_shifts(
     if name == "full":
         if not wraps:
             raise InputError("The shift set 'full' holds all circular shifts; it needs a periodic protocol.")
-        return _enumerated("full", _lattice(range(height), range(width)), 1, size, wraps, exhaustive=True)
+        return _enumerated(name, _lattice(range(height), range(width)), Fraction(1), size, wraps, exhaustive=True)
     _check_lengths(max_shift, step, size, fractional=fractional)
     # From here on, all lengths are in units of 1/denominator pixel.
-    spacing, denominator = Fraction(step).as_integer_ratio()
+    step = Fraction(step)
+    spacing, denominator = step.as_integer_ratio()
     reach, period = int(max_shift // step) * spacing, (height * denominator, width * denominator)
     offsets = range(-reach, reach + 1, spacing)
     grid = _lattice(offsets, offsets)
@@ -119,15 +111,14 @@ def enumerate_shifts(
         # RandomState, because NumPy guarantees that its stream never changes (NEP 19).
         draws = np.random.RandomState(seed).random_sample((images, len(grid)))
         chosen = np.argsort(draws, axis=1, kind="stable")[:, : int(count)]
-        return ShiftSet(name, grid[chosen], None, exhaustive=False, step=Fraction(step))
+        return ShiftSet(name, grid[chosen], None, exhaustive=False, step=step)
     if name == "axis":
         grid = grid[(grid == 0).any(axis=1)]
     elif name == "diagonal":
         grid = grid[abs(grid[:, 0]) == abs(grid[:, 1])]
     elif name != "grid":
         raise InputError(f"Unknown shift set '{name}'; allowed: {', '.join(NAMES)}.")
-    exhaustive = name == "grid" and step == 1
-    return _enumerated(name, grid, spacing, period, wraps, exhaustive=exhaustive, denominator=denominator)
+    return _enumerated(name, grid, step, period, wraps, exhaustive=name == "grid" and step == 1)
 
 
 def _check_lengths(max_shift: int | Fraction, step: int | Fraction, size: tuple[int, int], *, fractional: bool) -> None:
@@ -165,23 +156,22 @@ def _canonical(shifts: Int[np.ndarray, "s 2"], period: tuple[int, int], wraps: b
 def _enumerated(
     name: str,
     shifts: Int[np.ndarray, "s 2"],
-    step: int,
+    step: Fraction,
     period: tuple[int, int],
     wraps: bool,
     *,
-    exhaustive: bool = False,
-    denominator: int = 1,
+    exhaustive: bool,
 ) -> ShiftSet:
-    """Build a set with its neighbours; lengths are in units of 1/denominator pixel."""
+    """Build a set with its neighbours; shifts and period are in units of 1/denominator of the step."""
     shifts = _canonical(shifts, period, wraps)
     positions = np.concatenate([np.zeros((1, 2), np.int32), shifts])
     indices = {(int(dy), int(dx)): i for i, (dy, dx) in enumerate(positions)}
-    pairs = set()
-    for direction in [(step, step), (step, -step)] if name == "diagonal" else [(step, 0), (0, step)]:
+    pairs, spacing = set(), step.numerator
+    for direction in [(spacing, spacing), (spacing, -spacing)] if name == "diagonal" else [(spacing, 0), (0, spacing)]:
         targets = positions + np.array(direction, np.int32)
         for i, (dy, dx) in enumerate(_wrap(targets, period) if wraps else targets):
             j = indices.get((int(dy), int(dx)))
             if j is not None and j != i:
                 pairs.add((min(i, j), max(i, j)))
     neighbours = np.array(sorted(pairs), dtype=np.int32).reshape(-1, 2)
-    return ShiftSet(name, shifts, neighbours, exhaustive, Fraction(step, denominator))
+    return ShiftSet(name, shifts, neighbours, exhaustive, step)

@@ -18,11 +18,9 @@ Augment = Callable[[np.random.Generator, Shaped[np.ndarray, "n Hs Ws c"]], Shape
 
 
 def parse_augment(text: str, split: Split) -> Augment:
-    """Parse the augmentation of a recipe.
+    """Parse names joined by `+`, applied in that order, with whole numbers for K; `none` stands alone.
 
-    Args:
-        text: names joined by `+`, applied in that order, with whole numbers for K; `none` stands alone.
-        split: training images. Only the first augmentation reads their context.
+    Only the first augmentation reads the context of the training images.
 
     Raises:
         InputError: an unknown name, or a K that the size of the images does not allow.

@@ -25,14 +25,10 @@ def fit(
     seed: int,
     progress: Callable[[int], None] = lambda steps: None,
 ) -> float | None:
-    """Train a model in place.
+    """Train a model, images on the scale 0..1 → logits, in place; it is in evaluation mode afterwards.
 
-    Args:
-        model: images on the scale 0..1 → logits; in evaluation mode afterwards.
-        split: training images.
-        recipe: the training recipe.
-        seed: seed of the order of the images and the augmentation.
-        progress: called with the number of steps just queued.
+    `seed` determines the order of the images and the augmentation. `progress` is called with the number of steps just
+    queued.
 
     Returns:
         Mean loss over the last tenth of the steps; None without any step.

@@ -49,12 +49,9 @@ class TrainingPlan:
 
 
 def plan_training(spec: ModelSpec, split: Split, *, epochs: int | None = None) -> TrainingPlan:
-    """Validate a model spec.
+    """Validate a spec of family, architecture options, and `augment`, `epochs` and `seed` of the recipe.
 
-    Args:
-        spec: family, architecture options, and `augment`, `epochs` and `seed` of the recipe.
-        split: training images, whose size the network must accept.
-        epochs: number of epochs, unless the spec sets it; 0 leaves the network untrained.
+    `epochs` is the number of epochs unless the spec sets it; 0 leaves the network untrained.
 
     Raises:
         InputError: unknown family, option or value, or the network does not fit the images.
@@ -93,12 +90,8 @@ def load_or_train(
 ) -> LoadedModel:
     """Return a trained model with cached weights, or train it and cache its weights.
 
-    Args:
-        plan: architecture and recipe.
-        split: training images.
-        seed: seed of the initial weights, the order of the images and the augmentation.
-        weights_file: weights to use instead of the cache, without training.
-        progress: called with the number of steps just done.
+    `seed` determines the initial weights, the order of the images and the augmentation. `weights_file` has weights to
+    use instead of the cache, without training.
 
     Raises:
         InputError: `weights_file` cannot be used.

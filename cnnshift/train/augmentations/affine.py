@@ -9,14 +9,10 @@ from typing_extensions import override
 from cnnshift.train.augmentations.base import Sources, Windows
 from cnnshift.train.augmentations.warp import Warp
 
-ROTATION = 15.0
-"""Largest rotation in degrees, in both directions."""
-
-SHEAR = 15.0
-"""Largest shear of vertical lines in degrees, in both directions."""
-
-SCALE = 0.15
-"""Largest relative change of the length of an axis, in both directions."""
+# Largest changes in both directions.
+ROTATION = 15.0  # degrees
+SHEAR = 15.0  # of vertical lines, in degrees
+SCALE = 0.15  # of the length of an axis, relative
 
 
 class Affine(Warp):

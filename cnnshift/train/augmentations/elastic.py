@@ -11,14 +11,9 @@ from typing_extensions import override
 from cnnshift.train.augmentations.base import Sources, Windows
 from cnnshift.train.augmentations.warp import Warp
 
-SIGMA = 4.0
-"""σ in pixels: the smoothness of the displacements."""
-
-ALPHA = 34.0
-"""α in pixels: the amplitude of the displacements."""
-
-REACH = 4
-"""Half-width of the truncated Gaussian, in σ."""
+SIGMA = 4.0  # σ in pixels: the smoothness of the displacements
+ALPHA = 34.0  # α in pixels: their amplitude
+REACH = 4  # half-width of the truncated Gaussian, in σ
 
 
 class Elastic(Warp):

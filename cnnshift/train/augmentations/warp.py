@@ -25,14 +25,8 @@ def bilinear(
     At (y, x), with i = ⌊y⌋, f = y − i, j = ⌊x⌋, g = x − j:
     (1 − f)(1 − g) I[i, j] + (1 − f) g I[i, j+1] + f (1 − g) I[i+1, j] + f g I[i+1, j+1].
 
-    Exact at whole positions. Pixels outside the image have the background value: within one pixel of the border, the
-    image fades into the background.
-
-    Args:
-        images: input images I.
-        rows: y of every output pixel; 0 is the centre of the first row.
-        columns: x of every output pixel.
-        background: background value per channel.
+    Exact at whole positions; 0 is the centre of the first row or column. Pixels outside the image have the background
+    value: within one pixel of the border, the image fades into the background.
     """
     count, height, width, channels = images.shape
     bordered = pad_background(images, 1, background, np.dtype(np.float32))
