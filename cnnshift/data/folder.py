@@ -17,7 +17,7 @@ from jaxtyping import Int, UInt8
 
 from cnnshift.data.background import Background, background_rgb, resolve_background
 from cnnshift.data.base import Dataset, DatasetOptions
-from cnnshift.data.image_files import SUFFIXES, ImageHeader, decode_images, read_header
+from cnnshift.data.image_files import SUFFIXES, decode_images, read_header
 from cnnshift.data.limits import MAX_SIDE, check_classes, check_memory
 from cnnshift.data.split import Split, subset_indices
 from cnnshift.errors import InputError
@@ -67,7 +67,7 @@ class Folder(Dataset[FolderOptions]):
         self.argument = root.resolve().name
         self._folders = _find_splits(root, self.options.split)
         self.splits = tuple(self._folders)
-        self._headers: dict[Path, ImageHeader] = {}
+        self._header = functools.cache(read_header)
 
     def _load(self, split: str, limit: int | None) -> Split:
         with warnings.catch_warnings(action="ignore"):
@@ -127,11 +127,6 @@ class Folder(Dataset[FolderOptions]):
                     "one size, or the option size=N to resize all."
                 )
         return expected
-
-    def _header(self, path: Path) -> ImageHeader:
-        if path not in self._headers:
-            self._headers[path] = read_header(path)
-        return self._headers[path]
 
 
 def _find_splits(root: Path, test: str) -> dict[str, Path]:

@@ -49,11 +49,6 @@ def correlate(
     return _correlate(x, kernel, margins, wrap, stride)
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3, 4))
-def _correlate(x: Array, kernel: Array, margins: Margins, wrap: bool, stride: int) -> Array:
-    return _fastest(x, kernel, margins, wrap, stride)
-
-
 def _tangent(margins: Margins, wrap: bool, stride: int, primals: Any, tangents: Any) -> tuple[Array, Array]:
     (x, kernel), (x_tangent, kernel_tangent) = primals, tangents
     y = _correlate(x, kernel, margins, wrap, stride)
@@ -66,9 +61,6 @@ def _tangent(margins: Margins, wrap: bool, stride: int, primals: Any, tangents: 
         formulation = _lax_convolution_for_kernel if runs_on_cpu() else lax_convolution
         change = change + _run(formulation, x, kernel_tangent, margins, wrap, stride)
     return y, change
-
-
-_correlate.defjvp(_tangent, symbolic_zeros=True)
 
 
 def _linear_in_x(x: Array, kernel: Array, margins: Margins, wrap: bool, stride: int, y: Array) -> Array:
@@ -85,6 +77,10 @@ def _linear_in_x(x: Array, kernel: Array, margins: Margins, wrap: bool, stride: 
 
 def _fastest(x: Array, kernel: Array, margins: Margins, wrap: bool, stride: int) -> Array:
     return _run_noinline(_formulation(kernel.shape, stride), x, kernel, margins, wrap, stride)
+
+
+_correlate = jax.custom_jvp(_fastest, nondiff_argnums=(2, 3, 4))
+_correlate.defjvp(_tangent, symbolic_zeros=True)
 
 
 def _formulation(kernel: tuple[int, ...], stride: int) -> Formulation:

@@ -30,11 +30,6 @@ class MaxPool(Downsampler):
         return _maximum(crop_to_multiple(x, self.stride), self.stride)
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
-def _maximum(x: Array, stride: int) -> Array:
-    return _largest(x, stride)
-
-
 def _reduce(x: Array, stride: int) -> Array:
     return functools.reduce(jnp.maximum, polyphase_components(x, stride))
 
@@ -53,7 +48,7 @@ def _compare(x: Array, stride: int) -> tuple[Array, Array, Array]:
 
 # Not inlined: otherwise the gradient would compute each maximum four more times, and could recompute x with different
 # rounding, so that no value equals the maximum.
-_largest = jit_noinline(_reduce, static_argnums=(1,))
+_maximum = jax.custom_jvp(jit_noinline(_reduce, static_argnums=(1,)), nondiff_argnums=(1,))
 _places = jit_noinline(_compare, static_argnums=(1,))
 
 

@@ -18,12 +18,8 @@ def polyphase_components(x: Float[Array, "n h w c"], stride: int = 2) -> list[Fl
 
 def select_component(components: list[Float[Array, "n H W c"]], choice: Int[Array, " n"]) -> Float[Array, "n H W c"]:
     """Return, for every image, the component with that index."""
-    return _select(components, choice[:, None, None, None], 0)
-
-
-def _select(components: list[Array], choice: Array, first: int) -> Array:
     if len(components) == 1:
         return components[0]
     half = len(components) // 2
-    left, right = _select(components[:half], choice, first), _select(components[half:], choice, first + half)
-    return jnp.where(choice < first + half, left, right)
+    left, right = select_component(components[:half], choice), select_component(components[half:], choice - half)
+    return jnp.where((choice < half)[:, None, None, None], left, right)

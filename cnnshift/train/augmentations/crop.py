@@ -1,13 +1,12 @@
 """Augmentation `cropK`: random crops up to K pixels off the centre."""
 
-import numpy as np
 from typing_extensions import override
 
-from cnnshift.train.augmentations.base import Sources, Windows, pad_background
-from cnnshift.train.augmentations.translation import RandomTranslation
+from cnnshift.train.augmentations.base import Sources, pad_background
+from cnnshift.train.augmentations.shift import RandomShift
 
 
-class RandomCrop(RandomTranslation):
+class RandomCrop(RandomShift):
     """T_d x with the border of the protocol `crop`: real pixels if the source image is larger than the window.
 
     As in Zhang 2019 (section 4.2). Beyond the source image lies the background: without context, this is the usual
@@ -19,9 +18,8 @@ class RandomCrop(RandomTranslation):
     name = "crop"
 
     @override
-    def __call__(self, rng: np.random.Generator, sources: Sources) -> Windows:
+    def surroundings(self, sources: Sources) -> Sources:
         margin = self.context - self.amount
         if margin < 0:
-            return self.random_windows(rng, pad_background(sources, -margin, self.background, sources.dtype))
-        cropped = sources[:, margin : sources.shape[1] - margin, margin : sources.shape[2] - margin]
-        return self.random_windows(rng, cropped)
+            return pad_background(sources, -margin, self.background, sources.dtype)
+        return sources[:, margin : sources.shape[1] - margin, margin : sources.shape[2] - margin]
