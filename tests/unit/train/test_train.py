@@ -55,7 +55,7 @@ def test_the_second_call_reads_identical_weights_from_the_cache():
 
 def test_training_is_seeded():
     first = training.load_or_train(plan(), SPLIT, seed=0)
-    for path in training.weights_path({}, {}, {}, {}).parent.glob("*"):
+    for path in training.weights_path().parent.glob("*"):
         path.unlink()
     again, other = training.load_or_train(plan(), SPLIT, seed=0), training.load_or_train(plan(), SPLIT, seed=1)
     assert not again.provenance.cached
