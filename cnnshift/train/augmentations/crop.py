@@ -1,5 +1,7 @@
 """Augmentation `cropK`: random crops up to K pixels off the centre."""
 
+import numpy as np
+from jaxtyping import Shaped
 from typing_extensions import override
 
 from cnnshift.train.augmentations.base import Sources, pad_background
@@ -18,7 +20,7 @@ class RandomCrop(RandomShift):
     name = "crop"
 
     @override
-    def surroundings(self, sources: Sources) -> Sources:
+    def surroundings(self, sources: Sources) -> Shaped[np.ndarray, "n Hp Wp c"]:
         margin = self.context - self.amount
         if margin < 0:
             return pad_background(sources, -margin, self.background, sources.dtype)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from jaxtyping import Shaped
 from numpy.lib.stride_tricks import sliding_window_view
 from typing_extensions import override
 
@@ -38,6 +39,6 @@ class RandomShift(Augmentation):
         windows = sliding_window_view(images, self.size, axis=(1, 2))
         return np.ascontiguousarray(np.moveaxis(windows[np.arange(count), top[:, 0], left[:, 0]], 1, -1))
 
-    def surroundings(self, sources: Sources) -> Sources:
+    def surroundings(self, sources: Sources) -> Shaped[np.ndarray, "n Hp Wp c"]:
         """Return the windows with K pixels on each side, which a shift may bring in."""
         return pad_background(self.window(sources), self.amount, self.background, sources.dtype)
