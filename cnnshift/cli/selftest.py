@@ -26,7 +26,7 @@ def selftest(
     check_outputs(format, output)
     load_backend()
     from cnnshift.render.documents.selftest import selftest_document
-    from cnnshift.selftest.run import run_selftest
+    from cnnshift.selftest.known_answers import run_selftest
     from cnnshift.sweep.device import describe_device
 
     started = time.perf_counter()

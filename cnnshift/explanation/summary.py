@@ -78,7 +78,7 @@ def _equivariance(explanation: Explanation) -> Iterator[str]:
         )
     yield (
         f"Equivariance: {subject} equivariant to {shifts}{where} (errors up to "
-        f"{_short(explanation.tolerance_whole)} are rounding){invariance} {context}."
+        f"{explanation.tolerance_whole:.0e} are rounding){invariance} {context}."
     )
 
 
@@ -117,8 +117,8 @@ def _aliasing(explanation: Explanation) -> Iterator[str]:
         names = _join([f"{layer.name} (stride {layer.stride} px)" for layer in aliasing])
         error = coarsest.off_grid_error
         yield (
-            f"Aliasing: {names} {_verb(aliasing, 'alias')}. At {coarsest.name} only shifts by multiples of "
-            f"{coarsest.period} px (1 of {Fraction(coarsest.period) ** 2}) are on-grid"
+            f"Aliasing: {names} {'aliases' if len(aliasing) == 1 else 'alias'}. At {coarsest.name} only shifts by "
+            f"multiples of {coarsest.period} px (1 of {Fraction(coarsest.period) ** 2}) are on-grid"
             + (f"; at other shifts its error is up to {_relative(error)} of its norm" if error else "")
             + f" {context}."
         )
@@ -143,9 +143,10 @@ def _padding(explanation: Explanation) -> Iterator[str]:
         return
     errors = [error for layer in layers for error in layer.by_radius.interior_error if error is not None]
     names = _join([layer.name for layer in layers])
-    where = f"{names} {_verb(layers, 'have')} errors at the border"
+    where = f"{names} {'has' if len(layers) == 1 else 'have'} errors at the border"
     if errors and max(errors) <= explanation.tolerance_whole:
-        where = f"the errors of {names} are confined to the border (interior error {_short(max(errors))})"
+        interior = f"{max(errors):.0e}" if max(errors) else "0"
+        where = f"the errors of {names} are confined to the border (interior error {interior})"
     yield f"Padding: {where}, because the padding is not circular.{_isolated_error(layers, explanation)}"
     if wide := [layer.name for layer in layers if layer.isolated_at_border is None and layer.isolated_error]:
         yield f"Every window of {_join(wide)} reaches the border; unshared weights would cause the same errors."
@@ -154,8 +155,9 @@ def _padding(explanation: Explanation) -> Iterator[str]:
 def _positional_weights(explanation: Explanation) -> Iterator[str]:
     if layers := _layers_with("positional weights", explanation):
         yield (
-            f"Positional weights: {_join([_described(layer) for layer in layers])} {_verb(layers, 'depend')} on the "
-            "absolute position, in the interior as well as at the border, as unshared weights and position embeddings "
+            f"Positional weights: {_join([_described(layer) for layer in layers])} "
+            f"{'depends' if len(layers) == 1 else 'depend'} on the absolute position, in the interior as well as at "
+            "the border, as unshared weights and position embeddings "
             f"do.{_isolated_error(layers, explanation)}"
         )
 
@@ -203,7 +205,7 @@ def _readout(explanation: Explanation) -> Iterator[str]:
 
 def _predictions(explanation: Explanation) -> Iterator[str]:
     run, table = explanation.run, explanation.run.by_radius
-    context = _prediction_context(explanation)
+    context = f"[{run.protocol.label}, {run.dataset.n:,} images, {_networks(run)}]"
     if all(value == 1 for value in table.survival):
         yield f"Prediction stability: no prediction changes at any of the {run.protocol.count:,} shifts {context}."
         kappa = run.metric("kappa")
@@ -283,11 +285,6 @@ def _layer_context(explanation: Explanation) -> str:
     return f"[circular, {explanation.images} images]"
 
 
-def _prediction_context(explanation: Explanation) -> str:
-    run = explanation.run
-    return f"[{run.protocol.label}, {run.dataset.n:,} images, {_networks(run)}]"
-
-
 def _ablation_context(explanation: Explanation) -> str:
     run = explanation.run
     return f"[{explanation.ablation.shifts}, {run.dataset.n:,} images, {_networks(run)} each]"
@@ -322,15 +319,6 @@ def _join(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _verb(subjects: Sequence[object], plural: str) -> str:
-    singular = {"have": "has", "alias": "aliases"}.get(plural, f"{plural}s")
-    return singular if len(subjects) == 1 else plural
-
-
 def _relative(value: float) -> str:
     """Format a relative error in per cent, or in scientific notation if it is as small as rounding."""
     return f"{value:.1e}" if value < 1e-4 else f"{percent(value)} %" if value < 1 else f"{value:.0%}".replace("%", " %")
-
-
-def _short(value: float) -> str:
-    return "0" if value == 0 else f"{value:.0e}"

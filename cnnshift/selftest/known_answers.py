@@ -6,7 +6,8 @@ benchmark.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -25,6 +26,7 @@ from cnnshift.models.layers.convolution import Convolution
 from cnnshift.models.layers.downsampler import dense_max
 from cnnshift.models.layers.max_pool import MaxPool
 from cnnshift.observations import Observations
+from cnnshift.results.selftest import KnownAnswerRecord
 from cnnshift.selftest.subpixel import activation_error, decibel_error
 from cnnshift.spec import ModelSpec
 from cnnshift.sweep.bind_protocol import bind_protocol
@@ -286,3 +288,25 @@ KNOWN_ANSWERS: Mapping[str, KnownAnswer] = {
     ),
     "E": KnownAnswer("the shared and the direct engine agree", _engines),
 }
+
+
+def run_selftest(progress: Callable[[str], None] = lambda name: None) -> Iterator[KnownAnswerRecord]:
+    """Measure every known answer; `progress` receives its name before. One that raises an exception fails."""
+    for name, answer in KNOWN_ANSWERS.items():
+        progress(name)
+        deviation, reason = None, ""
+        try:
+            measured = answer.measure()
+            deviation, reason = (measured, "") if math.isfinite(measured) else (None, f"the deviation is {measured}")
+        except Exception as problem:
+            # A broken backend may raise anything; the other answers are still worth measuring.
+            reason = f"{type(problem).__name__}: {problem}".partition("\n")[0]
+        yield KnownAnswerRecord(
+            name=name,
+            title=answer.title,
+            deviation=deviation,
+            limit=answer.limit,
+            at_least=answer.at_least,
+            holds=deviation is not None and answer.holds(deviation),
+            reason=reason,
+        )

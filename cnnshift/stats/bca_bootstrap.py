@@ -35,9 +35,8 @@ def bca_interval(
     A replicate is a row of weights w: how often each image is drawn in n draws with replacement. The limits are the
     quantiles Φ(z₀ + (z₀ + z) / (1 − a (z₀ + z))) of the statistic over the replicates at z = ∓Φ⁻¹(1 − α / 2), where
     Φ(z₀) is the fraction of replicates below the estimate (ties count half) and the acceleration a is a sixth of the
-    skewness of the jackknife values. The interval contains the estimate.
-
-    The interval is too short if few images differ from the others, because replicates without them are frequent.
+    skewness of the jackknife values. The interval contains the estimate. It is too short if few images differ from the
+    others, because replicates without them are frequent.
 
     Args:
         statistic: maps weights [b, n] to one value per row. Rows add up to n; in the jackknife they are not integers.

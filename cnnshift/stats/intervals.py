@@ -101,11 +101,9 @@ def mean_interval(
 ) -> Interval:
     """Return the confidence interval of the population mean, from the values of n images.
 
-    The module docstring has the formulas. The interval contains the mean of `values`, lies within `bounds`, grows
-    with `level`, and depends on the first three moments of `values` only.
-
-    Edge cases: equal values have the closed form of the module docstring if both bounds are finite, else an infinite
-    interval (up to a finite bound). One value has the bounds as its interval.
+    The interval contains the mean of `values`, lies within `bounds`, grows with `level`, and depends on the first three
+    moments of `values` only. Equal values have the closed form of the module docstring if both bounds are finite, else
+    an infinite interval (up to a finite bound). One value has the bounds as its interval.
 
     Args:
         values: one per image, numbers or booleans, without images that do not count.

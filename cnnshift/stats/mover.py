@@ -71,14 +71,11 @@ def split_gains_and_losses(differences: Float[np.ndarray, "r n"]) -> GainsAndLos
 
 
 def mover_limits(samples: GainsAndLosses, tail: float | Float[np.ndarray, " k"]) -> Limits:
-    """Return the limits of means of paired differences; the module docstring has the formula.
+    """Return the limits of means of paired differences between −1 and 1, one per sample and probability.
 
     Args:
         samples: r samples, or one.
         tail: probability beyond each limit, at most 0.5: one number, or one per sample, or k for one sample.
-
-    Returns:
-        Lower and upper limits between −1 and 1, one per sample and probability.
     """
     (gain, *_), (loss, *_) = samples.gain, samples.loss
     tails = np.broadcast_to(tail, np.broadcast_shapes(np.shape(tail), gain.shape))

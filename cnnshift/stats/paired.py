@@ -5,8 +5,7 @@ Two models are measured on the same images; d is the value of an image under the
 `mean_interval` without bounds.
 
 The two-sided p-value of "the mean difference is 0" is 1 − the largest level at which the interval excludes 0.
-
-Simulated coverage: `python -m benchmarks statistics`, printed in benchmarks/README.md.
+`python -m benchmarks statistics` simulates coverage.
 """
 
 from __future__ import annotations
@@ -44,10 +43,9 @@ def paired_interval(
 ) -> Interval:
     """Return the confidence interval of the mean difference over all images, from the differences of n of them.
 
-    The module docstring has the formulas. The interval contains the mean of `differences`, lies within `bounds`, grows
-    with `level`, changes sign with the differences, and has a positive width.
-
-    Edge cases: one image has the bounds as its interval. Without bounds, equal differences have an infinite interval.
+    The interval contains the mean of `differences`, lies within `bounds`, grows with `level`, changes sign with the
+    differences, and has a positive width. One image has the bounds as its interval. Without bounds, equal differences
+    have an infinite interval.
 
     Args:
         differences: candidate minus base, one per image, without images that do not count.
@@ -75,12 +73,7 @@ def p_value(differences: Shaped[np.ndarray, " n"], *, bounds: tuple[float, float
     It is at most 1 − level if and only if the interval of that level excludes 0, up to rounding. It is 1 if the mean is
     0 or the interval is the bounds. Values below 1e-30 are reported as 1e-30.
 
-    Args:
-        differences: as in `paired_interval`.
-        bounds: as in `paired_interval`.
-
-    Raises:
-        ValueError: as in `paired_interval`.
+    Arguments and errors are those of `paired_interval`.
 
     Example:
         >>> round(p_value(np.repeat([-1.0, 0.0], [8, 192])), 4)
@@ -123,7 +116,7 @@ class ConfidenceCurve:
         from scipy import special
 
         def distance(z: Float[np.ndarray, " r"]) -> Float[np.ndarray, " r"]:
-            """Return the distance of the nearer limit from 0, positive if the interval excludes 0."""
+            # The distance of the nearer limit from 0, positive if the interval excludes 0.
             low, high = self.limits(special.ndtr(-z))
             return low if self.mean > 0 else -high
 

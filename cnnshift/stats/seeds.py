@@ -19,11 +19,9 @@ per-image means over runs (`paired_interval`) by MOVER:
 It is never narrower than [l, u]. Two groups of runs that are not paired (m₁ of the base, m₂ of the candidate)
 contribute one term each to V(C).
 
-Coverage for normal effects is at least 94 %; Satterthwaite's t interval covers as little as 88 % with m = 2 and 92 %
-with m = 3. The price is width: if σ_S² / m and the residual part of V_I are each half of V_I, the median h is 3.7
-times that for known variances with m = 2, 1.6 times with m = 3 and 1.25 times with m = 5.
-
-Simulated coverage: `python -m benchmarks statistics`, printed in benchmarks/README.md.
+Coverage for normal effects is at least 94 % (Satterthwaite's t interval: 88 % with m = 2, 92 % with m = 3). If σ_S² / m
+and the residual part of V_I are each half of V_I, the median h is 3.7 times that for known variances with m = 2, 1.6
+times with m = 3 and 1.25 times with m = 5. `python -m benchmarks statistics` simulates coverage.
 
 References:
     Satterthwaite 1946, Biometrics Bulletin 2:110.
@@ -90,8 +88,7 @@ def seeded_difference(
 ) -> SeededDifference:
     """Return the mean difference of m pairs of training runs on n images, with its interval and p-value.
 
-    Run i of the base and run i of the candidate are a pair, for example of the same seed. The module docstring has
-    the formulas.
+    Run i of the base and run i of the candidate are a pair, for example of the same seed.
 
     Args:
         differences: candidate minus base, for every pair of runs and every image.

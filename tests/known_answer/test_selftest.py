@@ -14,7 +14,7 @@ from cnnshift.models.layers import correlation
 from cnnshift.render.document import Style
 from cnnshift.render.documents.selftest import selftest_document
 from cnnshift.results.selftest import KnownAnswerRecord
-from cnnshift.selftest import known_answers, run
+from cnnshift.selftest import known_answers
 from cnnshift.selftest.known_answers import KNOWN_ANSWERS
 from cnnshift.shifts.base import ShiftProtocol
 
@@ -33,7 +33,7 @@ def untraced():
 @pytest.fixture(scope="module")
 def outcomes():
     """Results compiled with the flags of the tests; `make test` also runs the installed command without them."""
-    return {outcome.name: outcome for outcome in run.run_selftest()}
+    return {outcome.name: outcome for outcome in known_answers.run_selftest()}
 
 
 @pytest.mark.parametrize("name", KNOWN_ANSWERS)
@@ -71,15 +71,17 @@ def test_a_known_answer_that_raises_fails(monkeypatch):
     def broken():
         raise RuntimeError("no such kernel\nand more")
 
-    monkeypatch.setattr(run, "KNOWN_ANSWERS", {"X": known_answers.KnownAnswer("it works", broken)})
-    (outcome,) = run.run_selftest()
+    monkeypatch.setattr(known_answers, "KNOWN_ANSWERS", {"X": known_answers.KnownAnswer("it works", broken)})
+    (outcome,) = known_answers.run_selftest()
     assert not outcome.holds
     assert outcome.reason == "RuntimeError: no such kernel"
 
 
 @pytest.mark.parametrize(("limit", "code"), [(1.0, 0), (0.0, 1)])
 def test_the_command(limit, code, monkeypatch, capfd):
-    monkeypatch.setattr(run, "KNOWN_ANSWERS", {"X": known_answers.KnownAnswer("half is small", lambda: 0.5, limit)})
+    monkeypatch.setattr(
+        known_answers, "KNOWN_ANSWERS", {"X": known_answers.KnownAnswer("half is small", lambda: 0.5, limit)}
+    )
     monkeypatch.setattr(sys, "argv", ["cnnshift", "selftest", "--format", "json"])
     with pytest.raises(SystemExit) as stop:
         main()
@@ -90,8 +92,8 @@ def test_the_command(limit, code, monkeypatch, capfd):
 
 def test_a_deviation_that_is_not_finite_fails(monkeypatch):
     answer = known_answers.KnownAnswer("it is finite", lambda: float("inf"), at_least=True)
-    monkeypatch.setattr(run, "KNOWN_ANSWERS", {"X": answer})
-    (outcome,) = run.run_selftest()
+    monkeypatch.setattr(known_answers, "KNOWN_ANSWERS", {"X": answer})
+    (outcome,) = known_answers.run_selftest()
     assert not outcome.holds
     assert (outcome.deviation, outcome.reason) == (None, "the deviation is inf")
 
