@@ -100,6 +100,8 @@ def _compare(
     rows = sorted(assign_verdicts(rows), key=worst_first)
     requirements = [one for name, result in candidates.items() for one in _check_requirements(name, result, policy)]
     status = overall_status(rows, requirements, changed, policy, gated=gated)
+    # Without given gates, the default gates that applied to a row.
+    gates = policy.gates or [policy.gate(row.metric, row.unit) for row in rows if row.margin is not None]
     return Comparison(
         cnnshift_version=cnnshift.__version__,
         kind=kind,
@@ -109,7 +111,7 @@ def _compare(
         allowed=list(policy.allowed),
         baseline=baseline,
         candidates=list(candidates),
-        gates=_applied_gates(rows, policy),
+        gates=list(dict.fromkeys(map(str, gates))),
         gates_source=policy.source,
         rows=rows,
         requirements=requirements,
@@ -178,14 +180,6 @@ def _without_repeated_accuracy(rows: Sequence[ComparedRow]) -> list[ComparedRow]
         values = row.baseline, row.candidate, row.model, row.dataset, row.baseline_value, row.candidate_value
         unique.setdefault(values if repeatable else len(unique), row)
     return list(unique.values())
-
-
-def _applied_gates(rows: Sequence[ComparedRow], policy: Policy) -> list[str]:
-    """Return the given gates, or the default gates that applied to a row."""
-    if policy.gates:
-        return [str(gate) for gate in policy.gates]
-    applied = [str(policy.gate(row.metric, row.unit)) for row in rows if row.margin is not None]
-    return list(dict.fromkeys(applied))
 
 
 def _row(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cnnshift.array_types import Float
-from cnnshift.results.packing import unpack
+from cnnshift.results.aggregate import per_image_table
 from cnnshift.results.schema import MetricResult, Run
 from cnnshift.stats.influence import influence_difference_bounds, influence_values
 from cnnshift.stats.mcnemar import mcnemar
@@ -62,20 +62,11 @@ def metric_difference(base: Sequence[Run], candidate: Sequence[Run], id: str) ->
     """
     sides = [sorted(runs, key=lambda run: run.seed) for runs in (base, candidate)]
     first, second = ([metric for run in runs if (metric := run.metric(id))] for runs in sides)
-    before, after = _table(first), _table(second)
+    before, after = per_image_table(first), per_image_table(second)
     if before is None or after is None:
         return _unpaired(first, second)
     same = [run.seed for run in sides[0]] == [run.seed for run in sides[1]]
     return _paired(before, after, first[0].bounds, paired_seeds=same)
-
-
-def _table(metrics: Sequence[MetricResult]) -> Float[np.ndarray, "m n"] | None:
-    """Return per-image values by seed; None if a run has none, or none that is finite."""
-    packed = [metric.per_image for metric in metrics]
-    arrays = [unpack(array).astype(float) for array in packed if array is not None]
-    if len(arrays) < len(packed) or not all(np.isfinite(array).any() for array in arrays):
-        return None
-    return np.stack(arrays)
 
 
 def _paired(

@@ -32,15 +32,12 @@ def rank_models(group: ContractGroup) -> list[RankedModel]:
             models.append(ranked)
     models.sort(key=lambda one: (-one.worst_case_accuracy, -one.accuracy))
     worst_cases = [one.worst_case_accuracy for one in models]
-    return [
-        one.model_copy(
-            update={
-                "rank": 1 + worst_cases.index(one.worst_case_accuracy),
-                "pareto": [cost for cost in ("params", "flops", "time") if _is_on_front(one, models, cost)],
-            }
-        )
-        for one in models
-    ]
+    ranking = []
+    for one in models:
+        pareto = [cost for cost in ("params", "flops", "time") if _is_on_front(one, models, cost)]
+        rank = 1 + worst_cases.index(one.worst_case_accuracy)
+        ranking.append(one.model_copy(update={"rank": rank, "pareto": pareto}))
+    return ranking
 
 
 def _is_on_front(one: RankedModel, models: Sequence[RankedModel], cost: str) -> bool:

@@ -9,10 +9,7 @@ from cnnshift.render.document import Document, Style
 
 
 def render(document: Document, style: Style) -> str:
-    """Return one test suite with a test case per finding.
-
-    The levels `error`, `failure` and `warning` become errors, failures and skipped tests. `style` is not used.
-    """
+    """Return one test suite with a test case per finding, skipped for a warning; `style` is not used."""
     from junitparser import JUnitXml, TestCase, TestSuite
     from junitparser.junitparser import Error, Failure, Skipped
 

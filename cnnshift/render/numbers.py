@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 UNIT_SUFFIXES = {"fraction": " %", "px": " px", "": ""}
-DIFFERENCE_SUFFIXES = {"fraction": " pp", "px": " px", "": ""}
 
 
 def format_value(value: float, unit: str) -> str:
@@ -49,4 +48,4 @@ def format_difference(value: float, unit: str) -> str:
     sign = "−" if value < 0 else "+" if value > 0 else "±"
     size = abs(value) * 100 if unit == "fraction" else abs(value)
     text = "0" if size == 0 else f"{size:.2f}" if size >= 0.005 else f"{size:.1g}"
-    return f"{sign}{text}{DIFFERENCE_SUFFIXES[unit]}"
+    return f"{sign}{text}{' pp' if unit == 'fraction' else UNIT_SUFFIXES[unit]}"

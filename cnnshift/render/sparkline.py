@@ -23,16 +23,16 @@ def sparkline(values: Sequence[Number | None], low: Number, high: Number) -> str
         >>> sparkline([0.0, 0.5, None, 1.0], 0.0, 1.0)
         '▁▅·█'
     """
-    return "".join(_bar(value, low, high) for value in values)
-
-
-def _bar(value: Number | None, low: Number, high: Number) -> str:
-    if value is None or math.isnan(value):
-        return MISSING
-    if high <= low:
-        return BARS[len(BARS) // 2 - 1]
-    position = min(max((value - low) / (high - low), 0.0), 1.0)
-    return BARS[min(int(position * len(BARS)), len(BARS) - 1)]
+    bars = ""
+    for value in values:
+        if value is None or math.isnan(value):
+            bars += MISSING
+        elif high <= low:
+            bars += BARS[len(BARS) // 2 - 1]
+        else:
+            position = min(max((value - low) / (high - low), 0.0), 1.0)
+            bars += BARS[min(int(position * len(BARS)), len(BARS) - 1)]
+    return bars
 
 
 def thin_out(count: int, limit: int) -> list[int]:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cnnshift.array_types import Float
 from cnnshift.results.packing import unpack
-from cnnshift.results.schema import Result, Run
+from cnnshift.results.schema import MetricResult, Result, Run
 from cnnshift.stats.influence import influence_values, mean_influence_bounds
 from cnnshift.stats.intervals import mean_interval
 
@@ -71,12 +72,19 @@ def seed_mean(runs: Sequence[Run], id: str) -> SeedMean | None:
     if len(metrics) == 1:
         return SeedMean(float(values[0]), metrics[0].ci95, None, metrics[0].n)
     seed_sd = float(values.std(ddof=1))
-    packed = [metric.per_image for metric in metrics if metric.per_image is not None]
-    if len(packed) < len(metrics):
+    if (table := per_image_table(metrics)) is None:
         return SeedMean(float(values.mean()), None, seed_sd, metrics[0].n)
-    table = np.stack([unpack(array).astype(float) for array in packed])
     per_image = influence_values(table).mean(axis=0)
     interval = mean_interval(per_image, bounds=mean_influence_bounds(table, metrics[0].bounds))
     limits = interval.low, interval.high
     ci95 = limits if np.isfinite(limits).all() else None
     return SeedMean(float(per_image.mean()), ci95, seed_sd, int(np.isfinite(table).any(axis=0).sum()))
+
+
+def per_image_table(metrics: Sequence[MetricResult]) -> Float[np.ndarray, "m n"] | None:
+    """Return the per-image values of m runs; None if a run has none, or none that is finite."""
+    packed = [metric.per_image for metric in metrics]
+    arrays = [unpack(array).astype(float) for array in packed if array is not None]
+    if len(arrays) < len(packed) or not all(np.isfinite(array).any() for array in arrays):
+        return None
+    return np.stack(arrays)

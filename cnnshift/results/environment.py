@@ -10,11 +10,7 @@ from typing import Any
 
 
 def describe_environment(device: dict[str, Any]) -> dict[str, Any]:
-    """Return versions, device and git commit; no host name, user name or path.
-
-    Args:
-        device: kind, count, dtype and matmul precision of the JAX devices.
-    """
+    """Return versions, git commit, and what `cnnshift.sweep.device` returns; no host name, user name or path."""
     packages = ("jax", "jaxlib", "flax", "optax", "numpy", "tensorflow-datasets")
     return {
         "python": platform.python_version(),
@@ -30,9 +26,8 @@ def describe_environment(device: dict[str, Any]) -> dict[str, Any]:
 
 def _git_commit() -> str | None:
     """Return the commit of the repository that contains the working directory."""
+    command = ["git", "rev-parse", "HEAD"]
     try:
-        command = ["git", "rev-parse", "HEAD"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
-    except (OSError, subprocess.TimeoutExpired):
+        return subprocess.check_output(command, stderr=subprocess.DEVNULL, text=True, timeout=5).strip()
+    except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip() if done.returncode == 0 else None

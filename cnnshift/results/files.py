@@ -34,10 +34,7 @@ def to_json(result: Result) -> str:
 
 
 def load_result(name: str | Path) -> Result:
-    """Read a result file.
-
-    Args:
-        name: path of the file, or `last` for the newest result in the cache.
+    """Read a result file; `last` is the newest result in the cache.
 
     Raises:
         InputError: The file is missing, or its content is not a valid result; see `parse_result`.
@@ -50,11 +47,7 @@ def load_result(name: str | Path) -> Result:
 
 
 def parse_result(content: bytes, name: str) -> Result:
-    """Parse a result file of this or an older schema version.
-
-    Args:
-        content: a JSON document.
-        name: name of the file, for messages.
+    """Parse a result file of this or an older schema version; messages contain its name.
 
     Raises:
         InputError: The content is not JSON, not a result, of a newer version, or its parts contradict each other.

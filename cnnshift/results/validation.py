@@ -17,11 +17,7 @@ _BOUND_TOLERANCE, _MEAN_TOLERANCE = 1e-9, 1e-5
 
 
 def check_result(result: Result) -> None:
-    """Check that runs and metrics are unique and that arrays match the metrics that they belong to.
-
-    Raises:
-        ValueError: The parts of the result contradict each other.
-    """
+    """Raise ValueError if runs or metrics are not unique, or if arrays do not match their metrics."""
     _check_array_sizes(result)
     keys: set[tuple[str, str, int]] = set()
     examples: dict[str, Run] = {}

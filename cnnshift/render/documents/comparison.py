@@ -6,15 +6,8 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
-from cnnshift.comparison.records import (
-    VERDICTS,
-    ChangedPrediction,
-    ComparedRow,
-    Comparison,
-    RankedModel,
-    RequirementResult,
-    Verdict,
-)
+from cnnshift.comparison import records
+from cnnshift.comparison.records import ChangedPrediction, ComparedRow, Comparison, RequirementResult, Verdict
 from cnnshift.pixel_length import format_shift
 from cnnshift.render.document import Column, Document, Finding, Level, Table, TableCell
 from cnnshift.render.numbers import format_count, format_difference, format_with_unit, percent
@@ -82,7 +75,7 @@ def comparison_document(comparison: Comparison, *, only_changed: bool = False) -
 
 def _counts(comparison: Comparison) -> str:
     """Return what was compared, the number of rows by verdict, and the status."""
-    counts = [f"{count} {verdict}" for verdict in VERDICTS if (count := comparison.count(verdict))]
+    counts = [f"{count} {verdict}" for verdict in records.VERDICTS if (count := comparison.count(verdict))]
     if requirements := comparison.requirements:
         counts.append(f"{sum(not one.met for one in requirements)} of {len(requirements)} requirements not met")
     if changed := len(comparison.changed_predictions):
@@ -178,7 +171,7 @@ def _first_change(one: ChangedPrediction) -> str:
     return f"{shift}: class {one.baseline_class} → {one.candidate_class}"
 
 
-def _ranking_table(title: str, models: Sequence[RankedModel]) -> Table:
+def _ranking_table(title: str, models: Sequence[records.RankedModel]) -> Table:
     return Table(
         f"Accuracy, worst-case accuracy and cost: {title}",
         [

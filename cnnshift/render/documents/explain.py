@@ -91,11 +91,7 @@ def _layer_columns(explanation: Explanation) -> list[Column]:
         Column("off-grid error", errors("off_grid_error")),
         Column("sub-pixel error", errors("subpixel_error", explanation.tolerance_subpixel), optional=True),
         Column("error by shift", [TableCell(_bars(layer, tolerance)) for layer in layers], numeric=False),
-        Column(
-            "cause",
-            [TableCell(", ".join(layer.causes), emphasis="bad" if layer.causes else "") for layer in layers],
-            numeric=False,
-        ),
+        Column("cause", [TableCell(", ".join(layer.causes), emphasis="bad") for layer in layers], numeric=False),
     ]
 
 
