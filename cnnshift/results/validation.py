@@ -65,9 +65,9 @@ def _check_array_sizes(result: Result) -> None:
     """Check the sizes of all arrays before any is decompressed."""
     total = 0
     for run in result.runs:
-        arrays = [(metric.id, metric.per_image, (run.dataset.n,)) for metric in run.metrics]
-        arrays.append(("predictions", run.predictions, (run.dataset.n, run.protocol.count + 1)))
-        for name, array, shape in arrays:
+        per_image = ((metric.id, metric.per_image, (run.dataset.n,)) for metric in run.metrics)
+        predictions = "predictions", run.predictions, (run.dataset.n, run.protocol.count + 1)
+        for name, array, shape in (*per_image, predictions):
             if array is None:
                 continue
             if array.shape != shape:

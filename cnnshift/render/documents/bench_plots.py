@@ -107,5 +107,5 @@ def _curves(group: ContractGroup) -> Iterator[Curve]:
 
 def _by_radius(model: ModelRuns, column: str) -> list[float] | None:
     """Return a column averaged over the seeds; None if a run does not have it."""
-    curves: list[list[float] | None] = [getattr(run.by_radius, column) for run in model.runs]
-    return None if any(curve is None for curve in curves) else np.mean(curves, axis=0).tolist()
+    curves = [curve for run in model.runs if (curve := getattr(run.by_radius, column)) is not None]
+    return np.mean(curves, axis=0).tolist() if len(curves) == len(model.runs) else None
