@@ -30,6 +30,9 @@ LayerOutput = tuple[Layout, float | None, Array]
 class IsolatedErrors:
     """Errors of one layer alone, when its input is rolled by whole positions.
 
+    The errors are NaN for a layer whose input is a vector, whose stride is unknown or smaller than that of its input,
+    or whose map does not have the size that its stride implies.
+
     Attributes:
         error: largest `equivariance_error` under rolls by multiples of the layer's own stride.
         at_border: whether all affected positions lie within the reach of the layer's window from the border; None if
@@ -55,16 +58,12 @@ def measure_isolated(
     images: Float[Array, "n h w c"],
     unshifted: Sequence[Array],
     fields: Sequence[ReceptiveField],
-) -> list[IsolatedErrors | None]:
+) -> list[IsolatedErrors]:
     """Measure the isolated errors of every layer.
 
     The input is rolled by one output position, and by half of the map, which puts the seam far from the border. If the
     layer's own stride exceeds 1, the input is also rolled by one input position. `unshifted` has the outputs of all
     layers for `images`.
-
-    Returns:
-        None for a layer whose input is a vector, whose stride is unknown or smaller than that of its input, or whose
-        map does not have the size that its stride implies.
     """
     targets: list[LayerOutput] = list(zip(layouts, strides, unshifted, strict=True))
     image: LayerOutput = (Layout((images.shape[1], images.shape[2])), 1.0, images)
@@ -89,7 +88,7 @@ def measure_isolated(
                 if values is not None:
                     trials[index].append(_compare(targets[index], rolls[index], *values, half=half))
     reaches = [_window_reach(section.source, index, fields, strides) for index, section in enumerate(sections)]
-    return [_summarize(each, reach) if each else None for each, reach in zip(trials, reaches, strict=True)]
+    return [_summarize(each, reach) for each, reach in zip(trials, reaches, strict=True)]
 
 
 def _window_reach(
@@ -152,6 +151,8 @@ def _compare(
 
 
 def _summarize(trials: Sequence[_Trial], window: int | None) -> IsolatedErrors:
+    if not trials:
+        return IsolatedErrors(math.nan, None, math.nan)
     # Rolls by half of the map have four seams close to each other. They decide only where the content near the border
     # hides the errors of the rolls by one position.
     near, far = ([reach for _, reach, _ in half if reach is not None] for half in (trials[:3], trials[3:]))

@@ -87,8 +87,8 @@ def probe_layers(model: Callable[[Any], Any], images: Float[np.ndarray, "n h w c
         stride = accumulator.field.stride if accumulator.is_map else stride
         period = _common_multiple(period, stride or period)
         curves = accumulator.by_radius()
-        off_grid_error, variance, lie_square, lie_abs = finite(
-            [errors.off_grid_error if errors else math.nan, accumulator.normalized_variance(), *lie]
+        isolated_error, isolated_off_grid_error, variance, lie_square, lie_abs = finite(
+            [errors.error, errors.off_grid_error, accumulator.normalized_variance(), *lie]
         )
         records.append(
             LayerRecord(
@@ -102,9 +102,9 @@ def probe_layers(model: Callable[[Any], Any], images: Float[np.ndarray, "n h w c
                 source=section.source,
                 through=list(section.through),
                 causes=[],
-                isolated_error=finite([errors.error])[0] if errors else None,
-                isolated_at_border=errors.at_border if errors else None,
-                isolated_off_grid_error=off_grid_error,
+                isolated_error=isolated_error,
+                isolated_at_border=errors.at_border,
+                isolated_off_grid_error=isolated_off_grid_error,
                 on_grid_error=curves.largest(curves.equivariance_error, period, on_grid=True),
                 interior_error=curves.largest(curves.interior_error, period, on_grid=True),
                 off_grid_error=curves.largest(curves.equivariance_error, period, on_grid=False),

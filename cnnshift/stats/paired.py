@@ -129,7 +129,13 @@ class ConfidenceCurve:
 
 def confidence_curve(differences: Shaped[np.ndarray, " n"], bounds: tuple[float, float] | None) -> ConfidenceCurve:
     """Return the limits of `paired_interval` for all levels; arguments and errors are the same."""
-    d, half_range = _check(differences, bounds)
+    d, half_range = check_sample(differences, "differences"), None
+    if bounds is not None:
+        least, half_range = bounds
+        if not (0 < half_range < math.inf and least == -half_range):
+            raise ValueError(f"bounds is {bounds}; it must be -w and w with w positive and finite, or None")
+        if np.abs(d).max() > half_range * (1 + _SLACK):
+            raise ValueError(f"differences range from {d.min()} to {d.max()}; they must lie within {bounds}")
     mean, largest = float(d.mean()), float(np.abs(d).max())
     if half_range is not None and d.size > 1:
         samples = split_gains_and_losses(np.clip(d[None] / half_range, -1.0, 1.0))
@@ -149,18 +155,3 @@ def confidence_curve(differences: Shaped[np.ndarray, " n"], bounds: tuple[float,
     return ConfidenceCurve(
         lambda tails: (np.full(tails.shape, -end), np.full(tails.shape, end)), mean, 1.0, f"the bounds: {reason}"
     )
-
-
-def _check(
-    differences: Shaped[np.ndarray, " n"], bounds: tuple[float, float] | None
-) -> tuple[Float[np.ndarray, " n"], float | None]:
-    """Return the differences, and w; None without bounds."""
-    d = check_sample(differences, "differences")
-    if bounds is None:
-        return d, None
-    least, half_range = bounds
-    if not (0 < half_range < math.inf and least == -half_range):
-        raise ValueError(f"bounds is {bounds}; it must be -w and w with w positive and finite, or None")
-    if np.abs(d).max() > half_range * (1 + _SLACK):
-        raise ValueError(f"differences range from {d.min()} to {d.max()}; they must lie within {bounds}")
-    return d, half_range
