@@ -1,4 +1,4 @@
-"""Known answers at sub-pixel shifts: activations at twice the resolution, and EQ-T."""
+"""Known answers at sub-pixel shifts: activations at twice the resolution."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from cnnshift.explanation.equivariance import eq_t, equivariance_error
+from cnnshift.explanation.equivariance import equivariance_error
 from cnnshift.shifts.fourier import fourier_shift
 
 SIZE = 15
@@ -39,11 +39,6 @@ def activation_error(activate: Callable[[Array], Array], fraction: float) -> flo
         return layer(fourier_shift(x, d)), fourier_shift(layer(x), d)
 
     return float(equivariance_error(*both(images, np.array([fraction, -fraction], np.float32))).max())
-
-
-def decibel_error() -> float:
-    """Measure the relative deviation of EQ-T from 26.0206 dB, for an MSE of 0.01 on values from −1 to 1."""
-    return abs(float(eq_t(np.array([0.01]), 2.0)[0]) / 26.0206 - 1)
 
 
 def _resample(x: Float[Array, "n h w c"], size: int) -> Float[Array, "n H W c"]:
