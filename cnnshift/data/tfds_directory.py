@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +25,7 @@ with silence():
 INFO = "dataset_info.json"
 FEATURES = "features.json"
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
-_LENGTH = struct.Struct("<Q")
-_CHECKSUM = 4
+_LENGTH, _CHECKSUM = 8, 4  # bytes of the fields of a record
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,10 +226,10 @@ def read_records(path: Path, first: int, count: int) -> Iterator[bytes]:
         size = path.stat().st_size
         with path.open("rb") as file:
             for index in range(first + count):
-                header = file.read(_LENGTH.size + _CHECKSUM)
-                if len(header) < _LENGTH.size + _CHECKSUM:
+                header = file.read(_LENGTH + _CHECKSUM)
+                if len(header) < _LENGTH + _CHECKSUM:
                     raise InputError(f"{path} has {index} records; {first + count} are needed.")
-                (length,) = _LENGTH.unpack_from(header)
+                length = int.from_bytes(header[:_LENGTH], "little")
                 if file.tell() + length + _CHECKSUM > size:
                     raise InputError(f"{path} is damaged: record {index} has {length:,} bytes, the file {size:,}.")
                 if index < first:

@@ -34,7 +34,8 @@ class BlurPool(Downsampler):
 
     @override
     def _setup(self, channels: int, options: BlurOptions, rngs: nnx.Rngs) -> None:
-        self.taps = binomial(options.blur)
+        order = options.blur - 1
+        self.taps = tuple(math.comb(order, tap) / 2**order for tap in range(options.blur))
 
     @override
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n H W c"]:
@@ -49,8 +50,3 @@ class BlurPool(Downsampler):
             return x[(slice(None),) * axis + (slice(tap, tap + stride * (size - 1) + 1, stride),)]
 
         return functools.reduce(operator.add, (weight * kept(tap) for tap, weight in enumerate(self.taps)))
-
-
-def binomial(taps: int) -> tuple[float, ...]:
-    """Return binomial coefficients divided by their sum."""
-    return tuple(math.comb(taps - 1, tap) / 2 ** (taps - 1) for tap in range(taps))

@@ -11,8 +11,6 @@ from jaxtyping import Array, Float
 from cnnshift.models.layers.initializers import lecun_normal
 from cnnshift.models.layers.padding import pad
 
-_KERNEL = 3
-
 
 class ConditionalPosition(nnx.Module):
     """y[i, j] = x[i, j] + b + Σ_{u, v} k[u, v] x[i + u − 1, j + v − 1], channel by channel, 3×3, indices modulo (H, W).
@@ -23,17 +21,14 @@ class ConditionalPosition(nnx.Module):
     """
 
     def __init__(self, width: int, *, rngs: nnx.Rngs) -> None:
-        start = lecun_normal()
-        self.kernel = nnx.Param(start(rngs.params(), (_KERNEL, _KERNEL, 1, width)))
+        self.kernel = nnx.Param(lecun_normal()(rngs.params(), (3, 3, 1, width)))
         self.bias = nnx.Param(nnx.initializers.zeros(rngs.params(), (width,)))
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
         # A sum of shifted maps: XLA's depthwise convolution is slow on a CPU.
         _, rows, columns, _ = x.shape
-        padded, kernel = pad(x, _KERNEL, "circular"), self.kernel[...]
+        padded, kernel = pad(x, 3, "circular"), self.kernel[...]
         products = (
-            padded[:, u : u + rows, v : v + columns] * kernel[u, v][None, None]
-            for u in range(_KERNEL)
-            for v in range(_KERNEL)
+            padded[:, u : u + rows, v : v + columns] * kernel[u, v][None, None] for u in range(3) for v in range(3)
         )
         return functools.reduce(operator.add, products, x + self.bias[...][None, None, None])

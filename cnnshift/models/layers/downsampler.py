@@ -20,7 +20,7 @@ class Downsampler(nnx.Module):
     Class attributes:
         options_type: options of the layer; the first is named after the layer.
         selects: whether every output is one of the inputs, also after any increasing function of the inputs. Such a
-            pointwise function can then follow the layer, with a quarter of the work and the same values.
+            pointwise function can then follow the layer, with 1/s² of the work and the same values.
         shift_equivariant: whether the layer commutes with every circular shift, up to a shift of its output by whole
             positions, for circular padding and sizes that the stride divides.
         alias_free: whether the same holds for fractional shifts of the input and of the output. Exact only if the

@@ -10,12 +10,9 @@ from jaxtyping import Array, Float
 def affine_grid(theta: Float[Array, "n 2 3"], size: tuple[int, int]) -> Float[Array, "n h w 2"]:
     """Return the input position of every output pixel, equation (1): (x, y)ₛ = θ (x, y, 1)ₜ.
 
-    The coordinates of the equation run from −1 to 1 between the centres of the first and the last column, and likewise
-    for rows. The result is (row, column) in pixels. The identity gives whole pixels exactly.
-
-    Args:
-        theta: ((a, b, t_x), (c, d, t_y)) per image.
-        size: (H, W) of input and output.
+    θ is ((a, b, t_x), (c, d, t_y)) per image; input and output have the same size (H, W). The coordinates of the
+    equation run from −1 to 1 between the centres of the first and the last column, and likewise for rows. The result is
+    (row, column) in pixels. The identity gives whole pixels exactly.
     """
     middle_y, middle_x = ((side - 1) / 2 for side in size)
     # In pixels from the middle, which are exact, rather than from −1 to 1, which are not.
@@ -32,13 +29,10 @@ def affine_grid(theta: Float[Array, "n 2 3"], size: tuple[int, int]) -> Float[Ar
 def grid_sample(images: Float[Array, "n h w c"], grid: Float[Array, "n H W 2"]) -> Float[Array, "n H W c"]:
     """Return V[i, j] = Σ_{r, q} U[r, q] max(0, 1 − |y_ij − r|) max(0, 1 − |x_ij − q|), equation (5).
 
-    U is 0 outside the image. V is differentiable with respect to images and grid. At whole coordinates, where V has a
-    kink, the derivative is the right-hand one, U[m + 1] − U[m] along each axis (equation (7) gives U[m], which is no
-    one-sided derivative of V). More than a pixel outside the image it is 0.
-
-    Args:
-        images: U.
-        grid: (y, x) of every output pixel, in input pixels.
+    U are the images, 0 outside; the grid holds (y, x) of every output pixel in input pixels. V is differentiable with
+    respect to both. At whole coordinates, where V has a kink, the derivative is the right-hand one, U[m + 1] − U[m]
+    along each axis (equation (7) gives U[m], which is not a one-sided derivative of V). More than a pixel outside the
+    image it is 0.
     """
     height, width = images.shape[1:3]
     # Zeros, one row and column before and two after, cover all clipped coordinates.

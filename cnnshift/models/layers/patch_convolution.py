@@ -28,8 +28,7 @@ class PatchConvolution(Block):
         patch: p.
         padding: of the dense convolution.
         pools: log₂ p pooling layers for the output's channels.
-        norm_before: whether layer normalization comes first.
-        norm_after: whether layer normalization comes last.
+        norm_before, norm_after: whether layer normalization comes first, or last.
     """
 
     def __init__(

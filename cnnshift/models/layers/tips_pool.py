@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import operator
 from typing import Any
@@ -16,8 +17,6 @@ from typing_extensions import override
 from cnnshift.models.layers.downsampler import Downsampler
 from cnnshift.models.layers.padding import pad_margins
 from cnnshift.models.layers.polyphase import crop_to_multiple, polyphase_components
-
-_TAPS = [(a, b) for a in range(3) for b in range(3)]
 
 
 class TipsPool(Downsampler):
@@ -59,7 +58,7 @@ class TipsPool(Downsampler):
             operator.add,
             (
                 padded[:, step * a : step * a + height, step * b : step * b + width] * kernel[tap][None, None, None]
-                for tap, (a, b) in enumerate(_TAPS)
+                for tap, (a, b) in enumerate(itertools.product(range(3), repeat=2))
             ),
         )
         windows = (count, height // step, step, width // step, step, channels)

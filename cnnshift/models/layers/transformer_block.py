@@ -17,14 +17,9 @@ from cnnshift.models.layers.relative_position import RelativePosition
 class TransformerBlock(nnx.Module):
     """z = x + attention(LN x), y = z + mlp(LN z): pre-norm (Dosovitskiy et al. 2021, section 3.1, equations 2 and 3).
 
-    Without a relative position, or with a circular one, equivariant to every circular shift of the token map.
-
-    Args:
-        width: channels.
-        heads: heads of the attention.
-        ratio: hidden units of the MLP per channel.
-        relative: bias of the attention between patch tokens. A class token has none, so that the bias of the last block
-            has no effect if only the class token is read.
+    Without a relative position, or with a circular one, equivariant to every circular shift of the token map. The MLP
+    has `ratio` hidden units per channel. `relative` is the bias of the attention between patch tokens. A class token
+    has none, so that the bias of the last block has no effect if only the class token is read.
     """
 
     def __init__(
