@@ -71,7 +71,7 @@ INVALID = {
         ["bench", "cnn", "--save-observations", "missing/o.npz"],
         ["Cannot write missing/o.npz"],
     ),
-    "no weights": (["bench", "mlp", "--weights", "."], ["holds no weights of mlp seed 0 (mlp-seed0.safetensors)"]),
+    "no weights": (["bench", "mlp", "--weights", "."], ["has no weights of mlp seed 0 (mlp-seed0.safetensors)"]),
     "weights in a file": (["bench", "mlp", "--save-weights", os.devnull], ["Cannot create the directory"]),
     "output is a device": (["bench", "cnn", "-o", os.devnull], ["not a regular file"]),
     "huge seed": (["bench", "cnn", "--seed", "99999999999999999999"], ["--seed is '99999999999999999999'"]),
