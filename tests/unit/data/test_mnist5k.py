@@ -205,7 +205,7 @@ def test_other_digits_are_refused(tmp_path, monkeypatch, content):
 def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("CNNSHIFT_CACHE_DIR", str(tmp_path / "file"))
-    with pytest.raises(MeasurementError, match=r"Cannot use the cache folder.*CNNSHIFT_CACHE_DIR"):
+    with pytest.raises(MeasurementError, match=r"Cannot use the cache directory.*CNNSHIFT_CACHE_DIR"):
         Mnist5k().load("test")
 
 
