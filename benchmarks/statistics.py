@@ -160,7 +160,7 @@ def report_alarms() -> None:
 
 def report_power(samples: int = 4000) -> None:
     print("\n(c) power at a true loss of 2 margins: one gate / the smallest p of 28")
-    print("    0/1: 2 % of the images differ beside the loss; fractions: half the images differ, by 0.2 on average")
+    print("    0/1: another 2 % of the images differ at random; fractions: half the images differ, by 0.2 on average")
     print(f"  {'margin':<22}" + "".join(f"{f'n = {n}':>20}" for n in (200, 1000, 5000)))
     for kind in ("0/1", "fractions"):
         for margin in (0.005, 0.01, 0.02):
@@ -214,7 +214,7 @@ def report_seeded(samples: int = 1000) -> None:
                         table, mean = (rng.random((m, 200)) < 0.08) * sign, -0.4 * 0.08
                     held += seeded_covers(np.clip(table, -1, 1), mean)
                 line += f"{held[0] / samples:>9.1%} / {held[1] / samples:>5.1%}"
-            name = "σ_S / σ_I" if kind == "normal" else "0/1, lean of a run"
+            name = "σ_S / σ_I" if kind == "normal" else "0/1, effect of a run"
             print(f"  {name + ' = ' + str(effect):<26}{line}")
     for pair in ((2, 2), (3, 5)):
         held = 0
@@ -228,8 +228,8 @@ def report_seeded(samples: int = 1000) -> None:
 
 
 def report_seeded_power(samples: int = 200) -> None:
-    print("\n(e) power of one gate, true loss 2 pp, margin 1 pp, n = 1000; beside it 1 % of the images differ by run")
-    print("    (σ_S of 0 and 0.5 pp); one seed answers for its two networks only")
+    print("\n(e) power of one gate, true loss 2 pp, margin 1 pp, n = 1000; another 1 % of the images differ")
+    print("    between runs (σ_S of 0 and 0.5 pp); with 1 seed the result holds for the two trained networks only")
     for effect in (0.0, 0.005):
         line = f"  σ_S = {100 * effect:.1f} pp   "
         for m in (1, 2, 3, 5):
@@ -248,9 +248,11 @@ def report_seeded_power(samples: int = 200) -> None:
 
 
 def report_partial(samples: int = 400) -> None:
-    print("\n(f) metrics for which some images do not count (on either side, 4 in 5 of them on both): coverage of the")
-    print("    interval / false alarms of a gate with margin 0, without a difference; 0/1 outcomes")
-    print(f"  {'share that does not count':<28}" + "".join(f"{f'n = {n}':>19}" for n in (100, 200, 1000)))
+    print(
+        "\n(f) metrics on a subset of the images (80 % of the excluded images are excluded on both sides): coverage of"
+    )
+    print("    the interval / false alarms of a gate with margin 0, without a difference; 0/1 outcomes")
+    print(f"  {'excluded images':<28}" + "".join(f"{f'n = {n}':>19}" for n in (100, 200, 1000)))
     for differing in (0.02, 0.05, 0.2):
         for absent in (0.02, 0.05, 0.4):
             line = ""

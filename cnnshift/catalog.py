@@ -114,7 +114,7 @@ DOWNSAMPLERS = Registry(
         "none": Entry("cnnshift.models.layers.identity:Identity", "keep the resolution"),
         "max": Entry("cnnshift.models.layers.max_pool:MaxPool", "2×2 maximum, stride 2"),
         "avg": Entry("cnnshift.models.layers.average_pool:AveragePool", "2×2 mean, stride 2"),
-        "stride": Entry("cnnshift.models.layers.subsample:Subsample", "every second pixel, as a stride of 2"),
+        "stride": Entry("cnnshift.models.layers.subsample:Subsample", "every second pixel of each axis (stride 2)"),
         "blur": Entry(
             "cnnshift.models.layers.blur_pool:BlurPool",
             "dense maximum, binomial filter, stride 2 (blur=2 to 7 taps)",
@@ -198,7 +198,7 @@ PROTOCOLS = Registry(
     "cnnshift.protocols",
     {
         "circular": Entry(
-            "cnnshift.shifts.circular:Circular", "periodic boundary (roll); nothing is lost", "Chaman & Dokmanić 2021"
+            "cnnshift.shifts.circular:Circular", "periodic boundary (roll); no pixel is lost", "Chaman & Dokmanić 2021"
         ),
         "zero": Entry(
             "cnnshift.shifts.zero:Zero", "the background value enters; reports the fraction of foreground energy lost"
@@ -212,12 +212,12 @@ PROTOCOLS = Registry(
         "replicate": Entry("cnnshift.shifts.replicate:Replicate", "copies of the border pixel enter"),
         "fourier": Entry(
             "cnnshift.shifts.fourier:Fourier",
-            "fractional shifts by phase factors, periodic boundary; rings at edges",
+            "fractional shifts by phase factors, periodic boundary; edges ring",
             "Karras et al. 2021",
         ),
         "bilinear": Entry(
             "cnnshift.shifts.bilinear:Bilinear",
-            "fractional shifts by bilinear interpolation, periodic boundary; blurs",
+            "fractional shifts by bilinear interpolation, periodic boundary; blurs the image",
         ),
     },
 )
@@ -226,7 +226,9 @@ METRICS = Registry(
     "metric",
     "cnnshift.metrics",
     {
-        "accuracy": Entry("cnnshift.metrics.accuracy:ACCURACY", "classified correctly without a shift"),
+        "accuracy": Entry(
+            "cnnshift.metrics.accuracy:ACCURACY", "fraction of images classified correctly without a shift"
+        ),
         "shifted_accuracy": Entry(
             "cnnshift.metrics.accuracy:SHIFTED_ACCURACY",
             "fraction of shifts at which the image is classified correctly",
@@ -234,7 +236,7 @@ METRICS = Registry(
         ),
         "worst_case_accuracy": Entry(
             "cnnshift.metrics.accuracy:WORST_CASE_ACCURACY",
-            "classified correctly at every shift",
+            "fraction of images classified correctly at every shift",
             "Engstrom et al. 2019",
         ),
         "reference_consistency": Entry(
@@ -249,7 +251,7 @@ METRICS = Registry(
         ),
         "pairwise_consistency_replacement": Entry(
             "cnnshift.metrics.consistency:PAIRWISE_CONSISTENCY_REPLACEMENT",
-            "the same for pairs drawn with replacement, as in published evaluation code",
+            "pairwise_consistency for pairs drawn with replacement, as in published evaluation code",
             "Zhang 2019; Chaman & Dokmanić 2021",
         ),
         "conditional_consistency": Entry(
@@ -258,7 +260,7 @@ METRICS = Registry(
         ),
         "fidelity": Entry(
             "cnnshift.metrics.consistency:FIDELITY",
-            "fraction of shifts classified correctly both with and without the shift",
+            "fraction of shifts at which the image is classified correctly both with and without the shift",
             "Saha & Gokhale 2025",
         ),
         "kappa": Entry(
@@ -328,7 +330,7 @@ AUGMENTATIONS = Registry(
         ),
         "cropK": Entry(
             "cnnshift.train.augmentations.crop:RandomCrop",
-            "crops up to K pixels off the centre, of the source image where the data set has one",
+            "crops up to K pixels off the centre; of the larger source image if the data set has one",
             "Zhang 2019",
         ),
     },
@@ -339,8 +341,10 @@ FORMATS = Registry(
     "cnnshift.formats",
     {
         "table": Entry("cnnshift.render.table:render", "aligned columns for a terminal, with plots"),
-        "json": Entry("cnnshift.render.json:render", "one JSON document with everything"),
-        "jsonl": Entry("cnnshift.render.jsonl:render", "one JSON object per run, comparison or name"),
+        "json": Entry("cnnshift.render.json:render", "one JSON document with all data"),
+        "jsonl": Entry(
+            "cnnshift.render.jsonl:render", "one JSON object per line: a run, a compared metric, a layer or a name"
+        ),
         "csv": Entry("cnnshift.render.csv:render", "one row per value, for spreadsheets"),
         "markdown": Entry("cnnshift.render.markdown:render", "Markdown tables, for a README or a pull request"),
         "github": Entry("cnnshift.render.github:render", "annotations for GitHub Actions, worst first, at most 10"),

@@ -166,7 +166,9 @@ def resolve_config(
         origins |= dict.fromkeys(values, origin)
     config = make_config(origins, **merged)
     if config.shifts == "full" and (unused := [key for key in ("max_shift", "step") if origins[key] == "flag"]):
-        raise InputError(f"The shift set 'full' has every circular shift; omit {' and '.join(map(_flag, unused))}.")
+        raise InputError(
+            f"The shift set 'full' contains every circular shift; omit {' and '.join(map(_flag, unused))}."
+        )
     return ResolvedConfig(config, origins)
 
 

@@ -1,4 +1,4 @@
-"""Errors that a user can cause or meet; each class has the exit code of the command that raises it."""
+"""Errors that a command reports in one message; each class has the command's exit code."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def check_writable(path: Path) -> None:
-    """Check that a file can be written, before the work whose output it will hold.
+    """Check that a file can be written, before its content is computed.
 
     Raises:
         InputError: `path` is a directory or a special file, or its directory is missing or not writable.

@@ -128,7 +128,7 @@ class PreprocessedSplit(Preprocessed):
 def with_preprocessing(
     model: Callable[[Any], Any], preprocess: Preprocess, columns: tuple[int, ...] | None = None
 ) -> Callable[[Any], Any]:
-    """Return images on the scale 0..1 → logits, see `Preprocessed`; `model` itself if there is nothing to add."""
+    """Return the function images on the scale 0..1 → logits, see `Preprocessed`; `model` if it needs no change."""
     if preprocess.model_copy(update={"size": None}) == Preprocess() and columns is None:
         return model
     split = all(hasattr(model, name) for name in ("features", "embed", "classify"))

@@ -91,7 +91,7 @@ class Spec:
         for key, value in added.items():
             if self.options.get(key, value) != value:
                 raise InputError(
-                    f"{key} is {value}, but the {self.kind} spec '{self}' has {key}={self.options[key]}; give one."
+                    f"{key} is {value}, but the {self.kind} spec '{self}' has {key}={self.options[key]}; set one."
                 )
         return type(self)(self.name, {**self.options, **added}, self.argument)
 
@@ -113,7 +113,7 @@ class DatasetSpec(Spec):
 
 
 def argument_of(name: str) -> str:
-    """Return what follows a name in its spec, such as `FILE` or `DIR`; empty for names without an argument."""
+    """Return the placeholder of a name's argument, such as `FILE` or `DIR`; empty for names without an argument."""
     return next((table[name].argument for table in (MODELS, LOADERS, DATASETS) if name in table), "")
 
 

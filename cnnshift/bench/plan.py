@@ -102,7 +102,7 @@ class BenchPlan:
 
 
 def make_plan(config: MeasureConfig) -> BenchPlan:
-    """Validate the models against the data, which it loads.
+    """Load the data and validate the models against them.
 
     Raises:
         InputError: the first setting that cannot be used.

@@ -30,7 +30,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "export": ("cnnshift.cli.export:export", "Write a model as an ONNX file and check it against the original."),
     "list": ("cnnshift.cli.listing:listing", "List models, data sets, protocols, metrics and other names."),
     "info": ("cnnshift.cli.info:info", "Show versions, device and cache, or the options of a model."),
-    "selftest": ("cnnshift.cli.selftest:selftest", "Check known answers on this device, dtype and precision."),
+    "selftest": ("cnnshift.cli.selftest:selftest", "Run known-answer tests on this device, dtype and precision."),
 }
 """By name: the function, and the first line of its docstring, which `--help` shows without importing it."""
 

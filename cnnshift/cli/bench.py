@@ -73,7 +73,7 @@ def bench(
         option(
             panel=TRAINING,
             metavar="DIR|FILE",
-            help="Read weights from DIR, written by --save-weights, or from the FILE of a py: model; train nothing.",
+            help="Train nothing; read weights from DIR (see --save-weights), or from FILE for one py: or torch: model.",
         ),
     ] = None,
     save_weights: Annotated[

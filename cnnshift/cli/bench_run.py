@@ -33,7 +33,7 @@ class Files:
     save_weights: Path | None
 
     def check(self) -> None:
-        """Check before the work that they can be written.
+        """Check that the files can be written, before the benchmark starts.
 
         Raises:
             InputError: a file cannot be written, or the result file has the suffix of another format.

@@ -76,11 +76,11 @@ def compare(
 ) -> None:
     """Compare results with a baseline, or the models of one result with a reference.
 
-    With several results, fail if a headline metric regressed, or as --fail-if and --require define.
+    With several results, a regression of a headline metric fails; --fail-if chooses other metrics and margins.
 
-    With one result, compare its models with --reference, and fail only as --fail-if and --require define.
+    With one result, its models are compared with --reference, and only --fail-if and --require can fail.
 
-    Exit codes: 1 a gate failed, 4 something could not be compared.
+    Exit codes: 1 a gate failed, 4 a row is missing or not comparable.
 
     Example: cnnshift compare baseline.json last --fail-if '*:1pp' --require 'accuracy>=95%' -o report.xml
     """

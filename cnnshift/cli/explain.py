@@ -40,7 +40,7 @@ def explain(
     """Find the layers that break translation equivariance, and why.
 
     Measures the equivariance error of every layer under circular shifts, names its cause, and replaces components one
-    at a time. The options of shifts apply to the predictions.
+    at a time. The shift options apply to the predictions only.
 
     Example: cnnshift explain cnn:padding=circular,head=gap
     """

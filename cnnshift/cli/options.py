@@ -80,7 +80,8 @@ Epochs = Annotated[
     str | None, option(panel=TRAINING, metavar="N", help="Train for N epochs; 0 leaves models untrained.")
 ]
 Seed = Annotated[
-    str | None, option(panel=TRAINING, metavar="N", default=DEFAULTS.seed, help="Seed the first training run with N.")
+    str | None,
+    option(panel=TRAINING, metavar="N", default=DEFAULTS.seed, help="Use seed N for the (first) training run."),
 ]
 
 Format = Annotated[

@@ -25,7 +25,7 @@ SUFFIXES = {
 
 
 def check_outputs(format: str, outputs: Sequence[Path] | None = None) -> None:
-    """Check before the work that the output can be written.
+    """Check that the output can be written, before the command starts its work.
 
     Raises:
         InputError: an unknown format, a file with another suffix, or a file that cannot be written.

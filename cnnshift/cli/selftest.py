@@ -17,9 +17,9 @@ def selftest(
     format: options.Format = "table",
     output: options.Outputs = None,
 ) -> None:
-    """Check known answers on this device, dtype and precision.
+    """Run known-answer tests on this device, dtype and precision.
 
-    Exit code: 1 if one fails.
+    Exit code: 1 if a test fails.
 
     Example: cnnshift selftest
     """

@@ -23,7 +23,7 @@ def set_color(color: str) -> None:
     """Set the value of `--color` for this process.
 
     Raises:
-        InputError: not one of `COLORS`.
+        InputError: the value is not in `COLORS`.
     """
     if color not in COLORS:
         raise InputError(f"--color is '{color}'; allowed: {', '.join(COLORS)}.")

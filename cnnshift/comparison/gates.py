@@ -112,7 +112,7 @@ class Requirement:
         return _COMPARISONS[self.comparison](value, limit)
 
     def applies_to(self, metric_unit: str) -> bool:
-        """Return whether the requirement applies to metrics of a unit; a pattern only to those that it fits."""
+        """Return whether the requirement applies to metrics of a unit; a pattern skips metrics of other units."""
         return not is_glob(self.pattern) or self._fits(metric_unit)
 
     def _fits(self, metric_unit: str) -> bool:

@@ -49,7 +49,9 @@ def resolve_background(
         return tuple(np.clip(mean, 0, 1).tolist())
     values = (_NAMED[text],) if text in _NAMED else tuple(map(float, text.split("/")))
     if len(values) not in (1, channels):
-        raise InputError(f"background is '{text}', {len(values)} values; allowed: one, or {channels} (the channels).")
+        raise InputError(
+            f"background has {len(values)} values ('{text}'); allowed: 1, or {channels} (one per channel)."
+        )
     return values * channels if len(values) == 1 else values
 
 

@@ -37,7 +37,7 @@ class FolderOptions(DatasetOptions):
 
 
 class Folder(Dataset[FolderOptions]):
-    """Image files in DIR/train/CLASS and DIR/test/CLASS, or in DIR/CLASS, which are then all test images.
+    """Image files in DIR/train/CLASS and DIR/test/CLASS, or in DIR/CLASS (all are test images).
 
     - Images: every file with an image suffix, also in subdirectories, with its EXIF orientation applied, in a seeded
       order that mixes the classes. Hidden files and other suffixes are ignored; a file that cannot be decoded is an

@@ -132,7 +132,7 @@ class Npz(Dataset[NpzOptions]):
         names = self._read_vector("classes")
         if names is not None and (names.dtype.kind != "U" or names.ndim != 1):
             raise InputError(
-                f"{self._path}: 'classes' is {names.dtype} of shape {names.shape}; allowed: an array of names, as "
+                f"{self._path}: 'classes' is {names.dtype} of shape {names.shape}; allowed: an array of names, such as "
                 "np.array(['cat', 'dog'])."
             )
         count = MAX_CLASSES if names is None else len(names)

@@ -127,7 +127,7 @@ class Split:
         """
         height, width = self.size
         if canvas < max(height, width):
-            raise InputError(f"canvas is {canvas}; allowed: from {max(height, width)}, the size of the images.")
+            raise InputError(f"canvas is {canvas}; allowed: at least {max(height, width)}, the size of the images.")
         if (canvas - height) % 2 or (canvas - width) % 2:
             raise InputError(
                 f"canvas is {canvas}, which cannot centre images of {height}×{width}; "

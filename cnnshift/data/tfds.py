@@ -110,7 +110,7 @@ class Tfds(Dataset[TfdsOptions]):
         test = self.options.split or next((name for name in TEST_SPLITS if name in names), None)
         if test is None:
             raise InputError(
-                f"'tfds:{self.argument}' has no test split, only {', '.join(names)}; divide one, as "
+                f"'tfds:{self.argument}' has no test split, only {', '.join(names)}; use parts of one, such as "
                 f"split={names[0]}[80%:],train_split={names[0]}[:80%]."
             )
         if split == "test":
@@ -119,7 +119,7 @@ class Tfds(Dataset[TfdsOptions]):
         if self._directory.overlap(train, test):
             raise InputError(
                 f"The training images '{train}' of 'tfds:{self.argument}' overlap the test images '{test}'; set "
-                f"train_split=PART, as split=train[80%:],train_split=train[:80%]."
+                f"train_split to other images, such as split=train[80%:],train_split=train[:80%]."
             )
         return train
 

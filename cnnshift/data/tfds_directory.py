@@ -66,7 +66,7 @@ class TfdsDirectory:
         if not count:
             raise InputError(
                 f"split is '{split}', which is empty or not in {self.path}; allowed: "
-                f"{', '.join(self.splits)}, or a part as {self.splits[0]}[:50%]."
+                f"{', '.join(self.splits)}, or a part such as {self.splits[0]}[:50%]."
             )
         if count > MAX_IMAGES:
             raise InputError(f"{self.path} has {count:,} images in '{split}'; allowed: at most {MAX_IMAGES:,}.")

@@ -1,4 +1,4 @@
-"""A check of the class names in the files of tensorflow-datasets, which would import them and could run any code."""
+"""Check the class names in a data set's files: tensorflow-datasets imports these classes, which can run any code."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def check_feature_classes(path: Path, known: Collection[str]) -> None:
         if "." in name and name not in known:
             raise InputError(
                 f"{path} names the class '{name}', which is never imported; allowed: the features of "
-                f"tensorflow-datasets, as tensorflow_datasets.core.features.image_feature.Image."
+                f"tensorflow-datasets, such as tensorflow_datasets.core.features.image_feature.Image."
             )
 
 

@@ -12,8 +12,8 @@ from cnnshift.results.explanation import Cause, LayerRecord
 def diagnose(layers: Sequence[LayerRecord], floor: Floor) -> list[LayerRecord]:
     """Return the layers with their causes.
 
-    A layer with isolated errors is judged by these. Any other layer (its map does not have the size that its stride
-    implies) is judged by the errors that it is the first to show.
+    The causes of a layer follow from its isolated errors. If these were not measured, because its map does not have the
+    size that its stride implies, the causes follow from the errors that no earlier layer has.
     """
     records: list[LayerRecord] = []
     before: LayerRecord | None = None
@@ -21,7 +21,7 @@ def diagnose(layers: Sequence[LayerRecord], floor: Floor) -> list[LayerRecord]:
         is_isolated = layer.isolated_error is not None
         candidates = _isolated_causes(layer, floor, records) if is_isolated else _new_causes(layer, before, floor)
         inner = {cause for index in layer.through for cause in records[index].causes}
-        # Errors that maps between the source and a vector cause are theirs and not the readout's.
+        # Errors of the maps between the source and a vector are caused by these maps, not by the readout.
         causes = [cause for cause in candidates if cause not in inner and not (cause == "spatial readout" and inner)]
         earlier = {cause for record in records for cause in record.causes}
         if not causes and earlier.isdisjoint({"aliasing", "sub-pixel aliasing"}) and _grows(layer, before, floor):
@@ -35,8 +35,9 @@ def diagnose(layers: Sequence[LayerRecord], floor: Floor) -> list[LayerRecord]:
 def _without_compensated(records: list[LayerRecord], floor: Floor) -> list[LayerRecord]:
     """Remove the causes that a later map disproves, from the layers that determine that map.
 
-    Separate circular padding is not periodic before the convolution that follows it. A stride causes no aliasing if the
-    content chooses the sampling grid, so that the map moves by whole positions. Parallel branches are not affected.
+    The output of a separate layer for circular padding is not periodic, but that of the next convolution is. A stride
+    causes no aliasing if the sampling grid is selected by content, so that the map moves by whole positions. Parallel
+    branches are not affected.
     """
     disproved: dict[Cause, set[int]] = {"padding": set(), "positional weights": set(), "aliasing": set()}
     for index, record in enumerate(records):
@@ -84,7 +85,7 @@ def _isolated_causes(record: LayerRecord, floor: Floor, earlier: Sequence[LayerR
 
 
 def _new_causes(record: LayerRecord, before: LayerRecord | None, floor: Floor) -> list[Cause]:
-    """Return the causes of the errors that a layer without isolated errors is the first to show."""
+    """Return the causes of the errors of a layer without isolated errors that no earlier layer has."""
     if not record.is_map or record.stride is None:
         return []
     causes: list[Cause] = []

@@ -69,7 +69,7 @@ def _equivariance(explanation: Explanation) -> Iterator[str]:
     else:
         subject = f"all {len(maps)} feature maps are"
     shifts = "shifts by multiples of the stride" if "aliasing" in causes else "all whole-pixel shifts"
-    where = ", away from the border" if "padding" in causes else ""
+    where = "away from the border, " if "padding" in causes else ""
     change = _invariance_error(equivariant[0], 1)
     invariance = ""
     if change > explanation.tolerance_whole:
@@ -77,7 +77,7 @@ def _equivariance(explanation: Explanation) -> Iterator[str]:
             f", but not invariant: a 1-px shift changes {equivariant[0].name} by {_relative(change)} of its norm"
         )
     yield (
-        f"Equivariance: {subject} equivariant to {shifts}{where} (errors up to "
+        f"Equivariance: {where}{subject} equivariant to {shifts} (errors up to "
         f"{explanation.tolerance_whole:.0e} are rounding){invariance} {context}."
     )
 

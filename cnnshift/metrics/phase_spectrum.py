@@ -1,7 +1,7 @@
 """Consistency by the phase of a shift, its position on the grid of the total stride.
 
-In a network with total stride S, a shift by S px moves the image to the same sampling grid, any other shift to another
-one. Aliasing is therefore periodic in d with period S, while border effects grow with |d|.
+In a network with total stride S, shifts by multiples of S px keep the sampling grid, other shifts change it. Aliasing
+is therefore periodic in d with period S, while border effects grow with |d|.
 """
 
 from __future__ import annotations

@@ -142,9 +142,10 @@ def relu6(x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Return the zeros before and after an axis for an output of length ⌈size / stride⌉; an odd one comes after.
+    """Return the numbers of zeros before and after an axis for an output of length ⌈size / stride⌉.
 
-    With stride 2 they depend on the parity of the size, so that even and odd maps have different sampling grids.
+    If the total is odd, the extra zero comes after the axis. With stride 2 the numbers depend on the parity of the
+    size, so that even and odd maps have different sampling grids.
     """
     total = max((math.ceil(size / stride) - 1) * stride + kernel - size, 0)
     return total // 2, total - total // 2

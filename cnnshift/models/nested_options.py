@@ -1,4 +1,4 @@
-"""Options of which one field selects a pooling layer or a family whose options stand in the same spec."""
+"""Options with a field that selects a pooling layer or a family, whose options are set in the same spec."""
 
 from __future__ import annotations
 

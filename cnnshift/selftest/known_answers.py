@@ -1,6 +1,6 @@
 """Known answers: identities of translation equivariance, each with a function that measures the deviation from it.
 
-Networks are untrained and images random, both from fixed seeds, and run through the layers and the engine of a
+The networks are untrained and the images random, both from fixed seeds. They use the layers and the engine of a
 benchmark.
 """
 

@@ -1,8 +1,8 @@
 """Distance of equivariance errors from the wrap-around boundary.
 
-A padded layer treats the border of its input as special. A circular shift moves the border of the image but not that of
-the layer, so errors due to padding lie along two lines per axis, the seams: the border of the layer, before position 0,
-and the shifted border of the image, before position `shift`. Errors due to aliasing can occur anywhere.
+A layer with padding replaces the values beyond the border of its input. A circular shift moves the border of the image
+but not that of the layer, so errors due to padding lie along two lines per axis, the seams: the border of the layer,
+before position 0, and the shifted border of the image, before position `shift`. Errors due to aliasing occur anywhere.
 """
 
 from __future__ import annotations

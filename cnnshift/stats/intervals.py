@@ -14,8 +14,8 @@ and the central moments of n values, s² = m₂ n / (n − 1), and α / 2 is the
    The limit is the lower or upper α / 2 quantile of the beta distribution with this mean and variance: a = c t,
    b = (1 − c) t with t = c (1 − c) (n + 2) / v − 1. For 0/1 values this is the Clopper-Pearson interval; it is
    narrower for values that vary less. If all values are equal, the weighted mean itself has a quantile in closed
-   form, and the interval is [x̄ q, x̄ q + 1 − q] with q = (α / 2)^(1/n). The Dirichlet bound is Gaffke's; that it
-   always covers is a conjecture. Fay & Feuer match moments in the same way, with a gamma distribution.
+   form, and the interval is [x̄ q, x̄ q + 1 − q] with q = (α / 2)^(1/n). The Dirichlet bound is Gaffke's; its coverage
+   is conjectured, not proved. Fay & Feuer match moments in the same way, with a gamma distribution.
 2. *Shifted gamma* (Pearson type III), away from the bounds, where the first is too wide for values that vary little.
    With κ = m₃ / m₂ and k = n s² / κ², the sum deviates like κ times a Poisson count with mean k, and the limits are
    x̄ + κ (Q(k + ½) − k) / n with the α / 2 quantiles Q of the gamma distribution of that shape and unit scale. To
@@ -28,10 +28,10 @@ Coverage at 95 % and n ≥ 30 (simulated, and exact for two-valued images) is at
 of any variance and for values that mostly equal a bound. It exceeds 97 % near the bounds and for values with few
 levels: up to 99 % if fewer than 5 of up to 150 images have the rarer of two values.
 
-It is lower in one case, which no interval that is narrow for narrow distributions covers: a mean more than about 0.05
-from both bounds, and rare images at a distance d from the others of which a sample contains fewer than 4 on average,
-while the standard deviation of the others is less than 2 d / √n. With 1 on average and others that hardly vary,
-coverage is 63 %, the probability that the sample contains one.
+It is lower in one case, in which no interval that is narrow for narrow distributions can have the nominal coverage: the
+mean is more than about 0.05 from both bounds, the sample contains on average fewer than 4 rare images at a distance d
+from the others, and the standard deviation of the others is less than 2 d / √n. If the sample contains 1 rare image on
+average and the others hardly vary, coverage is 63 %, the probability that the sample contains at least one.
 
 **Unbounded values.** The t interval after Hall's cubic transformation, which removes the skewness. Simulated coverage
 at n ≥ 30: 93 to 95 % for normal, t₅ and gamma values, 92 to 95 % for lognormal values with σ of 0.5 and 1 (Johnson's

@@ -186,7 +186,7 @@ def _parse_shifts(shifts: Any, strides: tuple[int, int], size: tuple[int, ...]) 
     distinct = distinct[distinct.any(axis=1)].astype(np.int32)
     if not len(distinct):
         raise InputError(
-            f"shifts do not move {size[0]}×{size[1]} images at stride {strides}; allowed: at least one that does."
+            f"shifts do not move {size[0]}×{size[1]} images at stride {strides}; allowed: at least one that moves them."
         )
     return distinct[nearest_first(distinct)]
 

@@ -76,7 +76,7 @@ INVALID = {
     "output is a device": (["bench", "cnn", "-o", os.devnull], ["not a regular file"]),
     "huge seed": (["bench", "cnn", "--seed", "99999999999999999999"], ["--seed is '99999999999999999999'"]),
     "huge seed in a spec": (["bench", "cnn:seed=99999999999999999999"], ["option seed is"]),
-    "two canvases": (["bench", "cnn", "--dataset", "mnist5k:canvas=40", "--canvas", "48"], ["give one"]),
+    "two canvases": (["bench", "cnn", "--dataset", "mnist5k:canvas=40", "--canvas", "48"], ["set one"]),
     "missing config": (["bench", "cnn", "--config", "none.toml"], ["Cannot read the config file none.toml"]),
     "nothing to resume": (["bench", "cnn", "--resume", "-o", "none.json"], ["No result file none.json"]),
 }

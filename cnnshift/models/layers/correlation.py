@@ -100,7 +100,7 @@ def lax_convolution(x: Array, kernel: Array, margins: Margins, stride: int) -> A
 
 
 def lax_convolution_on_cpu(x: Array, kernel: Array, margins: Margins, stride: int) -> Array:
-    """Compute the same; padding inside XLA's convolution makes it up to twice as fast on a CPU."""
+    """Compute the correlation with XLA's convolution and its padding, which is up to twice as fast on a CPU."""
     if stride == 1 and margins == NO_MARGINS and kernel.shape[2] >= FAST_CHANNELS:
         return _with_extra_row(x, kernel)
     return lax_convolution(x, kernel, margins, stride)

@@ -47,7 +47,7 @@ def depthwise(x: Float[Array, "n h w c"], kernel: Float[Array, "a b c"], *, stri
 def lax_depthwise(
     x: Float[Array, "n h w c"], kernel: Float[Array, "a b c"], *, stride: int = 1
 ) -> Float[Array, "n H W c"]:
-    """Compute the same with XLA's grouped convolution."""
+    """Compute `depthwise` with XLA's grouped convolution."""
     return lax.conv_general_dilated(
         x,
         kernel[:, :, None],

@@ -24,7 +24,7 @@ class PatchConvolution(Block):
     layers follow. At the positions that `stride` keeps, the dense values equal those of the patches.
 
     Args:
-        channels: (of the input, of the output).
+        channels: (input channels, output channels).
         patch: p.
         padding: of the dense convolution.
         pools: log₂ p pooling layers for the output's channels.

@@ -16,7 +16,7 @@ MIN_DIFFERENCE = 0.05
 # The phases are drawn if the shifts have at least this fraction of them.
 MIN_PHASES = 0.5
 
-RATES = {"accuracy": "accuracy", "worst_case_accuracy": "worst-case accuracy", "survival": "survival of the class"}
+RATES = {"accuracy": "accuracy", "worst_case_accuracy": "worst-case accuracy", "survival": "class unchanged"}
 
 Values = dict[tuple[Number, Number], float]
 

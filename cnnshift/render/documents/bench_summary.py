@@ -15,7 +15,7 @@ from cnnshift.results.schema import Run
 
 
 def summarize(group: ContractGroup) -> list[str]:
-    """Return sentences about the models of one table, each made of numbers of the table.
+    """Return sentences about the models of one table; every number in them is in the table.
 
     They state how many predictions of the first model with spatial features change, the effect of single options on
     the pairwise consistency, the effect of training with shifted images inside and outside the trained range, and the

@@ -36,7 +36,7 @@ ACTIONS: dict[Verdict, str] = {
 
 
 def comparison_document(comparison: Comparison, *, only_changed: bool = False) -> Document:
-    """Return a document: counts of verdicts, tables with the worst rows first, notes, and what to do next.
+    """Return a document: counts of verdicts, tables with the worst rows first, notes and next steps.
 
     With `only_changed`, unchanged rows are counted, not shown.
     """

@@ -9,7 +9,7 @@ from cnnshift.results.selftest import KnownAnswerRecord
 
 
 def selftest_document(answers: Sequence[KnownAnswerRecord], device: Mapping[str, object], seconds: float) -> Document:
-    """Return a table with one row per known answer, measured on a device within some seconds."""
+    """Return a table with one row per known answer, and the device and the duration in seconds."""
     failed = [answer for answer in answers if not answer.holds]
     where = f"{device['device_kind']}, {device['dtype']}, precision '{device['matmul_precision']}'"
     verdict = f"{len(failed)} of {len(answers)} fail" if failed else "all hold"

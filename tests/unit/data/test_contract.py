@@ -168,7 +168,7 @@ def test_canvas_is_an_option_of_every_data_set(name, loaded, monkeypatch, spec_o
 
 @pytest.mark.parametrize(
     ("difference", "message"),
-    [(1, "even number of pixels"), (-2, "allowed: from"), (-1, "allowed: from")],
+    [(1, "even number of pixels"), (-2, "allowed: at least"), (-1, "allowed: at least")],
 )
 def test_canvas_of_an_invalid_size_is_refused(split, difference, message):
     canvas = split.size[0] + difference

@@ -248,7 +248,7 @@ def test_formats_that_execute_programs_are_not_supported():
         ({"background": "grey"}, "background is 'grey'; allowed: black, white, mean, or one value from 0 to 1"),
         ({"background": "0/2/0"}, "background is '0/2/0'; allowed: black"),
         ({"background": "nan"}, "background is 'nan'; allowed: black"),
-        ({"background": "0/1"}, "background is '0/1', 2 values; allowed: one, or 3"),
+        ({"background": "0/1"}, r"background has 2 values \('0/1'\); allowed: 1, or 3"),
         ({"context": 8}, "context is 8; allowed: less than half of 16"),
     ],
 )

@@ -192,7 +192,7 @@ REFUSED = {
     ),
     "version": ("pets:9.9.9", {}, "'tfds:pets:9.9.9' is not prepared in"),
     "version of a builder": ("mnist:9.9.9", {}, "cnnshift can prepare version 3.0.1"),
-    "split": ("pets", {"split": "val"}, r"split is 'val', which .* allowed: .*test.*, or a part as"),
+    "split": ("pets", {"split": "val"}, r"split is 'val', which .* allowed: .*test.*, or a part such as"),
     "slice": ("pets", {"split": "test[:0]"}, "which is empty or not in"),
     "sizes": ("free", {}, "vary in size; set the option size=N"),
     "context": ("pets", {"context": "8"}, "context is 8; allowed: less than half of 16"),

@@ -122,7 +122,7 @@ def test_curves_of_one_model_share_a_plot():
     assert dict(shares.lines) == {
         "accuracy": [0.7, 0.5],
         "worst-case accuracy": [0.4, 0.2],
-        "survival of the class": [0.5, 0.3],
+        "class unchanged": [0.5, 0.3],
     }
     assert (shares.low, shares.high) == (0.0, 1.0)
     assert dict(sensitivity.lines) == {"cnn": [0.25, 0.75]}
@@ -137,7 +137,7 @@ def test_several_models_share_scales():
         "consistency of mlp",
         "accuracy",
         "worst-case accuracy",
-        "survival of the class",
+        "class unchanged",
         "sensitivity",
     ]
     assert (first.low, first.high) == (second.low, second.high) == (pytest.approx(0.1), 0.9)
