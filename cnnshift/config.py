@@ -108,7 +108,7 @@ class MeasureConfig:
 
 DEFAULTS = MeasureConfig()
 
-_NAMES = [field.name for field in fields(MeasureConfig)]
+SETTINGS = [field.name for field in fields(MeasureConfig)]
 _LISTS = ("models", "protocols", "metrics")
 
 
@@ -131,7 +131,7 @@ def resolve_config(
     """Merge all sources of settings and validate the result.
 
     Args:
-        flags: values from the command line; None for an option that was not used.
+        flags: values from the command line; None or [] for an option that was not used.
         suite: name of a suite; by default `standard`, unless a source names models.
         config_file: a TOML file of settings.
         environ: environment variables.
@@ -142,7 +142,7 @@ def resolve_config(
     """
     project = project or find_project()
     sources: list[tuple[str, dict[str, Any]]] = [
-        ("flag", {key: value for key, value in flags.items() if value is not None}),
+        ("flag", {key: value for key, value in flags.items() if value not in (None, [])}),
         ("environment", _from_environment(environ)),
         (f"{config_file}", _read_toml(config_file) if config_file else {}),
         (f"{project}", _from_project(project)),
@@ -152,15 +152,15 @@ def resolve_config(
     elif not any("models" in values for _, values in sources):
         sources.append((f"suite {DEFAULT_SUITE}", load_suite(DEFAULT_SUITE)))
     problems = [
-        f"{origin}: {unknown('setting', key, _NAMES)}"
+        f"{origin}: {unknown('setting', key, SETTINGS)}"
         for origin, values in sources
         for key in values
-        if key not in _NAMES
+        if key not in SETTINGS
     ]
     if problems:
         raise InputError("\n".join(problems))
     merged: dict[str, Any] = {}
-    origins = dict.fromkeys(_NAMES, "default")
+    origins = dict.fromkeys(SETTINGS, "default")
     for origin, values in reversed(sources):
         merged |= values
         origins |= dict.fromkeys(values, origin)
@@ -186,6 +186,8 @@ def make_config(origins: Mapping[str, str] | None = None, /, **values: Any) -> M
     """
     import pydantic
 
+    if values.get("batch_size") == "auto":
+        values["batch_size"] = None
     try:
         config = pydantic.TypeAdapter(MeasureConfig).validate_python(values)
     except pydantic.ValidationError as error:

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from cnnshift.bench.images import no_training_images, test_images
-from cnnshift.bench.models import adapt_model, crop_to_model
-from cnnshift.data.base import create_dataset
+from cnnshift.bench.images import test_images
+from cnnshift.bench.models import adapt_model, crop_to_model, plan_for_dataset
+from cnnshift.config import MeasureConfig
 from cnnshift.data.split import Split, to_unit_range
 from cnnshift.errors import InputError, MeasurementError
 from cnnshift.files import write_bytes
@@ -23,9 +23,9 @@ from cnnshift.loaders.extras import import_extra
 from cnnshift.loaders.host_callback import in_batches
 from cnnshift.loaders.loader import is_pretrained, load_model
 from cnnshift.models.layers.xla import export_mode
-from cnnshift.spec import DatasetSpec, ModelSpec
+from cnnshift.spec import ModelSpec
 from cnnshift.sweep.pure_model import as_pure_model
-from cnnshift.train.load_or_train import load_or_train, plan_training
+from cnnshift.train.load_or_train import load_or_train
 
 CHECKED_IMAGES = 64
 """Test images on which the exported model is compared with the original."""
@@ -60,18 +60,15 @@ class Export:
     difference: float
 
 
-def export_onnx(model: str, path: Path, *, dataset: str, epochs: int | None, seed: int) -> Export:
+def export_onnx(path: Path, config: MeasureConfig) -> Export:
     """Write a model as ONNX: images [n h w c] on the scale 0..1 → logits [n k].
 
     The model accepts any batch size if its layers allow it, else `BATCH_SIZE`. Before the file is written, onnxruntime
     runs the model on test images, and the logits are compared with those of the original.
 
     Args:
-        model: a model spec, which is trained as by `cnnshift bench`.
         path: the file to write.
-        dataset: data set spec.
-        epochs: training epochs; None for the number of the recipe.
-        seed: seed of the training.
+        config: settings with one model, which is trained as by `cnnshift bench`.
 
     Raises:
         InputError: a package is missing, the model cannot be expressed in ONNX, or its logits are not finite.
@@ -80,7 +77,7 @@ def export_onnx(model: str, path: Path, *, dataset: str, epochs: int | None, see
     """
     for package in ("jax2onnx", "onnxruntime"):
         import_extra(package, "export")
-    loaded, test = _load(model, dataset, epochs, seed)
+    loaded, test = _load(config)
     pure = as_pure_model(loaded)
     images = to_unit_range(test.windows[:CHECKED_IMAGES])
     expected = np.asarray(pure.apply(pure.state, jnp.asarray(images))[0])
@@ -111,24 +108,21 @@ def export_onnx(model: str, path: Path, *, dataset: str, epochs: int | None, see
     return Export(loaded.name, shape, pure.parameters, len(images), equal, difference)
 
 
-def _load(model: str, dataset: str, epochs: int | None, seed: int) -> tuple[LoadedModel, Split]:
+def _load(config: MeasureConfig) -> tuple[LoadedModel, Split]:
+    (model,) = config.models
     spec = ModelSpec.parse(model)
-    test, record = test_images(dataset, None)
+    test, record = test_images(config.dataset, None)
     if is_pretrained(spec):
         loaded = load_model(spec)
-        if epochs is not None or seed:
+        if config.epochs is not None or config.seed:
             raise InputError(f"{model} is pretrained; --epochs and --seed are not allowed.")
         test, _ = crop_to_model(loaded, test, record)
         loaded = adapt_model(loaded, test)
         if as_pure_model(loaded).host_runtime is not None:
             raise InputError(f"{model} runs outside of JAX; allowed: models that JAX can trace.")
         return loaded, test
-    source = create_dataset(DatasetSpec.parse(dataset))
-    train = source.load("train") if source.has_train else test
-    plan = plan_training(spec, train, epochs=epochs)
-    if plan.recipe.epochs and not source.has_train:
-        raise InputError(no_training_images(record.name, plan.name))
-    return load_or_train(plan, train, seed=seed if plan.seed is None else plan.seed), test
+    plan, images = plan_for_dataset(spec, config.dataset, test, epochs=config.epochs)
+    return load_or_train(plan, images, seed=config.seed if plan.seed is None else plan.seed), test
 
 
 def _convert(model: LoadedModel, shape: tuple[int | str, ...]) -> bytes:

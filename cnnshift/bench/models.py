@@ -8,15 +8,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from cnnshift.bench.images import no_training_images
 from cnnshift.catalog import LOADERS
+from cnnshift.data.base import create_dataset
 from cnnshift.data.split import Split
 from cnnshift.errors import InputError
 from cnnshift.loaded_model import LoadedModel, Provenance
 from cnnshift.loaders.host_callback import as_traceable
 from cnnshift.loaders.loader import find_columns, is_pretrained, load_model
 from cnnshift.results.schema import DatasetRecord
-from cnnshift.spec import ModelSpec
+from cnnshift.spec import DatasetSpec, ModelSpec
 from cnnshift.sweep.pure_model import as_pure_model, count_logits
+from cnnshift.train.load_or_train import TrainingPlan, plan_training
 
 
 def load_pretrained(text: str) -> LoadedModel:
@@ -32,6 +35,22 @@ def load_pretrained(text: str) -> LoadedModel:
             "model object."
         )
     return load_model(spec)
+
+
+def plan_for_dataset(spec: ModelSpec, data: str, test: Split, *, epochs: int | None) -> tuple[TrainingPlan, Split]:
+    """Plan the training of a model on a data set, and return the plan and its images.
+
+    The images are the test images if the data set has no others and the model is not trained.
+
+    Raises:
+        InputError: The spec is invalid, or the model has to be trained and the data set has only test images.
+    """
+    dataset = create_dataset(DatasetSpec.parse(data))
+    images = dataset.load("train") if dataset.has_train else test
+    plan = plan_training(spec, images, epochs=epochs)
+    if plan.recipe.epochs and not dataset.has_train:
+        raise InputError(no_training_images(str(dataset.spec), plan.name))
+    return plan, images
 
 
 def wrap_model(model: Callable[[Any], Any], name: str) -> LoadedModel:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import io
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -68,27 +68,18 @@ def load_command(name: str) -> Callable[..., Any]:
     return getattr(import_module(module), attribute)
 
 
-class _Commands(Mapping[str, Any]):
-    """The commands by name; each is imported when it is asked for."""
-
-    def __getitem__(self, name: str) -> Any:
-        if name not in COMMANDS:
-            raise KeyError(name)
-        from cnnshift.cli.command import build_command
-
-        return build_command(name, load_command(name))
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(COMMANDS)
-
-    def __len__(self) -> int:
-        return len(COMMANDS)
-
-
 class _Group(CoercesParameters, TyperGroup):
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        self.commands: Any = _Commands()
+        # For suggestions; `get_command` imports a command when it is used.
+        self.commands: Any = COMMANDS
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            return None
+        from cnnshift.cli.command import build_command
+
+        return build_command(cmd_name, load_command(cmd_name))
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         with formatter.section("Commands"):

@@ -13,7 +13,7 @@ from cnnshift.cli import options
 from cnnshift.cli.options import DATA, EXECUTION, OUTPUT, SHIFTS, TRAINING, option
 from cnnshift.cli.output import check_outputs, emit
 from cnnshift.cli.terminal import print_result
-from cnnshift.config import DEFAULT_SUITE, DEFAULTS, ResolvedConfig, as_dict, resolve_config
+from cnnshift.config import DEFAULT_SUITE, DEFAULTS, SETTINGS, ResolvedConfig, as_dict, resolve_config
 from cnnshift.errors import InputError
 from cnnshift.spec import ModelSpec
 
@@ -46,13 +46,14 @@ def bench(
     raw_dir: options.RawDir = None,
     split: options.TestSplit = None,
     limit: options.Limit = None,
-    metric: Annotated[
+    metrics: Annotated[
         list[str] | None,
-        option(panel=DATA, metavar="ID", default="all", help="Compute only this metric (repeatable)."),
+        option("--metric", panel=DATA, metavar="ID", default="all", help="Compute only this metric (repeatable)."),
     ] = None,
-    protocol: Annotated[
+    protocols: Annotated[
         list[str] | None,
         option(
+            "--protocol",
             panel=SHIFTS,
             metavar="NAME",
             default=" ".join(DEFAULTS.protocols),
@@ -132,30 +133,9 @@ def bench(
     check_outputs(format)
     if models and weights:
         models, weights = _move_weights_into_spec(models, weights)
-    resolved = resolve_config(
-        {
-            "models": models or None,
-            "dataset": dataset,
-            "protocols": protocol,
-            "shifts": shifts,
-            "max_shift": max_shift,
-            "step": step,
-            "metrics": metric,
-            "seed": seed,
-            "seeds": seeds,
-            "limit": limit,
-            "batch_size": None if batch_size == "auto" else batch_size,
-            "epochs": epochs,
-            "engine": engine,
-            "deterministic": deterministic,
-            "canvas": canvas,
-            "data_dir": data_dir,
-            "raw_dir": raw_dir,
-            "split": split,
-        },
-        suite=suite,
-        config_file=config,
-    )
+    # Parameters have the names of the settings.
+    flags = {name: value for name, value in locals().items() if name in SETTINGS}
+    resolved = resolve_config(flags, suite=suite, config_file=config)
     if show_config:
         print_result(_config_text(resolved))
         return
@@ -200,8 +180,7 @@ def _config_text(resolved: ResolvedConfig) -> str:
 def _plan_text(plan: BenchPlan, *, trains: bool) -> str:
     cells = list(plan.cells())
     lines = [
-        f"{i}. {cell.model.name} seed {cell.seed}: {cell.shift_plan.record.name}, "
-        f"{len(plan.test):,} images × {cell.shift_plan.shift_set.count:,} shifts"
+        f"{i}. {cell}: {len(plan.test):,} images × {cell.shift_plan.shift_set.count:,} shifts"
         for i, cell in enumerate(cells, start=1)
     ]
     forward_passes = sum(len(plan.test) * (cell.shift_plan.shift_set.count + 1) for cell in cells)

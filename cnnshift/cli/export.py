@@ -31,14 +31,14 @@ def export(
     if output.suffix != ".onnx":
         raise InputError(f"--output is {output}; the suffix must be .onnx.")
     flags = {"epochs": epochs, "seed": seed or DEFAULTS.seed}
-    config = make_config(dict.fromkeys(flags, "flag"), dataset=dataset or DEFAULTS.dataset, **flags)
+    config = make_config(dict.fromkeys(flags, "flag"), models=[model], dataset=dataset or DEFAULTS.dataset, **flags)
     from cnnshift.files import check_writable
 
     check_writable(output)
     load_backend()
     from cnnshift.bench.export import export_onnx
 
-    export = export_onnx(model, output, dataset=config.dataset, epochs=config.epochs, seed=config.seed)
+    export = export_onnx(output, config)
     shape = " × ".join(map(str, export.shape))
     parameters = "" if export.parameters is None else f", {export.parameters:,} parameters"
     print_line(

@@ -10,11 +10,10 @@ from typing import Any
 
 import cnnshift
 from cnnshift.bench.cell import measure_cell
-from cnnshift.bench.images import Images, no_training_images, test_images
-from cnnshift.bench.models import adapt_model, crop_to_model, wrap_model
+from cnnshift.bench.images import Images, test_images
+from cnnshift.bench.models import adapt_model, crop_to_model, plan_for_dataset, wrap_model
 from cnnshift.bench.plan import plan_shifts
 from cnnshift.config import MeasureConfig, make_config
-from cnnshift.data.base import create_dataset
 from cnnshift.data.split import Split, to_unit_range
 from cnnshift.errors import InputError
 from cnnshift.explanation.ablation import run_ablation, score_baseline
@@ -30,7 +29,7 @@ from cnnshift.results.explanation import Ablation, Explanation
 from cnnshift.results.schema import DatasetRecord, Run
 from cnnshift.shifts.circular import Circular
 from cnnshift.shifts.sets import ShiftSet
-from cnnshift.spec import DatasetSpec, ModelSpec
+from cnnshift.spec import ModelSpec
 from cnnshift.sweep.bind_protocol import bind_protocol
 from cnnshift.sweep.device import describe_device
 from cnnshift.sweep.engine import MIN_SAVING
@@ -64,7 +63,7 @@ def explain_model(
         network = adapt_model(wrap_model(model, name), test, more_classes=True)
     elif isinstance(data, str):
         shift_set = ablation_shifts if ablation else None
-        network, scores = _train(ModelSpec.parse(model), data, test, record, config, shift_set)
+        network, scores = _train(ModelSpec.parse(model), data, test, config, shift_set)
     else:
         raise InputError(f"The model '{model}' is trained on a data set; name one instead of passing images.")
     if as_pure_model(network).host_runtime is not None:
@@ -101,17 +100,11 @@ def _train(
     spec: ModelSpec,
     data: str,
     test: Split,
-    record: DatasetRecord,
     config: MeasureConfig,
     ablation_shifts: ShiftSet | None,
 ) -> tuple[LoadedModel, Ablation | None]:
     """Train a network and, if there are shifts for an ablation, its variants; weights are cached."""
-    dataset = create_dataset(DatasetSpec.parse(data))
-    train = dataset.load("train") if dataset.has_train else None
-    images = train or test
-    plan = plan_training(spec, images, epochs=config.epochs)
-    if plan.recipe.epochs and not train:
-        raise InputError(no_training_images(record.name, plan.name))
+    plan, images = plan_for_dataset(spec, data, test, epochs=config.epochs)
     seed = plan.seed if plan.seed is not None else config.seed
     recipe = {key: value for key, value in spec.options.items() if key in ("augment", "epochs")}
 

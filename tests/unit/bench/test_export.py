@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cnnshift.bench import export
+from cnnshift.config import make_config
 from cnnshift.errors import InputError, MeasurementError
 from tests import external_models
 
@@ -26,9 +27,8 @@ def test_exported_model_equals_the_original(tmp_path):
     from cnnshift.spec import DatasetSpec
 
     path = tmp_path / "cnn.onnx"
-    exported = export.export_onnx(
-        "cnn:padding=circular,head=gap,width=2,depth=1,epochs=0", path, dataset="mnist5k", epochs=None, seed=3
-    )
+    config = make_config(models=["cnn:padding=circular,head=gap,width=2,depth=1,epochs=0"], seed=3)
+    exported = export.export_onnx(path, config)
     assert exported.shape == ("n", 32, 32, 1)
     assert exported.equal_predictions == exported.images == 64
     assert exported.difference < 1e-5
@@ -48,14 +48,14 @@ def test_model_that_differs_is_not_written(tmp_path, monkeypatch):
     run = export._run
     monkeypatch.setattr(export, "_run", lambda *arguments: 1.01 * run(*arguments))
     with pytest.raises(MeasurementError, match=r"differ from those of mlp:width=2,epochs=0 by .*No file was written"):
-        export.export_onnx("mlp:width=2,epochs=0", tmp_path / "mlp.onnx", dataset="mnist5k", epochs=None, seed=0)
+        export.export_onnx(tmp_path / "mlp.onnx", make_config(models=["mlp:width=2,epochs=0"]))
     assert not list(tmp_path.iterdir())
 
 
 def test_missing_package(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "jax2onnx", None)
     with pytest.raises(InputError, match=r"The package jax2onnx is not installed.*cnnshift\[export\]"):
-        export.export_onnx("mlp", tmp_path / "mlp.onnx", dataset="mnist5k", epochs=0, seed=0)
+        export.export_onnx(tmp_path / "mlp.onnx", make_config(models=["mlp"], epochs=0))
 
 
 @pytest.mark.parametrize(
@@ -67,10 +67,7 @@ def test_missing_package(monkeypatch, tmp_path):
 def test_pretrained_models_that_cannot_be_exported(tmp_path, factory, arguments, message):
     images, labels = external_models.IMAGES, external_models.DATA.labels
     np.savez(tmp_path / "test.npz", images=images, labels=labels)
+    model = f"py:{external_models.write_factories(tmp_path)}:{factory}"
+    config = make_config(models=[model], dataset=f"npz:{tmp_path / 'test.npz'}", **arguments)
     with pytest.raises(InputError, match=message):
-        export.export_onnx(
-            f"py:{external_models.write_factories(tmp_path)}:{factory}",
-            tmp_path / "net.onnx",
-            dataset=f"npz:{tmp_path / 'test.npz'}",
-            **arguments,
-        )
+        export.export_onnx(tmp_path / "net.onnx", config)
