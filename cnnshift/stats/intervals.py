@@ -65,7 +65,7 @@ _MIN_VARIANCE = 1e-24
 _SLACK = 1e-9
 # For larger k the gamma quantiles are expanded, with an error below 1e-7 of the width.
 _MAX_JUMPS = 1e6
-# For smaller skewness of the mean, Hall's transformation is expanded, to within rounding.
+# Below this product of skewness and t quantile, Hall's transformation is expanded, to within rounding.
 _MIN_SKEWNESS = 1e-5
 
 # Numbers whose relative difference is smaller are equal within rounding.
@@ -260,10 +260,11 @@ def unbounded_limits(
 
     skewness = third / variance**1.5 / math.sqrt(n)
     t = -special.stdtrit(n - 1, tail)
-    small = np.abs(skewness) < _MIN_SKEWNESS
-    divisor = np.where(small, 1.0, skewness)
 
     def invert(x: Tail) -> Float[np.ndarray, " r"]:
+        # The expansion is not monotone in x beyond 3 / (2 γ).
+        small = np.abs(skewness) * np.maximum(np.abs(x), 1) < _MIN_SKEWNESS
+        divisor = np.where(small, 1.0, skewness)
         root = 3 / divisor * (np.cbrt(1 + divisor * (x - divisor / 6)) - 1)
         return np.where(small, x - skewness * (2 * x**2 + 1) / 6, root)
 

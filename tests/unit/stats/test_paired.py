@@ -171,6 +171,11 @@ def test_unbounded_interval_is_that_of_mean_interval() -> None:
     assert p_value(1e6 * d, bounds=None) == pytest.approx(p, rel=1e-9)
 
 
+@pytest.mark.parametrize("d", [(0.879, 0.916), (-0.02, -0.025), (0.1, 0.2, 0.3)])
+def test_p_value_of_few_symmetric_unbounded_differences_is_that_of_the_t_test(d: tuple) -> None:
+    assert p_value(np.array(d), bounds=None) == pytest.approx(stats.ttest_1samp(d, 0).pvalue, rel=1e-6)
+
+
 def test_equal_unbounded_differences_have_an_infinite_interval() -> None:
     for value in (0.0, 0.3):
         assert ends(paired_interval(np.full(50, value), bounds=None)) == (-math.inf, math.inf)
