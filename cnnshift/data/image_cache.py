@@ -34,7 +34,10 @@ def read_images(path: Path) -> Decoded | None:
     try:
         # np.load would not close a damaged file that it opened itself.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return arrays["images"], arrays["labels"]
+            images, labels = arrays["images"], arrays["labels"]
+        if images.dtype != np.uint8 or images.ndim != 4 or labels.dtype != np.int32 or labels.shape != images.shape[:1]:
+            raise ValueError("the arrays are not images with labels")
+        return images, labels
     except FileNotFoundError:
         return None
     except Exception:  # The parsers raise various errors on damaged files.

@@ -73,6 +73,8 @@ def parse_result(content: bytes, name: str) -> Result:
             problem = error.errors()[0]
             path = ".".join(shorten(part).strip("'") for part in problem["loc"])
             reason = f"{path}: {validation_message(problem)}"
+        # A name in the file may have 10,000 characters.
+        reason = reason if len(reason) <= 240 else f"{reason[:240]}…"
         raise InputError(f"{name} is not a valid {SCHEMA} file of version {version}: {reason}.") from None
     return result
 

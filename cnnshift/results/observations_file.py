@@ -52,14 +52,15 @@ def load_observations(path: Path) -> dict[str, Observations]:
     """
     runs: dict[str, dict[str, np.ndarray]] = {}
     try:
-        with np.load(path, allow_pickle=False) as file:
-            for key in file.files:
+        # np.load would not close a damaged file that it opened itself.
+        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            for key in archive.files:
                 name, _, field = key.rpartition("/")
-                runs.setdefault(name, {})[field] = file[key]
+                runs.setdefault(name, {})[field] = archive[key]
         return {name: _to_observations(**arrays) for name, arrays in runs.items()}
     except OSError as error:
         raise InputError(f"Cannot read {path}: {error.strerror or error}.") from None
-    except (ValueError, TypeError, zipfile.BadZipFile) as error:
+    except Exception as error:  # The parsers raise various errors on damaged files.
         raise InputError(f"{path} is not a file of observations: {error}.") from None
 
 

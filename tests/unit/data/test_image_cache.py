@@ -63,7 +63,19 @@ def test_every_truncation_is_detected(path):
         assert read_images(path) is None, length
 
 
-@pytest.mark.parametrize("arrays", [{"images": IMAGES}, {"labels": LABELS}, {"pictures": IMAGES, "labels": LABELS}])
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"images": IMAGES},
+        {"labels": LABELS},
+        {"pictures": IMAGES, "labels": LABELS},
+        {"images": IMAGES.astype(np.int8), "labels": LABELS},
+        {"images": IMAGES[..., 0], "labels": LABELS},
+        {"images": np.float32(1), "labels": LABELS},
+        {"images": IMAGES, "labels": LABELS.astype(np.int64)},
+        {"images": IMAGES, "labels": LABELS[:3]},
+    ],
+)
 def test_files_with_other_arrays_are_refused(path, arrays, caplog):
     np.savez(path, **arrays)
     assert read_images(path) is None

@@ -59,6 +59,11 @@ def with_run(**fields) -> bytes:
     return json.dumps(document | {"runs": [run]}).encode()
 
 
+def with_two_equal_runs(**fields) -> bytes:
+    document = json.loads(with_run(**fields))
+    return json.dumps(document | {"runs": 2 * document["runs"]}).encode()
+
+
 def with_protocol(**fields) -> bytes:
     return with_run(protocol=json.loads(OLD.read_text())["runs"][0]["protocol"] | fields)
 
@@ -103,6 +108,7 @@ def with_array(**fields) -> bytes:
         (with_array(shape=[2**20, 2**20]), "the packed array 'accuracy' has shape .*12"),
         (with_array(shape=[13]), "has shape .*12"),
         (with_array(dtype="|O"), "dtype: it must be"),
+        pytest.param(with_two_equal_runs(model="m" * 9000), "there are two runs of mmm", id="long name"),
         (with_array(data="?"), "damaged"),
         (with_array(data=compress(b"\0" * 10_000_000)), "does not have the 12 bytes"),
     ],
