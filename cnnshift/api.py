@@ -52,9 +52,9 @@ def measure(
         step: spacing of the shifts in pixels; None for the default of the protocol.
         metrics: ids of the metrics to compute; empty for all.
         limit: number of test images, a seeded subset; None for all.
-        batch_size: images per call; None chooses.
+        batch_size: images per call; None chooses automatically.
         engine: `direct` runs every forward pass, `shared` shares them between shifts, `auto` chooses.
-        name: name of the model in the run; a spec is its own name.
+        name: name of the model in the run; ignored for a spec, which is used as the name.
 
     Returns:
         The run. `run.metric("pairwise_consistency")` has the `value` and its interval `ci95`.

@@ -53,7 +53,7 @@ WHOLE_PIXEL_RANGE = ShiftRange(Fraction(8), Fraction(1))
 
 SUBPIXEL_RANGE = ShiftRange(Fraction(2), Fraction(1, 3))
 """Default of protocols that shift by fractions: 168 shifts. The step is a third because a network that up-samples
-twofold and aliases still looks exact at halves."""
+twofold is exactly equivariant at halves even if it aliases."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,8 +195,8 @@ def make_config(origins: Mapping[str, str] | None = None, /, **values: Any) -> M
         raise InputError("\n".join(dict.fromkeys(sentences))) from None
     if config.step and config.step.denominator == 2:
         log.warning(
-            "step is %s: the only fractions of a pixel are halves, at which a network that up-samples twofold and "
-            "aliases looks exact; use %s.", config.step, SUBPIXEL_RANGE.step,
+            "step is %s: a network that up-samples twofold is exactly equivariant to half-pixel shifts even if it "
+            "aliases; use %s.", config.step, SUBPIXEL_RANGE.step,
         )  # fmt: skip
     for table, names in ((PROTOCOLS, config.protocols), (METRICS, config.metrics)):
         for name in names:

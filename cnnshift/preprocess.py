@@ -46,9 +46,9 @@ class Preprocess(Options):
 
     Attributes:
         size: (H, W) of the images that the model accepts; None for any size.
-        scale: 255 for a model that was trained on bytes.
+        scale: 255 for a model that was trained on values from 0 to 255.
         mean, std: in units of scale · x, one number or one per channel in RGB order.
-        channel_order: order of the color channels that the model expects.
+        channel_order: order of the colour channels that the model expects.
         layout: order of the axes that the model expects.
     """
 

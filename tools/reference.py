@@ -220,17 +220,17 @@ def models_page() -> str:
     parts = [
         "# Models and layers\n",
         "A model spec is `family:key=value,key=value` for a family that cnnshift trains, or `loader:ARGUMENT` for a "
-        "model that comes with its weights; see [specs](specs.md).\n",
+        "pretrained model; see [specs](specs.md).\n",
         "## Families\n",
         *registry_sections(catalog.MODELS, lambda family: family.options_type),
         "## Pooling layers\n",
-        "The value of `pool=` in the convolutional families. A layer's own options stand beside those of the family: "
+        "The value of `pool=` in the convolutional families. A spec sets the options of the layer and of the family: "
         "`cnn:pool=blur,blur=5`.\n",
         *registry_sections(catalog.DOWNSAMPLERS, lambda layer: layer.options_type),
         "## Loaders\n",
         *registry_sections(catalog.LOADERS, None),
         "## Augmentations\n",
-        "The value of `augment=`: what happens to the training images. Several are joined by `+`.\n",
+        "The value of `augment=`: the augmentation of the training images, or several joined by `+`.\n",
         *registry_sections(catalog.AUGMENTATIONS, None),
         "## Suites\n",
         table(("suite", "content"), [(code(name), cell(suite_summary(name))) for name in suite_names()]),

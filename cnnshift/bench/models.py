@@ -26,12 +26,12 @@ def load_pretrained(text: str) -> LoadedModel:
     """Load the model of a spec.
 
     Raises:
-        InputError: The spec names a family, which would have to be trained; see also `load_model`.
+        InputError: The spec names a family, which must be trained first; see also `load_model`.
     """
     spec = ModelSpec.parse(text)
     if not is_pretrained(spec):
         raise InputError(
-            f"The model '{text}' has to be trained, which `cnnshift bench` does; allowed: {', '.join(LOADERS)}, or a "
+            f"The model '{text}' must be trained, as by `cnnshift bench`; allowed: {', '.join(LOADERS)}, or a "
             "model object."
         )
     return load_model(spec)

@@ -146,9 +146,9 @@ def run(plan: BenchPlan, files: Files, *, resume: bool) -> Result:
         if interrupted and (finished or replaces_nothing):
             checkpoint.save(checkpoint.result.model_copy(update={"status": "interrupted"}))
         if finished:
-            print_line(f"{finished} of {cells} cells are finished and saved. Continue with:\n  {_resume_command()}")
+            print_line(f"{finished} of {cells} runs are finished and saved. Continue with:\n  {_resume_command()}")
         elif interrupted:
-            print_line("No cell is finished.")
+            print_line("No run is finished.")
         raise
     checkpoint.save(result)
     files.print_written()

@@ -28,7 +28,7 @@ class _Coercion:
 
 
 class CoercesParameters:
-    """Mixin of Typer's commands and groups."""
+    """Mixin for Typer's commands and groups."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the parameters, prepared for parsing."""

@@ -145,5 +145,5 @@ class Tfds(Dataset[TfdsOptions]):
         raw_dir = None if self.options.raw_dir is None else Path(self.options.raw_dir).expanduser()
         if raw_dir is not None and not raw_dir.is_dir():
             raise InputError(f"raw_dir is '{self.options.raw_dir}', which is not a directory.")
-        _log.info("preparing %s in %s", self._name, root)
+        _log.info("Preparing %s in %s", self._name, root)
         return prepare(self._name, root, raw_dir)

@@ -78,7 +78,7 @@ class Accumulator:
     def normalized_variance(self) -> float:
         """Compute Σ over values of (variance over shifts, mean over images) / (variance over images, mean over shifts).
 
-        Over the whole-pixel shifts and the unshifted images; NaN if the images do not differ.
+        The shifts are all whole-pixel shifts and (0, 0). The result is NaN if the images do not differ.
 
         Source: Quiroga et al. 2021; as `cnnshift.metrics.normalized_variance` for logits.
         """

@@ -17,7 +17,7 @@ from cnnshift.models.layers.convolution import Convolution
 class Floor:
     """Rounding errors of the control network at whole-pixel and at sub-pixel shifts.
 
-    Errors up to 10 times these, or 1e-5, count as rounding: deep networks accumulate more than the control network.
+    Errors up to 10 times these, or 1e-5, count as rounding: deep networks accumulate more error than the control.
     """
 
     whole: float

@@ -39,7 +39,7 @@ def align(maps: Maps, to: Maps) -> Maps:
 
 
 def derivative(maps: Maps, direction: tuple[float, float]) -> Maps:
-    """Return d/dt T_{t·direction} of maps at t = 0, by Fourier: minus the derivative along the direction."""
+    """Return d/dt T_{t·direction} of maps at t = 0, by Fourier transform: minus the derivative along `direction`."""
     total = np.zeros(maps.shape)
     for axis, part in zip((1, 2), direction, strict=True):
         if part:

@@ -247,7 +247,7 @@ def _ablation(explanation: Explanation) -> Iterator[str]:
     scores = _join([f"{percent(score)} % ({component})" for component, score in sorted(kept, key=lambda each: each[1])])
     yield (
         f"Ablation: the pairwise consistency is {percent(ablation.baseline.pairwise_consistency)} %, and "
-        f"{percent(ablation.all_replaced.pairwise_consistency)} % with all components but the activation replaced. "
+        f"{percent(ablation.all_replaced.pairwise_consistency)} % with all components except the activation replaced. "
         f"With one component kept and the others replaced it is {scores} {_ablation_context(explanation)}."
     )
 

@@ -44,7 +44,7 @@ def load_efficientnet_lite(spec: ModelSpec, preprocessing: Mapping[str, Any]) ->
         InputError: The spec has an argument or an option, or the package is missing or ships another file.
     """
     if spec.argument:
-        raise InputError(f"'{spec.name}' has the argument '{spec.argument}'; allowed: none, only options.")
+        raise InputError(f"'{spec.name}' has the argument '{spec.argument}'; it accepts options only.")
     check_options(spec)
     variant = spec.name.removeprefix(PREFIX)
     scale = SCALES[variant]

@@ -64,7 +64,7 @@ class GroupPooling(Wrapper):
     @staticmethod
     @abstractmethod
     def pool_embeddings(embeddings: Float[Array, "s n e"]) -> Float[Array, "n e"]:
-        """Apply a symmetric function over shifts; applied to the results of equal subsets, it gives that of all."""
+        """Apply a symmetric function g over shifts, with g(all) = g(g of each part) for parts of equal size."""
 
     def pool_over_group(self, images: Float[Array, "n h w c"]) -> Float[Array, "n e"]:
         """Pool the penultimate features of all shifts.

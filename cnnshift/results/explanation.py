@@ -128,7 +128,7 @@ class Intervention(Record):
         component: such as stride, padding or head.
         replacement: the changed options, such as `pool=aps`.
         replaced_alone: scores with only this component replaced; null with a `reason` if it cannot be.
-        kept_alone: scores with all other components but the activation replaced, and this one kept; null likewise.
+        kept_alone: scores with all components except this one and the activation replaced; null in the same cases.
     """
 
     component: str

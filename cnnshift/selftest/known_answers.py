@@ -37,7 +37,7 @@ from cnnshift.sweep.pure_model import PureModel, as_pure_model
 SIZE, IMAGES, CLASSES = 16, 6, 5
 
 ROUNDING = 1e-5
-"""Largest rounding error in float32, relative to the largest value. TF32 and bfloat16 err a hundred times more."""
+"""Largest rounding error in float32, relative to the largest value; 100 times larger in TF32 and bfloat16."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,13 +256,15 @@ KNOWN_ANSWERS: Mapping[str, KnownAnswer] = {
     "K8": _negative("a fully connected head is not invariant", lambda: _pooled("none", "flatten"), 0.05),
     "K9": KnownAnswer("the average of any network over all shifts is invariant", _orbit_average),
     "K11": KnownAnswer(
-        "a square at twice the resolution is exact at ⅓ px", lambda: activation_error(jnp.square, 1 / 3)
+        "squaring at twice the resolution is equivariant to a ⅓-px shift", lambda: activation_error(jnp.square, 1 / 3)
     ),
     "K11c": _negative(
-        "a ReLU at twice the resolution is not exact at ⅓ px", lambda: activation_error(jax.nn.relu, 1 / 3), 1e-3
+        "ReLU at twice the resolution is not equivariant to a ⅓-px shift",
+        lambda: activation_error(jax.nn.relu, 1 / 3),
+        1e-3,
     ),
     "K11h": KnownAnswer(
-        "a ReLU at twice the resolution is exact at ½ px", lambda: activation_error(jax.nn.relu, 1 / 2)
+        "ReLU at twice the resolution is equivariant to a ½-px shift", lambda: activation_error(jax.nn.relu, 1 / 2)
     ),
     "K12": KnownAnswer(
         "EQ-T of an MSE of 0.01 on values from −1 to 1 is 26.0206 dB",
@@ -274,7 +276,9 @@ KNOWN_ANSWERS: Mapping[str, KnownAnswer] = {
     ),
     "K15c": _negative("zero padding causes errors", lambda: _zero_padding(interior=False), 1e-3),
     "K18": KnownAnswer("a constant classifier has consistency 1, flip probability 0, MAC 0, kappa 0", _constant, 0.0),
-    "K18b": KnownAnswer("worst-case accuracy is at most the mean and does not increase with radius", _worst_case, 0.0),
+    "K18b": KnownAnswer(
+        "worst-case accuracy is at most shifted accuracy and never rises with radius", _worst_case, 0.0
+    ),
     "K19": KnownAnswer(
         "a ViT of 4-px patches without position embedding: invariant to a 4-px shift",
         lambda: _vision_transformer(4, "none"),
@@ -294,7 +298,7 @@ KNOWN_ANSWERS: Mapping[str, KnownAnswer] = {
 
 
 def run_selftest(progress: Callable[[str], None] = lambda name: None) -> Iterator[KnownAnswerRecord]:
-    """Measure every known answer; `progress` receives its name before. One that raises an exception fails."""
+    """Call `progress` with the name of every known answer, then measure it. One that raises an exception fails."""
     for name, answer in KNOWN_ANSWERS.items():
         progress(name)
         deviation, reason = None, ""

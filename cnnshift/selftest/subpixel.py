@@ -20,7 +20,7 @@ SIZE = 15
 def activation_error(activate: Callable[[Array], Array], fraction: float) -> float:
     """Measure the equivariance error of: up-sample twofold, activate, ideal low-pass filter, down-sample.
 
-    A square doubles the highest frequency, which the finer grid still represents: it is exact at any fraction. A ReLU
+    Squaring doubles the highest frequency, which the finer grid still represents: the error is 0 at any fraction. ReLU
     creates unbounded frequencies, but ½ px is a whole position of the finer grid, so that its aliasing is hidden.
 
     Args:

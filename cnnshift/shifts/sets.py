@@ -94,7 +94,7 @@ def enumerate_shifts(
     height, width = size
     if name == "full":
         if not wraps:
-            raise InputError("The shift set 'full' holds all circular shifts; it needs a periodic protocol.")
+            raise InputError("The shift set 'full' contains all circular shifts; it needs a periodic protocol.")
         return _enumerated(name, _lattice(range(height), range(width)), Fraction(1), size, wraps, exhaustive=True)
     _check_lengths(max_shift, step, size, fractional=fractional)
     # From here on, all lengths are in units of 1/denominator pixel.

@@ -84,9 +84,9 @@ def tune_host_batch(inputs: SweepInputs, batch: int | None, width: int | None) -
 
     Args:
         inputs: inputs of the sweep.
-        batch: batch size of the caller; with it, or with `width`, nothing is timed.
-        width: number of shifts at once of the caller; by default more than 1 only if all images do not fill one call of
-            a fixed size.
+        batch: batch size set by the caller, or None. Trial calls are timed only if neither it nor `width` is set.
+        width: number of shifts at once set by the caller, or None; by default more than 1 only if all images do not
+            fill one call of a fixed size.
 
     Returns:
         The inputs with the size of host calls and blocks, the batch size and the number of shifts at once.

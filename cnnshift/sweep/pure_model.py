@@ -116,14 +116,14 @@ class PureModel:
         images = jax.ShapeDtypeStruct((1, *split.size, split.channels), "float32")
         shape = jax.eval_shape(self.split_model.features, self.state, images).shape[1:]
         return (
-            Unavailable("its features have a single position") if shape[:2] == (1, 1) else map_stride(shape, split.size)
+            Unavailable("the features have a single position") if shape[:2] == (1, 1) else map_stride(shape, split.size)
         )
 
 
 def map_stride(shape: tuple[int, ...], size: tuple[int, int]) -> int | Unavailable:
     """Return the ratio of the size (H, W) of an image to that of a feature map of shape (h, w, c)."""
     if len(shape) != 3 or size[0] % shape[0] or size[1] % shape[1]:
-        return Unavailable(f"its features have shape {shape}, which does not divide {size[0]}×{size[1]} pixels")
+        return Unavailable(f"the features have shape {shape}, which does not divide {size[0]}×{size[1]} pixels")
     if size[0] // shape[0] != size[1] // shape[1]:
         return Unavailable("its stride differs between the two axes")
     return size[0] // shape[0]

@@ -87,8 +87,8 @@ def find_sharing(model: PureModel, split: Split, protocol: ShiftProtocol, shift_
         return _decompose([stage.stride for stage in stages], split_model.readout, split.size, shift_set)
     if split_model.readout != "any":
         return Unavailable(
-            "its features are not equivariant: padding that does not wrap, weights that are not shared, or sizes that "
-            "the stride does not divide"
+            "the features are not equivariant, because of padding that does not wrap, weights that are not shared, or "
+            "sizes that the stride does not divide"
         )
     return _measure(split_model, model.state, split, shift_set)
 
@@ -132,7 +132,7 @@ def _measure(split_model: SplitModel, state: object, split: Split, shift_set: Sh
             pixels = (roll[0] * stride, roll[1] * stride)
             shifted = features(state, np.roll(images, pixels, axis=(1, 2)))
             if not _are_close(shifted, jnp.roll(unshifted, roll, axis=(1, 2))):
-                return Unavailable(f"its features do not commute with a circular shift by {pixels} pixels")
+                return Unavailable(f"the features do not commute with a circular shift by {pixels} pixels")
         head = jax.jit(lambda state, z: split_model.head(state, z)[0])
         logits = head(state, unshifted)
         is_global = all(_are_close(head(state, jnp.roll(unshifted, roll, axis=(1, 2))), logits) for roll in rolls)

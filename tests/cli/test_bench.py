@@ -61,7 +61,7 @@ def test_fractions_of_a_pixel_from_the_command_line_to_the_files(cnnshift, here)
     assert code == 0, err
     assert "× 24 shifts [fourier, |d|≤1, step 1/2] · untrained models" in out
     assert "accuracy at |d| = 1/2 … 1" in out
-    assert err.count("the only fractions of a pixel are halves") == 1
+    assert err.count("exactly equivariant to half-pixel shifts") == 1
     code, out, _ = cnnshift("compare", "r.json", "last")
     assert code == 4
     assert "protocol step 1/3 → 1/2" in out

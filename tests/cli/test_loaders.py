@@ -137,7 +137,7 @@ def test_failing_model_is_named_and_the_others_are_kept(cnnshift, tmp_path, monk
     path = pixels(tmp_path)
     code, out, err = cnnshift("bench", f"py:{path}:make", "py:exits.py:make", *SMALL, "-o", "r.json")
     assert (code, out) == (2, "")
-    assert "1 of 2 cells are finished and saved. Continue with:" in err
+    assert "1 of 2 runs are finished and saved. Continue with:" in err
     assert "error: py:exits.py:make: The model cannot be applied" in err
     assert "SystemExit: 0" in err
     assert len(load_result(tmp_path / "r.json").runs) == 1

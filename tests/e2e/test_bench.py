@@ -188,7 +188,7 @@ def test_interruption_before_the_first_cell_can_be_resumed(tmp_path):
     assert interrupted.status == "interrupted"
     # The signal may come after the first cell.
     finished = len(interrupted.runs)
-    assert (f"{finished} of 2 cells are finished and saved" if finished else "No cell is finished.") in output
+    assert (f"{finished} of 2 runs are finished and saved" if finished else "No run is finished.") in output
     done = cnnshift(*two, "--resume", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert len(load_result(tmp_path / "r.json").runs) == 2

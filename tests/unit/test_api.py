@@ -67,7 +67,7 @@ def test_arguments_of_the_wrong_type_raise_one_sentence():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     messages = done.stdout.splitlines()
     assert len(messages) == 3
-    assert messages[0].startswith("The model 'cnn' has to be trained")
+    assert messages[0].startswith("The model 'cnn' must be trained")
     assert messages[1].startswith("The model ")
     assert messages[2].startswith("max_shift is 'two'; allowed: pixels above 0, whole or a fraction such as 1/3")
 

@@ -108,7 +108,7 @@ def test_the_shift_range_depends_on_the_protocol_by_default(resolve_here):
 @pytest.mark.parametrize(("step", "warned"), [("1/2", True), (1.5, True), ("1/4", False), ("1/3", False), (1, False)])
 def test_warning_about_half_pixels(step, warned, caplog):
     make_config(step=step)
-    assert ("the only fractions of a pixel are halves" in caplog.text) == warned
+    assert ("exactly equivariant to half-pixel shifts" in caplog.text) == warned
 
 
 @pytest.mark.parametrize(("content", "message"), [("a = ", "is not TOML"), (None, "Cannot read")])

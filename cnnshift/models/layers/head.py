@@ -50,5 +50,5 @@ def apply_head(
 
 
 def embedding_size(height: int, width: int, channels: int, head: Head) -> int:
-    """Return the length e of the vector of a head."""
+    """Return the length e of the vector that a head returns."""
     return height * width * channels if head == "flatten" else channels

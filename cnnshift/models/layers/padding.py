@@ -31,7 +31,7 @@ ZERO_FILLED = ("zero", "valid", "full")
 
 
 def pad_widths(window: int, padding: Padding) -> tuple[int, int]:
-    """Return the pixels before and after each axis for a window of side k.
+    """Return the numbers of pixels to add before and after each axis for a window of side k.
 
     ⌊(k−1)/2⌋ before and ⌊k/2⌋ after keep the size; `valid` adds none, `full` adds k − 1 on both sides.
     """

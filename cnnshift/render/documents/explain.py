@@ -33,8 +33,8 @@ def explain_document(explanation: Explanation) -> Document:
                 f"ablation of {run.model} · pairwise consistency, accuracy and sub-pixel error of the logits "
                 f"[{ablation.shifts}, {run.dataset.n:,} images, same recipe and seed]",
                 _ablation_columns(explanation),
-                "replaced alone: only this component is replaced · kept alone: all other components but the activation "
-                "are replaced",
+                "replaced alone: only this component is replaced · kept alone: all other components except the "
+                "activation are replaced",
             )
         )
     plots = bench_plots(ContractGroup((ModelRuns(run.model, (run,)),)))
@@ -56,7 +56,7 @@ def _legend(explanation: Explanation) -> str:
         "isolated: this layer alone, its input rolled by multiples of its stride · other errors: all layers up to this "
         "one · on-grid: shifts by multiples of all strides so far · interior: on-grid, positions that the border "
         "cannot affect · off-grid: other whole-pixel shifts · sub-pixel: ⅓ px · error by shift: "
-        f"1 to {largest:g} px, bars from 0 to 100 %, a dot for rounding · errors up to "
+        f"1 to {largest:g} px, bars from 0 to 100 %, a dot marks rounding error · errors up to "
         f"{explanation.tolerance_whole:.0e} are rounding (numerical floor: {_rounding(explanation.floor_whole)} at "
         f"whole-pixel shifts, {_rounding(explanation.floor_subpixel)} at ⅓ px)"
         + (f" · {hidden} equivariant functions that keep the shape are not shown" if hidden else "")
@@ -122,7 +122,7 @@ def _ablation_columns(explanation: Explanation) -> list[Column]:
     ablation = explanation.ablation
     rows = [Intervention(component="none", replacement="", replaced_alone=ablation.baseline), *ablation.interventions]
     if scores := ablation.all_replaced:
-        text = "all of these but the activation"
+        text = "all of these except the activation"
         rows.append(Intervention(component="all", replacement=text, replaced_alone=scores))
 
     def cells(scores: Sequence[AblationScores | None], field: str) -> list[TableCell]:

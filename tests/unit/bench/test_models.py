@@ -70,7 +70,7 @@ def test_models_of_two_sizes_are_not_measured_together(network):
 
 
 def test_family_is_not_pretrained():
-    with pytest.raises(InputError, match="'cnn' has to be trained"):
+    with pytest.raises(InputError, match="'cnn' must be trained"):
         load_pretrained("cnn")
     with pytest.raises(InputError, match=r"Unknown model 'onx'.*onnx"):
         load_pretrained("onx")

@@ -80,7 +80,7 @@ def test_shared_equals_direct(options, stride, shifts):
 )
 def test_models_that_are_not_equivariant_are_not_shared(spec):
     model = build(ModelSpec.parse(spec), (16, 16, 2), 4, seed=0)
-    with pytest.raises(InputError, match=r"The shared engine is not possible here: its features are not equivariant"):
+    with pytest.raises(InputError, match=r"The shared engine is not possible here: the features are not equivariant"):
         sweep(model, "shared")
     assert sweep(model, "auto", shift_set("axis", 2)).engine == "direct"
 
