@@ -48,6 +48,7 @@ def validation_message(problem: Mapping[str, Any], *, limit: int = 300) -> str:
         limit: characters to keep; a value from a file may make the message arbitrarily long.
     """
     message = problem["msg"].removeprefix("Value error, ").replace("Input should ", "it must ", 1)
+    message = message.partition(", unable to parse")[0]
     message = message[0].lower() + message[1:]
     return message if len(message) <= limit else f"{message[:limit]}…"
 

@@ -39,9 +39,13 @@ class Command(CoercesParameters, TyperCommand):
         """Write the sections in the order of their first option."""
         sections: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
-            default = "Arguments" if parameter.param_type_name == "argument" else OUTPUT
-            panel = getattr(parameter, "rich_help_panel", None) or default
-            if (record := parameter.get_help_record(ctx)) is not None:
+            if (record := parameter.get_help_record(ctx)) is None:
+                continue
+            if parameter.param_type_name == "argument":
+                # Without the Python type, as in "MODEL_SPEC <list[str]>".
+                sections.setdefault("Arguments", []).append((record[0].partition(" <")[0], record[1]))
+            else:
+                panel = getattr(parameter, "rich_help_panel", None) or OUTPUT
                 sections.setdefault(panel, []).append(record)
         for panel, records in sections.items():
             with formatter.section(panel):

@@ -6,9 +6,9 @@ from typing import Annotated
 
 from cnnshift.cli import options
 from cnnshift.cli.backend import load_backend
-from cnnshift.cli.options import TRAINING, option
+from cnnshift.cli.options import DATA, TRAINING, option
 from cnnshift.cli.output import check_outputs, emit
-from cnnshift.config import DEFAULTS
+from cnnshift.config import DEFAULT_EXPLAIN_LIMIT, DEFAULTS
 from cnnshift.spec import DatasetSpec
 
 
@@ -18,7 +18,9 @@ def explain(
     data_dir: options.DataDir = None,
     raw_dir: options.RawDir = None,
     split: options.TestSplit = None,
-    limit: options.Limit = None,
+    limit: Annotated[
+        str | None, option(panel=DATA, metavar="N", default=DEFAULT_EXPLAIN_LIMIT, help=options.LIMIT)
+    ] = None,
     protocol: options.Protocol = None,
     shifts: options.Shifts = None,
     max_shift: options.MaxShift = None,

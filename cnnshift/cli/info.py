@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+import cnnshift
 from cnnshift.catalog import AUGMENTATIONS, LOADERS, MODELS
 from cnnshift.cli.backend import load_backend
 from cnnshift.cli.options import OUTPUT, option
@@ -66,12 +67,10 @@ def _preprocessing(spec: ModelSpec) -> Iterable[tuple[str, str]]:
 
 def _environment() -> Iterable[tuple[str, str]]:
     load_backend()
-    from importlib.metadata import version
-
     from cnnshift.cache import cache_dir
     from cnnshift.results.environment import describe_environment
     from cnnshift.sweep.device import describe_device
 
-    facts = {"cnnshift": version("cnnshift"), **describe_environment(describe_device()), "cache": str(cache_dir())}
+    facts = {"cnnshift": cnnshift.__version__, **describe_environment(describe_device()), "cache": str(cache_dir())}
     facts |= facts.pop("packages")
     return ((name, str(value)) for name, value in facts.items() if value not in (None, ""))

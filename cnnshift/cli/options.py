@@ -45,7 +45,8 @@ TestSplit = Annotated[
     str | None,
     option("--split", panel=DATA, metavar="NAME", help="Test on this split: val, test[:50%] (for folder: and tfds:)."),
 ]
-Limit = Annotated[str | None, option(panel=DATA, metavar="N", help="Use at most N test images, a seeded subset.")]
+LIMIT = "Use at most N test images, a seeded subset."
+Limit = Annotated[str | None, option(panel=DATA, metavar="N", default="all", help=LIMIT)]
 
 Protocol = Annotated[
     str | None,
