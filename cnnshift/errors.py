@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+INTERNAL_ERROR, INTERRUPTED = 3, 130
+"""Exit codes of other exceptions, and of Ctrl-C."""
+
 
 class CnnshiftError(Exception):
     """Base class: the message is one sentence with the argument, its value and what is allowed."""

@@ -20,21 +20,21 @@ os.environ |= {
     "JAX_PLATFORMS": os.environ.get("JAX_PLATFORMS", "cpu"),
 }
 os.environ.pop("CNNSHIFT_CACHE_DIR", None)
-# Without it, each of the processes that tests start would compile every module again. What they write git ignores.
+# With it, each process that a test starts would compile every module again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def checked(function: Any = None, *, typechecker: Any) -> Any:
-    """What the hook decorates everything with: only what takes or gives arrays, the types of others pyright knows.
+    """Check array annotations at run time; other functions are returned unchanged, because pyright checks their types.
 
-    Functions within functions are left as they are: they would be decorated anew at every call of what is around them.
+    Nested functions are not checked: every call of the outer function would decorate them again.
     """
     if function is None:
         return partial(checked, typechecker=typechecker)
     if "<locals>" in function.__qualname__:
         return function
-    said = map(str, getattr(function, "__annotations__", {}).values())
-    if not any(word in text for text in said for word in ("Array", "ndarray")):
+    annotations = map(str, getattr(function, "__annotations__", {}).values())
+    if not any(name in text for text in annotations for name in ("Array", "ndarray")):
         return function
     return jaxtyped(function, typechecker=typechecker)
 
@@ -50,9 +50,9 @@ from cnnshift.models.layers import initializers  # noqa: E402
 from cnnshift.sweep import device  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
-# Nobody reads where in the source an operation of a compiled program comes from.
+# The source locations of operations in compiled programs are not needed.
 jax.config.update("jax_traceback_in_locations_limit", 0)
-# Small networks need few numbers, and programs that are compiled quickly draw slowly: the numbers are the same.
+# Draw fewer numbers at once, which is faster in programs that are compiled without optimization; the numbers are equal.
 initializers._SMALLEST_DRAW = 1 << 13
 hypothesis.settings.register_profile("cnnshift", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("cnnshift")

@@ -16,9 +16,7 @@ import cnnshift
 from cnnshift.cli.coercion import CoercesParameters
 from cnnshift.cli.renamed import refuse_renamed
 from cnnshift.cli.terminal import print_error
-from cnnshift.errors import CnnshiftError
-
-INTERNAL_ERROR, INTERRUPTED = 3, 130
+from cnnshift.errors import INTERNAL_ERROR, INTERRUPTED, CnnshiftError
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "bench": ("cnnshift.cli.bench:bench", "Measure how the predictions of models change when images are shifted."),

@@ -15,11 +15,10 @@ import typer
 from typer.core import TyperCommand
 from typer.main import get_command
 
-from cnnshift.cli.app import INTERRUPTED
 from cnnshift.cli.coercion import CoercesParameters
 from cnnshift.cli.options import OUTPUT, option
 from cnnshift.cli.terminal import print_error, print_line, set_color
-from cnnshift.errors import CnnshiftError
+from cnnshift.errors import INTERRUPTED, CnnshiftError
 
 SHARED = {
     "color": (

@@ -27,62 +27,62 @@ def observe(model, *, protocol="circular", split=SPLIT, shifts="full", max_shift
     kind = PROTOCOLS.load(protocol)
     found = enumerate_shifts(shifts, max_shift=max_shift, step=1, size=split.size, wraps=kind.wraps, images=len(split))
     moving = kind(split.size, reach=found.reach, context=split.context, background=split.background)
-    # The shared engine takes some of these identities for granted.
+    # The shared engine presupposes some of these identities.
     return run_sweep(model, split, moving, found, engine="direct").observations
 
 
-def value(id, seen):
-    return METRICS.load(id).summarize(seen).value
+def value(id, observations):
+    return METRICS.load(id).summarize(observations).value
 
 
-def relative(seen):
+def relative(observations):
     """Distance of the logits at every shift, relative to the size of the unshifted ones."""
-    return seen.distance / np.linalg.norm(seen.reference_logits, axis=1, keepdims=True)
+    return observations.distance / np.linalg.norm(observations.reference_logits, axis=1, keepdims=True)
 
 
 def test_k1_stride_1_circular_convolution_with_global_average_is_invariant():
-    seen = observe("cnn:pool=none,padding=circular,head=gap,width=4")
-    assert relative(seen).max() < 1e-5
-    assert value("pairwise_consistency", seen) == 1
+    observations = observe("cnn:pool=none,padding=circular,head=gap,width=4")
+    assert relative(observations).max() < 1e-5
+    assert value("pairwise_consistency", observations) == 1
 
 
 def test_k2_and_k3_a_stride_is_equivariant_to_its_multiples_only():
     # Three poolings: total stride 8, so that a shift matters only modulo 8.
-    seen = observe("cnn:pool=stride,padding=circular,head=gap,width=4,depth=3")
-    multiples = (seen.shifts % 8 == 0).all(axis=1)
+    observations = observe("cnn:pool=stride,padding=circular,head=gap,width=4,depth=3")
+    multiples = (observations.shifts % 8 == 0).all(axis=1)
     assert multiples.sum() == (SIZE // 8) ** 2 - 1
-    assert relative(seen)[:, multiples].max() < 1e-5
-    assert relative(seen)[:, ~multiples].max(axis=0).min() > 1e-4
+    assert relative(observations)[:, multiples].max() < 1e-5
+    assert relative(observations)[:, ~multiples].max(axis=0).min() > 1e-4
     phases = {}
-    for column, d in enumerate(seen.shifts):
-        phases.setdefault(tuple(d % 8), []).append(seen.probability[:, column])
+    for column, d in enumerate(observations.shifts):
+        phases.setdefault(tuple(d % 8), []).append(observations.probability[:, column])
     assert len(phases) == 64
-    # Not one of them is a border, and the metric says that all of it is the stride.
-    rows = profile_by_phase(seen, 8)
-    assert seen.stride == 8
+    # A circular network has no border effects: all of the inconsistency is periodic.
+    rows = profile_by_phase(observations, 8)
+    assert observations.stride == 8
     consistency, py, px = np.array(rows.consistency), np.array(rows.py), np.array(rows.px)
     assert consistency[0] == 1
-    assert value("phase_spectrum", seen) == pytest.approx(1 - consistency[(py == 0) != (px == 0)].mean())
+    assert value("phase_spectrum", observations) == pytest.approx(1 - consistency[(py == 0) != (px == 0)].mean())
     for same in phases.values():
         np.testing.assert_allclose(same, np.broadcast_to(same[0], np.shape(same)), atol=1e-5)
 
 
 @pytest.mark.parametrize("norm", ["l1", "l2", "inf"])
 def test_k5_polyphase_pooling_is_invariant_to_every_circular_shift_untrained(norm):
-    seen = observe(f"cnn:pool=aps,aps={norm},padding=circular,head=gap,width=4,depth=2")
-    assert relative(seen).max() < 1e-5
-    assert value("pairwise_consistency", seen) == 1
+    observations = observe(f"cnn:pool=aps,aps={norm},padding=circular,head=gap,width=4,depth=2")
+    assert relative(observations).max() < 1e-5
+    assert value("pairwise_consistency", observations) == 1
 
 
 def test_k7_global_maximum_is_bitwise_invariant_up_to_the_last_layer():
-    seen = observe("cnn:pool=none,padding=circular,head=gmp,width=4")
-    assert (seen.distance == 0).all()
+    observations = observe("cnn:pool=none,padding=circular,head=gmp,width=4")
+    assert (observations.distance == 0).all()
 
 
 @pytest.mark.parametrize("model", ["mlp", "cnn:padding=circular,head=flatten,width=4", "locally_connected:width=4"])
 def test_k8_position_matters_to_a_fully_connected_head(model):
-    seen = observe(model)
-    assert np.median(relative(seen)) > 0.05
+    observations = observe(model)
+    assert np.median(relative(observations)) > 0.05
 
 
 def test_k9_the_orbit_average_of_any_network_is_invariant():
@@ -97,8 +97,8 @@ def test_k9_the_orbit_average_of_any_network_is_invariant():
 
         return jax.lax.map(shifted, jnp.arange(SIZE * SIZE)).mean(axis=0), None
 
-    seen = observe(PureModel(average, inner.state), shifts="grid", max_shift=2)
-    assert relative(seen).max() < 1e-5
+    observations = observe(PureModel(average, inner.state), shifts="grid", max_shift=2)
+    assert relative(observations).max() < 1e-5
     assert np.median(relative(observe("mlp"))) > 0.05
 
 
@@ -123,13 +123,13 @@ def test_k15_zero_padding_makes_circular_shifts_visible_at_the_border_only():
     assert 1e-5 < np.median(relative(zero)) < 0.5
 
 
-def test_k18_a_constant_classifier_is_consistent_and_kappa_says_that_this_is_worth_nothing():
+def test_k18_a_constant_classifier_is_consistent_and_has_a_kappa_of_0():
     def constant(state, images):
         import jax.numpy as jnp
 
         return jnp.zeros((len(images), CLASSES)).at[:, 1].set(1.0), None
 
-    seen = observe(PureModel(constant, {}))
+    observations = observe(PureModel(constant, {}))
     expected = {
         "pairwise_consistency": 1,
         "reference_consistency": 1,
@@ -138,15 +138,15 @@ def test_k18_a_constant_classifier_is_consistent_and_kappa_says_that_this_is_wor
         "kappa": 0,
         "probability_range": 0,
     }
-    assert {id: value(id, seen) for id in expected} == expected
+    assert {id: value(id, observations) for id in expected} == expected
 
 
 @pytest.mark.parametrize("protocol", ["circular", "zero", "reflect", "replicate"])
 def test_k18_the_worst_case_is_at_most_the_mean_and_falls_with_the_radius(protocol):
     from cnnshift.metrics.profiles import profile_by_radius
 
-    seen = observe("cnn:width=4", protocol=protocol, shifts="grid")
-    worst = profile_by_radius(seen, 1.0).worst_case_accuracy
-    assert value("worst_case_accuracy", seen) <= value("shifted_accuracy", seen)
+    observations = observe("cnn:width=4", protocol=protocol, shifts="grid")
+    worst = profile_by_radius(observations, 1.0).worst_case_accuracy
+    assert value("worst_case_accuracy", observations) <= value("shifted_accuracy", observations)
     assert (np.diff(worst) <= 0).all()
-    assert worst[-1] == value("worst_case_accuracy", seen)
+    assert worst[-1] == value("worst_case_accuracy", observations)
