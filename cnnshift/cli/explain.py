@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from cnnshift.cli import options
 from cnnshift.cli.backend import load_backend
@@ -52,7 +52,7 @@ def explain(
     from cnnshift.api import explain as explain_model
     from cnnshift.render.documents.explain import explain_document
 
-    flags = {
+    flags: dict[str, Any] = {
         "limit": limit,
         "protocol": protocol,
         "shifts": shifts,
