@@ -343,7 +343,7 @@ FORMATS = Registry(
         "table": Entry("cnnshift.render.table:render", "aligned columns for a terminal, with plots"),
         "json": Entry("cnnshift.render.json:render", "one JSON document with all data"),
         "jsonl": Entry(
-            "cnnshift.render.jsonl:render", "one JSON object per line: a run, a compared metric, a layer or a name"
+            "cnnshift.render.jsonl:render", "one JSON object per line, such as a run, a layer or a compared metric"
         ),
         "csv": Entry("cnnshift.render.csv:render", "one row per value, for spreadsheets"),
         "markdown": Entry("cnnshift.render.markdown:render", "Markdown tables, for a README or a pull request"),

@@ -90,8 +90,8 @@ def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
 
 def commands_page() -> str:
     parts = [
-        "# Commands\n\nGenerated from the program: `cnnshift COMMAND --help` prints the same. An option that may be "
-        "given several times is marked with “repeatable”.\n"
+        "# Commands\n\nThis page is generated from the program; `cnnshift COMMAND --help` prints the same text. An "
+        "option marked as “repeatable” can be used several times.\n"
     ]
     parts += [command_section(name, guarded(load_command(name))) for name in COMMANDS]
     return "\n".join(parts)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """The files of a benchmark beside stdout."""
+    """The files that a benchmark reads and writes."""
 
     output: Path | None
     observations: Path | None

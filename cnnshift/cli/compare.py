@@ -76,9 +76,9 @@ def compare(
 ) -> None:
     """Compare results with a baseline, or the models of one result with a reference.
 
-    With several results, a regression of a headline metric fails; --fail-if chooses other metrics and margins.
+    With several results, the comparison fails if a headline metric regressed; --fail-if sets other metrics and margins.
 
-    With one result, its models are compared with --reference, and only --fail-if and --require can fail.
+    With one result, it compares the models with --reference, and fails only if a gate on the command line fails.
 
     Exit codes: 1 a gate failed, 4 a row is missing or not comparable.
 

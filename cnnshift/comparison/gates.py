@@ -133,7 +133,7 @@ class Policy:
         allowed: verdicts that do not make the comparison incomparable.
         from_arguments: whether gates or `on_inconclusive` were given as arguments. Those of a pyproject.toml apply to
             comparisons with a baseline, not to comparisons between models.
-        source: where the gates were given.
+        source: origin of the gates.
     """
 
     gates: tuple[Gate, ...]

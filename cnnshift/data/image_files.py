@@ -85,7 +85,7 @@ def decode_images(
 def resize_and_crop(image: Image.Image, side: int) -> Image.Image:
     """Resize the shorter side to `side` pixels with antialiasing, and crop the central square.
 
-    Both in one step, so that an image of 1×10,000 pixels does not become side×(10,000·side) in between.
+    Both are one operation, so that an image of 1×10,000 pixels is never resized to side×(10,000·side).
     """
     from PIL import Image
 

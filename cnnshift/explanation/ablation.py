@@ -32,8 +32,8 @@ def run_ablation(
 ) -> Ablation:
     """Replace the components of a network one at a time, and all but one at a time.
 
-    Replacing one measures its effect while the other components still break equivariance. Keeping one and replacing
-    all others measures what this component breaks by itself. The two differ where components interact.
+    Replacing one component measures its effect while the others still break equivariance. Replacing all others measures
+    the effect of the component that is kept. The two effects differ if components interact.
 
     Args:
         spec: family and architecture options; `Classifier.interventions` lists the replacements.
@@ -105,7 +105,7 @@ def score_network(model: Callable[[Any], Any], split: Split, shift_set: ShiftSet
 
 
 def _merge(interventions: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
-    """Combine the changes of all interventions but that of the activation, which would change the function class."""
+    """Combine the changes of all interventions except the activation's, which would change the function class."""
     return {
         key: value
         for component, changes in interventions.items()

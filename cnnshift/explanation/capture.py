@@ -138,7 +138,7 @@ def capture(model: Callable[[Any], Any], images: Float[Array, "n h w c"]) -> Cap
 
 
 def _dependents(jaxpr: Any, variables: Sequence[Any]) -> set[Any]:
-    """Return the variables that depend on the given ones, and these."""
+    """Return `variables` and all variables that depend on them."""
     dependent = set(variables)
     for eqn in jaxpr.eqns:
         if any(variable in dependent for variable in eqn.invars if not isinstance(variable, core.Literal)):

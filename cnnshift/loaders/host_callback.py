@@ -38,7 +38,7 @@ class HostCallback:
         logits: the function on the host.
         num_classes: shape of an image → number of logits.
         concurrent: whether several threads may call it at a time.
-        fixed_batch: the only number of images that it accepts, to which smaller batches are filled up; None for any.
+        fixed_batch: the only number of images that it accepts, to which smaller batches are padded; None for any.
         max_batch: largest number of images per call; larger batches are split evenly. None for no limit.
     """
 
@@ -163,7 +163,7 @@ def in_batches(
 ) -> Callable[[np.ndarray], Any]:
     """Return a function of any number of images from one of `smallest` to `largest` images; None for no limit.
 
-    Batches are balanced, and filled up with copies of their last image.
+    Batches are balanced, and padded with copies of their last image.
     """
 
     def call(images: Float[np.ndarray, "n _ _ _"]) -> Any:

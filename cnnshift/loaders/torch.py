@@ -177,7 +177,7 @@ def _check_state(torch: Any, module: Any) -> Callable[[Any], Any]:
 
 @contextlib.contextmanager
 def _single_thread(torch: Any) -> Iterator[None]:
-    """Make PyTorch use one thread in this thread, which is not the host thread; see `run_in_host_thread`."""
+    """Limit PyTorch to one thread for calls from the current thread, but not from the host thread."""
     # The host thread takes its number of threads at its first use, which must precede the change.
     before = run_in_host_thread(torch.get_num_threads)
     torch.set_num_threads(1)

@@ -23,7 +23,7 @@ def evaluate_reference_consistency(observations: Observations) -> Values:
 
 
 def evaluate_pairwise_consistency(observations: Observations) -> Values:
-    """Return the fraction of ordered pairs of distinct shifts, including 0, at which each image has one class.
+    """Return the fraction of ordered pairs of distinct shifts, including 0, that give an image the same class.
 
     Σ_c n_c² counts the ordered pairs with equal classes; m of them pair a shift with itself and are subtracted.
     Published evaluation code draws one random pair of shifts per batch; the sum over all pairs has no sampling error
@@ -34,7 +34,7 @@ def evaluate_pairwise_consistency(observations: Observations) -> Values:
 
 
 def evaluate_pairwise_consistency_replacement(observations: Observations) -> Values:
-    """Return the fraction of ordered pairs of shifts, equal shifts included, at which each image has one class.
+    """Return the fraction of ordered pairs of shifts, equal shifts included, that give an image the same class.
 
     This is the expectation of evaluation code that draws both shifts independently, so that a shift drawn twice counts
     as agreement. It is at least `pairwise_consistency`.

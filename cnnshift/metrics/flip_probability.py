@@ -13,8 +13,8 @@ def evaluate_flip_probability(observations: Observations) -> Values | Unavailabl
     """Return the fraction of adjacent pairs of shifts between which the class of each image changes.
 
     Two shifts, 0 included, are adjacent if they differ by one step along a row or column (for the set `diagonal`:
-    along a diagonal). Every unordered pair counts once. A class that changes once along a path counts once; one that
-    alternates counts at every step, which consistency with the unshifted image does not distinguish.
+    along a diagonal). Every unordered pair counts once. A class that changes once along a path counts once; a class
+    that alternates counts at every step. Consistency with the unshifted image does not distinguish the two.
 
     Unavailable if the shifts form no path (`random:K`) or no two of them are adjacent.
     """

@@ -45,9 +45,9 @@ class GroupPooling(Wrapper):
     """A symmetric function of the backbone's penultimate features at all shifts by multiples of `step`.
 
     A shift by a multiple of the step permutes the group, so that the result is invariant to it by construction, for any
-    backbone. The invariance to other shifts is that of the backbone.
+    backbone. The invariance to other shifts depends on the backbone.
 
-    Up to 16 shifts form a batch. With more, the batches run in a loop, and training recomputes each for the gradient:
+    Up to 16 shifts form a batch. Several batches run in a loop, and training recomputes each for the gradient:
     memory grows by one vector per image and batch. Batch normalization computes its statistics per batch.
     """
 

@@ -13,7 +13,7 @@ class Orbit(GroupPooling):
 
     f returns the backbone's logits; probabilities are not averaged. f̄(T_d x) = f̄(x) for d ∈ G and any f, up to the
     rounding of the sum (group averaging, Yarotsky 2018; Puny et al. 2022, where a frame replaces the whole group). With
-    `step=1`, G has every circular shift; for shifts between the multiples of `step`, invariance depends on the
+    `step=1`, G contains every circular shift; for shifts between the multiples of `step`, invariance depends on the
     backbone.
 
     The mean of the logits is computed as the last layer, which is affine, of the mean penultimate features.

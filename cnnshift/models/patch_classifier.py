@@ -37,7 +37,7 @@ class PatchClassifier(Classifier):
 
     The blocks process tokens [n t c], row by row; `features` returns them as a map. A class token, which includes its
     position embedding, precedes the others. The map then has 2C channels: those of the patches, followed by those of
-    the class token, equal at every position, which are the penultimate features.
+    the class token, which are equal at every position and are the penultimate features.
 
     Args:
         options: of a family, with a field `head`.

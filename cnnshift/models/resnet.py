@@ -48,9 +48,10 @@ class ResnetOptions(PoolingOptions):
 class Resnet(ConvClassifier):
     """A stem, stages of `Residual` blocks, a head, one linear layer.
 
-    The first block of every stage but the first halves the resolution. The `pool` layer implements every stride: a
-    strided convolution of the paper becomes a convolution of stride 1, the activation, and that layer without its dense
-    maximum; the max-pool of the stem becomes that layer with it, over 2×2 instead of the paper's 3×3 pixels.
+    The first block of every stage but the first halves the resolution. The `pool` layer implements every stride.
+    A strided convolution of the paper becomes a convolution of stride 1, the activation, and the `pool` layer without
+    its dense maximum. The max-pool of the stem becomes the `pool` layer with its dense maximum, over 2×2 instead of 3×3
+    pixels.
     `pool=stride` gives the paper's strided convolutions. Where resolution or channels change, the shortcut is a 1×1
     convolution (option B; the paper's CIFAR networks have option A, without weights).
     """

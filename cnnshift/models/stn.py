@@ -32,7 +32,7 @@ LAST_LAYER_SCALE = 0.1
 
 
 class StnOptions(WrapperOptions):
-    """`transform`: what the localisation network predicts, all six values of θ or t_x and t_y only."""
+    """`transform`: whether the localisation network predicts all six values of θ, or t_x and t_y only."""
 
     transform: Transform = "affine"
 

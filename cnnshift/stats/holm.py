@@ -10,8 +10,8 @@ from cnnshift.array_types import Float, Shaped
 def holm(p_values: Shaped[np.ndarray, " r"]) -> Float[np.ndarray, " r"]:
     """Return the adjusted p-values p̃₍ₖ₎ = max over j ≤ k of min(1, (r − j + 1) p₍ⱼ₎), in the order of `p_values`.
 
-    p₍₁₎ ≤ … ≤ p₍ᵣ₎ are the sorted p-values. Rejecting the tests with p̃ ≤ α contains a false rejection with
-    probability at most α (family-wise error rate), for any dependence between the tests. An empty array is returned
+    p₍₁₎ ≤ … ≤ p₍ᵣ₎ are the sorted p-values. If the tests with p̃ ≤ α are rejected, the probability of any false
+    rejection (family-wise error rate) is at most α, for any dependence between the tests. An empty array is returned
     for no tests.
 
     Args:

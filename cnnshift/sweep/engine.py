@@ -52,8 +52,8 @@ class Sweep:
         compile_seconds, sweep_seconds: wall-clock time; the first includes the choice of a batch size.
         batch_size: images per call of a compiled program.
         width: shifts evaluated at once.
-        flops: floating-point operations of a forward pass of one image as the compiler counts them; None if it does
-            not, and for a model that runs outside of the compiled program.
+        flops: floating-point operations of a forward pass of one image, as counted by the compiler; None if it does
+            not count them, or if the model runs outside of the compiled program.
         engine: engine that ran.
         forward_passes: number of passes of an image through the features.
     """

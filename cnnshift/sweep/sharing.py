@@ -1,4 +1,4 @@
-"""Which models can share forward passes between shifts, and what is computed for which shifts.
+"""Decide whether a model can share forward passes between shifts, and divide the shifts into phases and rolls.
 
 Let S be the total stride of features φ that commute with circular shifts by multiples of S: φ(T_{S q} x) = T_q φ(x), as
 convolutions and poolings with circular padding do if S divides height and width. Every shift d is a phase p = d mod S
@@ -70,8 +70,8 @@ class Sharing:
 def find_sharing(model: PureModel, split: Split, protocol: ShiftProtocol, shift_set: ShiftSet) -> Sharing | Unavailable:
     """Return how a sweep can share forward passes.
 
-    For a model family this follows from its structure. For another model with features and head, whether the features
-    commute with rolls and whether the head depends on them is measured on a few images and rolls.
+    For a model family this follows from its structure. For any other model with features and head, the function tests
+    on a few images and rolls whether the features commute with rolls and whether the head depends on the roll.
     """
     if not protocol.wraps:
         return Unavailable(f"the protocol '{protocol.name}' does not wrap around")

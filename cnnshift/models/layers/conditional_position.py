@@ -16,8 +16,8 @@ class ConditionalPosition(nnx.Module):
     """y[i, j] = x[i, j] + b + Σ_{u, v} k[u, v] x[i + u − 1, j + v − 1], channel by channel, 3×3, indices modulo (H, W).
 
     The positional encoding generator of Chu et al. 2021 (section 3) with circular padding, as in Ding et al. 2023
-    (section 3.1): zeros at the border would reveal absolute positions, circular padding is equivariant to every
-    circular shift of the tokens. Weights start LeCun-normal over the nine of a channel, biases at 0.
+    (section 3.1). Zeros at the border would reveal absolute positions; circular padding is equivariant to every
+    circular shift of the tokens. Weights start LeCun-normal with fan-in 9, biases at 0.
     """
 
     def __init__(self, width: int, *, rngs: nnx.Rngs) -> None:

@@ -30,7 +30,7 @@ class TipsPool(Downsampler):
 
     With circular padding and sizes that the stride s divides, the layer is equivariant to multiples of s. Any other
     shift permutes the components and moves some of them one position further than others: their means and the mean of
-    the output stay the same, the output itself does not. The layer is equivariant to every shift, up to a shift of its
+    the output stay the same, but the output changes. The layer is equivariant to every shift, up to a shift of its
     output, only where each channel has all of its weight on a single component, which training does not enforce. The
     paper's regularizers L_FM (keeps τ from being uniform or on one component) and L_undo are left out, because all
     models are trained with the same loss.

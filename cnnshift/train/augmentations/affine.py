@@ -45,7 +45,7 @@ def draw_maps(rng: np.random.Generator, count: int) -> Float[np.ndarray, "n 2 2"
 def affine_positions(
     maps: Float[np.ndarray, "n 2 2"], size: tuple[int, int]
 ) -> tuple[Float[np.ndarray, "n h w"], Float[np.ndarray, "n h w"]]:
-    """Return the positions A⁻¹(p − c) + c that pixels p are read from, so that A moves the content about centre c."""
+    """Return the positions A⁻¹(p − c) + c from which pixels p are read, so that A moves the content about centre c."""
     height, width = size
     (yy, yx), (xy, xx) = np.moveaxis(np.linalg.inv(maps), 0, -1)[..., None, None].astype(np.float32)
     y = (np.arange(height, dtype=np.float32) - (height - 1) / 2)[:, None]

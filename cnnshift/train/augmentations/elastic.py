@@ -53,7 +53,7 @@ def gaussian(sigma: float) -> Float[np.ndarray, " k"]:
 
 
 def smooth(maps: Float[np.ndarray, "*n H W"], kernel: Float[np.ndarray, " k"]) -> Float[np.ndarray, "*n h w"]:
-    """Convolve maps with k kᵀ for a symmetric kernel k of length k, without padding: H − k + 1 by W − k + 1 remain."""
+    """Convolve maps with the outer product of a symmetric kernel, without padding: [H W] → [H − k + 1, W − k + 1]."""
     down, right = (_band(side, kernel) for side in maps.shape[-2:])
     # One small product per map takes half the time of one large product.
     return down @ maps @ right.T

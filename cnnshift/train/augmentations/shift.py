@@ -40,5 +40,5 @@ class RandomShift(Augmentation):
         return np.ascontiguousarray(np.moveaxis(windows[np.arange(count), top[:, 0], left[:, 0]], 1, -1))
 
     def surroundings(self, sources: Sources) -> Shaped[np.ndarray, "n Hp Wp c"]:
-        """Return the windows with K pixels on each side, which a shift may bring in."""
+        """Return the windows with K pixels on each side, which can enter the window."""
         return pad_background(self.window(sources), self.amount, self.background, sources.dtype)
