@@ -17,7 +17,8 @@ class Polynomial(nnx.Module):
 
     Squaring doubles the highest frequency, which the finer grid represents; the low-pass filter removes the frequencies
     that the original grid cannot represent. The layer commutes with fractional shifts, up to rounding. Twice the
-    resolution suffices for degree 2 only. The Nyquist frequency of an even size, which has no real fractional shift, is dropped.
+    resolution suffices for degree 2 only. The Nyquist frequency of an even size, which has no real fractional shift, is
+    dropped.
 
     The finer grid consists of the map and its shifts by half a pixel, down, right and both. The low-pass and the stride
     average the four results, each shifted back: y = ¼ Σ_d T_{−d} p(T_d x), d ∈ {0, ½}².
