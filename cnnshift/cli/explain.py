@@ -8,7 +8,7 @@ from cnnshift.cli import options
 from cnnshift.cli.backend import load_backend
 from cnnshift.cli.options import DATA, TRAINING, option
 from cnnshift.cli.output import check_outputs, emit
-from cnnshift.config import DEFAULT_EXPLAIN_LIMIT, DEFAULTS
+from cnnshift.config import DEFAULT_EXPLAIN_LIMIT, DEFAULTS, make_config
 from cnnshift.spec import DatasetSpec
 
 
@@ -48,13 +48,9 @@ def explain(
     """
     check_outputs(format, output)
     data = DatasetSpec.parse(dataset or DEFAULTS.dataset).extend(data_dir=data_dir, raw_dir=raw_dir, split=split)
-    load_backend()
-    from cnnshift.api import explain as explain_model
-    from cnnshift.render.documents.explain import explain_document
-
     flags: dict[str, Any] = {
-        "limit": limit,
-        "protocol": protocol,
+        "limit": DEFAULT_EXPLAIN_LIMIT if limit is None else limit,
+        "protocols": None if protocol is None else [protocol],
         "shifts": shifts,
         "max_shift": max_shift,
         "step": step,
@@ -62,5 +58,10 @@ def explain(
         "seed": seed,
     }
     used = {key: value for key, value in flags.items() if value is not None}
-    explanation = explain_model(model, str(data), ablation=ablation, **used)
+    config = make_config(dict.fromkeys(used, "flag"), **used)
+    load_backend()
+    from cnnshift.explanation.explain import explain_model
+    from cnnshift.render.documents.explain import explain_document
+
+    explanation = explain_model(model, str(data), config, ablation=ablation, name=model)
     emit(explain_document(explanation), format, output)

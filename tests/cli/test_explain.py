@@ -22,6 +22,15 @@ def test_a_renamed_option_is_refused_with_its_new_name(old, new, cnnshift):
     assert err == f"error: 'explain' has no option '{old}'; it was renamed to '{new}'.\n"
 
 
+def test_invalid_settings_are_refused_by_their_flags_before_jax_is_loaded(cnnshift):
+    code, out, err = cnnshift("explain", "cnn", "--limit", "0", "--step", "0.3333")
+    assert (code, out) == (2, "")
+    messages = err.splitlines()
+    assert len(messages) == 2
+    assert messages[0].startswith("error: --step is '0.3333'; allowed: pixels above 0")
+    assert messages[1] == "--limit is '0'; it must be greater than or equal to 1."
+
+
 def test_renamed_options_are_not_in_the_help(cnnshift):
     _, out, _ = cnnshift("explain", "--help")
     assert "--no-ablation" in out
