@@ -6,25 +6,22 @@ changelog, the contributing guide and the benchmarks are pages of the repository
 
 from __future__ import annotations
 
-import enum
 import inspect
 import json
 import re
-import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from command_pages import commands_page
+from markdown_text import Docstring, cell, code, module_or_class, prose, table
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
-from typer.models import ArgumentInfo, ParameterInfo
 
 import cnnshift
 from cnnshift import catalog
-from cnnshift.cli.app import COMMANDS, load_command
-from cnnshift.cli.command import guarded
 from cnnshift.config import suite_names, suite_summary
 from cnnshift.metrics.base import Metric
 from cnnshift.models.base import describe_options
@@ -83,84 +80,6 @@ def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
         if 'rel="canonical"' not in tag:
             raise PluginError(f"{page.file.src_uri} loads a file from another server: {tag}")
     return output
-
-
-# Commands
-
-
-def commands_page() -> str:
-    parts = [
-        "# Commands\n\nThis page is generated from the program; `cnnshift COMMAND --help` prints the same text. An "
-        "option marked as “repeatable” can be used several times.\n"
-    ]
-    parts += [command_section(name, guarded(load_command(name))) for name in COMMANDS]
-    return "\n".join(parts)
-
-
-def command_section(name: str, function: Callable[..., Any]) -> str:
-    summary, _, rest = (inspect.getdoc(function) or "").partition("\n\n")
-    panels: dict[str, list[tuple[str, str, str]]] = {}
-    arguments = []
-    for parameter in inspect.signature(function, eval_str=True).parameters.values():
-        kind, info = split_annotation(parameter.annotation)
-        row = option_row(parameter, kind, info)
-        if isinstance(info, ArgumentInfo):
-            value = info.metavar or parameter.name.upper()
-            value = value if parameter.default is inspect.Parameter.empty else f"[{value}]"
-            arguments.append(value + "…" * (list in map(typing.get_origin, (kind, *typing.get_args(kind)))))
-            panels.setdefault("Arguments", []).append(row)
-        else:
-            panels.setdefault(info.rich_help_panel or "Options", []).append(row)
-    usage = " ".join(["cnnshift", name, *arguments, "[OPTIONS]"])
-    parts = [f"## {name}\n", prose(summary) + "\n", f"```text\n{usage}\n```\n"]
-    if rest:
-        text, _, example = rest.rpartition("Example: ")
-        parts += [prose(text) + "\n"] if text else []
-        parts.append(f"```console\n$ {example}\n```\n")
-    for panel, rows in panels.items():
-        head = "argument" if panel == "Arguments" else "option"
-        parts += [f"**{panel}**\n", table((head, "default", "meaning"), rows)]
-    return "\n".join(parts)
-
-
-def split_annotation(annotation: Any) -> tuple[Any, ParameterInfo]:
-    """Split `Annotated[kind, Option(…)]` into its two parts."""
-    kind, *metadata = typing.get_args(annotation)
-    return kind, next(info for info in metadata if isinstance(info, ParameterInfo))
-
-
-def option_row(parameter: inspect.Parameter, kind: Any, info: ParameterInfo) -> tuple[str, str, str]:
-    """Return the name, the default and the meaning of a parameter, as cells."""
-    kinds = [part for part in (typing.get_args(kind) or (kind,)) if part is not type(None)]
-    value = info.metavar or next(
-        ("|".join(item.value for item in part) for part in kinds if isinstance(part, enum.EnumType)), ""
-    )
-    names = list(getattr(info, "param_decls", None) or ())
-    if isinstance(info, ArgumentInfo):
-        shown = code(value or parameter.name.upper())
-    else:
-        flag = f"--{parameter.name.replace('_', '-')}"
-        names = names or ([flag] if bool not in kinds else [flag, f"--no-{flag[2:]}"])
-        value = "" if bool in kinds else value or placeholder(kinds)
-        shown = ", ".join(code(f"{option} {value}".strip()) for option in names)
-    default = parameter.default
-    if isinstance(default, enum.Enum):
-        default = default.value
-    text, found = re.subn(r"\s*\(default: (.*)\)$", "", info.help or "")
-    if found:
-        default = re.search(r"\(default: (.*)\)$", info.help or "")[1]  # type: ignore[index]
-    bounds = [f"{sign} {limit}" for sign, limit in (("≥", info.min), ("≤", info.max)) if limit is not None]
-    if bounds:
-        text += f" Allowed: {', '.join(bounds)}."
-    empty = default in (None, False, True, inspect.Parameter.empty)
-    required = default is inspect.Parameter.empty
-    written = cell(str(default)) if " " in str(default) else code(str(default))
-    return shown, "required" if required else "" if empty else written, cell(text)
-
-
-def placeholder(kinds: Iterable[Any]) -> str:
-    names = {Path: "FILE", int: "N", float: "X"}
-    return next((names[kind] for kind in kinds if kind in names), "TEXT")
 
 
 # Metrics
@@ -388,31 +307,7 @@ def registries() -> Iterator[Registry]:
     return (value for value in vars(catalog).values() if isinstance(value, Registry))
 
 
-# Text
-
-
-class Docstring:
-    """The text of a Google-style docstring, without its sections, and the items of a section."""
-
-    SECTION = re.compile(r"^(Args|Attributes|Class attributes|Options|Returns|Raises|Source|Example|Examples):", re.M)
-
-    def __init__(self, item: Any) -> None:
-        # The object's own docstring: not that of a base class.
-        self.text = inspect.cleandoc(vars(item).get("__doc__") or "" if inspect.isclass(item) else item.__doc__ or "")
-        self.body = self.SECTION.split(self.text, maxsplit=1)[0].strip()
-
-    def items(self, section: str) -> dict[str, str]:
-        """Return name → text of the section's entries."""
-        _, _, rest = self.text.partition(f"{section}:\n")
-        block = re.split(r"^\S", rest, maxsplit=1, flags=re.M)[0]
-        entries = re.findall(r"^    (\w+(?:, \w+)*): (.*(?:\n {8}.*)*)", block, re.M)
-        return {name: " ".join(text.split()) for names, text in entries for name in names.split(", ")}
-
-
-def module_or_class(item: Any) -> Docstring:
-    """Return the docstring of a class, or of its module where the class only refers to it."""
-    doc = Docstring(item)
-    return Docstring(inspect.getmodule(item)) if not doc.body or doc.body.startswith("See the module") else doc
+# Pages of the repository
 
 
 def repository_page(path: str) -> str:
@@ -433,22 +328,3 @@ def repository_page(path: str) -> str:
         return f"[{match[1]}]({inside}{hash_}{anchor})"
 
     return re.sub(r"\[([^\]]*)\]\(([^):\s]+)\)", replace, (ROOT / path).read_text(encoding="utf-8"))
-
-
-def code(text: str) -> str:
-    return f"`{text}`"
-
-
-def prose(text: str) -> str:
-    """Escape the characters that Markdown takes for markup; text in backticks stays as it is."""
-    parts = re.split(r"(`[^`]*`)", text)
-    return "".join(part if part.startswith("`") else re.sub(r"([*_<\[\]|])", r"\\\1", part) for part in parts)
-
-
-def cell(text: str) -> str:
-    return prose(" ".join(text.split()))
-
-
-def table(headers: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    lines = [headers, ["---" for _ in headers], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
