@@ -113,9 +113,8 @@ def describe_all_shifts(run: Run, name: str) -> str:
     classes = unpack(run.predictions)
     changes = classes != classes[:, :1]
     stable = int((~changes.any(axis=1)).sum())
-    # The set `full` holds whole pixels only, but other protocols that wrap also shift by fractions.
-    kind = "circular shifts" if run.protocol.name == "circular" else "shifts by whole pixels"
     images = f"{stable:,} of {run.dataset.n:,} images"
+    kind = "circular shifts by whole pixels"
     sentence = f"{name}: the predicted class of {images} is the same at all {classes.shape[1]:,} {kind}"
     if run.engine is not None:
         sentence += f" ({run.engine.forward_passes / run.dataset.n:,.0f} forward passes per image)"

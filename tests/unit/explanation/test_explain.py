@@ -168,7 +168,7 @@ def test_a_spec_is_trained_and_certified():
     assert explanation.run.model == "cnn:pool=aps,width=2,depth=2,padding=circular,head=gap"
     assert [line for line in explanation.summary if line.startswith("Certificate")] == [
         "Certificate: cnn:pool=aps,width=2,depth=2,padding=circular,head=gap: the predicted class of 4 of 4 images is "
-        "the same at all 1,024 circular shifts (17 forward passes per image)."
+        "the same at all 1,024 circular shifts by whole pixels (17 forward passes per image)."
     ]
     assert any(
         line.startswith("Aliasing: none. The cumulative stride is 4 px, but the sampling grid adapts to the content")

@@ -77,15 +77,16 @@ def test_a_run_over_all_shifts_counts_images_and_forward_passes():
     engine = EngineRecord(name="shared", forward_passes=4 * 17)
     one = with_predictions([[3] * 4, [1] * 4, [0] * 4, [2] * 4], engine=engine)
     assert (
-        "cnn: the predicted class of 4 of 4 images is the same at all 4 circular shifts (17 forward passes per image)."
+        "cnn: the predicted class of 4 of 4 images is the same at all 4 circular shifts by whole pixels "
+        "(17 forward passes per image)."
     ) in sentences(one)
 
 
 def test_a_run_over_all_shifts_names_the_smallest_shift_that_changes_a_prediction():
     one = with_predictions([[3] * 4, [1, 1, 1, 9], [0, 0, 5, 0], [2] * 4])
     assert sentences(one)[-1] == (
-        "cnn: the predicted class of 2 of 4 images is the same at all 4 circular shifts; the smallest shift that "
-        "changes a prediction is (dy=0, dx=1): image 2, class 0 → 5."
+        "cnn: the predicted class of 2 of 4 images is the same at all 4 circular shifts by whole pixels; the smallest "
+        "shift that changes a prediction is (dy=0, dx=1): image 2, class 0 → 5."
     )
     assert not any("predicts the same class" in sentence for sentence in sentences(one))
 
@@ -93,7 +94,7 @@ def test_a_run_over_all_shifts_names_the_smallest_shift_that_changes_a_predictio
 def test_the_shift_set_full_holds_whole_pixels_of_fractional_protocols():
     one = with_predictions([[3] * 4, [1] * 4, [0] * 4, [2] * 4])
     elsewhere = one.model_copy(update={"protocol": one.protocol.model_copy(update={"name": "fourier"})})
-    sentence = "cnn: the predicted class of 4 of 4 images is the same at all 4 shifts by whole pixels."
+    sentence = "cnn: the predicted class of 4 of 4 images is the same at all 4 circular shifts by whole pixels."
     assert sentence in sentences(elsewhere)
 
 
