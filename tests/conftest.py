@@ -2,12 +2,14 @@
 
 import gc
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jaxtyping
+import numpy as np
 import pytest
 from jaxtyping import install_import_hook, jaxtyped
 
@@ -58,12 +60,30 @@ hypothesis.settings.register_profile("cnnshift", deadline=None, derandomize=True
 hypothesis.settings.load_profile("cnnshift")
 
 
-def pytest_collection_finish() -> None:
-    """What was imported stays: the collector need not look at it again and again."""
+RESETS: list[Callable[[], None]] = []
+"""Functions that reset the random generators at module level to their initial states."""
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Note the random generators of the tests, and exempt what was imported from garbage collection."""
+    modules = {item.module for item in session.items if isinstance(item, pytest.Function)}
+    modules |= {module for name, module in sys.modules.items() if name.startswith("tests.")}
+    for generator in {id(value): value for module in modules for value in vars(module).values()}.values():
+        if isinstance(generator, np.random.Generator):
+            RESETS.append(partial(setattr, generator.bit_generator, "state", generator.bit_generator.state))
+        elif isinstance(generator, np.random.RandomState):
+            RESETS.append(partial(generator.set_state, generator.get_state()))
     gc.collect()
     gc.freeze()
-    # Tracing makes many objects that live for as long as a trace: looked at rarely, they die unseen.
+    # Tracing makes many objects that live as long as a trace.
     gc.set_threshold(50_000, 20, 20)
+
+
+@pytest.fixture(autouse=True)
+def same_random_numbers() -> None:
+    """Reset the generators, so that a test draws the same numbers alone, in any order and on any worker."""
+    for reset in RESETS:
+        reset()
 
 
 @pytest.fixture(scope="session", autouse=True)
