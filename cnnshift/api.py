@@ -75,7 +75,7 @@ def measure(
     from cnnshift.bench.cell import measure_model
 
     config = make_config(
-        protocols=[protocol], shifts=shifts, max_shift=max_shift, step=step, metrics=metrics, limit=limit,
+        protocols=_as_protocols(protocol), shifts=shifts, max_shift=max_shift, step=step, metrics=metrics, limit=limit,
         batch_size=batch_size, engine=engine,
     )  # fmt: skip
     return measure_model(model, data, config, name=name)
@@ -127,7 +127,13 @@ def explain(
     from cnnshift.explanation.explain import explain_model
 
     config = make_config(
-        protocols=[protocol], shifts=shifts, max_shift=max_shift, step=step, limit=limit, epochs=epochs, seed=seed
+        protocols=_as_protocols(protocol),
+        shifts=shifts,
+        max_shift=max_shift,
+        step=step,
+        limit=limit,
+        epochs=epochs,
+        seed=seed,
     )
     return explain_model(model, data, config, ablation=ablation, name=name)
 
@@ -212,6 +218,12 @@ def _as_result(item: Result | Run | str | Path, *, is_baseline: bool) -> Result:
     return Result(
         status="complete", created="", cnnshift_version=cnnshift.__version__, config={}, environment={}, runs=[item]
     )
+
+
+def _as_protocols(protocol: str) -> list[str]:
+    if not isinstance(protocol, str):
+        raise InputError(f"protocol is {protocol!r:.80}; allowed: the name of one protocol.")
+    return [protocol]
 
 
 def _as_list(texts: str | Sequence[str]) -> Sequence[str]:

@@ -6,7 +6,6 @@ suite, if no source names models > default.
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -20,8 +19,6 @@ from cnnshift.catalog import METRICS, PROTOCOLS
 from cnnshift.errors import InputError, validation_message
 from cnnshift.pixel_length import PixelLength, serialize_length
 from cnnshift.registry import unknown
-
-log = logging.getLogger("cnnshift")
 
 DEFAULT_SUITE = "standard"
 
@@ -193,11 +190,6 @@ def make_config(origins: Mapping[str, str] | None = None, /, **values: Any) -> M
     except pydantic.ValidationError as error:
         sentences = (_sentence(problem, origins or {}) for problem in error.errors())
         raise InputError("\n".join(dict.fromkeys(sentences))) from None
-    if config.step and config.step.denominator == 2:
-        log.warning(
-            "step is %s: a network that up-samples twofold is exactly equivariant to half-pixel shifts even if it "
-            "aliases; use %s.", config.step, SUBPIXEL_RANGE.step,
-        )  # fmt: skip
     for table, names in ((PROTOCOLS, config.protocols), (METRICS, config.metrics)):
         for name in names:
             table[name]

@@ -21,6 +21,10 @@ class InputError(CnnshiftError):
     exit_code = 2
 
 
+class ResumeError(InputError):
+    """An earlier result that cannot be resumed, because it has other settings."""
+
+
 class MeasurementError(CnnshiftError):
     """A failed measurement: diverged training, exhausted memory, damaged data."""
 

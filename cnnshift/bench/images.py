@@ -35,7 +35,12 @@ def test_images(data: Images, limit: int | None) -> tuple[Split, DatasetRecord]:
         log.info("Loading the data set %s", dataset.spec)
         test = dataset.load("test", limit=limit)
         return test, dataset_record(str(dataset.spec), dataset.version, test)
-    test = _as_split(*data) if isinstance(data, tuple) else data
+    if not isinstance(data, Split) and not (isinstance(data, tuple) and len(data) == 2):
+        raise InputError(
+            f"data is of type {type(data).__name__}; allowed: a data set spec, a pair (images [n h w c], labels [n]), "
+            "or a cnnshift.Split."
+        )
+    test = data if isinstance(data, Split) else _as_split(*data)
     test = test if limit is None else test.take(limit)
     # The name is part of the contract: other words would make earlier results incomparable.
     return test, dataset_record("(own images)", "", test)

@@ -8,7 +8,7 @@ import cnnshift
 from cnnshift.bench.models import recorded_recipe
 from cnnshift.bench.plan import BenchPlan
 from cnnshift.catalog import METRICS
-from cnnshift.errors import InputError
+from cnnshift.errors import ResumeError
 from cnnshift.loaded_model import LoadedModel
 from cnnshift.results.schema import Result, Run
 from cnnshift.sweep.pure_model import as_pure_model
@@ -26,17 +26,17 @@ def reusable_runs(plan: BenchPlan, earlier: Result, template: Result) -> dict[tu
         template: a new result of the plan.
 
     Raises:
-        InputError: the earlier result has other settings, or another version of cnnshift wrote it.
+        ResumeError: the earlier result has other settings, or another version of cnnshift wrote it.
     """
     config = template.config
     different = [key for key, value in config.items() if key != "batch_size" and earlier.config.get(key) != value]
     if different:
-        raise InputError(
+        raise ResumeError(
             f"Cannot resume: the earlier result has other settings ({', '.join(different)}). Repeat its command with "
             "--resume, or start again without --resume."
         )
     if earlier.cnnshift_version != cnnshift.__version__:
-        raise InputError(
+        raise ResumeError(
             f"Cannot resume: cnnshift {earlier.cnnshift_version} wrote the earlier result, and this is cnnshift "
             f"{cnnshift.__version__}. Start again without --resume."
         )

@@ -13,7 +13,7 @@ from cnnshift.cli.backend import load_backend
 from cnnshift.cli.output import SUFFIXES
 from cnnshift.cli.terminal import print_line
 from cnnshift.config import MeasureConfig
-from cnnshift.errors import InputError, MeasurementError, SaveError
+from cnnshift.errors import InputError, MeasurementError, ResumeError, SaveError
 from cnnshift.files import check_writable
 from cnnshift.results.files import LAST, load_result, locate, save_result
 from cnnshift.results.schema import Result
@@ -145,7 +145,7 @@ def run(plan: BenchPlan, files: Files, *, resume: bool) -> Result:
         interrupted, finished = isinstance(error, KeyboardInterrupt), len(checkpoint.result.runs)
         if interrupted and (finished or replaces_nothing):
             checkpoint.save(checkpoint.result.model_copy(update={"status": "interrupted"}))
-        if finished:
+        if finished and not isinstance(error, ResumeError):
             print_line(f"{finished} of {cells} runs are finished and saved. Continue with:\n  {_resume_command()}")
         elif interrupted:
             print_line("No run is finished.")

@@ -107,9 +107,12 @@ def _log_to_stderr(verbose: bool) -> Iterator[None]:
     log = logging.getLogger("cnnshift")
     before, handler = log.level, _StderrHandler()
     log.addHandler(handler)
+    # Libraries such as absl add a handler to the root logger, which would print every message again.
+    log.propagate = False
     log.setLevel(logging.DEBUG if verbose else logging.INFO)
     try:
         yield
     finally:
         log.removeHandler(handler)
+        log.propagate = True
         log.setLevel(before)

@@ -69,8 +69,8 @@ class ProgressDisplay(BenchCallback):
         timing = run.timing
         steps = [f"compiled in {timing.compile_seconds:.1f} s", f"evaluated in {timing.sweep_seconds:.1f} s"]
         if run.training.cached:
-            steps.insert(0, "cached weights")
-        elif timing.train_seconds:
+            steps.insert(0, "weights read from a file")
+        elif run.training.final_loss is not None:
             steps.insert(0, f"trained in {timing.train_seconds:.1f} s")
         self._print_cell(cell, f"{_headline(run)} ({', '.join(steps)})")
 

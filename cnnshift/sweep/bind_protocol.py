@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from fractions import Fraction
 
 from cnnshift.config import SUBPIXEL_RANGE, WHOLE_PIXEL_RANGE
 from cnnshift.data.split import Split
 from cnnshift.shifts.base import ShiftProtocol
 from cnnshift.shifts.sets import ShiftSet, enumerate_shifts
+
+log = logging.getLogger("cnnshift")
 
 
 def bind_protocol(
@@ -42,4 +45,9 @@ def bind_protocol(
         images=len(split),
         fractional=protocol.fractional,
     )
+    if shift_set.step.denominator == 2:
+        log.warning(
+            "--step is %s: a network that up-samples twofold is exactly equivariant to half-pixel shifts even if it "
+            "aliases; use %s.", shift_set.step, SUBPIXEL_RANGE.step,
+        )  # fmt: skip
     return protocol(split.size, reach=shift_set.reach, context=split.context, background=split.background), shift_set

@@ -113,7 +113,7 @@ def test_metrics_can_be_recomputed_from_the_observations(smoke):
 def test_second_run_uses_cached_weights_and_returns_the_same_numbers(smoke, tmp_path):
     _, folder = smoke
     done = cnnshift("bench", "--suite", "smoke", "-o", "again.json", cwd=tmp_path, env=as_users_run_it())
-    assert done.stderr.count("(cached weights, ") == 2
+    assert done.stderr.count("(weights read from a file, ") == 2
     first, again = load_result(folder / "r.json"), load_result(tmp_path / "again.json")
     for one, other in zip(first.runs, again.runs, strict=True):
         assert one.metrics == other.metrics
@@ -160,6 +160,7 @@ def test_resume_refuses_other_settings(small, tmp_path):
     done = cnnshift(*SMALL, "--step", "2", "-o", "r.json", "--resume", cwd=tmp_path)
     assert done.returncode == 2
     assert "other settings (step)" in done.stderr
+    assert "Continue with" not in done.stderr
 
 
 def test_circular_zero_and_crop_are_equal_within_a_margin(tmp_path):

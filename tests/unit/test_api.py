@@ -34,6 +34,18 @@ def test_measure_a_function_on_a_split():
     assert run.metric("no such metric") is None
 
 
+@pytest.mark.parametrize("data", [SPLIT.images, (SPLIT.images, SPLIT.labels, SPLIT.classes), {"images": 0}])
+def test_data_that_are_not_images_and_labels(data):
+    with pytest.raises(InputError, match=r"data is of type \w+; allowed: a data set spec, a pair"):
+        cnnshift.measure(linear, data)
+
+
+@pytest.mark.parametrize("function", [cnnshift.measure, cnnshift.explain])
+def test_several_protocols_are_refused(function):
+    with pytest.raises(InputError, match=r"protocol is \['circular', 'zero'\]; allowed: the name of one protocol"):
+        function(linear, SPLIT, protocol=["circular", "zero"])
+
+
 @pytest.mark.parametrize(
     ("model", "options", "parts"),
     [

@@ -105,12 +105,6 @@ def test_the_shift_range_depends_on_the_protocol_by_default(resolve_here):
     assert (config.max_shift, config.step) == (None, None)
 
 
-@pytest.mark.parametrize(("step", "warned"), [("1/2", True), (1.5, True), ("1/4", False), ("1/3", False), (1, False)])
-def test_warning_about_half_pixels(step, warned, caplog):
-    make_config(step=step)
-    assert ("exactly equivariant to half-pixel shifts" in caplog.text) == warned
-
-
 @pytest.mark.parametrize(("content", "message"), [("a = ", "is not TOML"), (None, "Cannot read")])
 def test_unreadable_config_files(tmp_path, content, message):
     path = tmp_path / "x.toml"

@@ -54,6 +54,12 @@ def _may_be_spatial(run: Run) -> bool:
     return run.by_phase.stride is not None or run.family_version is None
 
 
+def _without_options(model: ModelRuns) -> str:
+    """Return the family of a model, or its loader and file: a spec without its options."""
+    head, _, tail = model.model.rpartition(":")
+    return head if "=" in tail else model.model
+
+
 def _option_effects(group: ContractGroup) -> Iterator[str]:
     effects = []
     for position, model in enumerate(group.models):
@@ -62,7 +68,8 @@ def _option_effects(group: ContractGroup) -> Iterator[str]:
         for base in sorted(earlier, key=lambda other: len(_options(other))):
             option = _single_difference(_options(base), _options(model))
             before, after = (seed_mean(one.runs, "pairwise_consistency") for one in (base, model))
-            if option and before and after and base.runs[0].family == model.runs[0].family:
+            same = _without_options(base) == _without_options(model)
+            if option and before and after and same:
                 effects.append(f"{option} {percent(before.value)} → {percent(after.value)} %")
                 break
     if effects:

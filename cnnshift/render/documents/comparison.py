@@ -227,7 +227,9 @@ def _level(row: ComparedRow, comparison: Comparison) -> Level:
     if row.verdict == "regressed":
         return "failure" if comparison.gated else "notice"
     if row.verdict == "inconclusive" and row.improvement < 0:
-        levels: dict[str, Level] = {"fail": "failure" if comparison.gated else "warning", "pass": "passed"}
+        if not comparison.gated:
+            return "notice"
+        levels: dict[str, Level] = {"fail": "failure", "pass": "passed"}
         return levels.get(comparison.on_inconclusive, "warning")
     return "notice" if row.verdict == "improved" else "passed"
 

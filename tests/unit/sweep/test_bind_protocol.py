@@ -38,3 +38,15 @@ def test_the_limits_of_the_protocol_come_first():
     without = Split(np.zeros((2, 4, 4, 1), np.uint8), np.zeros(2, np.int32), ("one",), (0.0,))
     with pytest.raises(InputError, match="'crop' needs source images larger"):
         bind_protocol(PROTOCOLS.load("crop"), without)
+
+
+@pytest.mark.parametrize(("step", "warned"), [("1/2", True), ("3/2", True), ("1/4", False), ("1/3", False), (1, False)])
+def test_warning_about_half_pixels(step, warned, caplog):
+    bind_protocol(PROTOCOLS.load("fourier"), SPLIT, max_shift=3, step=Fraction(step))
+    assert ("exactly equivariant to half-pixel shifts" in caplog.text) == warned
+
+
+def test_no_warning_about_steps_that_are_refused(caplog):
+    with pytest.raises(InputError, match="step is 1/2; allowed: whole pixels"):
+        bind_protocol(PROTOCOLS.load("circular"), SPLIT, step=Fraction(1, 2))
+    assert not caplog.text

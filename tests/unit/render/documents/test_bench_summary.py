@@ -98,6 +98,11 @@ def test_the_shift_set_full_holds_whole_pixels_of_fractional_protocols():
     assert sentence in sentences(elsewhere)
 
 
+def test_options_of_different_files_are_not_an_effect():
+    first, second = run("torch:a.py:make"), run("torch:b.pt2:trusted=true", options={"trusted": "true"})
+    assert not [sentence for sentence in sentences(first, second) if "changing one option" in sentence]
+
+
 def test_option_effects_refer_to_the_simplest_model_that_differs_in_one_option():
     models = ({}, {"pool": "stride"}, {"pool": "avg"}, {"pool": "avg", "head": "gap"})
     runs = [
