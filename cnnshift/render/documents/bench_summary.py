@@ -54,10 +54,11 @@ def _may_be_spatial(run: Run) -> bool:
     return run.by_phase.stride is not None or run.family_version is None
 
 
-def _without_options(model: ModelRuns) -> str:
-    """Return the family of a model, or its loader and file: a spec without its options."""
-    head, _, tail = model.model.rpartition(":")
-    return head if "=" in tail else model.model
+def _architecture(model: ModelRuns) -> str:
+    """Return the family of a model, or the loader and the file of a model without a family."""
+    run = model.runs[0]
+    head, _, tail = run.model.rpartition(":")
+    return run.family if run.family_version is not None else head if "=" in tail else run.model
 
 
 def _option_effects(group: ContractGroup) -> Iterator[str]:
@@ -68,7 +69,7 @@ def _option_effects(group: ContractGroup) -> Iterator[str]:
         for base in sorted(earlier, key=lambda other: len(_options(other))):
             option = _single_difference(_options(base), _options(model))
             before, after = (seed_mean(one.runs, "pairwise_consistency") for one in (base, model))
-            same = _without_options(base) == _without_options(model)
+            same = _architecture(base) == _architecture(model)
             if option and before and after and same:
                 effects.append(f"{option} {percent(before.value)} → {percent(after.value)} %")
                 break

@@ -1,6 +1,7 @@
 """Sentences about the models of one table."""
 
 import numpy as np
+import pytest
 
 from cnnshift.render.documents.bench_summary import summarize
 from cnnshift.results.aggregate import group_by_contract
@@ -98,9 +99,11 @@ def test_the_shift_set_full_holds_whole_pixels_of_fractional_protocols():
     assert sentence in sentences(elsewhere)
 
 
-def test_options_of_different_files_are_not_an_effect():
-    first, second = run("torch:a.py:make"), run("torch:b.pt2:trusted=true", options={"trusted": "true"})
-    assert not [sentence for sentence in sentences(first, second) if "changing one option" in sentence]
+@pytest.mark.parametrize(("second", "stated"), [("torch:a.py:make:width=4", True), ("torch:b.py:make:width=4", False)])
+def test_options_are_an_effect_within_one_file_only(second, stated):
+    runs = [run("torch:a.py:make"), run(second, options={"width": "4"})]
+    external = [one.model_copy(update={"family": "torch", "family_version": None}) for one in runs]
+    assert any("changing one option: width=4" in sentence for sentence in sentences(*external)) == stated
 
 
 def test_option_effects_refer_to_the_simplest_model_that_differs_in_one_option():
