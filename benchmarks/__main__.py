@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME]...`: run the comparisons, each in a process of its own, and print their tables."""
+"""`python -m benchmarks [NAME]...`: run each comparison in its own process, and print the tables."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ if __name__ == "__main__":
     unknown = [name for name in wanted if name not in NAMES]
     if unknown:
         sys.exit(f"Unknown benchmark {', '.join(unknown)}; allowed: {', '.join(NAMES)}.")
-    # A process of its own: PyTorch and XLA both keep thread pools, and memory must be measured from zero.
+    # One process each: PyTorch and XLA both keep thread pools, and memory must be measured from zero.
     failed = [
         name for name in wanted if subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=False).returncode
     ]

@@ -1,7 +1,7 @@
 """(i) Networks of other runtimes: the sweep against the runtime's own forward pass at its best batch size.
 
-The runtime is given whole, contiguous batches and its answer is thrown away: what no evaluation can exceed. The sweep
-moves every image, hands it over, and keeps what was said of it.
+The runtime alone receives contiguous batches, and its output is discarded. The sweep also shifts every image, transfers
+it to the runtime and stores the observations.
 """
 
 import subprocess
@@ -37,17 +37,17 @@ ROUNDS = 15
 
 
 def cnn() -> torch.nn.Module:
-    """The default network, untrained."""
+    """Return the default network, untrained."""
     return torch_cnn(build(ModelSpec.parse("cnn"), (32, 32, 1), 10, seed=0)).eval()
 
 
 def lite0() -> torch.nn.Module:
-    """EfficientNet-Lite0 with its published weights."""
+    """Return EfficientNet-Lite0 with its published weights."""
     return torch_lite(efficientnet_lite.SCALES["lite0"], published_file("lite0"))
 
 
 def write_onnx(network: torch.nn.Module, shape: tuple[int, ...], path: Path) -> None:
-    """A network for any number of images of that shape (channels, H, W)."""
+    """Write a network that accepts any number of images of that shape (channels, H, W)."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
@@ -61,7 +61,7 @@ def write_onnx(network: torch.nn.Module, shape: tuple[int, ...], path: Path) -> 
 
 
 def forward_of(kind: str, network: torch.nn.Module, path: Path) -> Callable[[np.ndarray], object]:
-    """The runtime's own call."""
+    """Return the forward pass of the runtime alone."""
     if kind == "onnx":
         import onnxruntime
 
@@ -72,18 +72,18 @@ def forward_of(kind: str, network: torch.nn.Module, path: Path) -> Callable[[np.
         with torch.inference_mode():
             return network(torch.from_numpy(images)).numpy()
 
-    # Where the sweep calls it: two threads that call PyTorch slow each other down.
+    # Use the thread of the sweep: two threads that call PyTorch slow each other down.
     return lambda images: run_in_host_thread(run, images)
 
 
 def measure(kind: str, name: str, options: str, dataset: str, limit: int, shifts: int, folder: Path) -> None:
-    """One network in one runtime."""
+    """Measure one network in one runtime."""
     network = run_in_host_thread({"cnn": cnn, "lite0": lite0}[name])
     path = folder / f"{name}.onnx"
     test, record = test_images(dataset, limit)
     argument = str(path) if kind == "onnx" else f"{Path(__file__)}:{name}"
     if kind == "onnx":
-        # The size at which lite0 was trained; the default network sees the images as they are.
+        # The size at which lite0 was trained; the default network accepts images of any size.
         run_in_host_thread(write_onnx, network, (3, 224, 224) if name == "lite0" else (1, 32, 32), path)
     loaded = load_pretrained(f"{kind}:{argument}{options}")
     test, _ = crop_to_model(loaded, test, record)
@@ -108,7 +108,7 @@ def measure(kind: str, name: str, options: str, dataset: str, limit: int, shifts
         return passes / run_sweep(pure, test, protocol, moves).sweep_seconds
 
     batches = [batch for batch in BATCHES if batch <= len(test)]
-    # In turn, so that no size has the machine at its best.
+    # Alternate the sizes, so that changes of the machine's load affect all of them.
     trials = np.array([[own(batch, passes // 16) for batch in batches] for _ in range(5)])
     best = batches[int(np.argmax(np.median(trials, axis=0)))]
     swept()
@@ -120,19 +120,19 @@ def measure(kind: str, name: str, options: str, dataset: str, limit: int, shifts
 
 
 def main() -> None:
-    """All four, each in a process of its own, lest threads of one runtime slow down the other; or those named."""
+    """Measure all cases, or those named, each in its own process, because the threads of two runtimes compete."""
     cases = {
         "cnn": ("", "mnist5k", 1000, 128),
         # The size at which lite0 was trained.
         "lite0": (":size=224,mean=0.498,std=0.502", "imagenet20", 20, 24),
     }
-    if not (wanted := sys.argv[1:]):
+    if not (names := sys.argv[1:]):
         print("\n(i) networks of other runtimes, both cores", flush=True)
         for kind in ("onnx", "torch"):
             for name in cases:
                 subprocess.run([sys.executable, "-m", "benchmarks.black_box", f"{kind}:{name}"], check=True)
         return
-    for each in wanted:
+    for each in names:
         kind, name = each.split(":")
         with tempfile.TemporaryDirectory() as folder:
             measure(kind, name, *cases[name], Path(folder))

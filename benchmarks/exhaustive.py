@@ -1,4 +1,4 @@
-"""(g) All 1,024 circular shifts: passes shared between shifts, against the direct sweep and a PyTorch loop."""
+"""(g) All 1,024 circular shifts: forward passes shared between shifts, against the direct sweep and a PyTorch loop."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def largest_difference(a: Sweep, b: Sweep) -> str:
 
 
 def torch_loop(readout: str, size: int, halvings: int, images: int) -> Callable[[], float] | None:
-    """Measures the seconds of a PyTorch loop of roll + forward over all shifts, from eight; None without PyTorch."""
+    """Estimate the seconds of a PyTorch loop over all shifts from eight of them; None without PyTorch."""
     try:
         import torch
     except ImportError:

@@ -1,4 +1,4 @@
-"""The picture in the README: accuracy at every shift, one map per model. `python -m benchmarks.figure RESULT SVG`."""
+"""Draw the figure of the README, one map of accuracy per model: `python -m benchmarks.figure RESULT SVG`."""
 
 import sys
 
@@ -14,7 +14,7 @@ def main(source: str, target: str) -> None:
     group = group_by_contract(load_result(source))[0]
     columns = 4
     rows = -(-len(group.models) // columns)
-    # Without a fixed salt every drawing has other ids, and the file changes when nothing did.
+    # Without a fixed salt the ids, and so the file, differ between equal drawings.
     mpl.rcParams["svg.hashsalt"] = "cnnshift"
     figure, axes = plt.subplots(rows, columns, figsize=(2.6 * columns, 2.9 * rows), layout="constrained")
     for axis, row in zip(axes.flat, group.models, strict=False):

@@ -1,4 +1,4 @@
-"""(d) Peak memory against the number of shifts: each sweep in a process of its own."""
+"""(d) Peak memory against the number of shifts: one process per sweep."""
 
 import json
 import subprocess

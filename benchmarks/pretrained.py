@@ -1,6 +1,6 @@
 """(h) EfficientNet-Lite0 with its published weights, forward: against XLA's grouped convolution and PyTorch, one core.
 
-One core, because a sweep keeps one call in flight on each; in processor time, which other processes do not add to.
+The figures are processor times on one core: a sweep runs one call per core, and other processes do not count.
 """
 
 import os

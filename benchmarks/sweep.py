@@ -22,21 +22,21 @@ def main() -> None:
     print(f"\n(a) sweep against the pure forward pass, batch {BATCH}, 64 shifts, backend {jax.default_backend()}")
     split = create_dataset(DatasetSpec.parse("mnist5k")).load("test").take(BATCH)
     for name in MODELS:
-        subject = as_pure_model(build(ModelSpec.parse(name), (32, 32, 1), 10, seed=0))
+        pure_model = as_pure_model(build(ModelSpec.parse(name), (32, 32, 1), 10, seed=0))
         for protocol_name in ("circular", "zero"):
             protocol = PROTOCOLS.load(protocol_name)
             shifts = enumerate_shifts("random:64", max_shift=8, step=1, size=split.size, wraps=protocol.wraps, images=1)
             shared = type(shifts)("grid", shifts.shifts[0], None, exhaustive=False)
-            job = SweepInputs(subject, split, protocol(split.size, reach=8), shared)
-            reference, _ = compile_reference(job, BATCH)
-            block = compile_block(job, reference, BATCH, 1)
-            arguments = first_block(job, reference, BATCH, 1)
-            forward = jax.jit(lambda state, images, apply=subject.apply: apply(state, images)[0])
+            inputs = SweepInputs(pure_model, split, protocol(split.size, reach=8), shared)
+            reference, _ = compile_reference(inputs, BATCH)
+            block = compile_block(inputs, reference, BATCH, 1)
+            arguments = first_block(inputs, reference, BATCH, 1)
+            forward = jax.jit(lambda state, images, apply=pure_model.apply: apply(state, images)[0])
             images = np.asarray(to_unit_range(split.windows))
 
-            def pure(forward=forward, images=images, subject=subject, count=shared.count):
+            def pure(forward=forward, images=images, pure_model=pure_model, count=shared.count):
                 for _ in range(count):
-                    logits = forward(subject.state, images)
+                    logits = forward(pure_model.state, images)
                 logits.block_until_ready()
 
             def swept(block=block, arguments=arguments):

@@ -1,4 +1,4 @@
-"""How everything here is timed: in turn, many times, and compared pair by pair."""
+"""Time contestants alternately, and compare them pair by pair."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Comparison:
-    """Median seconds of each contestant, and the ratio to the first, as the median over rounds, with quartiles."""
+    """Median seconds of each contestant, and its speed relative to the first: quartiles over the rounds."""
 
     seconds: dict[str, float]
     ratios: dict[str, tuple[float, float, float]]
@@ -21,8 +21,8 @@ def compare(
 ) -> Comparison:
     """Run the contestants A B A B … after one warm-up each.
 
-    A ratio above 1 says that a contestant is faster than the first. Ratios are formed within a round, so that a slow
-    spell of the machine hits both. `time.process_time` as the clock leaves out what other processes take.
+    A ratio above 1 means that a contestant is faster than the first. Ratios are formed within a round, so that changes
+    of the machine's load affect both. The clock `time.process_time` does not count other processes.
     """
     for run in contestants.values():
         run()

@@ -1,6 +1,6 @@
-"""EfficientNet-Lite in PyTorch: batch normalisation as a layer of its own, zeros around maps as TensorFlow adds them.
+"""EfficientNet-Lite in PyTorch: with separate batch normalisation layers and the padding of TensorFlow.
 
-An independent reading of the same weight file, which PyTorch itself loads.
+An independent implementation, whose weights PyTorch loads from the same file.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from cnnshift.models.efficientnet_lite import MBConvConfig, Scale, block_configs
 
 
 class Same(nn.Conv2d):
-    """A convolution whose output has ⌈size / stride⌉ pixels an axis."""
+    """A convolution whose output has ⌈size / stride⌉ pixels per axis."""
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        """Surround and convolve."""
-        around = []
+        """Pad and convolve."""
+        padding = []
         for size, kernel, stride in zip(input.shape[:1:-1], self.kernel_size[::-1], self.stride, strict=True):
             missing = max((-(-size // stride) - 1) * stride + kernel - size, 0)
-            around += [missing // 2, missing - missing // 2]
-        return super().forward(functional.pad(input, around))
+            padding += [missing // 2, missing - missing // 2]
+        return super().forward(functional.pad(input, padding))
 
 
 def norm(channels: int) -> nn.BatchNorm2d:
@@ -31,7 +31,7 @@ def norm(channels: int) -> nn.BatchNorm2d:
 
 
 class Block(nn.Module):
-    """Expand, depthwise, project, each with its normalisation."""
+    """Inverted residual block: expand, depthwise and project convolutions, each with batch normalisation."""
 
     def __init__(self, shape: MBConvConfig) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class Block(nn.Module):
         self._project_conv, self._bn2 = nn.Conv2d(inner, shape.outputs, 1, bias=False), norm(shape.outputs)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """One block."""
+        """Apply the block."""
         y = functional.relu6(self._bn0(self._expand_conv(x))) if self.widens else x
         y = functional.relu6(self._bn1(self._depthwise_conv(y)))
         y = self._bn2(self._project_conv(y))
@@ -52,7 +52,7 @@ class Block(nn.Module):
 
 
 class TorchLite(nn.Module):
-    """The network, in evaluation mode; images [n c h w] as the weights want them → logits [n k]."""
+    """EfficientNet-Lite in evaluation mode: preprocessed images [n c h w] → logits [n k]."""
 
     def __init__(self, scale: Scale) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class TorchLite(nn.Module):
         self._fc = nn.Linear(1280, 1000)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The logits."""
+        """Return the logits."""
         x = functional.relu6(self._bn0(self._conv_stem(x)))
         for block in self._blocks:
             x = block(x)
@@ -71,7 +71,7 @@ class TorchLite(nn.Module):
 
 
 def torch_lite(scale: Scale, path: Path) -> TorchLite:
-    """The network with the weights of a file."""
+    """Return the network with the weights of a file."""
     network = TorchLite(scale)
     network.load_state_dict(torch.load(path, weights_only=True))
     return network.eval()

@@ -1,4 +1,4 @@
-"""(b) A sweep against the PyTorch loop of roll + forward that published evaluators run; outputs compared first."""
+"""(b) A sweep against a PyTorch loop of roll and forward, as published evaluators run; outputs are compared first."""
 
 import numpy as np
 import torch
@@ -23,12 +23,12 @@ def main() -> None:
 
 
 def race(name: str) -> None:
-    """One network."""
+    """Compare both for one network."""
     split = create_dataset(DatasetSpec.parse("mnist5k")).load("test").take(IMAGES)
     model = build(ModelSpec.parse(name), (32, 32, 1), 10, seed=0)
     shift_set = enumerate_shifts("grid", max_shift=4, step=1, size=split.size, wraps=True, images=IMAGES)
     protocol = PROTOCOLS.load("circular")(split.size, reach=4)
-    subject, twin = as_pure_model(model), torch_cnn(model).eval()
+    pure_model, twin = as_pure_model(model), torch_cnn(model).eval()
     images = torch.from_numpy((split.windows / np.float32(255)).transpose(0, 3, 1, 2).copy())
     work = IMAGES * shift_set.count
 
@@ -39,20 +39,20 @@ def race(name: str) -> None:
                 part = images[start : start + batch]
                 for column, (dy, dx) in enumerate(shift_set.shifts.tolist()):
                     logits = twin(torch.roll(part, (dy, dx), (2, 3)))
-                    # What an evaluator keeps of a batch: the predicted classes, and their probabilities.
+                    # An evaluator keeps the predicted classes and their probabilities.
                     probability = torch.softmax(logits, 1)
                     predictions[start : start + batch, column] = probability.argmax(1).numpy()
         return predictions
 
-    seen = run_sweep(subject, split, protocol, shift_set).observations
-    agreement = (loop(128) == seen.prediction).mean()
+    observations = run_sweep(pure_model, split, protocol, shift_set).observations
+    equal = (loop(128) == observations.prediction).mean()
     with torch.inference_mode():
-        largest = np.abs(twin(images).numpy() - seen.reference_logits).max()
-    print(f"\n(b) {name}, same weights: largest difference of logits {largest:.1e}, predictions equal {agreement:.4%}")
+        largest = np.abs(twin(images).numpy() - observations.reference_logits).max()
+    print(f"\n(b) {name}, same weights: largest difference of logits {largest:.1e}, predictions equal {equal:.4%}")
     rates: list[float] = []
 
     def sweep() -> None:
-        found = run_sweep(subject, split, protocol, shift_set)
+        found = run_sweep(pure_model, split, protocol, shift_set)
         rates.append(work / found.sweep_seconds)
 
     contestants = {f"PyTorch {torch.__version__} loop, batch {b}": lambda b=b: loop(b) for b in (64, 128, 256)}

@@ -1,4 +1,4 @@
-"""The default `cnn` in PyTorch, with the same weights: what every published evaluator would run."""
+"""The default `cnn` in PyTorch, with the same weights."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from flax import nnx
 
 
 def weights(model: nnx.Module) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(kernel, bias) of every layer, in forward order."""
+    """Return (kernel, bias) of every layer in forward order."""
     leaves = jax.tree_util.tree_leaves_with_path(
         nnx.state(model, nnx.Param), is_leaf=lambda leaf: isinstance(leaf, nnx.Variable)
     )
     named = {jax.tree_util.keystr(path, simple=True, separator="."): np.asarray(leaf[...]) for path, leaf in leaves}
     kernels = [name for name in named if name.endswith("kernel")]
-    # Convolutions come before the classifier, and are numbered.
+    # Paths of convolutions are numbered and sort before the classifier.
     kernels.sort(key=lambda name: (named[name].ndim == 2, name))
     return [(named[name], named[name.removesuffix("kernel") + "bias"]) for name in kernels]
 
 
 def torch_cnn(model: nnx.Module) -> torch.nn.Module:
-    """Conv 3×3, ReLU, max 2×2 … then flatten in the order of NHWC, and a linear layer."""
+    """Return the network: blocks of convolution, ReLU and maximum, then a flattened NHWC map and a linear layer."""
     layers: list[torch.nn.Module] = []
     *convolutions, (matrix, offset) = weights(model)
     for kernel, bias in convolutions:
@@ -39,7 +39,7 @@ def torch_cnn(model: nnx.Module) -> torch.nn.Module:
 
 
 class ToLast(torch.nn.Module):
-    """NCHW to NHWC."""
+    """Conversion of NCHW maps to NHWC."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Move the channels to the last axis."""

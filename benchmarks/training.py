@@ -1,4 +1,4 @@
-"""(c) One training step against PyTorch: same network, same batch, Adam, cross-entropy; losses compared first."""
+"""(c) One training step against PyTorch: same network, batch, optimizer (Adam) and loss; losses are compared first."""
 
 import jax
 import numpy as np

@@ -1,1 +1,1 @@
-"""Published tables, measured again: a command each, `python -m benchmarks.reproductions NAME`."""
+"""Reproductions of published tables: `python -m benchmarks.reproductions NAME`."""

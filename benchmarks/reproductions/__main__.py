@@ -1,4 +1,4 @@
-"""`python -m benchmarks.reproductions [NAME]...`: measure published tables again."""
+"""`python -m benchmarks.reproductions [NAME]...`: reproduce published tables."""
 
 import sys
 from importlib import import_module

@@ -1,7 +1,7 @@
 """Adaptive polyphase sampling (Chaman & Dokmanić 2021, table 1): 100 % circular consistency, before and after training.
 
-Published: 100 % for adaptive sampling, 90-something for the plain network; and 100 % untrained. Untrained networks
-hardly change their class in any case: the sensitivity of their logits tells them apart.
+Published: 100 % for adaptive sampling, trained or not, and less for max-pooling. All untrained networks predict nearly
+one class, so that the sensitivity of their logits is compared too.
 """
 
 from benchmarks.reproductions.bench import bench, show

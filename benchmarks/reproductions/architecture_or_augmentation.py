@@ -1,4 +1,4 @@
-"""Augmentation against architecture (Kauderer-Abrams 2017, section 4): which lowers the sensitivity to shifts more?
+"""Augmentation against architecture (Kauderer-Abrams 2017, section 4): which one lowers the sensitivity to shifts more?
 
 Published: training data matter more than convolutions, pooling or depth. Sensitivity is the distance of the logits
 under a shift, relative to that of images of different classes.

@@ -1,4 +1,4 @@
-"""Reproductions that are benchmarks of their own: the command that is run, and its numbers as rows."""
+"""Run a reproduction as a command of cnnshift, and print its numbers as rows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cnnshift.results.schema import Run
 
 
 def bench(*arguments: str) -> list[ContractGroup]:
-    """Run `cnnshift bench` with these arguments, and say so."""
+    """Print and run `cnnshift bench` with these arguments."""
     print(f"  $ cnnshift bench {' '.join(arguments)}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "result.json"
@@ -24,16 +24,16 @@ def bench(*arguments: str) -> list[ContractGroup]:
 
 
 def show(groups: Sequence[ContractGroup], metrics: Sequence[str]) -> None:
-    """A row per model: every metric (fractions in per cent), with its 95 % interval and its spread over seeds."""
+    """Print one row per model: metrics (fractions in per cent) with interval and standard deviation over seeds."""
     print(f"| protocol | model | {' | '.join(metrics)} |")
     for group in groups:
-        movement = group.example.protocol.label
+        protocol = group.example.protocol.label
         for row in group.models:
-            print(f"| {movement} | {row.model} | {' | '.join(cell(row.runs, metric) for metric in metrics)} |")
+            print(f"| {protocol} | {row.model} | {' | '.join(cell(row.runs, metric) for metric in metrics)} |")
 
 
 def cell(runs: Sequence[Run], metric: str) -> str:
-    """Value [interval] ± spread."""
+    """Return a value as text: value [interval] ± standard deviation."""
     found = seed_mean(runs, metric)
     if found is None:
         return "–"

@@ -1,7 +1,7 @@
 """Flip probability along a path (Hendrycks & Dietterich 2019, section 4.2), as in the translation sequences of CIFAR-P.
 
-There an image moves by one pixel a frame and real pixels enter. Here a 48×48 window moves over 64×64 sources along both
-axes and both diagonals, up to 8 pixels each way: 17 frames a path.
+In CIFAR-P, images shift by one pixel per frame, and real pixels enter. Here a 48×48 window moves over 64×64 sources
+along both axes and both diagonals, up to 8 pixels in each direction: 17 frames per path.
 """
 
 from benchmarks.reproductions.bench import bench, show

@@ -1,7 +1,7 @@
-"""Trained at one place of a canvas, tested at all (Biscione & Bowers 2021, section 3): learned, or built in?
+"""Networks trained at one position of a canvas and tested at all (Biscione & Bowers 2021, section 3).
 
-Published: networks trained at one place fail elsewhere (chance level with a fully connected head), those that saw all
-places do not. Digits on a 64×64 canvas: centred, or moved by up to 16 pixels in training.
+Published: networks trained at one position fail at others (chance level with a fully connected head), and networks
+trained at all positions do not. Digits on a 64×64 canvas are centred, or shifted by up to 16 pixels in training.
 """
 
 from benchmarks.reproductions.bench import bench, show

@@ -1,4 +1,4 @@
-"""Trained runs are kept one by one in a file, so that hours of training survive an interruption."""
+"""Store each training run in a file, so that an interrupted reproduction can be resumed."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Record = dict[str, Any]
 
 
 def collect(name: str, keys: Sequence[Record], measure: Callable[[Record], Record]) -> list[Record]:
-    """The record of every key: read from the file, or measured now and written to it.
+    """Return the record of every key: read it from the file, or measure it and write it to the file.
 
     Args:
         name: of the file.
         keys: what identifies each run.
-        measure: key → what was measured.
+        measure: key → record.
     """
     path = FOLDER / f"{name}.json"
     known: list[Record] = json.loads(path.read_text()) if path.exists() else []
@@ -34,6 +34,6 @@ def collect(name: str, keys: Sequence[Record], measure: Callable[[Record], Recor
 
 
 def spread(values: Sequence[float]) -> str:
-    """Mean ± standard deviation over the runs, in per cent."""
+    """Return mean ± standard deviation over the runs, in per cent."""
     runs = 100 * np.array(values)
     return f"{runs.mean():.1f} ± {runs.std(ddof=1):.1f}" if len(runs) > 1 else f"{runs.mean():.1f}"

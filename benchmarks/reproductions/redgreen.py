@@ -1,13 +1,13 @@
-"""Red-Green (Kayhan & van Gemert 2020, table 1): which paddings let a network learn where things are.
+"""Red-Green (Kayhan & van Gemert 2020, table 1): which paddings let a network depend on absolute position.
 
 The recipe is the published one: 3×3 convolutions without bias of 32, 32, 64, 64 channels and strides 1, 2, 2, 2, ReLU,
 global maximum, a linear layer; weights uniform in ±1/√fan-in; Adadelta (rate 1, ρ 0.9, ε 1e-6, weight decay 5e-5 added
 to the gradient), batches of 200 in the order of the set, at most 50 epochs, stopped when the validation loss has not
-fallen for 8, the weights of its minimum kept. The published circular row relies on a library that halved circular
-padding: it is 1 pixel a side here.
+fallen for 8 epochs, with the weights of its minimum. The published circular row relies on a library that halved
+circular padding: it is 1 pixel per side here.
 
 Three things are added: fresh test sets (the published similar test set is the first half of the training set, and the
-dissimilar one the same 16 rows away), and shifts that 16 rows, a multiple of the total stride of 8, cannot see.
+dissimilar one the same 16 rows away), and shifts that are not multiples of the total stride of 8, as 16 rows are.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def split(name: str, **options: str) -> Split:
 
 
 def train(padding: Padding, seed: int) -> tuple[Network, int]:
-    """The network at the minimum of its validation loss, and the epochs it took."""
+    """Return the network at the minimum of its validation loss, and the number of epochs."""
     model = Network(padding, rngs=nnx.Rngs(seed))
     graph, weights = nnx.split(model)
     optimizer = optax.chain(optax.add_decayed_weights(5e-5), optax.adadelta(1.0, rho=0.9, eps=1e-6))
@@ -87,15 +87,15 @@ def train(padding: Padding, seed: int) -> tuple[Network, int]:
         return optax.apply_updates(weights, update), moments
 
     validate, moments = jax.jit(loss_of), optimizer.init(weights)
-    best, kept, since, epoch = np.inf, weights, 0, 0
+    best, best_weights, since, epoch = np.inf, weights, 0, 0
     while epoch < EPOCHS and since < PATIENCE:
         for first in range(0, len(learned), BATCH):
             rows = slice(first, first + BATCH)
             weights, moments = step(weights, moments, learned.images[rows], learned.labels[rows])
         loss = float(validate(weights, held.images, held.labels))
-        best, kept, since = (loss, weights, 0) if loss < best else (best, kept, since + 1)
+        best, best_weights, since = (loss, weights, 0) if loss < best else (best, best_weights, since + 1)
         epoch += 1
-    return nnx.merge(graph, kept), epoch
+    return nnx.merge(graph, best_weights), epoch
 
 
 def accuracy(model: Network, **options: str) -> float:
@@ -110,7 +110,7 @@ def measure(key: Record) -> Record:
     for sets in ("published", "fresh"):
         for test in ("similar", "dissimilar"):
             found[f"{sets} {test}"] = round(accuracy(model, sets=sets, test=test), 4)
-    # All whole shifts up to the stride, under which the published pair of test sets holds still.
+    # All whole shifts up to the stride: the published test sets differ by a multiple of it.
     run = cnnshift.measure(model, "redgreen", protocol="circular", max_shift=8, limit=200)
     for metric in SHIFTED:
         found[metric] = float(f"{run.metric(metric).value:.4f}")
