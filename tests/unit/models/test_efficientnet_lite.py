@@ -133,7 +133,7 @@ def test_capture_lists_every_layer(small):
 
 @pytest.mark.parametrize("name", [name for name in LOADERS if name.startswith("efficientnet-")])
 def test_refuses_arguments_and_options(name):
-    with pytest.raises(InputError, match=f"'{name}' has the argument 'big'; allowed"):
+    with pytest.raises(InputError, match=f"'{name}' has the argument 'big'; it accepts options only"):
         load_model(ModelSpec(name, argument="big"))
     with pytest.raises(InputError, match=f"'{name}' has no option 'width'"):
         load_model(ModelSpec(name, {"width": "2"}))
