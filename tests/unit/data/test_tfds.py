@@ -14,6 +14,8 @@ from cnnshift.errors import InputError, SaveError
 from cnnshift.spec import DatasetSpec
 from tests.user_images import pictures, prepare_tfds
 
+pytestmark = pytest.mark.usefixtures("no_network")
+
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
@@ -22,15 +24,6 @@ def root(tmp_path_factory):
     prepare_tfds(folder, "frames", file_format="tfrecord")
     prepare_tfds(folder, "free", shape=(None, None, 3))
     return folder
-
-
-@pytest.fixture(autouse=True)
-def no_network(monkeypatch):
-    def refuse(*_, **__):
-        raise OSError("Network is unreachable")
-
-    monkeypatch.setattr("socket.socket.connect", refuse)
-    monkeypatch.setattr("socket.getaddrinfo", refuse)
 
 
 def opened(argument, root, **options):

@@ -16,14 +16,7 @@ from cnnshift.errors import InputError, MeasurementError
 from cnnshift.spec import DatasetSpec
 from tests.user_images import pictures
 
-
-@pytest.fixture(autouse=True)
-def no_network(monkeypatch):
-    def refuse(*_, **__):
-        raise OSError("Network is unreachable")
-
-    monkeypatch.setattr("socket.socket.connect", refuse)
-    monkeypatch.setattr("socket.getaddrinfo", refuse)
+pytestmark = pytest.mark.usefixtures("no_network")
 
 
 def opened(argument, root, **options):
